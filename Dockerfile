@@ -121,6 +121,7 @@ COPY --from=page /crypto_predict/web/page/built /app/crypto_predict/web/page/bui
 # cannot write any when it runs. All but api are imported by some answers only, by templates and by the health check.
 RUN PYTHONPATH=/app:/packages python -B -c "\
 import sys, api, crypto_predict.web.documentation.openapi, crypto_predict.web.page.feed, _strptime, encodings.idna, encodings.unicode_escape, flask_swagger_ui, http.client, importlib.readers; \
+crypto_predict.web.documentation.openapi.of_model(); \
 specs = [getattr(module, '__spec__', None) for module in sys.modules.values()]; \
 print(*sorted({spec.origin for spec in specs if spec and str(spec.origin).endswith('.py')}), sep='\n')" > /build/sources.txt \
     && PYTHONPYCACHEPREFIX=/pycache python -B -m compileall -q --invalidation-mode unchecked-hash -i /build/sources.txt
@@ -151,6 +152,7 @@ RUN rm -rf /layers \
     && mv /packages /pycache /layers/packages/ \
     && find /layers -exec touch --no-dereference --date=@0 {} +
 COPY collect.py /app/
+COPY crypto_predict/outages.py crypto_predict/threads.py /app/crypto_predict/
 COPY crypto_predict/sources /app/crypto_predict/sources
 COPY crypto_predict/history /app/crypto_predict/history
 COPY crypto_predict/store /app/crypto_predict/store

@@ -6,7 +6,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
-WITHOUT_SOURCE := alpaca,binance,poloniex,simulated
+WITHOUT_SOURCE := exchanges,simulated
 TESTS ?= tests
 # Builds of images and runs of workflows take minutes: they are part of EVERYTHING=1, and of TESTS that name them.
 MARKED = $(if $(EVERYTHING)$(filter-out tests,$(TESTS)),,-m 'not engine')

@@ -70,10 +70,10 @@ def train(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, i
 def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
     """Score the minute forecasts of the past up to `now` (UTC), write them if asked; return report and code."""
     with quick_imports():
-        from crypto_predict.training import minutes, minutes_report  # noqa: PLC0415 see `train`
+        from crypto_predict.training import minutes  # noqa: PLC0415 see `train`
 
-    result = minutes.score_minutes(settings, now, partial(open_database, settings.history.database))
-    return minutes_report.as_json(result) if as_json else minutes_report.as_text(result), DONE
+    scores = minutes.score_minutes(settings, now, partial(open_database, settings.history.database))
+    return (minutes.as_json if as_json else minutes.as_text)(scores, settings.outputs.backtest), DONE
 
 
 def run(work: Callable[[], tuple[str, int]], output: Path | None, what: str) -> int:

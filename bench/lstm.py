@@ -29,8 +29,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
 from crypto_predict.forecasting.minutes.backtest import HORIZONS, last_day_volatility
 from crypto_predict.forecasting.minutes.features import Minutes, calendar, signs, sizes
 from crypto_predict.forecasting.minutes.model import Coefficients

@@ -15,7 +15,7 @@ from statistics import fmean
 from threadpoolctl import threadpool_limits
 
 from bench.figures import Figure
-from crypto_predict.forecasting.minutes.backtest import MinuteScore, score, walk_forward
+from crypto_predict.forecasting.minutes.backtest import MinuteBacktest, score, walk_forward
 from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history import Candles
@@ -41,7 +41,7 @@ def measure() -> Iterator[Figure]:
     yield from _speed(candles["BTC"])
 
 
-def _figures(scores: Sequence[MinuteScore], ahead: int, goal: float) -> Iterator[Figure]:
+def _figures(scores: Sequence[MinuteBacktest], ahead: int, goal: float) -> Iterator[Figure]:
     """Yield the figures of one horizon: means over the pairs, or the worst pair where each has to reach the goal."""
     what, gaussian = f"{ahead} min ahead:", "Gaussian of the last day"
     yield Figure(

@@ -7,8 +7,8 @@ floor  parts
 =====  ==========================================================================================
 0      ``market`` (pair, interval, candle; the interfaces between parts), ``errors``,
        ``version``, ``wording`` (numbers in words), ``prerequisites`` (Python and packages),
-       ``locks`` (between processes), ``logs`` (JSON lines), ``http_server`` (HTTP/1.1 in front
-       of a WSGI application)
+       ``locks`` (between processes), ``threads`` (with a result), ``outages`` (backoff), ``logs``
+       (JSON lines), ``http_server`` (HTTP/1.1 in front of a WSGI application)
 1      ``baked`` (the model file and the ledger: schema, safe loading, evaluation in plain
        Python), ``settings`` and ``command_line`` (options and environment)
 2      ``sources`` (an adapter for each exchange), ``history`` (checks, gaps, choice of a source),

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from itertools import chain
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NoReturn
@@ -58,8 +59,8 @@ class Option(click.Option):
 
     The `variable` has the name of the option unless another one is given. Without a `metavar` it is a flag. With
     ``multiple=True`` it may be repeated and may hold several values with commas, whose duplicates are dropped; without
-    a default it has no values then. The value of a `former_name_of` another option is that option's, unless that is
-    given, too.
+    a default it has no values then, and `read` may return a tuple of values for one word. The value of a
+    `former_name_of` another option is that option's, unless that is given, too.
 
     Raises:
         InvalidValue: A text is not valid. The error names the option or the variable.
@@ -99,13 +100,19 @@ class Option(click.Option):
         origin = f"environment variable {self.envvar}" if from_environment else self.opts[0]
         if self.multiple:
             texts = [part.strip() for text in value or () for part in self._checked(origin, text).split(",")]
-            return tuple(dict.fromkeys(_converted(origin, text, self._read) for text in texts))
+            converted = [_converted(origin, text, self._read) for text in texts]
+            return tuple(dict.fromkeys(chain.from_iterable(_values(value) for value in converted)))
         return _converted(origin, self._checked(origin, value), self._read) if isinstance(value, str) else value
 
     def _checked(self, origin: str, text: str) -> str:
         if _one_line(origin, text).startswith("--"):
             raise InvalidValue(origin, text, f"a value; expected {self.opts[0]} {self.metavar or ''}".rstrip())
         return text
+
+
+def _values(value: Any) -> Sequence[Any]:
+    """Return the values of one text: several where one word stands for them."""
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _one_line(origin: str, text: str) -> str:

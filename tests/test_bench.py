@@ -102,7 +102,7 @@ def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
 def test_every_forecast_is_asked_for_every_move() -> None:
     """A price that does not move is above every lower limit, and below every higher one."""
     still, spread = np.full(3, math.log(100)), np.linspace(-0.1, 0.1, len(LEVELS))
-    found = Forecasts(1, np.arange(3), still, still, still, still, still, still[:, None] + spread)
+    found = Forecasts(1, np.arange(3), still, still, still, still, still, still[:, None] + spread, still)
     answers = list(asked(found))
     assert [one.happened for one in answers] == [move < 0 for move in MOVES] * 3
     assert all(a.probability > b.probability for a, b in pairwise(answers[: len(MOVES)]))

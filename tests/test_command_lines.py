@@ -23,6 +23,7 @@ from crypto_predict import prerequisites
 from crypto_predict.baked import store
 from crypto_predict.collecting import options as collecting_options
 from crypto_predict.command_line import with_secrets
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.training import options
 from tests.support.models import make_model
 from tests.support.processes import Finished, run_measured
@@ -125,7 +126,7 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "train.py",
             [],
             {"SOURCE": b","},
-            "environment variable SOURCE: '' is not one of alpaca, binance, poloniex, store, simulated, file:PATH",
+            f"environment variable SOURCE: '' is not one of {', '.join(EXCHANGES)}, store, simulated, file:PATH",
         ),
         ("train.py", [], {"PAIR": b","}, "environment variable PAIR: '' is not two currencies such as BTC/USD"),
         ("train.py", [b"--days", b""], {}, "--days: '' is not a whole number from 30 to 36500"),
@@ -144,7 +145,7 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
             "train.py",
             [b"--source", b"file:"],
             {},
-            "--source: 'file:' is not one of alpaca, binance, poloniex, store, simulated, file:PATH",
+            f"--source: 'file:' is not one of {', '.join(EXCHANGES)}, store, simulated, file:PATH",
         ),
         (
             "train.py",

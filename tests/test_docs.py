@@ -92,12 +92,22 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     names = ("settings.py", "training/options.py", "sources/network/limits.py")
     code = "".join((package / name).read_text(encoding="utf-8") for name in names)
     read = set(re.findall(r"\"((?:ADMIN|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
-    read |= {name for exchange in EXCHANGES.values() for name in exchange.variables}
+    read |= {name for exchange in EXCHANGES.values() for name in (*exchange.keys, *exchange.other_variables)}
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
     named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}
     assert {"ALPACA_API_KEY", "SOURCE_DATE_EPOCH"} <= read
     assert {name for name in named if not name.startswith("GATE_")} == read
     assert "GATE_STALEST_HOURS" in named
+
+
+def test_the_guides_have_a_row_for_each_exchange() -> None:
+    rows = re.findall(r"^\| `(\w+)` \| (\w*) ?\| `([A-Z_]+)` \| `([A-Z_]+)` \|$", OPTIONS, re.MULTILINE)
+    assert rows == [
+        (exchange.id, exchange.symbols.substitutes.get("USD", ""), exchange.api.variable, exchange.stream.variable)
+        for exchange in EXCHANGES.values()
+    ]
+    streams = COLLECTING.partition("\n| source | stream |")[2].partition("\n\n")[0]
+    assert re.findall(r"^\| `(\w+)` ", streams, re.MULTILINE) == [*EXCHANGES, "simulated"]
 
 
 def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:

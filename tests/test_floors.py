@@ -30,7 +30,7 @@ def part(floor: int, *libraries: str, parts: set[str] | None = None) -> Part:
     return Part(floor, frozenset(libraries), None if parts is None else frozenset(parts))
 
 
-BASE = {"errors", "locks", "market", "prerequisites", "version", "wording"}
+BASE = {"errors", "locks", "market", "outages", "prerequisites", "threads", "version", "wording"}
 SERVING = BASE | {"baked", "command_line", "logs", "settings"}
 MINUTES = {"forecasting.distribution", "forecasting.minutes"}  # of forecasting, what a collector uses
 PARTS = {
@@ -39,7 +39,9 @@ PARTS = {
     "locks": part(0),
     "logs": part(0),
     "market": part(0),
+    "outages": part(0),
     "prerequisites": part(0),
+    "threads": part(0),
     "version": part(0),
     "wording": part(0),
     "baked": part(1),

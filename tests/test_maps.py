@@ -1,6 +1,6 @@
 """The maps: the docstring of a folder of the package lists its modules and folders, each in a line of its list.
 
-Modules with an `Operation` are left out: an endpoint is found by its address, and the OpenAPI document lists them all.
+Modules of endpoints, which define an operation, are left out: the OpenAPI document lists them all.
 """
 
 import ast
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "crypto_predict"
-ENDPOINT = re.compile(r"^\w+ = Operation\[", re.MULTILINE)
+ENDPOINT = re.compile(r"^\w+ = [\w.]*operation\(", re.MULTILINE | re.IGNORECASE)
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("*/__init__.py") if path.parent.name != "versions")
 
 

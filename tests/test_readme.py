@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import stamina
 
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.training.picture import FOLLOWED
 from tests.support.clones import Clone, clone
 from tests.support.engine import free_port
@@ -93,7 +94,7 @@ def refusing() -> Iterator[ReplayServer]:
 @pytest.fixture(scope="module")
 def stranger(refusing: ReplayServer, tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone that finds no exchange, with a short backtest."""
-    addresses = dict.fromkeys(("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), refusing.url)
+    addresses = dict.fromkeys([listed.api.variable for listed in EXCHANGES.values()], refusing.url)
     return clone(tmp_path_factory.mktemp("stranger"), EVERY="300", **addresses)
 
 

@@ -122,12 +122,12 @@ class Evaluator:
         midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
         return self._after(instant, utc.toordinal() - 1, (utc - midnight) / DAY, model)
 
-    def _after(self, asked: date | datetime, ordinal: int, share: float, model: str) -> _Place:
+    def _after(self, moment: date | datetime, ordinal: int, share: float, model: str) -> _Place:
         """Return the place at `share` of the day that follows a close."""
         if not self._first - 1 <= ordinal <= self._end or (ordinal == self._end and share):
-            raise OutOfRange(asked, self.forecast.first, self.forecast.end)
+            raise OutOfRange(moment, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
-            raise NoProphetInterval(asked, self.forecast.last)
+            raise NoProphetInterval(moment, self.forecast.last)
         point = self._point(ordinal, model)
         if not share:
             return _Place(point, point, share)

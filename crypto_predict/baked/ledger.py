@@ -206,13 +206,13 @@ class _Stored:
 
     def content(self) -> Iterator[bytes]:
         """Yield the bytes of these entries; raise `BrokenLedger` if the file has changed since it was read."""
-        digest, left = hashlib.sha256(), self.size
+        digest, rest = hashlib.sha256(), self.size
         with self.path.open("rb") as file:
-            while left and (chunk := file.read(min(left, 2**20))):
+            while rest and (chunk := file.read(min(rest, 2**20))):
                 digest.update(chunk)
-                left -= len(chunk)
+                rest -= len(chunk)
                 yield chunk
-        if left or digest.hexdigest() != self.sha256:
+        if rest or digest.hexdigest() != self.sha256:
             raise BrokenLedger(self.path, None, "it was changed during the training; train again")
 
 
@@ -315,8 +315,8 @@ class Ledger:
         if isinstance(release, Release):
             newest = self.newest[-1].made_at if self.newest else release.made_at
             if release.made_at < newest:
-                made = f"its release was made at {release.made_at}"
-                raise EntryFault(f"{made}, before an earlier one of {newest}; {RESTORE}")
+                fault = f"its release was made at {release.made_at}, before an earlier one of {newest}"
+                raise EntryFault(f"{fault}; {RESTORE}")
             if release.made_at > newest:
                 self.newest.clear()
             elif len(self.newest) == MOST_AT_ONCE:

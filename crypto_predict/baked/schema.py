@@ -486,7 +486,8 @@ class Model:
             yield "it has no pairs"
         if list(self.card.pairs) != list(self.forecasts):
             yield "card and forecasts name different pairs"
-        yield from size_faults({pair: (one.end - one.first).days for pair, one in self.forecasts.items()})
+        days = {pair: (forecast.end - forecast.first).days for pair, forecast in self.forecasts.items()}
+        yield from size_faults(days)
 
 
 def size_faults(days: Mapping[Pair, int]) -> Iterator[str]:

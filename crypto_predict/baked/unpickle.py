@@ -82,7 +82,9 @@ def loads(data: bytes) -> Any:
             elif opcode == _STOP:
                 return _result(stack, len(marks), len(data) - at)
             else:
-                name = _names()[opcode]
+                import pickletools  # noqa: PLC0415 large, and needed for one message alone
+
+                name = {ord(code.code): code.name for code in pickletools.opcodes}[opcode]
                 raise NotPlain(f"it holds the pickle opcode {name}, which plain data never needs: do not run it")
     except (LookupError, struct.error, UnicodeDecodeError) as error:
         raise NotPlain(f"it is truncated, or not a pickle of plain data, at byte {at:,}") from error
@@ -132,9 +134,3 @@ def _result(stack: list[Any], marks: int, rest: int) -> Any:
     if len(stack) != 1 or marks:
         raise NotPlain(f"it ends with {len(stack)} objects and {marks} open marks, expected one object")
     return stack[0]
-
-
-def _names() -> dict[int, str]:
-    import pickletools  # noqa: PLC0415 large, and needed for one message alone
-
-    return {ord(opcode.code): opcode.name for opcode in pickletools.opcodes}

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from crypto_predict.collecting.fetching import Asking, Collected, Run, candles_in
+from crypto_predict.collecting.fetching import Collected, Fetch, Run, candles_in
 from crypto_predict.collecting.windows import REVISED, asked_again, due_at, is_final, uncovered
 from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.history import closing_limit
@@ -88,20 +88,20 @@ def _collect(
     if wanted.end <= wanted.start:
         return
     stored = next((one for one in run.database.collected() if one.series == series), None)
-    asking = Asking(run, source, collected, stored)
+    fetch = Fetch(run, source, collected, stored)
     pieces = list(uncovered(wanted, run.database.coverage(series)))
-    if pieces and pieces[-1].start == asking.newest_close:
-        pieces[-1] = Span(max(wanted.start, asking.newest_close - REVISED * interval.length), wanted.end)
+    if pieces and pieces[-1].start == fetch.newest_close:
+        pieces[-1] = Span(max(wanted.start, fetch.newest_close - REVISED * interval.length), wanted.end)
     gaps = [gap for gap in run.database.gaps(series, wanted) if is_due(gap)]
     pieces = sorted([*pieces, *asked_again(gaps, wanted, interval)], key=lambda piece: piece.start)
     wanted_candles = sum(candles_in(piece, interval) for piece in pieces)
     run.expect(wanted_candles)
     try:
         for piece in pieces:
-            asking.ask(piece)
+            fetch.oldest_first(piece)
     finally:
-        run.expect(asking.asked - wanted_candles)
-    if asking.newest_close is None and not run.stopped.is_set():
+        run.expect(fetch.asked - wanted_candles)
+    if fetch.newest_close is None and not run.stopped.is_set():
         days = f"from {wanted.start:%Y-%m-%d %H:%M} to {wanted.end:%Y-%m-%d %H:%M} UTC"
         rejected = f", and {counted(collected.quarantined, 'rejected row')}" if collected.quarantined else ""
         raise SourceError(source.id, f"no candle of {series.pair} {days}{rejected}")

@@ -11,11 +11,9 @@ from threading import Event
 
 from crypto_predict.collecting.progress import Progress
 from crypto_predict.collecting.windows import WINDOW, windows
-from crypto_predict.history import Audit, place
+from crypto_predict.history import place
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketWriter, Quarantined
-
-OFF_GRID = "it opens where no candle of its interval can"
 
 _log = logging.getLogger(__name__)
 
@@ -58,11 +56,10 @@ class Collected:
     quarantined: int = 0  # candles that were rejected
 
 
-class Asking:
-    """One series while it is asked for; `stored` is what is known of it, None if it is not in the database.
+class Fetch:
+    """One series while it is fetched; `stored` describes it, None if it is not in the database.
 
-    Another thread or process may ask for the same, or store candles of its stream: what is covered here never depends
-    on a candle that is not stored.
+    Several threads may fetch the same window. A window counts as covered only once its candles are in the database.
     """
 
     def __init__(self, run: Run, source: CandleSource, collected: Collected, stored: CollectedSeries | None) -> None:
@@ -73,7 +70,7 @@ class Asking:
         self._first_open = None if stored is None else stored.first_open
         self.newest_close = None if stored is None else stored.newest_close  # of a candle that surely exists
 
-    def ask(self, piece: Span, asked_before: datetime | None = None) -> None:
+    def oldest_first(self, piece: Span, asked_before: datetime | None = None) -> None:
         """Read the windows of a piece, the oldest first.
 
         The span up to the newest candle that the source has counts as asked for, not what follows: its clock, or ours,
@@ -137,19 +134,18 @@ class Asking:
 
     def _read(self, window: Span) -> tuple[list[Candle], list[Quarantined]]:
         """Return the candles of a window, judged: those that can be used, and the others."""
-        audit = Audit(self._interval)
         sound: dict[datetime, Candle] = {}
         rejected: dict[datetime, Quarantined] = {}
         for candle in self._source.candles(self._series.pair, self._interval, window):
             opening = candle.open_time
             if opening not in window:
                 continue
-            if audit.add(candle, self._run.now):
+            if fault := fault_of(candle, self._interval):
+                rejected[opening] = Quarantined(candle, fault)
+                sound.pop(opening, None)
+            else:
                 sound[opening] = candle
                 rejected.pop(opening, None)
-            else:
-                rejected[opening] = Quarantined(candle, "; ".join(candle.faults()) or OFF_GRID)
-                sound.pop(opening, None)
         return list(sound.values()), list(rejected.values())
 
     def _store(self, asked: Span, sound: Sequence[Candle], rejected: Sequence[Quarantined]) -> datetime:
@@ -193,3 +189,11 @@ class Asking:
 def candles_in(span: Span, interval: Interval) -> int:
     """Return the number of openings in a span on the grid."""
     return (span.end - span.start) // interval.length
+
+
+def fault_of(candle: Candle, interval: Interval) -> str | None:
+    """Return why no market can have made a candle; None if it is sound."""
+    if faults := candle.faults():
+        return "; ".join(faults)
+    is_on_grid = candle.open_time == interval.floor(candle.open_time)
+    return None if is_on_grid else "it opens where no candle of its interval can"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from textwrap import fill
 
 from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
@@ -14,7 +15,7 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
 from crypto_predict.market.ports import Shard
 from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, whole_number
-from crypto_predict.sources.catalog import EXCHANGES, FILE, SIMULATED
+from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, SIMULATED
 from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.stored import COLLECTED, STORE, pair_or_collected
 from crypto_predict.wording import listed
@@ -38,10 +39,17 @@ Collecting may be ended at any time: the same command continues it. SIGTERM ends
 
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted
-other environment: ALPACA_DATA_URL, ALPACA_STREAM_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY, ALPACA_LOCATION,
-  BINANCE_API_URL, BINANCE_STREAM_URL, POLONIEX_API_URL, POLONIEX_STREAM_URL,
-  SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)
 """
+_VARIABLES = [name for exchange in EXCHANGES.values() for name in exchange.variables]
+EXAMPLES += (
+    fill(
+        f"other environment: {', '.join(_VARIABLES)}, "
+        "SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)",
+        width=118,
+        subsequent_indent="  ",
+    )
+    + "\n"
+)
 
 
 class Mode(Enum):
@@ -64,16 +72,18 @@ class Mode(Enum):
         return self in {Mode.LIVE, Mode.BACKFILL}
 
 
-def exchange_name(text: str) -> str:
-    """Read the name of a source that can be collected.
+def exchange_names(text: str) -> tuple[str, ...]:
+    """Read the name of a source that can be collected, or ``exchanges``, which means all of them.
 
     Raises:
         InvalidValue: It is not one; files are not collected.
     """
     names = [*EXCHANGES, SIMULATED]
+    if text == EVERY_EXCHANGE:
+        return tuple(EXCHANGES)
     if text not in names:
         raise InvalidValue("source", text, f"one of {', '.join(names)}; files are not collected")
-    return text
+    return (text,)
 
 
 def shard(text: str) -> Shard:
@@ -103,8 +113,9 @@ OPTIONS = (
     ),
     Option(
         "--source",
-        exchange_name,
-        f"where candles come from, in order of preference (default live and for --backfill: {','.join(EXCHANGES)}; "
+        exchange_names,
+        f"where candles come from, in order of preference (default live and for --backfill: {EVERY_EXCHANGE}, "
+        f"which are {','.join(EXCHANGES)}; "
         "otherwise every stored source)",
         "NAME,NAME",
         multiple=True,

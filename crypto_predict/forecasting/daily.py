@@ -1,7 +1,7 @@
 """The daily forecast of one pair as it is baked: fitted curve, combined forecast from the newest price, quantiles."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -23,16 +23,12 @@ _AHEAD = np.arange(1, HORIZON_DAYS + 1)
 _TAIL = (1 - COVERAGE) / 2
 
 
-@dataclass(frozen=True)
-class FittedForecast:
-    """A forecast ready to be baked, and its Prophet model."""
-
-    forecast: PairForecast
-    prophet: ProphetFit
-
-
-def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed: int) -> FittedForecast:
+def forecast_pair(
+    history: History, anchor: Anchor, replay: Replay | None, seed: int
+) -> tuple[PairForecast, ProphetFit]:
     """Fit one pair's daily history, with the weights and intervals of its backtest, whose last cutoff is the last day.
+
+    Return the forecast that is ready to be baked, and its Prophet model.
 
     Without a `replay` the forecast is persistence, and Prophet alone has no interval. The price of `anchor` was traded
     at or after the last candle's close and before the next one's. `seed` is for Prophet's optimiser.
@@ -43,14 +39,14 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     last = history.candles[-1]
     distribution = DailyDistribution.of(DailySeries.of(history), KNOTS) if replay is None else replay.distribution
     prophet = fit_prophet(history, seed)
-    curve = Curve(prophet.scale, prophet.trend(), prophet.seasonalities())
+    curve = Curve(prophet.scale, prophet.trend, prophet.seasonalities)
     days = history.candles.days.tolist()
     closes = dict(zip(days, history.candles.close.tolist(), strict=True))
     residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
-    weights, others = _combination(replay, elapsed)
+    weights, increments = _combination(replay, elapsed)
     move = math.log(anchor.price) - math.log(last.close)
     quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist())
     forecast = PairForecast(
@@ -60,13 +56,13 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         closes=tuple(closes.get(day) for day in range(days[0], days[-1] + 1)),
         anchor=anchor,
         scale=prophet.scale,
-        trend=prophet.trend(),
-        seasonalities=prophet.seasonalities(),
+        trend=prophet.trend,
+        seasonalities=prophet.seasonalities,
         level_correction=float(math.log(anchor.price) - at_anchor),
         prophet_weights=tuple(weights.tolist()),
-        other_increments=tuple(others.tolist()),
+        other_increments=tuple(increments.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_quantiles=forecast_quantiles(quantiles, weights * (ahead[1:] - at_anchor) + others),
+        forecast_quantiles=forecast_quantiles(quantiles, weights * (ahead[1:] - at_anchor) + increments),
         prophet_bands=(),
     )
     if faults := evaluation.faults(forecast):
@@ -75,7 +71,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         complete = replace(forecast, prophet_bands=replay.prophet.bands())
         # Prophet alone may leave the range of numbers; the combined forecast is valid without it.
         forecast = forecast if evaluation.faults(complete) else complete
-    return FittedForecast(forecast, prophet)
+    return forecast, prophet
 
 
 def fitted_band(residuals: FloatArray) -> Band:
@@ -98,8 +94,8 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     if replay is None:
         return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
     own, weights = NAMES.index(PROPHET), replay.weights[-1]  # (candidates, horizons)
-    others = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
+    increments = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
     prophet = at_horizons(weights[own], replay.horizons, _AHEAD.tolist())
     prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)
-    since_close = at_horizons(others, replay.horizons, _AHEAD.tolist())
+    since_close = at_horizons(increments, replay.horizons, _AHEAD.tolist())
     return prophet, since_close - elapsed * since_close[0]

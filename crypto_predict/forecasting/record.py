@@ -5,6 +5,7 @@ Four releases a day that forecast thirty days ahead cover each day 120 times, an
 independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
 """
 
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
@@ -26,8 +27,7 @@ from crypto_predict.baked.schema import (
     Scorecard,
 )
 from crypto_predict.errors import InvalidValue
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
@@ -43,18 +43,6 @@ HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately
 LATEST = 30  # target days shown one by one
 
 _LEAST_PRICE = np.finfo(np.float64).tiny  # for the low end of an interval, which may be 0
-# The columns of losses; `distributions` counts the forecasts with quantiles.
-_LOSSES = ("due", "error", "reference", "inside", "winkler")
-_DISTRIBUTION_LOSSES = (
-    "distributions",
-    "crps",
-    "reference_crps",
-    "distribution_winkler",
-    "reference_winkler",
-    "inside_50",
-    "inside_90",
-    *(f"tenth_{tenth}" for tenth in range(metrics.PIT_BINS)),
-)
 
 
 @dataclass(slots=True)
@@ -62,9 +50,8 @@ class Record:
     """A ledger, and what its entries amount to. In memory are the figures, outcomes, and forecasts without one."""
 
     ledger: Ledger = field(default_factory=Ledger)
-    _tallies: dict[tuple[Pair, bool], "_Tally"] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # bool: simulated
+    # by the pair, and whether its prices are simulated
+    _tallies: dict[tuple[Pair, bool], "_Tally"] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def read(cls, path: Path, heads: Collection[str] = ()) -> "Record":
@@ -194,75 +181,70 @@ class _Due(NamedTuple):
     actual: float
 
 
-def _losses(due: Sequence[_Due]) -> FloatArray:
-    """Return the losses of forecasts in log price, (n, columns): `_LOSSES`, then `_DISTRIBUTION_LOSSES`.
-
-    The latter are 0 without quantiles, and relative to the Gaussian around persistence from the anchor to the target.
-    """
-    actual, persistence = np.log([[one.actual, one.release.anchor.price] for one in due]).T
-    prediction, low, high = np.log(np.maximum([_prices(one) for one in due], _LEAST_PRICE)).T
-    table = np.zeros((len(due), len(_LOSSES) + len(_DISTRIBUTION_LOSSES)))
-    inside = [one.release.low[one.horizon - 1] <= one.actual <= one.release.high[one.horizon - 1] for one in due]
+def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
+    """Return the losses (n,) of forecasts by name, in log price; those of quantiles are 0 without quantiles."""
+    prices = np.array([[forecast.actual, forecast.release.anchor.price, *_published(forecast)] for forecast in due])
+    actual, persistence, prediction, low, high = np.log(np.maximum(prices, _LEAST_PRICE)).T
     winkler = interval_score(actual, low, high, COVERAGE)
-    ones = np.ones(len(due))
-    table[:, : len(_LOSSES)] = np.transpose(
-        [ones, np.abs(actual - prediction), np.abs(actual - persistence), inside, winkler]
-    )
-    known = [index for index, one in enumerate(due) if one.release.quantiles]
-    if known:
-        table[known, len(_LOSSES) :] = _distribution_losses([due[index] for index in known], winkler[known])
-    return table
+    losses = {
+        "due": np.ones(len(due)),
+        "error": np.abs(actual - prediction),
+        "reference": np.abs(actual - persistence),
+        "inside": _inside(prices[:, 0], prices[:, 3], prices[:, 4]),
+        "winkler": winkler,
+    }
+    rows = [row for row, forecast in enumerate(due) if forecast.release.quantiles]
+    if rows:
+        scored = _quantile_losses([due[row] for row in rows], actual[rows], persistence[rows], winkler[rows])
+        for name, values in scored.items():
+            losses[name] = np.zeros(len(due))
+            losses[name][rows] = values
+    return losses
 
 
-def _prices(one: _Due) -> tuple[float, float, float]:
-    release, index = one.release, one.horizon - 1
+def _published(forecast: _Due) -> tuple[float, float, float]:
+    release, index = forecast.release, forecast.horizon - 1
     return release.prediction[index], release.low[index], release.high[index]
 
 
-def _distribution_losses(due: Sequence[_Due], winkler: FloatArray) -> FloatArray:
-    """Return `_DISTRIBUTION_LOSSES` of forecasts that have quantiles, (n, columns)."""
-    actual, persistence = np.log([[one.actual, one.release.anchor.price] for one in due]).T
-    quantiles = np.log([one.release.quantiles[one.horizon - 1] for one in due])
-    variances = [(one.release.volatility or 0.0) ** 2 * _days_ahead(one) for one in due]
-    sigma = np.sqrt(variances)
-    levels = np.array(LEVELS)
-    by_level = dict(zip(LEVELS, quantiles.T, strict=True))
+def _inside(actual: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    return ((low <= actual) & (actual <= high)).astype(np.float64)
+
+
+def _quantile_losses(
+    due: Sequence[_Due], actual: FloatArray, persistence: FloatArray, winkler: FloatArray
+) -> dict[str, FloatArray]:
+    """Return the losses (n,) of released quantiles, and of a Gaussian around persistence from anchor to target."""
+    quantiles = np.log([forecast.release.quantiles[forecast.horizon - 1] for forecast in due])
+    variances = [
+        (release.volatility or 0.0) ** 2 * ((datetime.combine(target, time.min, UTC) + DAY - release.anchor.at) / DAY)
+        for release, _, target, _ in due
+    ]
+    reach = GAUSSIAN * (sigma := np.sqrt(variances))
+    levels, by_level = np.array(LEVELS), dict(zip(LEVELS, quantiles.T, strict=True))
     tenths = np.minimum(metrics.pit(actual, quantiles, levels) * metrics.PIT_BINS, metrics.PIT_BINS - 1).astype(int)
-    reference = interval_score(actual, persistence - GAUSSIAN * sigma, persistence + GAUSSIAN * sigma, COVERAGE)
-    return np.column_stack(
-        [
-            np.ones(len(due)),
-            metrics.crps_quantiles(actual, quantiles, levels),
-            metrics.crps_gaussian(actual, persistence, sigma),
-            winkler,
-            reference,
-            (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
-            (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
-            np.eye(metrics.PIT_BINS)[tenths],
-        ]
-    )
-
-
-def _days_ahead(one: _Due) -> float:
-    """Return the days from the newest price of a release to the target."""
-    return (datetime.combine(one.target, time.min, UTC) + DAY - one.release.anchor.at) / DAY
+    return {
+        "distributions": np.ones(len(due)),
+        "crps": metrics.crps_quantiles(actual, quantiles, levels),
+        "reference_crps": metrics.crps_gaussian(actual, persistence, sigma),
+        "distribution_winkler": winkler,
+        "reference_winkler": interval_score(actual, persistence - reach, persistence + reach, COVERAGE),
+        "inside_50": _inside(actual, by_level[0.25], by_level[0.75]),
+        "inside_90": _inside(actual, by_level[0.05], by_level[0.95]),
+        **{f"tenth_{tenth}": (tenths == tenth).astype(np.float64) for tenth in range(metrics.PIT_BINS)},
+    }
 
 
 @dataclass(slots=True)
 class _Figures:
-    """Sums over forecasts that came due; errors are of log price."""
+    """Sums of `_losses` over forecasts that came due."""
 
-    sums: FloatArray = field(default_factory=lambda: np.zeros(len(_LOSSES) + len(_DISTRIBUTION_LOSSES)))
+    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     targets: set[date] = field(default_factory=set)
 
     @property
     def due(self) -> int:
-        return round(self._sum("due"))
-
-    def add(self, targets: Iterable[date], losses: FloatArray) -> None:
-        """Add forecasts: their targets, and their losses (n, columns)."""
-        self.targets.update(targets)
-        self.sums += losses.sum(axis=0)
+        return round(self.sums["due"])
 
     def scores(self) -> dict[str, Any]:
         """Return the fields that `LiveScore` and `LiveRecord` share."""
@@ -279,30 +261,27 @@ class _Figures:
         }
 
     def _distribution(self) -> LiveDistribution | None:
-        due = self._sum("distributions")
+        sums, due = self.sums, self.sums["distributions"]
         if not due:
             return None
         return LiveDistribution(
             due=round(due),
-            crps=self._sum("crps") / due,
-            coverage_50=self._sum("inside_50") / due,
-            coverage_90=self._sum("inside_90") / due,
+            crps=sums["crps"] / due,
+            coverage_50=sums["inside_50"] / due,
+            coverage_90=sums["inside_90"] / due,
             relative_crps=self._ratio("crps", "reference_crps"),
             relative_winkler=self._ratio("distribution_winkler", "reference_winkler"),
-            pit=tuple((self.sums[-metrics.PIT_BINS :] / due).tolist()),
+            pit=tuple(sums[f"tenth_{tenth}"] / due for tenth in range(metrics.PIT_BINS)),
         )
-
-    def _sum(self, name: str) -> float:
-        return float(self.sums[(*_LOSSES, *_DISTRIBUTION_LOSSES).index(name)])
 
     def _ratio(self, name: str, of: str) -> float | None:
         """Return the ratio of two sums; None if the second is 0."""
-        return self._sum(name) / self._sum(of) if self._sum(of) > 0 else None
+        return self.sums[name] / self.sums[of] if self.sums[of] > 0 else None
 
     def words(self) -> str:
         if not self.due:
             return "no forecast has come due yet"
-        mae, relative, inside = self._ratio("error", "due"), self._ratio("error", "reference"), self._sum("inside")
+        mae, relative, inside = self._ratio("error", "due"), self._ratio("error", "reference"), self.sums["inside"]
         error = f"error {mae:.2g} in log price, persistence's 0"
         if relative is not None:
             error = f"error {relative:.2f} of persistence's"
@@ -354,14 +333,16 @@ class _Tally:
     def _score(self, due: Sequence[_Due]) -> None:
         if not due:
             return
-        losses, horizons = _losses(due), np.array([one.horizon for one in due])
-        self._all.add((one.target for one in due), losses)
-        for horizon, figures in self._by_horizon.items():
-            if (chosen := horizons == horizon).any():
-                figures.add((one.target for one in due if one.horizon == horizon), losses[chosen])
-        for one in due:
-            self._hindsight += one.release.made_at.date() > one.target
-            self._show(*one)
+        losses, horizons = _losses(due), np.array([forecast.horizon for forecast in due])
+        table = np.column_stack([*losses.values()])  # (n, losses)
+        for horizon, figures in ((None, self._all), *self._by_horizon.items()):
+            rows = np.flatnonzero((horizons == horizon) | (horizon is None))
+            figures.targets.update(due[row].target for row in rows.tolist())
+            for name, total in zip(losses, table[rows].sum(axis=0).tolist(), strict=True):
+                figures.sums[name] += total
+        for forecast in due:
+            self._hindsight += forecast.release.made_at.date() > forecast.target
+            self._show(*forecast)
 
     def _show(self, release: Release, horizon: int, target: date, actual: float) -> None:
         # Of the forecasts of a day, show the one that looked the fewest days ahead, and of several the first: with

@@ -1,7 +1,7 @@
 """Histories as arrays, and what several parts of a forecast do with arrays."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 
 import numpy as np
@@ -57,22 +57,14 @@ class DailySeries:
         targets = cutoffs + horizon
         due = targets < len(self)
         due[due] = self.known[targets[due]] & self.known[cutoffs[due]]
-        found = np.full(len(cutoffs), np.nan)
-        found[due] = self.log_close[targets[due]] - self.log_close[cutoffs[due]]
-        return found
+        increments = np.full(len(cutoffs), np.nan)
+        increments[due] = self.log_close[targets[due]] - self.log_close[cutoffs[due]]
+        return increments
 
     def until(self, index: int, longest: int) -> "DailySeries":
         """Return the last `longest` steps up to `index`, included: what was known at that close."""
-        kept = slice(max(0, index + 1 - longest), index + 1)
-        return DailySeries(
-            self.days[kept],
-            self.log_close[kept],
-            self.known[kept],
-            log_open=self.log_open[kept],
-            log_high=self.log_high[kept],
-            log_low=self.log_low[kept],
-            volume=self.volume[kept],
-        )
+        steps = slice(max(0, index + 1 - longest), index + 1)
+        return DailySeries(**{field.name: getattr(self, field.name)[steps] for field in fields(self)})
 
 
 def spacing(positions: IntArray) -> float:
@@ -87,9 +79,9 @@ def rolling_median(values: FloatArray, window: int) -> FloatArray:
     return np.asarray(np.median(np.lib.stride_tricks.sliding_window_view(values, window), axis=1), dtype=np.float64)
 
 
-def at_horizons(values: FloatArray | Sequence[float], known: Sequence[int], wanted: Sequence[int]) -> FloatArray:
-    """Interpolate values (k,) at the horizons `known` (k,), ascending, to those at `wanted` (n,).
+def at_horizons(values: FloatArray | Sequence[float], horizons: Sequence[int], targets: Sequence[int]) -> FloatArray:
+    """Interpolate values (k,) at `horizons` (k,), ascending, to those at the horizons `targets` (n,).
 
     The values are linear in the logarithm of the horizon, and constant beyond both ends.
     """
-    return np.asarray(np.interp(np.log(wanted), np.log(known), values), dtype=np.float64)
+    return np.asarray(np.interp(np.log(targets), np.log(horizons), values), dtype=np.float64)

@@ -27,7 +27,7 @@ from crypto_predict.history.columns import CandleBuffer, Candles
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
 from crypto_predict.market.ports import CandleSource, Exchange, RowSource
 from crypto_predict.sources.network.retry import noticing_trouble
-from crypto_predict.sources.side_by_side import begin
+from crypto_predict.threads import started
 
 MIN_CANDLES = 30  # fewer show neither a trend nor a season
 STALE = 2  # newest candles missing: an exchange may be late with one
@@ -168,7 +168,7 @@ class _Readings:
             if number in self._begun or number >= len(self._sources):
                 return
             if isinstance(self._sources[number], Exchange):
-                self._begun[number] = begin(lambda: self._read_exchange(number))
+                self._begun[number] = started(lambda: self._read_exchange(number), "question")
 
     def _read_exchange(self, number: int) -> _Reading:
         try:

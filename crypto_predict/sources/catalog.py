@@ -23,20 +23,23 @@ EXCHANGES: Mapping[str, Exchange] = {  # by their ids, in order of preference
 }
 SIMULATED = Simulated.id
 FILE = "file:"
+EVERY_EXCHANGE = "exchanges"  # a word for all of them, in their order
 
 _QUOTES = ("USDT", "USDC", "USD", "EUR", "GBP", "JPY", "BTC", "ETH")  # in file names, the likeliest first
 _CURRENCY = re.compile(r"[A-Z0-9]{2,5}")
 
 
-def source_name(text: str) -> str:
-    """Read one name of ``--source``.
+def source_names(text: str) -> tuple[str, ...]:
+    """Read one name of ``--source``, or ``exchanges``, which means the names of all exchanges.
 
     Raises:
         InvalidValue: A source with this name does not exist.
     """
+    if text == EVERY_EXCHANGE:
+        return tuple(EXCHANGES)
     names = [*EXCHANGES, STORE, SIMULATED]
     if text in names or (text.startswith(FILE) and text != FILE):
-        return text
+        return (text,)
     raise InvalidValue("source", text, f"one of {', '.join(names)}, {FILE}PATH")
 
 
@@ -85,7 +88,7 @@ def open_sources(
     """
     bounds = Bounds.from_environ(environ)
     sources: list[CandleSource] = []
-    for name in map(source_name, names):
+    for name in _expanded(names):
         if name == SIMULATED:
             sources.append(Simulated(seed))
         elif name in EXCHANGES:
@@ -113,9 +116,13 @@ def open_feeds(names: Sequence[str], environ: Mapping[str, str], clock: Clock) -
         InvalidValue: A name or a setting is not valid.
     """
     feeds: dict[str, CandleFeed] = {}
-    for name in map(source_name, names):
+    for name in _expanded(names):
         if name == SIMULATED:
             feeds[name] = SimulatedFeed(0, clock)  # the market with seed 0 is the one that is collected
         elif name in EXCHANGES and (feed := EXCHANGES[name].open_feed(environ, clock)) is not None:
             feeds[name] = feed
     return feeds
+
+
+def _expanded(names: Sequence[str]) -> Sequence[str]:
+    return list(dict.fromkeys(name for text in names for name in source_names(text)))

@@ -1,4 +1,4 @@
-"""Questions at the same time, in threads that do not keep the process from ending.
+"""Questions at the same time.
 
 Results and log lines come in the order of the questions, whichever is answered first. The threads see the context of
 their caller: its deadlines (`session.answer_within`), and whether it is patient (`limits.patiently`).
@@ -11,20 +11,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
-from threading import Lock, Thread
+from contextvars import ContextVar
+from threading import Lock
 from typing import TypeVar
+
+from crypto_predict.threads import started
 
 Result = TypeVar("Result")
 
 _PACKAGE = __name__.partition(".")[0]
-
-
-def begin(work: Callable[[], Result]) -> Future[Result]:
-    """Begin work in a thread of its own, and return what its result will be."""
-    outcome: Future[Result] = Future()
-    Thread(target=copy_context().run, args=(_settle, work, outcome), name="question", daemon=True).start()
-    return outcome
 
 
 def side_by_side(
@@ -51,7 +46,7 @@ def side_by_side(
     with _holding_lines():
         try:
             for _ in range(min(at_once, len(jobs))):
-                begin(work)
+                started(work, "question")
             for outcome, line in zip(outcomes, lines, strict=True):
                 line.release()
                 wait([outcome])

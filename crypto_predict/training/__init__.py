@@ -7,6 +7,6 @@
 * ``repeat``: a training at each multiple of an interval, in a process of its own
 * ``previous_release``: the champion and the ledger of the release before
 * ``outputs``: the files to write: their checks, and the CSV of the backtest
-* ``minutes``, ``minutes_report``: the scores of the minute forecasts of collected pairs, and their report
+* ``minutes``: the scores of the minute forecasts of the past, and their report
 * ``card``, ``report``, ``tables``, ``picture``: what describes the result
 """

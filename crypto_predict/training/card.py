@@ -44,7 +44,7 @@ def build_card(  # noqa: PLR0913 the facts of a card
 
 def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
     """Build the card of one pair: its history, its backtest at `horizons`, and its forecast in 1, 7, 30 and 90 days."""
-    history, past, forecast = trained.read.history, trained.read.past, trained.fitted.forecast
+    history, past, forecast = trained.read.history, trained.read.past, trained.forecast
     evaluator = Evaluator(forecast)
     standings = []
     for horizon in HORIZONS:

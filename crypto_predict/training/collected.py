@@ -46,9 +46,9 @@ def resolve(
         raise InvalidValue("--pair", COLLECTED, "usable here: a database was not opened")
     collected: dict[Pair, list[CollectedSeries]] = {}
     try:
-        for one in open_database().collected():
-            if one.state == ACTIVE:
-                collected.setdefault(_name(one, request), []).append(one)
+        for series in open_database().collected():
+            if series.state == ACTIVE:
+                collected.setdefault(_name(series, request), []).append(series)
     except DatabaseError as error:
         collected = {pair: [] for pair in _pairs_of(champion)}
         _log.warning("the collected pairs cannot be read, so those of the earlier model are trained: %s", error)
@@ -77,15 +77,15 @@ def open_by_pair(
     if SIMULATED not in names and any(map(_is_invented, collected.values())):
         names = (*names, SIMULATED)
     sources = open_sources(names, request.environ, settings.seed, request.pairs, open_database)
-    found: dict[Pair, Sequence[CandleSource]] = dict.fromkeys(request.pairs, sources)
+    by_pair: dict[Pair, Sequence[CandleSource]] = dict.fromkeys(request.pairs, sources)
     if request.collected:
-        found = {pair: _preferred(sources, collected.get(pair, ()), request) for pair in request.pairs}
+        by_pair = {pair: _preferred(sources, collected.get(pair, ()), request) for pair in request.pairs}
     was_real = champion is not None and not all(facts.simulated for facts in champion.card.pairs.values())
     if settings.repeat is not None and was_real and {*request.sources} - {STORE} != {SIMULATED}:
-        for pair in found:
+        for pair in by_pair:
             if not _is_invented(collected.get(pair, ())):
-                found[pair] = [source for source in found[pair] if not source.simulated]
-    return found
+                by_pair[pair] = [source for source in by_pair[pair] if not source.simulated]
+    return by_pair
 
 
 def _preferred(
@@ -129,12 +129,12 @@ def report_left_out(left_out: Mapping[Pair, Sequence[str]]) -> None:
 def keep(left_out: Iterable[Pair], champion: Model | None, now: datetime) -> list[Pair]:
     """Return the pairs that keep their forecast of `champion`, since it is not old yet at `now` (UTC)."""
     earlier = {} if champion is None else champion.forecasts
-    kept = [pair for pair in left_out if pair in earlier and now - earlier[pair].anchor.at <= KEPT]
-    for pair in kept:
+    pairs = [pair for pair in left_out if pair in earlier and now - earlier[pair].anchor.at <= KEPT]
+    for pair in pairs:
         _log.warning(
             "%s keeps its forecast from the price of %s", pair, f"{earlier[pair].anchor.at:%Y-%m-%d %H:%M} UTC"
         )
-    return kept
+    return pairs
 
 
 def report_dropped(pairs: Iterable[Pair], champion: Model | None, request: HistoryRequest) -> None:
@@ -146,17 +146,17 @@ def report_dropped(pairs: Iterable[Pair], champion: Model | None, request: Histo
             _log.warning("%s is not in the new model, so its forecast is 404 from now on: %s", pair, why)
 
 
-def _name(one: CollectedSeries, request: HistoryRequest) -> Pair:
+def _name(series: CollectedSeries, request: HistoryRequest) -> Pair:
     """Return the pair under which a series is forecast."""
-    pair = one.series.pair
-    return pair if pair in request.pairs else in_dollars(one.series.source, pair)
+    pair = series.series.pair
+    return pair if pair in request.pairs else in_dollars(series.series.source, pair)
 
 
-def _stored(one: CollectedSeries) -> timedelta:
+def _stored(series: CollectedSeries) -> timedelta:
     """Return the length of what is stored of a series."""
-    if one.first_open is None or one.newest_close is None:
+    if series.first_open is None or series.newest_close is None:
         return timedelta(0)
-    return one.newest_close - one.first_open
+    return series.newest_close - series.first_open
 
 
 def _importance(pair: Pair, collected: Collection) -> tuple[int, timedelta, str]:

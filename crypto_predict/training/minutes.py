@@ -1,7 +1,8 @@
-"""``train.py --interval 1m``: the forecasts of minutes that the collector would have made, and their scores."""
+"""``train.py --interval 1m``: the forecasts of minutes that the collector would have made, their scores and report."""
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked.files import write_atomically
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.minutes.backtest import Forecasts, MinuteScore, refits, score, walk_forward
+from crypto_predict.forecasting.minutes.backtest import Forecasts, MinuteBacktest, refits, score, walk_forward
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
@@ -20,30 +21,32 @@ from crypto_predict.market.ports import MarketReader
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import check_backtest, locked_outputs
+from crypto_predict.training.tables import Row, origin, relative, table, wrapped
+from crypto_predict.wording import counted
 
 HEADER = ("pair", "cutoff", "horizon_minutes", "target", "actual", "prediction", "low", "high", "persistence")
 
 _BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
+_HISTORY_HEAD = ("pair", "first minute", "last minute", "candles", "gaps", "missing")
+_SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "Winkler", "CRPS", "in 50 %", "in 80 %", "in 90 %")
+_PART_HEAD = (
+    *("pair", "ahead", "calmest", "calm", "wild", "wildest"),
+    *("0 to 6 h", "6 to 12 h", "12 to 18 h", "18 to 24 h"),
+)
+_SCORE_FOOT = (
+    "out of sample: the second half of the history, with daily fits on everything before; beside persistence (the "
+    "price stays what it is) with a Gaussian band of the last day's volatility; off by: mean absolute error of the "
+    "price; error, Winkler score of the 80 % interval and CRPS: relative to persistence's, below 1 is better; in 50, "
+    "80 and 90 %: outcomes inside the central interval"
+)
+_PART_FOOT = "outcomes in the 80 % interval by quarter of the last day's volatility, and by hour of the cutoff, UTC"
+_SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented !!!"
+
+Scores = Mapping[Pair, tuple[History, Sequence[MinuteBacktest]]]  # of each pair by horizon, ascending
 
 
-@dataclass(frozen=True, slots=True)
-class ScoredPair:
-    """The history of a pair, and how its minute forecasts did."""
-
-    history: History
-    scores: tuple[MinuteScore, ...]  # by horizon, ascending
-
-
-@dataclass(frozen=True, slots=True)
-class MinuteRun:
-    """The results of one run, and the file of all forecasts if one was written."""
-
-    pairs: Mapping[Pair, ScoredPair]
-    output: Path | None
-
-
-def score_minutes(settings: TrainSettings, now: datetime, open_database: Callable[[], MarketReader]) -> MinuteRun:
+def score_minutes(settings: TrainSettings, now: datetime, open_database: Callable[[], MarketReader]) -> Scores:
     """Forecast the second half of the minutes of every pair, write the forecasts if asked, and score them.
 
     Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store``.
@@ -63,7 +66,7 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
                 histories[pair], _ = read_history(sources, pair, Interval.MINUTE_1, request.days, request.until, now)
                 progress.update()
             minutes = {pair: Minutes.of(history.candles) for pair, history in histories.items()}
-            progress.total = len(histories) + sum(len(refits(len(one))) for one in minutes.values())
+            progress.total = len(histories) + sum(len(refits(len(past))) for past in minutes.values())
             forecasts = {}
             for pair, history in histories.items():
                 progress.set_description_str(f"{pair}: {len(history.candles):,} minutes, running the backtest")
@@ -73,8 +76,7 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
                     raise UnusableHistory(f"{pair} from {history.source}", error.faults) from error
         if output is not None:
             write_atomically(output, as_csv(forecasts))
-    found = {pair: ScoredPair(histories[pair], tuple(map(score, one))) for pair, one in forecasts.items()}
-    return MinuteRun(found, output)
+    return {pair: (histories[pair], tuple(map(score, past))) for pair, past in forecasts.items()}
 
 
 def as_csv(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[bytes]:
@@ -94,3 +96,76 @@ def as_csv(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[bytes]:
             for cutoff, target, row in zip(cutoffs, targets, prices.T.tolist(), strict=True):
                 cells = ",".join(f"{price:.12g}" for price in row)
                 yield f"{pair},{cutoff},{one.horizon},{target},{cells}\n".encode()
+
+
+def as_json(pairs: Scores, output: Path | None) -> str:
+    """Format one JSON object: the file written, and of each pair its history and the scores by horizon."""
+    facts = {
+        str(pair): {
+            "source": history.source,
+            "traded": str(history.traded),
+            "simulated": history.simulated,
+            "first": history.candles[0].open_time.isoformat(),
+            "last": history.candles[-1].open_time.isoformat(),
+            "candles": len(history.candles),
+            "gaps": len(history.gaps),
+            "missing": sum(gap.missing for gap in history.gaps),
+            "sha256": history.sha256(),
+            "scores": list(map(asdict, scores)),
+        }
+        for pair, (history, scores) in pairs.items()
+    }
+    return json.dumps({"output": None if output is None else str(output), "pairs": facts}, indent=2)
+
+
+def as_text(pairs: Scores, output: Path | None) -> str:
+    """Format tables: the histories, and how forecasts of the next minutes did."""
+    scored = [(pair, score) for pair, (_, scores) in pairs.items() for score in scores]
+    parts = [
+        table(_HISTORY_HEAD, [_history_row(pair, history) for pair, (history, _) in pairs.items()]),
+        "\n".join(
+            wrapped(f"{pair}: from {origin(pair, history.source, history.traded)}")
+            for pair, (history, _) in pairs.items()
+        ),
+        table(_SCORE_HEAD, [_score_row(pair, score) for pair, score in scored]),
+        wrapped(_SCORE_FOOT),
+        table(_PART_HEAD, [_part_row(pair, score) for pair, score in scored]),
+        wrapped(_PART_FOOT),
+        "no model was written: collect.py fits the minute forecasts of what it collects",
+        *([] if output is None else [f"wrote {output}"]),
+    ]
+    is_simulated = any(history.simulated for history, _ in pairs.values())
+    return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if is_simulated else parts)
+
+
+def _history_row(pair: Pair, history: History) -> Row:
+    return (
+        str(pair),
+        *(f"{candle.open_time:%Y-%m-%d %H:%M}" for candle in (history.candles[0], history.candles[-1])),
+        f"{len(history.candles):,}",
+        f"{len(history.gaps):,}",
+        f"{sum(gap.missing for gap in history.gaps):,}",
+    )
+
+
+def _score_row(pair: Pair, score: MinuteBacktest) -> Row:
+    return (
+        str(pair),
+        counted(score.horizon_minutes, "minute"),
+        f"{score.forecasts:,}",
+        f"{score.mape:.3%}",
+        *map(relative, (score.relative_mae, score.relative_winkler, score.relative_crps)),
+        *map(_share, (score.coverage_50, score.coverage, score.coverage_90)),
+    )
+
+
+def _part_row(pair: Pair, score: MinuteBacktest) -> Row:
+    return (
+        str(pair),
+        counted(score.horizon_minutes, "minute"),
+        *map(_share, (*score.by_volatility, *score.by_hours)),
+    )
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"

@@ -5,6 +5,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from textwrap import fill
 from types import SimpleNamespace
 
 from crypto_predict.command_line import CommandLine, Option
@@ -22,7 +23,7 @@ from crypto_predict.settings import (
     ledger_beside,
     whole_number,
 )
-from crypto_predict.sources.catalog import EXCHANGES, FILE, pair_in_name, source_name
+from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, pair_in_name, source_names
 from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.stored import COLLECTED, pair_or_collected
 from crypto_predict.wording import listed, read_duration
@@ -31,18 +32,27 @@ DEFAULT_PAIR = Pair("BTC", "USD")
 MINUTE_DAYS = 90  # of minutes, which the default of SOURCE_CANDLES allows
 MINUTE_HORIZONS = (1, 5, 15)  # minutes ahead
 
-_SOURCES = "where history comes from, in order of preference: alpaca, binance, poloniex, store, file:PATH, simulated"
+_SOURCES = (
+    f"where history comes from, in order of preference: {', '.join(EXCHANGES)}, store, file:PATH, simulated; "
+    f"{EVERY_EXCHANGE}: all exchanges in this order"
+)
 _DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless it is given"
 _HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
 _EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
 _REPEAT = "train at once and then at each multiple of this time, such as 6h, until SIGTERM; continues model and ledger"
+_PAIR = (
+    f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too that "
+    "collect.py collects"
+)
+_DATABASE = "what --source store reads: the database of collect.py"
+_INTERVAL = "1d: train a model; 1m: only score the minute forecasts that collect.py makes, and write no model"
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
   python train.py                                        Bitcoin from an exchange, five years back, no key needed
   python train.py --pair BTC/USD --pair ETH/USD          several pairs in one model
   python train.py --pair SOL/USD --source file:SOL.csv   your own CSV or CSV.gz: time,open,high,low,close,volume
-  python train.py --source alpaca,binance,simulated      a simulated market if no exchange can be reached
+  python train.py --source exchanges,simulated           a simulated market if no exchange can be reached
   python train.py --source store                         what collect.py has collected, joined to days
   python train.py --pair collected                       every pair that collect.py collects
   python train.py --until 2025-06-30                     as if that were yesterday
@@ -54,11 +64,19 @@ examples:
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
   130 interrupted; with --repeat 0 after SIGTERM
-other environment: ALPACA_DATA_URL, BINANCE_API_URL, POLONIEX_API_URL, ALPACA_API_KEY, ALPACA_SECRET_KEY,
-  ALPACA_LOCATION (us, us-1 or eu-1), SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and
-  200000), SOURCE_DATE_EPOCH (the training time), TRAINED_EVERY (the time to the next training of a release, such as
-  6h), MODEL_VERSION and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds
 """
+_VARIABLES = [name for exchange in EXCHANGES.values() for name in exchange.history_variables]
+EXAMPLES += (
+    fill(
+        f"other environment: {', '.join(_VARIABLES)}, "
+        "SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH "
+        "(the training time), TRAINED_EVERY (the time to the next training of a release, such as 6h), MODEL_VERSION "
+        "and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds",
+        width=118,
+        subsequent_indent="  ",
+    )
+    + "\n"
+)
 
 
 def _interval(text: str) -> Interval:
@@ -81,32 +99,11 @@ COMMAND = CommandLine(
     "train.py",
     "Train a forecast and bake it into one file: history in, model.pkl out.",
     [
-        Option(
-            "--pair",
-            pair_or_collected,
-            f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too "
-            "that collect.py collects",
-            "BASE/QUOTE",
-            multiple=True,
-        ),
-        Option("--source", source_name, _SOURCES, "NAME,NAME", default=(",".join(EXCHANGES),), multiple=True),
+        Option("--pair", pair_or_collected, _PAIR, "BASE/QUOTE", multiple=True),
+        Option("--source", source_names, _SOURCES, "NAME,NAME", default=(EVERY_EXCHANGE,), multiple=True),
         Option("--days", whole_number("days", 30, 36_500), _DAYS, "N", default="1825"),
-        Option(
-            "--database",
-            str,
-            "what --source store reads: the database of collect.py",
-            "URL",
-            variable="DATABASE_URL",
-            default=DEFAULT_DATABASE,
-        ),
-        Option(
-            "--interval",
-            _interval,
-            "1d: train a model; 1m: only score the minute forecasts that collect.py makes, and write no model",
-            "TIME",
-            variable="TRAIN_INTERVAL",
-            default=Interval.DAY_1.label,
-        ),
+        Option("--database", str, _DATABASE, "URL", variable="DATABASE_URL", default=DEFAULT_DATABASE),
+        Option("--interval", _interval, _INTERVAL, "TIME", variable="TRAIN_INTERVAL", default=Interval.DAY_1.label),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
         Option("--seed", whole_number("seed", 0, 2**31 - 1), "seed of fit and simulated market", "N", default="0"),
         Option("--output", file_path, "the model file to write", "FILE", default="model.pkl"),

@@ -9,11 +9,12 @@ from typing import Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, CrossCheck, Model
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, CrossCheck, Model, PairForecast
 from crypto_predict.errors import InvalidValue, Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
-from crypto_predict.forecasting.daily import FittedForecast, forecast_pair
+from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit
+from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
 from crypto_predict.forecasting.gate.quality import anchor_faults, cross_check_faults, history_faults
@@ -31,7 +32,7 @@ from crypto_predict.history import (
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within
-from crypto_predict.sources.side_by_side import begin
+from crypto_predict.threads import started
 from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
@@ -76,9 +77,10 @@ def read_pair(
     if len(history.candles) < MIN_CANDLES:  # the others are warm-up, from before a gap
         fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
-    others = sources[sources.index(source) + 1 :]
+    exchanges = sources[sources.index(source) + 1 :]
     with answer_within(CROSS_CHECK_SECONDS):
-        check = begin(lambda: compare_last_close(history, source, others))  # another exchange answers meanwhile
+        # Another exchange answers meanwhile.
+        check = started(lambda: compare_last_close(history, source, exchanges), "question")
     anchor, faults = newest_price(history, source, limit, gate.thresholds)
     faults += cross_check_faults(history, check.result(), gate.thresholds)
     if gate.enforced and faults:
@@ -125,7 +127,8 @@ class TrainedPair:
     """The results of training one pair."""
 
     read: PairHistory
-    fitted: FittedForecast
+    forecast: PairForecast
+    prophet: ProphetFit  # the curve of the forecast
     rows: tuple[Row, ...]  # of the backtest, at the planned horizons
     backtest: Backtest | None  # at these horizons and at `HORIZONS`; None if the history is too short
     estimates: Estimates  # of the backtest, for the next training
@@ -152,9 +155,11 @@ def train_pair(  # noqa: PLR0913, PLR0917 what a training of one pair depends on
     if champion is not None and replayed is not None:
         count = len(replayed.estimates.by_digest)
         _log.info("%s: %d of %d weekly estimates are those of --champion", past.pair, replayed.carried, count)
+    forecast, prophet = forecast_pair(read.history, read.anchor, replayed, seed)
     return TrainedPair(
         read=read,
-        fitted=forecast_pair(read.history, read.anchor, replayed, seed),
+        forecast=forecast,
+        prophet=prophet,
         rows=() if replayed is None else tuple(replayed.rows(plan.horizons)),
         backtest=None if replayed is None else score(replayed, scored),
         estimates=NOTHING if replayed is None else replayed.estimates,

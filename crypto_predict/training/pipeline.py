@@ -112,7 +112,7 @@ def train(
         report_left_out(left_out)
         judged = verdict(faults, gate.thresholds, enforced=gate.enforced)
         released = {pair: trained[pair] for pair in faults}
-        forecasts = {pair: one.fitted.forecast for pair, one in released.items()}
+        forecasts = {pair: one.forecast for pair, one in released.items()}
         cards = {pair: build_pair_card(one, plan.horizons) for pair, one in released.items()}
         estimates = {pair: one.estimates.texts() for pair, one in released.items()}
         card = build_card(cards, judged, settings.release, trained_at, days=request.days, seed=settings.seed)
@@ -164,9 +164,9 @@ def _draw(trained: Mapping[Pair, TrainedPair], settings: TrainSettings, card: Ca
         if outputs.picture is not None:
             # Only the picture shows the prices after a forecast of the past.
             followed = [] if settings.history.until is None else candles_after(history, source, now)
-            save_picture(history, one.fitted.forecast, card, pair.fill(outputs.picture), followed)
+            save_picture(history, one.forecast, card, pair.fill(outputs.picture), followed)
         if outputs.prophet_json is not None:
-            write_atomically(pair.fill(outputs.prophet_json), one.fitted.prophet.to_json().encode())
+            write_atomically(pair.fill(outputs.prophet_json), one.prophet.to_json().encode())
 
 
 def _schedule(settings: TrainSettings, trained_at: datetime) -> dict[Path, Content]:

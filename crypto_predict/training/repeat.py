@@ -61,14 +61,6 @@ class Repetition:
     limit: float = 3600.0  # seconds of this machine that it may take; 36 pairs take a fifth of it
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The end of one attempt."""
-
-    code: int  # of the process
-    reason: str = ""  # why it failed, one line
-
-
 def repeat(plan: Repetition, clock: Clock) -> int:
     """Train until SIGTERM (exit code 0) or SIGINT (130) comes, also in the middle of a training; return the exit code.
 
@@ -106,31 +98,31 @@ async def _forever(plan: Repetition, clock: Clock) -> int:
     while True:
         begun = clock.now()
         _log.info("a training begins at %s", _shown(begun))
-        outcome = await _attempt(plan, begun)
+        code, reason = await _attempt(plan, begun)
         now, failure = clock.now(), None
         next_at = next_training(now, plan.every)
-        if outcome.code in {DONE, INCOMPLETE}:
-            early = early + 1 if outcome.code == INCOMPLETE else 0
+        if code in {DONE, INCOMPLETE}:
+            early = early + 1 if code == INCOMPLETE else 0
             failures = 0
             if 0 < early <= EARLY:
                 next_at = min(next_at, now + waiting(early))
             _log.info("the training has ended; the next one begins at %s", _shown(next_at))
-        elif outcome.code == BAD_ARGUMENTS and is_first:
+        elif code == BAD_ARGUMENTS and is_first:
             return BAD_ARGUMENTS
         else:
             failures += 1
-            failure = Failure(now, outcome.reason)
-            if outcome.code != BAD_ARGUMENTS:  # they are as wrong in a minute
-                next_at = min(next_at, now + waiting(failures + (_REFUSAL if outcome.code == REFUSED else 0)))
+            failure = Failure(now, reason)
+            if code != BAD_ARGUMENTS:  # they are as wrong in a minute
+                next_at = min(next_at, now + waiting(failures + (_REFUSAL if code == REFUSED else 0)))
             text = "the training has failed, and the earlier model stays: %s; the next attempt begins at %s"
-            _log.warning(text, outcome.reason, _shown(next_at))
+            _log.warning(text, reason, _shown(next_at))
         is_first = False
         try:
             schedule.write(Schedule(plan.every, next_at, failure), schedule_beside(plan.model))
         except OSError as error:
             _log.warning("the schedule %s cannot be written: %s", error.filename, error.strerror)
-        while (left := (next_at - clock.now()).total_seconds()) > 0:
-            await clock.sleep(min(left, LOOK))
+        while (seconds := (next_at - clock.now()).total_seconds()) > 0:
+            await clock.sleep(min(seconds, LOOK))
 
 
 def next_training(now: datetime, every: timedelta) -> datetime:
@@ -145,17 +137,17 @@ def waiting(failures: int) -> timedelta:
     return random.uniform(0.5, 1) * longest  # noqa: S311 no secret
 
 
-async def _attempt(plan: Repetition, begun: datetime) -> _Outcome:
-    """Train once, in a process whose log is passed on to standard error."""
+async def _attempt(plan: Repetition, begun: datetime) -> tuple[int, str]:
+    """Train once, in a process whose log is passed on to standard error; return its exit code and why it failed."""
     try:
         with contextlib.suppress(OSError), locked(plan.model, "--output"):
             pass  # a training whose trainer was killed holds it until it notices
     except InvalidValue as error:
-        return _Outcome(FAILED, str(error))
+        return FAILED, str(error)
     try:
         process = _start(plan, begun)
     except OSError as error:
-        return _Outcome(FAILED, f"the process of the training cannot be started: {error.strerror}")
+        return FAILED, f"the process of the training cannot be started: {error.strerror}"
     tail = bytearray()
     reading = threading.Thread(target=_pass_on, args=(process, tail), name="log", daemon=True)
     reading.start()
@@ -165,11 +157,11 @@ async def _attempt(plan: Repetition, begun: datetime) -> _Outcome:
                 await asyncio.sleep(POLL)
         reading.join(1)  # a process that the training has left behind may keep the pipe open
     except TimeoutError:
-        return _Outcome(FAILED, f"it took longer than {duration(timedelta(seconds=plan.limit))}")
+        return FAILED, f"it took longer than {duration(timedelta(seconds=plan.limit))}"
     finally:
         _end(process)
     code = process.returncode
-    return _Outcome(code, "" if code in {DONE, INCOMPLETE} else reason_of(code, bytes(tail).decode("utf-8", "replace")))
+    return code, "" if code in {DONE, INCOMPLETE} else reason_of(code, bytes(tail).decode("utf-8", "replace"))
 
 
 def _start(plan: Repetition, begun: datetime) -> subprocess.Popen[bytes]:

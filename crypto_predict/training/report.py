@@ -8,7 +8,7 @@ from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.training.pipeline import TrainingRun
-from crypto_predict.training.tables import Row, relative, table, wrapped
+from crypto_predict.training.tables import Row, origin, relative, table, wrapped
 from crypto_predict.wording import counted, days_listed, listed
 
 Tested = dict[Pair, Backtest]
@@ -59,8 +59,9 @@ def as_summary(run: TrainingRun) -> str:
 
 def _origin_line(run: TrainingRun, pair: Pair, facts: PairCard) -> str:
     return (
-        f"{pair}: {counted(facts.candles, 'day')} of {_origin(pair, facts)}, {facts.first:%Y-%m-%d} to "
-        f"{facts.last:%Y-%m-%d}, trained in {run.seconds[pair]:.1f} s; newest price {_price(facts.anchor.price, facts)}"
+        f"{pair}: {counted(facts.candles, 'day')} of {origin(pair, facts.source, facts.traded)}, "
+        f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}, trained in {run.seconds[pair]:.1f} s; "
+        f"newest price {_price(facts.anchor.price, facts)}"
     )
 
 
@@ -84,7 +85,7 @@ def as_text(run: TrainingRun) -> str:
     Lines have at most `tables.WIDTH` columns, except for a longer path.
     """
     card = run.model.card
-    pairs = _by_value({str(pair): _origin(pair, facts) for pair, facts in card.pairs.items()})
+    pairs = _by_value({str(pair): origin(pair, facts.source, facts.traded) for pair, facts in card.pairs.items()})
     parts = [
         table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
         wrapped("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
@@ -106,10 +107,6 @@ def as_text(run: TrainingRun) -> str:
         parts.append("\n".join([f"the gate{lifted}:", *reasons]))
     parts.append(f"wrote {run.output}: version {card.build}")
     return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if card.simulated else parts)
-
-
-def _origin(pair: Pair, facts: PairCard) -> str:
-    return facts.source if facts.traded == pair else f"{facts.source} ({facts.traded})"
 
 
 def _source_lines(facts: PairCard) -> Iterator[str]:
@@ -163,7 +160,7 @@ def _backtest_parts(card: Card) -> Iterator[str]:
 
 
 def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
-    prophet = {one.horizon_days: one for one in backtest.prophet.scores} if backtest.prophet else {}
+    prophet = {score.horizon_days: score for score in backtest.prophet.scores} if backtest.prophet else {}
     for score in backtest.scores:
         alone = prophet.get(score.horizon_days)
         yield (
@@ -202,12 +199,12 @@ def _within(figure: str, confidence: Confidence | None) -> str:
 
 def _verdicts(tested: Tested) -> Iterator[str]:
     """Yield each verdict once, with its pairs and horizons."""
-    found: dict[Verdict, dict[Pair, list[int]]] = {}
+    verdicts: dict[Verdict, dict[Pair, list[int]]] = {}
     for pair, backtest in tested.items():
         for score in backtest.scores:
-            by_pair = found.setdefault(verdict(score.relative_mae, score.p_value), {})
+            by_pair = verdicts.setdefault(verdict(score.relative_mae, score.p_value), {})
             by_pair.setdefault(pair, []).append(score.horizon_days)
-    for kind, by_pair in found.items():
+    for kind, by_pair in verdicts.items():
         pairs = _by_value({str(pair): days_listed(horizons) for pair, horizons in by_pair.items()})
         yield f"forecast of {'; '.join(f'{listed(names)} at {days}' for days, names in pairs.items())}: {kind.value}"
 
@@ -224,10 +221,10 @@ def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     """Yield a title, and as many tables with a row for each year of cutoffs as the horizons need."""
     yield f"{pair} by year of the cutoff: error, in 80 % and Winkler score, as above"
     cells = {
-        (one.year, one.horizon_days): (
-            f"{relative(one.relative_mae)}  {one.coverage:4.0%}  {relative(one.relative_winkler)}"
+        (score.year, score.horizon_days): (
+            f"{relative(score.relative_mae)}  {score.coverage:4.0%}  {relative(score.relative_winkler)}"
         )
-        for one in backtest.years
+        for score in backtest.years
     }
     years = sorted({year for year, _ in cells})
     horizons = [score.horizon_days for score in backtest.scores]

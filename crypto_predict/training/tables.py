@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from functools import partial
 from textwrap import fill
 
+from crypto_predict.market import Pair
+
 Row = Sequence[str]
 
 WIDTH = 100  # columns
@@ -20,6 +22,11 @@ def table(head: Row, rows: Sequence[Row]) -> str:
         aligned = [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
         columns.append([aligned[0], "-" * width, *aligned[1:]])
     return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+
+
+def origin(pair: Pair, source: str, traded: Pair) -> str:
+    """Format where prices of a pair come from, with the pair that is traded there in its place."""
+    return source if traded == pair else f"{source} ({traded})"
 
 
 def relative(ratio: float | None) -> str:

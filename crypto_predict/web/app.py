@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask, Request, Response, request
-from flask_cors import CORS
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import CryptoPredictError, DatabaseError, shortened
+from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.collected import series
@@ -28,12 +26,11 @@ from crypto_predict.web.collected.database import Connection, Database, NoDataba
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import openapi, swagger
 from crypto_predict.web.editions import Editions
-from crypto_predict.web.http import conditional, problems
-from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.hot import BITCOIN, hot
+from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.operation import template
-from crypto_predict.web.http.problems import Problem, Refusing
+from crypto_predict.web.http.problems import Refusing
 from crypto_predict.web.http.response import COMMON, Rendered, render, simulated_header
-from crypto_predict.web.model import bitcoin
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations.access_log import ROUTE, Log, Observed
 from crypto_predict.web.operations.health import Health
@@ -43,13 +40,9 @@ from crypto_predict.web.page import routes as page_routes
 from crypto_predict.web.page.html import Site
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import WSGIApplication
 
-ERROR = "crypto_predict.error"  # the error of a query that was evaluated before Flask, in the WSGI environment
 OPENAPI = "/openapi.json"
-# Pages of other origins may read, with any header but that of the administrator.
-_OF_READS = re.compile(r"(?!authorization$).*", re.IGNORECASE)
-_DAY = 86_400  # seconds that preflights and the files of Swagger UI are cached: they change with a release at most
 
 _FILES = [f"{operation.rule}.csv" for operation in openapi.of_database() if operation.is_file]
 _SLOW = [*(operation.rule for operation in openapi.of_database()), *_FILES, OPENAPI]
@@ -75,11 +68,6 @@ class Service:
     draining: threading.Event  # set when the server stops
     database: Database | None = None
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
-
-    def bitcoin(self, query: str) -> Rendered:
-        """Return the whole answer of ``/bitcoin``."""
-        answer = bitcoin.answer(self.editions.current.snapshot, self.clock(), query)
-        return Rendered(answer.body, [*answer.headers, *COMMON])
 
 
 class Access(NamedTuple):
@@ -132,8 +120,9 @@ def create_service(
 
 
 def create_app(service: Service, log: Log | None) -> WSGIApplication:
-    """Create the whole application: Flask behind the fast lane, refusals and observation, with a `log` of requests."""
-    return Observed(Refusing(FastLane(create_flask_app(service), service)), service.metrics, log)
+    """Create the whole application: Flask behind `hot`, refusals and observation, with a `log` of requests."""
+    application = hot(create_flask_app(service), service.editions, service.clock)
+    return Observed(Refusing(application), service.metrics, log)
 
 
 def now() -> datetime:
@@ -148,51 +137,11 @@ def create_flask_app(service: Service) -> Flask:
     _add_operations(app, service)
     _add_documentation(app, service)
     page_routes.add_routes(app, lambda: service.editions.current.pages)
-    answered: list[type[CryptoPredictError]] = [WebError, *problems.LOWER]
-    for kind in answered:
-        app.register_error_handler(kind, lambda error: _problem(problems.of_error(error)))
-    app.register_error_handler(HTTPException, _http_error)
+    for kind in problems.ANSWERED:
+        app.register_error_handler(kind, lambda error: sending.problem_response(problems.of_error(error)))
+    app.register_error_handler(HTTPException, lambda error: sending.error_response(request, error))
     app.after_request(_finish)
-    CORS(app, send_wildcard=True, methods=["GET", "HEAD", "OPTIONS"], allow_headers=_OF_READS, max_age=_DAY)
     return app
-
-
-class FastLane:
-    """WSGI middleware: a shortcut past Flask for frequent requests, plain ``GET /bitcoin`` and those of the page.
-
-    Flask spends some 100 microseconds on a request before and after its view. Everything else (errors, other methods,
-    conditional requests, other addresses) goes on to Flask.
-    """
-
-    def __init__(self, application: WSGIApplication, service: Service) -> None:
-        self._application = application
-        self._service = service
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request (PEP 3333)."""
-        if environ["REQUEST_METHOD"] == "GET" and conditional.HEADERS.isdisjoint(environ.keys()):
-            path = environ["PATH_INFO"]
-            answer = self._bitcoin(environ) if path == "/bitcoin" else self._page(environ, path)
-            if answer is not None:
-                start_response("200 OK", answer.headers)
-                return [answer.body]
-        return self._application(environ, start_response)
-
-    def _bitcoin(self, environ: WSGIEnvironment) -> Rendered | None:
-        try:
-            answer = self._service.bitcoin(environ["QUERY_STRING"])
-        except CryptoPredictError as error:
-            environ[ERROR] = error  # so that Flask does not evaluate the query again
-            return None
-        environ[ROUTE] = "/bitcoin"
-        return answer
-
-    def _page(self, environ: WSGIEnvironment, path: str) -> Rendered | None:
-        pages = self._service.editions.current.pages
-        answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
-        if answer is not None:
-            environ[ROUTE] = pages.route(path)
-        return answer
 
 
 class _HostlessFlask(Flask):
@@ -207,7 +156,9 @@ class _HostlessFlask(Flask):
 
 def _add_operations(app: Flask, service: Service) -> None:
     def of_model(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        return lambda **path: _sent(answer(service.editions.current.snapshot, service.clock(), _query(), **path))
+        return lambda **path: _sent(
+            answer(service.editions.current.snapshot, service.clock(), _query(), **path), *COMMON
+        )
 
     def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
         def view() -> Response:
@@ -229,7 +180,7 @@ def _add_operations(app: Flask, service: Service) -> None:
             views[rule, method] = of_database(extension.answer)
             if extension.is_file:
                 views[f"{rule}.csv", method] = of_database(_as_file(extension.answer))
-    views["/bitcoin", "GET"] = lambda: _bitcoin(service)
+    del views[BITCOIN, "GET"]
     for (rule, method), view in views.items():
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
 
@@ -250,12 +201,6 @@ def _call(service: Service) -> Call:
     return Call(request, service.clock(), service.database, snapshot, service.administration)
 
 
-def _bitcoin(service: Service) -> Response:
-    if ERROR in request.environ:
-        raise request.environ[ERROR]
-    return _sent(service.bitcoin(_query()))
-
-
 def _add_documentation(app: Flask, service: Service) -> None:
     def document(snapshot: Snapshot, example: Example | None) -> Rendered:
         rendered = snapshot.documents.get(example)
@@ -270,7 +215,7 @@ def _add_documentation(app: Flask, service: Service) -> None:
         snapshot = service.editions.current.snapshot
         if service.database is None:
             rendered = document(snapshot, None)
-            return _sent(Rendered(rendered.body, [*rendered.headers, *snapshot.validity.revalidated(service.clock())]))
+            return _sent(rendered, *snapshot.validity.revalidated(service.clock()), *COMMON)
         call = _call(service)
         return _sent(call.live(document(snapshot, _example(call))))
 
@@ -283,7 +228,7 @@ def _add_documentation(app: Flask, service: Service) -> None:
     def page_file(file: str) -> Response:
         if file not in swagger.FILES:
             raise NotFound
-        headers = {"Cache-Control": f"public, max-age={_DAY}"}
+        headers = {"Cache-Control": f"public, max-age={sending.CACHED_SECONDS}"}
         return Response(swagger.read(file), content_type=swagger.FILES[file], headers=headers)
 
     app.add_url_rule(OPENAPI, OPENAPI, document_view)
@@ -305,44 +250,12 @@ def _query() -> str:
     return str(request.environ.get("QUERY_STRING", ""))
 
 
-def _sent(answer: Rendered) -> Response:
-    return Response(answer.body, answer.status, answer.headers)
-
-
-def _http_error(error: HTTPException) -> AnyResponse:
-    response = error.get_response(request.environ)  # has headers such as Allow
-    if response.status_code < 400:
-        return response
-    if response.status_code >= 500:
-        return _problem(problems.INTERNAL, response.headers)
-    details = {
-        404: "this address does not exist; /docs lists those that do",
-        413: "the body of this request is too long",
-        405: f"{shortened(request.method)} is not supported here; the header Allow lists what is",
-    }
-    default = error.description or "this request cannot be answered"
-    return _problem(Problem(response.status_code, details.get(response.status_code, default)), response.headers)
-
-
-def _problem(problem: Problem, others: Iterable[tuple[str, str]] = ()) -> AnyResponse:
-    """Return the answer, with other headers where the problem does not have them."""
-    rendered = problem.rendered()
-    return Response(rendered.body, problem.status, dict([*others, *rendered.headers]))
+def _sent(answer: Rendered, *more: tuple[str, str]) -> Response:
+    return Response(answer.body, answer.status, [*answer.headers, *more])
 
 
 def _finish(response: AnyResponse) -> AnyResponse:
-    """Evaluate the conditions of the request, record its route, and add the headers of every answer."""
-    if request.method in {"GET", "HEAD"} and 200 <= response.status_code < 300:
-        etag, last_modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        status = conditional.evaluate(request.environ, etag, last_modified)
-        if status == HTTPStatus.PRECONDITION_FAILED:
-            response = _problem(problems.PRECONDITION_FAILED)
-        elif status == HTTPStatus.NOT_MODIFIED:
-            response.status_code = status
-            del response.headers["Content-Encoding"]  # describes a body, which 304 does not have
-            response.set_data(b"")
+    """Finish the response, and record the route."""
     if request.url_rule is not None:
         request.environ[ROUTE] = template(request.url_rule.rule)
-    for name, value in COMMON:
-        response.headers.setdefault(name, value)
-    return response
+    return sending.finished(request, response)

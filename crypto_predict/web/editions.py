@@ -5,8 +5,6 @@ The next edition is read, verified and rendered beside the current one, and then
 that is refused leaves the current one in place.
 """
 
-from __future__ import annotations
-
 import gc
 import logging
 import threading

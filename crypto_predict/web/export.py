@@ -1,7 +1,5 @@
 """Write the page with its forecasts, its record and its feed as static files, for any server of files."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

@@ -58,12 +58,6 @@ def test_the_phase_of_a_seasonality_starts_in_1970(days: int, expected: float) -
     assert curve.at((date(1970, 1, 1) + days * DAY).toordinal()) == pytest.approx(expected, abs=1e-9)
 
 
-def test_the_second_pair_of_coefficients_has_twice_the_frequency() -> None:
-    curve = Curve(1.0, LEVEL, (Seasonality("eight days", 8.0, (0.0, 0.0, 10.0, 20.0)),))
-    values = [curve.at((date(1970, 1, 1) + day * DAY).toordinal()) for day in range(5)]
-    assert values == pytest.approx([20.0, 10.0, -20.0, -10.0, 20.0], abs=1e-9)
-
-
 def test_scale_multiplies_trend_and_seasonalities_together() -> None:
     trend = Trend(date(1970, 1, 1), 10, growth=1.0, offset=3.0, changepoints=(), deltas=())
     seasonalities = (Seasonality("a", 4.0, (0.0, 0.5)), Seasonality("b", 2.0, (0.0, 0.25)))
@@ -108,33 +102,28 @@ def test_past_days_have_the_fitted_curve_and_its_band(day: date) -> None:
     assert EVALUATOR.at_close(day) == priced(curve, curve + band.low, curve + band.high)
 
 
-HORIZONS = pytest.mark.parametrize("horizon", [1, 2, 30, 364, 365])
+NO_INCREMENTS = (0.0,) * HORIZON_DAYS
 
 
-@HORIZONS
-def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(horizon: int) -> None:
+@pytest.mark.parametrize(
+    "forecast",
+    [
+        FORECAST,
+        make_forecast(prophet_weights=NO_INCREMENTS, other_increments=NO_INCREMENTS),
+        make_forecast(prophet_weights=(1.0,) * HORIZON_DAYS, other_increments=NO_INCREMENTS),
+    ],
+    ids=["combined", "persistence", "the corrected curve"],
+)
+@pytest.mark.parametrize("horizon", [1, 2, 30, 364, 365])
+def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(
+    forecast: PairForecast, horizon: int
+) -> None:
     """The move goes from the anchor to the corrected curve; the interval is that of the horizon."""
-    day = LAST + horizon * DAY
-    move = log_price(day) + FORECAST.level_correction - math.log(ANCHOR.price)
-    weight, others = FORECAST.prophet_weights[horizon - 1], FORECAST.other_increments[horizon - 1]
-    middle, quantiles = math.log(ANCHOR.price) + weight * move + others, FORECAST.forecast_quantiles[horizon - 1]
-    assert EVALUATOR.at_close(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
-
-
-@HORIZONS
-def test_without_weights_and_increments_the_forecast_is_persistence(horizon: int) -> None:
-    nothing = (0.0,) * HORIZON_DAYS
-    persistence = Evaluator(make_forecast(prophet_weights=nothing, other_increments=nothing))
-    assert persistence.at_close(LAST + horizon * DAY).price == ANCHOR.price
-
-
-@HORIZONS
-def test_with_weights_of_1_and_no_increments_the_forecast_is_the_corrected_curve(horizon: int) -> None:
-    whole, nothing = (1.0,) * HORIZON_DAYS, (0.0,) * HORIZON_DAYS
-    prophet = Evaluator(make_forecast(prophet_weights=whole, other_increments=nothing))
-    day = LAST + horizon * DAY
-    price = math.exp(log_price(day) + FORECAST.level_correction)
-    assert prophet.at_close(day).price == pytest.approx(price, abs=0.01)
+    day, start = LAST + horizon * DAY, math.log(ANCHOR.price)
+    weight, others = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
+    middle = start + weight * (log_price(day) + forecast.level_correction - start) + others
+    quantiles = forecast.forecast_quantiles[horizon - 1]
+    assert Evaluator(forecast).at_close(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
 
 
 def test_the_combined_forecast_is_the_default() -> None:

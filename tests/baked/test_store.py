@@ -253,97 +253,53 @@ def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[st
     return {"at": at, "price": price}
 
 
+INSTANT = "expected an ISO instant in UTC before June 9999"
+
+
+def quantiles(ahead: int, row: str) -> str:
+    """The fault of a row of quantiles."""
+    return f": forecast_quantiles {ahead} days ahead are not 7 that ascend around 0: {row}"
+
+
+CLOSE = 66_900.5
+BEGIN_AND_END = ": closes do not begin with a price and end with last_close, 66900.5"
+
+
 @pytest.mark.parametrize(
-    ("section", "field", "value", "expected"),
+    ("field", "value", "expected"),
     [
-        ("forecasts", "last_close", -1.0, "forecasts['BTC/USD']: last_close must be positive, not -1.0"),
-        ("forecasts", "closes", [66_900.5], "forecasts['BTC/USD']: 1 closes, not 503"),
-        (
-            "forecasts",
-            "closes",
-            [None] * 502 + [66_900.5],
-            "forecasts['BTC/USD']: closes do not begin with a price and end with last_close, 66900.5",
-        ),
-        (
-            "forecasts",
-            "closes",
-            [66_900.5] * 503 + [66_900.6],
-            "forecasts['BTC/USD']: 504 closes, not 503",
-        ),
-        (
-            "forecasts",
-            "closes",
-            [66_900.5] * 502 + [66_900.6],
-            "forecasts['BTC/USD']: closes do not begin with a price and end with last_close, 66900.5",
-        ),
-        ("forecasts", "closes", [66_900.5, 0.0, *[66_900.5] * 501], "forecasts['BTC/USD']: closes must be positive"),
-        (
-            "forecasts",
-            "closes",
-            [66_900.5, "x", *[66_900.5] * 501],
-            "forecasts['BTC/USD'].closes[1]: expected a finite number, found 'x'",
-        ),
-        ("forecasts", "forecast_quantiles", [], "forecasts['BTC/USD']: 0 forecast_quantiles, not 365"),
-        (
-            "forecasts",
-            "forecast_quantiles",
-            [[0.0] * 7] * 30 + [[0.0] * 6] * 335,
-            "forecasts['BTC/USD']: forecast_quantiles 31 days ahead are not 7 that ascend around 0: (0.0, 0.0, 0.0, ",
-        ),
-        (
-            "forecasts",
-            "forecast_quantiles",
-            [[-3.0, -2.0, -1.0, 0.0, -0.5, 2.0, 3.0]] * 365,
-            "forecasts['BTC/USD']: forecast_quantiles 1 days ahead are not 7 that ascend around 0: (-3.0, -2.0, ",
-        ),
-        (
-            "forecasts",
-            "forecast_quantiles",
-            [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]] * 365,
-            "forecasts['BTC/USD']: forecast_quantiles 1 days ahead are not 7 that ascend around 0: (1.0, 2.0, ",
-        ),
-        (
-            "forecasts",
-            "prophet_bands",
-            [{"low": -0.1, "high": 0.1}],
-            "forecasts['BTC/USD']: 1 prophet_bands, not 11 or none",
-        ),
-        ("forecasts", "prophet_weights", [0.5] * 364, "forecasts['BTC/USD']: 364 prophet_weights, not 365"),
-        ("forecasts", "other_increments", [0.0] * 366, "forecasts['BTC/USD']: 366 other_increments, not 365"),
-        ("forecasts", "anchor", anchor(price=0.0), "forecasts['BTC/USD'].anchor: price must be positive, not 0.0"),
-        (
-            "forecasts",
-            "anchor",
-            anchor(at="2024-05-17T23:59:59Z"),
-            "forecasts['BTC/USD']: the anchor of 2024-05-17 23:59",
-        ),
-        (
-            "forecasts",
-            "anchor",
-            anchor(at="2024-05-19T00:00:00Z"),
-            "forecasts['BTC/USD']: the anchor of 2024-05-19 00:00",
-        ),
-        ("forecasts", "scale", "x", "forecasts['BTC/USD'].scale: expected a finite number, found 'x'"),
-        ("forecasts", "last", "2022-12-31", "forecasts['BTC/USD']: last day 2022-12-31 lies before first day 2023-"),
-        ("forecasts", "last", "9999-12-31", "forecasts['BTC/USD']: last day 9999-12-31 leaves no room for 365 days"),
-        (
-            "forecasts",
-            "anchor",
-            anchor(at="9999-12-31T00:00:00Z"),
-            "forecasts['BTC/USD'].anchor.at: expected an ISO instant in UTC before June 9999, found '9999-12-31T",
-        ),
-        ("card", "candles", -0.5, "card.pairs['BTC/USD'].candles: expected a whole number, found -0.5"),
-        ("card", "colour", "red", "card.pairs['BTC/USD']: missing nothing, unknown ['colour']"),
+        ("last_close", -1.0, ": last_close must be positive, not -1.0"),
+        ("closes", [CLOSE], ": 1 closes, not 503"),
+        ("closes", [None] * 502 + [CLOSE], BEGIN_AND_END),
+        ("closes", [CLOSE] * 503 + [66_900.6], ": 504 closes, not 503"),
+        ("closes", [CLOSE] * 502 + [66_900.6], BEGIN_AND_END),
+        ("closes", [CLOSE, 0.0, *[CLOSE] * 501], ": closes must be positive"),
+        ("closes", [CLOSE, "x", *[CLOSE] * 501], ".closes[1]: expected a finite number, found 'x'"),
+        ("forecast_quantiles", [], ": 0 forecast_quantiles, not 365"),
+        ("forecast_quantiles", [[0.0] * 7] * 30 + [[0.0] * 6] * 335, quantiles(31, "(0.0, 0.0, 0.0, ")),
+        ("forecast_quantiles", [[-3.0, -2.0, -1.0, 0.0, -0.5, 2.0, 3.0]] * 365, quantiles(1, "(-3.0, -2.0, ")),
+        ("forecast_quantiles", [[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]] * 365, quantiles(1, "(1.0, 2.0, ")),
+        ("prophet_bands", [{"low": -0.1, "high": 0.1}], ": 1 prophet_bands, not 11 or none"),
+        ("prophet_weights", [0.5] * 364, ": 364 prophet_weights, not 365"),
+        ("other_increments", [0.0] * 366, ": 366 other_increments, not 365"),
+        ("anchor", anchor(price=0.0), ".anchor: price must be positive, not 0.0"),
+        ("anchor", anchor(at="2024-05-17T23:59:59Z"), ": the anchor of 2024-05-17 23:59"),
+        ("anchor", anchor(at="2024-05-19T00:00:00Z"), ": the anchor of 2024-05-19 00:00"),
+        ("anchor", anchor(at="9999-12-31T00:00:00Z"), f".anchor.at: {INSTANT}, found '9999-12-31T"),
+        ("scale", "x", ".scale: expected a finite number, found 'x'"),
+        ("last", "2022-12-31", ": last day 2022-12-31 lies before first day 2023-"),
+        ("last", "9999-12-31", ": last day 9999-12-31 leaves no room for 365 days"),
+        ("candles", -0.5, ".candles: expected a whole number, found -0.5"),
+        ("colour", "red", ": missing nothing, unknown ['colour']"),
     ],
 )
-def test_invalid_content_is_refused_even_with_a_matching_digest(
-    section: str, field: str, value: Any, expected: str
-) -> None:
-    """A digest reveals damage, but an attacker can compute a new one."""
+def test_invalid_content_is_refused_even_with_a_matching_digest(field: str, value: Any, expected: str) -> None:
+    """A digest reveals damage, but an attacker can compute a new one. What no forecast has is set in the card."""
     data = payload()
-    pairs = data["forecasts"] if section == "forecasts" else data["card"]["pairs"]
+    forecasts, cards = data["forecasts"], data["card"]["pairs"]
+    pairs, where = (forecasts, "forecasts") if field in forecasts["BTC/USD"] else (cards, "card.pairs")
     pairs["BTC/USD"][field] = value
-    assert reason(sealed(data)).startswith(f"its content is not a model: {expected}")
+    assert reason(sealed(data)).startswith(f"its content is not a model: {where}['BTC/USD']{expected}")
 
 
 @pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "", "1" * 101, "\x1b[2J", 'x"', "a\nb"])

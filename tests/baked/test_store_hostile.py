@@ -5,7 +5,7 @@ import pickle
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -39,27 +39,6 @@ def by_stack_global(marker: str) -> bytes:
     return b"\x80\x04\x8c\x05posix\x8c\x06system\x93" + text(marker) + b"\x85R."
 
 
-def by_global(marker: str) -> bytes:
-    return b"cposix\nsystem\n(" + text(marker) + b"tR."
-
-
-def by_inst(marker: str) -> bytes:
-    return b"(" + text(marker) + b"iposix\nsystem\n."
-
-
-def by_obj(marker: str) -> bytes:
-    return b"(cposix\nsystem\n" + text(marker) + b"o."
-
-
-def by_build(marker: str) -> bytes:
-    """Passes the state to ``__setstate__`` of an object, which is ``os.system``."""
-    return b"\x80\x02cargparse\nNamespace\n)\x81}S'__setstate__'\ncposix\nsystem\nsb" + text(marker) + b"b."
-
-
-def by_extension(marker: str) -> bytes:
-    return b"\x80\x02\x82\xf0" + text(marker) + b"\x85R."
-
-
 def inside_a_model(marker: str) -> bytes:
     """A valid envelope, with a call in place of a number."""
     hostile = by_stack_global(marker)[2:-1]
@@ -70,7 +49,13 @@ def inside_a_model(marker: str) -> bytes:
 
 HOSTILE: list[Callable[[str], bytes]] = [
     *(lambda marker, protocol=protocol: by_reduce(marker, protocol) for protocol in range(6)),
-    *(by_stack_global, by_global, by_inst, by_obj, by_build, by_extension, inside_a_model),
+    *(by_stack_global, inside_a_model),
+    lambda marker: b"cposix\nsystem\n(" + text(marker) + b"tR.",  # GLOBAL
+    lambda marker: b"(" + text(marker) + b"iposix\nsystem\n.",  # INST
+    lambda marker: b"(cposix\nsystem\n" + text(marker) + b"o.",  # OBJ
+    # BUILD passes the state to ``__setstate__`` of an object, which is ``os.system``.
+    lambda marker: b"\x80\x02cargparse\nNamespace\n)\x81}S'__setstate__'\ncposix\nsystem\nsb" + text(marker) + b"b.",
+    lambda marker: b"\x80\x02\x82\xf0" + text(marker) + b"\x85R.",  # an extension code
 ]
 
 
@@ -148,26 +133,17 @@ BOMBS: dict[str, tuple[bytes, str]] = {
     "marks": (b"\x80\x04" + b"(" * FULL + b".", TOO_MANY),
     "small mappings": (b"\x80\x04](" + b"}\x8c\x01xNs" * (MANY // 4 - 4) + b"e.", "it is not an envelope"),
     "small lists": (b"\x80\x04](" + b"]Na" * (MANY // 3 - 4) + b"e.", "it is not an envelope"),
-    "one text": (
-        b"\x80\x04" + a_text(FULL - 10) + b".",
-        "it holds a text of 6,291,436 bytes; at most 16,384 are allowed",
-    ),
+    "one text": (b"\x80\x04" + a_text(FULL - 10) + b".", "it holds a text of 6,291,436 bytes; at most 16,384"),
     "a missing text": (b"\x80\x04X\x00\x04\x00\x00x.", TRUNCATED),
     "a missing long text": (b"\x80\x04\x8d" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BINUNICODE8"),
     "missing bytes": (b"\x80\x05\x96" + b"\xff" * 7 + b"\x3fx.", "it holds the pickle opcode BYTEARRAY8"),
     "a missing number": (b"\x80\x02\x8b\xff\xff\xff\x7f\x01.", "it holds the pickle opcode LONG4"),
-    "a large number": (
-        b"\x80\x02\x8a\xff" + b"\x7f" * 255 + b".",
-        "it holds a number of 255 bytes; at most 8 are allowed",
-    ),
+    "a large number": (b"\x80\x02\x8a\xff" + b"\x7f" * 255 + b".", "it holds a number of 255 bytes; at most 8 are"),
     "an unknown opcode": (b"\x80\x02\xff.", TRUNCATED),
     "a missing frame": (b"\x80\x04\x95" + b"\xff" * 7 + b"\x3fN.", TRUNCATED),
     "a huge memo": (b"\x80\x02Nr\xff\xff\xff\x7f.", "it holds the pickle opcode LONG_BINPUT"),
     "a deep list": (b"\x80\x04" + b"]" * (MANY // 2 - 2) + b"a" * (MANY // 2 - 3) + b".", "it is not an envelope"),
-    "a deep payload": (
-        ENVELOPE + b"]" * (MANY // 2 - 9) + b"a" * (MANY // 2 - 10) + b"u.",
-        "its data is nested too deeply",
-    ),
+    "a deep payload": (ENVELOPE + b"]" * (MANY // 2 - 9) + b"a" * (MANY // 2 - 10) + b"u.", "its data is nested too"),
     "a deep mapping": (ENVELOPE + b"}\x8c\x01x" * MANY + b"N" + b"s" * MANY + b"u.", TOO_MANY),
     "colliding numbers as keys": (colliding_keys(), "a key of a mapping is int, not text"),
     "lists as keys": (b"\x80\x04}]Ns.", "a key of a mapping is list, not text"),
@@ -223,52 +199,35 @@ def nearly_ten_thousand_years() -> bytes:
 LEVEL = {"start": "2023-01-01", "days": 502, "growth": 0.0, "offset": 1.0, "changepoints": [], "deltas": []}
 CENTURY: dict[str, Any] = {"first": "1923-01-01", "trend": LEVEL, "closes": [66_900.5] * 37_028}
 WAVES = [{"name": "yearly", "period": 365.25, "coefficients": [0.0] * 202}]
+CONTENT, EVALUATED = "its content is not a model: ", "its forecast of BTC/USD cannot be evaluated: "
+
+
+def labelled(text: str) -> dict[str, Any]:
+    return {f"p{number}": text for number in range(380)}
+
+
 # Well-formed files with the right digest. They are refused quickly, or loaded if they are valid.
 SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
     "as many losses as fit": (lambda: with_losses(60_000), "loaded"),
     "as many pairs as fit": (lambda: of_pairs(36), "loaded"),
-    "too many pairs": (lambda: of_pairs(37), "its content is not a model: the model: 37 pairs are more than"),
-    "9,997 years": (
-        nearly_ten_thousand_years,
-        "its content is not a model: forecasts['BTC/USD']: 503 closes, not 3651694",
-    ),
+    "too many pairs": (lambda: of_pairs(37), f"{CONTENT}the model: 37 pairs are more than"),
+    "9,997 years": (nearly_ten_thousand_years, f"{CONTENT}forecasts['BTC/USD']: 503 closes, not 3651694"),
     "6 pairs of a century": (lambda: of_pairs(6, **CENTURY), "loaded"),
-    "7 pairs of a century": (
-        lambda: of_pairs(7, **CENTURY),
-        "its content is not a model: the model: 261,744 days of all pairs are more than",
-    ),
-    "prices of nothing": (
-        lambda: changed(scale=-11.7),
-        "its forecast of BTC/USD cannot be evaluated: its log price may fall to ",
-    ),
-    "prices beyond numbers": (
-        lambda: changed(scale=1e5),
-        "its forecast of BTC/USD cannot be evaluated: its log price may reach ",
-    ),
-    "slow seasonalities": (
-        lambda: changed(seasonalities=WAVES),
-        "its forecast of BTC/USD cannot be evaluated: its seasonalities have 202 coefficients",
-    ),
-    "control characters": (
-        lambda: with_packages({f"p{number}": "\x01" * 16_000 for number in range(380)}),
-        "its content is not a model: card: p0 ",
-    ),
-    "wide characters": (
-        lambda: with_packages({f"p{number}": "\U0001f4a3" * 4_000 for number in range(380)}),
-        "its content is not a model: card: p0 ",
-    ),
+    "7 pairs of a century": (lambda: of_pairs(7, **CENTURY), f"{CONTENT}the model: 261,744 days of all pairs"),
+    "prices of nothing": (lambda: changed(scale=-11.7), f"{EVALUATED}its log price may fall to "),
+    "prices beyond numbers": (lambda: changed(scale=1e5), f"{EVALUATED}its log price may reach "),
+    "slow seasonalities": (lambda: changed(seasonalities=WAVES), f"{EVALUATED}its seasonalities have 202 coefficients"),
+    "control characters": (lambda: with_packages(labelled("\x01" * 16_000)), f"{CONTENT}card: p0 "),
+    "wide characters": (lambda: with_packages(labelled("\U0001f4a3" * 4_000)), f"{CONTENT}card: p0 "),
     "wrong numbers": (
         lambda: changed(prophet_weights=["x"] * 300_000),
-        "its content is not a model: forecasts['BTC/USD'].prophet_weights[0]: expected a finite number",
+        f"{CONTENT}forecasts['BTC/USD'].prophet_weights[0]: expected a finite number",
     ),
     "unknown members": (
         lambda: changed(**{f"m{number}": None for number in range(240_000)}),
-        "its content is not a model: forecasts['BTC/USD']: missing nothing, unknown ['",
+        f"{CONTENT}forecasts['BTC/USD']: missing nothing, unknown ['",
     ),
-    "a long name of many": (
-        lambda: with_packages({"n" * 16_000: ["x"] * 300_000}),
-        "its content is not a model: card.packages['nnn",
-    ),
+    "a long name of many": (lambda: with_packages({"n" * 16_000: ["x"] * 300_000}), f"{CONTENT}card.packages['nnn"),
 }
 
 
@@ -279,29 +238,38 @@ from crypto_predict.baked import store
 from crypto_predict.errors import UnusableModel
 from tests.support.peaks import peak
 started = time.process_time()
-try:
-    store.load(Path(sys.argv[1]))
-    reason = "loaded"
-except UnusableModel as error:
-    reason = error.reason
-print(time.process_time() - started, peak(), reason)
+for _ in range(1_000_000):
+    pass
+unit = time.process_time() - started
+for name in sys.argv[1:]:
+    started = time.process_time()
+    try:
+        store.load(Path(name))
+        reason = "loaded"
+    except UnusableModel as error:
+        reason = error.reason
+    print((time.process_time() - started) / unit, peak(), reason)
 """
+LONGEST = 100  # times a loop of a million rounds, which takes 20 to 50 ms: 2 s on a slow machine
 
 
-@pytest.mark.parametrize("name", [*BOMBS, *SEALED])
-def test_loading_takes_at_most_2_s_and_200_mb_whatever_the_file(name: str, tmp_path: Path) -> None:
-    """In a separate process. Operators can plan the start of a server with these bounds."""
-    data, expected = BOMBS[name] if name in BOMBS else (SEALED[name][0](), SEALED[name][1])
-    (tmp_path / "model.pkl").write_bytes(data)
-    command = [sys.executable, "-c", LOAD_AND_MEASURE, str(tmp_path / "model.pkl")]
+@pytest.mark.parametrize("files", [BOMBS, SEALED], ids=["bombs", "sealed"])
+def test_loading_takes_at_most_2_s_and_200_mb_whatever_the_file(
+    files: Mapping[str, tuple[bytes | Callable[[], bytes], str]], tmp_path: Path
+) -> None:
+    """One after the other, in a separate process. Operators can plan the start of a server with these bounds."""
+    paths = [tmp_path / str(number) for number in range(len(files))]
+    for path, (content, _) in zip(paths, files.values(), strict=True):
+        path.write_bytes(content if isinstance(content, bytes) else content())
     environ = {name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_CONFIG"}
+    command = [sys.executable, "-c", LOAD_AND_MEASURE, *map(str, paths)]
     child = subprocess.run(command, cwd=ROOT, env=environ, capture_output=True, text=True, check=True)
-    seconds, peak, message = child.stdout.split(maxsplit=2)
-    assert message.startswith(expected)
-    assert message.count("\n") == 1
-    assert len(message) < 5_000
-    assert float(seconds) < 2
-    assert float(peak) < 200 * 2**20
+    for (name, (_, expected)), line in zip(files.items(), child.stdout.splitlines(), strict=True):
+        duration, peak, message = line.split(maxsplit=2)
+        assert message.startswith(expected), name
+        assert len(message) < 5_000
+        assert float(duration) < LONGEST, name
+        assert float(peak) < 200 * 2**20, name
 
 
 OPCODES = b"N\x88\x89GKMJ\x8a\x8cX}su]ae(\x80\x95"

@@ -13,6 +13,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, STOPPED, CollectedSeries, PairRegistry
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase
 from tests.support.live import minutes_of
@@ -158,7 +159,7 @@ def test_the_registry_of_an_environment_has_the_sources_that_it_names(file: Writ
 
 
 def test_the_registry_of_an_empty_environment_has_every_exchange(file: WritableDatabase) -> None:
-    with pytest.raises(InvalidValue, match="these are: alpaca, binance, poloniex"):
+    with pytest.raises(InvalidValue, match=f"these are: {', '.join(EXCHANGES)}"):
         open_registry(file, {}).add(BTC, "simulated")
     with pytest.raises(InvalidValue, match="these are: binance"):  # the others are for training
         open_registry(file, {"SOURCE": "store,file:prices.csv, binance"}).add(BTC, "simulated")

@@ -16,7 +16,7 @@ from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, PairForecas
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
-from crypto_predict.forecasting.daily import FittedForecast, fitted_band, forecast_pair, forecast_quantiles
+from crypto_predict.forecasting.daily import fitted_band, forecast_pair, forecast_quantiles
 from crypto_predict.forecasting.distribution.days import DailyDistribution
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.series import DailySeries
@@ -41,8 +41,8 @@ def at_close(history: History) -> Anchor:
     return Anchor(last.open_time + DAY, last.close)
 
 
-def fit(history: History, anchor: Anchor | None = None, past: Replay | None = None) -> FittedForecast:
-    return forecast_pair(history, anchor or at_close(history), past, seed=0)
+def fit(history: History, anchor: Anchor | None = None, past: Replay | None = None) -> PairForecast:
+    return forecast_pair(history, anchor or at_close(history), past, seed=0)[0]
 
 
 def taking(candidate: str, weight: float) -> Replay:
@@ -59,50 +59,51 @@ def taking(candidate: str, weight: float) -> Replay:
 
 
 @pytest.fixture(scope="module")
-def fitted() -> FittedForecast:
+def fitted() -> PairForecast:
     return fit(HISTORY)
-
-
-def assert_equals_prophet(fitted: FittedForecast) -> None:
-    forecast = fitted.forecast
-    days = pd.date_range(forecast.first, forecast.end)
-    expected = fitted.prophet.model.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()
-    curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
-    actual = np.array([curve.at(day.toordinal()) for day in days])
-    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=0)
 
 
 def test_the_model_has_the_close_of_every_day_and_nothing_for_a_day_without_a_candle() -> None:
     """The page draws them. Nothing is filled in."""
-    forecast = fit(make_history(missing=frozenset({400, 401, 700}))).forecast
+    forecast = fit(make_history(missing=frozenset({400, 401, 700})))
     days = (forecast.last - forecast.first).days + 1
     assert forecast.closes == tuple(None if day in {400, 401, 700} else wandering(day) for day in range(days))
 
 
-def test_the_baked_curve_equals_prophets_own_predict(fitted: FittedForecast) -> None:
-    """The server has no Prophet: its own computation in plain Python must agree, to 1e-9 relative."""
-    assert_equals_prophet(fitted)
-
-
-@pytest.mark.parametrize("days", [30, 200, 1825])
-def test_the_baked_curve_equals_prophets_for_every_set_of_seasonalities(days: int) -> None:
-    """Prophet adds a yearly seasonality only from two years of history on."""
-    fitted = fit(make_history(days))
-    assert {s.name for s in fitted.forecast.seasonalities} == ({"weekly", "yearly"} if days > 730 else {"weekly"})
-    assert_equals_prophet(fitted)
-
-
-def test_the_baked_curve_equals_prophets_over_a_history_with_gaps() -> None:
-    assert_equals_prophet(fit(make_history(missing=frozenset({5, 6, 7, 400, 898}))))
-
-
-def test_the_forecast_of_real_history_equals_prophets_too() -> None:
+def read_real() -> History:
     if not REAL.exists():
         pytest.skip(f"{REAL} is not here")
     now = datetime(2026, 1, 1, tzinfo=UTC)
     history, _ = read_history([CsvFile(str(REAL))], make_history().pair, Interval.DAY_1, 1825, None, now)
     assert history.candles[-1].close == 107_146.5
-    assert_equals_prophet(fit(history))
+    return history
+
+
+@pytest.mark.parametrize(
+    ("history", "seasonalities"),
+    [
+        (lambda: HISTORY, {"weekly", "yearly"}),
+        (lambda: make_history(30), {"weekly"}),
+        (lambda: make_history(200), {"weekly"}),
+        (lambda: make_history(1825), {"weekly", "yearly"}),
+        (lambda: make_history(missing=frozenset({5, 6, 7, 400, 898})), {"weekly", "yearly"}),
+        (read_real, {"weekly", "yearly"}),
+    ],
+    ids=["900 days", "30 days", "200 days", "1825 days", "gaps", "real prices"],
+)
+def test_the_baked_curve_equals_prophets_own_predict(history: Callable[[], History], seasonalities: set[str]) -> None:
+    """The server has no Prophet: its own computation in plain Python must agree, to 1e-9 relative.
+
+    Prophet adds a yearly seasonality only from two years of history on.
+    """
+    candles = history()
+    forecast, prophet = forecast_pair(candles, at_close(candles), None, seed=0)
+    assert {seasonality.name for seasonality in forecast.seasonalities} == seasonalities
+    days = pd.date_range(forecast.first, forecast.end)
+    expected = prophet.model.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()
+    curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
+    actual = np.array([curve.at(day.toordinal()) for day in days])
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=0)
 
 
 @pytest.mark.parametrize("hours", [0, 1, 18, 23])
@@ -110,14 +111,14 @@ def test_the_forecast_starts_at_the_newest_price(hours: int) -> None:
     """Prophet's curve stands well off the market at the end of a history; the forecast must not."""
     close = at_close(HISTORY)
     anchor = Anchor(close.at + timedelta(hours=hours), 1.03 * close.price if hours else close.price)
-    evaluator = Evaluator(fit(HISTORY, anchor, taking(PROPHET, 1.0)).forecast)
+    evaluator = Evaluator(fit(HISTORY, anchor, taking(PROPHET, 1.0)))
     assert evaluator.forecast.last_close == wandering(899)
     assert evaluator.at(anchor.at + timedelta(seconds=1)).price == pytest.approx(anchor.price, rel=1e-5)
 
 
-def test_without_a_backtest_the_forecast_is_persistence(fitted: FittedForecast) -> None:
+def test_without_a_backtest_the_forecast_is_persistence(fitted: PairForecast) -> None:
     """No candidate has earned a weight then."""
-    evaluator, forecast = Evaluator(fitted.forecast), fitted.forecast
+    evaluator, forecast = Evaluator(fitted), fitted
     days = [forecast.last + timedelta(days=horizon) for horizon in (1, 30, HORIZON_DAYS)]
     assert {evaluator.at_close(day).price for day in days} == {round(forecast.anchor.price, 2)}
 
@@ -127,7 +128,7 @@ def test_without_a_backtest_the_forecast_is_persistence(fitted: FittedForecast) 
 def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapsed: float) -> None:
     """From the anchor on, which may lie between two closes; the weight falls beyond the longest tested horizon."""
     close = at_close(HISTORY)
-    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking(PROPHET, weight)).forecast
+    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking(PROPHET, weight))
     curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
     last = forecast.last.toordinal()
     start = curve.at(last) + elapsed * (curve.at(last + 1) - curve.at(last))
@@ -141,7 +142,7 @@ def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapse
 def test_the_increments_of_the_other_candidates_are_added(elapsed: float) -> None:
     """Only the part after the anchor counts; beyond the longest tested horizon nothing is added."""
     close = at_close(HISTORY)
-    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("theta", 0.5)).forecast
+    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("theta", 0.5))
     assert set(forecast.prophet_weights) == {0.0}
     for horizon in (1, 7, 30, 90, 365):
         predicted = Evaluator(forecast).at_close(forecast.last + timedelta(days=horizon)).price
@@ -149,8 +150,8 @@ def test_the_increments_of_the_other_candidates_are_added(elapsed: float) -> Non
         assert predicted == pytest.approx(21_000 * math.exp(added), rel=1e-6)
 
 
-def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: FittedForecast) -> None:
-    evaluator = Evaluator(fitted.forecast)
+def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: PairForecast) -> None:
+    evaluator = Evaluator(fitted)
     predictions = [evaluator.at_close(candle.open_time.date()) for candle in HISTORY.candles]
     inside = [p.low <= c.close <= p.high for p, c in zip(predictions, HISTORY.candles, strict=True)]
     assert sum(inside) / len(inside) == pytest.approx(0.8, abs=0.005)
@@ -159,7 +160,7 @@ def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: FittedForecast)
 @pytest.mark.parametrize("past", [None, taking(PROPHET, 1.0), taking("theta", 1.0)], ids=["none", "prophet", "theta"])
 def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past: Replay | None) -> None:
     """It is centred on the known price, whatever the point forecast is."""
-    forecast = fit(HISTORY, None, past).forecast
+    forecast = fit(HISTORY, None, past)
     evaluator = Evaluator(forecast)
     days = [forecast.last + timedelta(days=horizon) for horizon in range(1, HORIZON_DAYS + 1)]
     predictions = [evaluator.at_close(day) for day in days]
@@ -178,14 +179,14 @@ def standing(off: float) -> Replay:
 
 
 def test_prophet_alone_gets_the_interval_of_its_own_errors() -> None:
-    near, far = (fit(HISTORY, None, standing(off)).forecast.prophet_bands for off in (0.1, 0.5))
+    near, far = (fit(HISTORY, None, standing(off)).prophet_bands for off in (0.1, 0.5))
     assert len(near) == len(far) == len(KNOTS)
     assert far[0].high > near[0].high
 
 
 def test_an_interval_of_prophet_alone_that_overflows_leaves_the_combined_forecast_unchanged() -> None:
     """Prophet may go anywhere after a market broke."""
-    wild, tame = (fit(HISTORY, None, standing(off)).forecast for off in (1e5, 0.1))
+    wild, tame = (fit(HISTORY, None, standing(off)) for off in (1e5, 0.1))
     assert wild.prophet_bands == ()
     assert wild == replace(tame, prophet_bands=())
 
@@ -193,7 +194,7 @@ def test_an_interval_of_prophet_alone_that_overflows_leaves_the_combined_forecas
 def test_a_later_anchor_has_a_narrower_interval_at_the_next_close() -> None:
     close = at_close(HISTORY)
     anchors = [Anchor(close.at + timedelta(hours=hours), close.price) for hours in (0, 8, 16, 23)]
-    widths = [fit(HISTORY, anchor).forecast.forecast_quantiles[0][HIGH] for anchor in anchors]
+    widths = [fit(HISTORY, anchor).forecast_quantiles[0][HIGH] for anchor in anchors]
     assert widths == sorted(widths, reverse=True)
     assert widths[-1] < 0.4 * widths[0]
 
@@ -202,8 +203,7 @@ def test_a_move_since_the_last_close_widens_the_interval() -> None:
     """Volatility persists: the next days will be wilder than the last ones."""
     close = at_close(HISTORY)
     calm, wild = (
-        fit(HISTORY, Anchor(close.at + timedelta(hours=12), price)).forecast
-        for price in (close.price, 0.85 * close.price)
+        fit(HISTORY, Anchor(close.at + timedelta(hours=12), price)) for price in (close.price, 0.85 * close.price)
     )
     assert wild.forecast_quantiles[6][HIGH] > 1.05 * calm.forecast_quantiles[6][HIGH]
 
@@ -214,22 +214,22 @@ def test_a_gap_does_not_widen_the_band() -> None:
     def drift(day: int) -> float:
         return 100 * math.exp(0.05 * (-1) ** day + 0.0001 * day)
 
-    whole = fit(make_history(400, drift)).forecast
-    gapped = fit(make_history(400, drift, missing=frozenset(range(100, 106)))).forecast
+    whole = fit(make_history(400, drift))
+    gapped = fit(make_history(400, drift, missing=frozenset(range(100, 106))))
     for horizon in (1, 7, 30):
         ours, expected = (one.forecast_quantiles[horizon - 1] for one in (gapped, whole))
         assert ours == pytest.approx(expected, rel=0.05, abs=1e-3)
 
 
-def test_the_same_history_gives_the_same_forecast(fitted: FittedForecast) -> None:
-    assert fit(make_history()).forecast == fitted.forecast
+def test_the_same_history_gives_the_same_forecast(fitted: PairForecast) -> None:
+    assert fit(make_history()) == fitted
 
 
 def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
     """Stablecoins exist, and zero volatility must not divide anything by zero."""
     history = make_history(150, flat)
     past = replay(DailySeries.of(history), HORIZONS, every=25, longest=150)
-    forecast: PairForecast = fit(history, None, past).forecast
+    forecast = fit(history, None, past)
     prediction = Evaluator(forecast).at_close(forecast.end)
     assert prediction.low == pytest.approx(250, abs=0.05)  # candles that are 1 % high, and never close elsewhere
     assert prediction.price == pytest.approx(250, abs=0.01)
@@ -260,7 +260,7 @@ def test_a_curve_without_noise_is_fitted_at_once(close: Callable[[int], float]) 
     """Stan finds nothing to improve there, and would try for minutes."""
     history = make_history(900, close)
     fit = fit_prophet(history, seed=0)
-    curve = Curve(fit.scale, fit.trend(), fit.seasonalities())
+    curve = Curve(fit.scale, fit.trend, fit.seasonalities)
     fitted = [curve.at(candle.open_time.toordinal()) for candle in history.candles]
     assert fitted == pytest.approx(fit.log_close.tolist(), abs=0.02)
     assert model_from_json(fit.to_json()).predict(fit.model.history).yhat.tolist() == pytest.approx(fitted, rel=1e-9)

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from crypto_predict.sources.network.session import answer_within, seconds_left
-from crypto_predict.sources.side_by_side import begin, side_by_side
+from crypto_predict.sources.side_by_side import side_by_side
+from crypto_predict.threads import started
 
 _log = logging.getLogger("crypto_predict.tests")
 
@@ -75,5 +76,5 @@ def test_an_interrupt_does_not_wait_and_later_jobs_do_not_begin() -> None:
 
 def test_a_thread_keeps_the_deadline_of_its_caller() -> None:
     with answer_within(30):
-        left = begin(seconds_left)
+        left = started(seconds_left, "question")
     assert 0 < left.result() <= 30

@@ -22,6 +22,18 @@ def snapshot_of(model: Model, stale_after: timedelta = SETTINGS.stale_after) -> 
     return Snapshot.of(model, None, Limits(SETTINGS.cache_for, stale_after))
 
 
+def service_of(
+    model: Model,
+    clock: Callable[[], datetime] = lambda: TRAINED_AT,
+    draining: threading.Event | None = None,
+    access: app.Access | None = None,
+    token: str | None = None,
+) -> app.Service:
+    """Return what the endpoints of a model need; whoever knows the token changes the collected pairs."""
+    settings = replace(SETTINGS, admin_token=token)
+    return app.create_service(model, settings, clock, draining or threading.Event(), access)
+
+
 def client(
     model: Model,
     clock: Callable[[], datetime] = lambda: TRAINED_AT,
@@ -32,11 +44,9 @@ def client(
 ) -> Client:
     """A client of the whole application, which reads the database at an address."""
     access = None if database is None else app.Access(partial(open_reader, database))
-    service = app.create_service(model, SETTINGS, clock, draining or threading.Event(), access)
-    return Client(app.create_app(service, log))
+    return Client(app.create_app(service_of(model, clock, draining, access), log))
 
 
 def administered(model: Model, clock: Callable[[], datetime], access: app.Access, token: str | None) -> Client:
     """A client of the whole application, which changes the collected pairs for whoever knows the token."""
-    settings = replace(SETTINGS, admin_token=token)
-    return Client(app.create_app(app.create_service(model, settings, clock, threading.Event(), access), None))
+    return Client(app.create_app(service_of(model, clock, None, access, token), None))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
@@ -53,7 +54,7 @@ class Collected:
     def store(self, candles: Sequence[Candle], series: SeriesKey = BTC) -> None:
         """Store candles; the forecasts hear of them."""
         changed = keep(self.database, candles, series)
-        self.forecasts.stored(series, candles, changed)
+        self.forecasts.stored(Stored(series, candles, changed, by_stream=True))
 
     def forecast(self, candle: Candle, series: SeriesKey = BTC) -> MinuteForecast:
         """Wait until the forecast at the close of a candle is stored, and return it."""

@@ -1,14 +1,34 @@
-"""Markets of seeded random numbers, with known predictability: daily log closes."""
+"""Markets of seeded random numbers, with known predictability: daily log closes. Real ones, if they are at hand."""
 
+import functools
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
+from crypto_predict.market import Candle
+from tests.support.histories import history_of, read_candles
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
 FIRST_DAY = 737_425  # 2020-01-01
 DAILY = 0.03  # the standard deviation of a day's return
+
+
+@functools.cache
+def real_days(base: str) -> list[Candle]:
+    """Return every daily candle of a real market; skip the test if its file is not there."""
+    path = DATA / f"binance_{base}-USDT_1d.csv"
+    if not path.exists():
+        pytest.skip(f"needs the real history {path.name}")
+    return read_candles(path)
+
+
+def real_series(base: str) -> DailySeries:
+    """Return a real market as a series."""
+    return DailySeries.of(history_of(real_days(base)))
 
 
 def random_walk(seed: int, days: int) -> FloatArray:

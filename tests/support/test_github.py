@@ -62,13 +62,6 @@ def push(github: GitHub, checkout: Path, *refs: str, token: str = TOKEN) -> subp
     return try_run(github, ["git", "-C", str(checkout), "push", URL, *refs], token)
 
 
-def test_a_push_arrives_in_the_repository(github: GitHub, checkout: Path) -> None:
-    done = push(github, checkout, "main", "main:refs/tags/v1.0.0")
-    assert done.returncode == 0, done.stderr
-    head = run(github, "git", "-C", str(checkout), "rev-parse", "HEAD")
-    assert github.repository.refs() == {"refs/heads/main": head, "refs/tags/v1.0.0": head}
-
-
 def test_a_public_repository_is_cloned_without_a_token(github: GitHub, checkout: Path, tmp_path: Path) -> None:
     push(github, checkout, "main")
     (tmp_path / ".gitconfig").unlink()
@@ -123,12 +116,6 @@ def test_an_issue_is_opened_commented_on_and_closed(github: GitHub) -> None:
     assert github.repository.texts(1) == ["still red"]
     assert run(github, "gh", "api", f"{ISSUES}?state=all", "--jq", ".[].state") == "closed"
     assert run(github, "gh", "api", ISSUES) == "[]"
-
-
-def test_if_issues_are_switched_off_none_is_opened(github: GitHub) -> None:
-    github.repository.has_issues = False
-    assert run(github, "gh", "api", f"repos/{REPOSITORY}", "--jq", ".has_issues") == "false"
-    assert "HTTP 410" in try_run(github, ["gh", "api", ISSUES, "-f", "title=red"]).stderr
 
 
 def test_a_release_is_published_once_and_makes_its_tag(github: GitHub, checkout: Path) -> None:

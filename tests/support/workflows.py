@@ -26,6 +26,7 @@ import pytest
 
 from bench.network import npm_registry
 from crypto_predict.market import Interval
+from crypto_predict.sources.catalog import EXCHANGES
 from tests.support import github, render
 from tests.support.engine import DAYS, docker, right_now, running_registry, why_no_engine
 from tests.support.histories import make_candle, wandering
@@ -135,7 +136,7 @@ class World:
         The other exchanges of the workflow are at the same address, where they answer that nothing is found. The smoke
         test, which is the same on every runner, runs on the first one only unless more are given.
         """
-        addresses = dict.fromkeys(("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), exchange)
+        addresses = dict.fromkeys([listed.api.variable for listed in EXCHANGES.values()], exchange)
         matrix = [word for runner in runners for word in ("--matrix", f"runner:{runner}")]
         return self.run("release.yml", event, *matrix, *more, **addresses, **variables)
 

@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from crypto_predict.training.options import read_settings
 from tests.support.histories import START, as_csv, make_candle, make_history, wandering
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange
-from tests.support.replay.server import Answer, Fault, Handler, ReplayServer
+from tests.support.replay.server import Answer, Handler, ReplayServer
 from tests.support.serving import serving
 from tests.support.training import QUICK
 
@@ -190,30 +190,16 @@ def test_a_crash_within_the_hour_is_accepted(left: float, tmp_path: Path) -> Non
         assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 9 * HOUR, crash.close)}
 
 
-def for_hours(fault: Fault) -> Fault:
-    """Apply the fault to requests for hours only."""
-
-    async def routed(request: web.Request, handler: Handler) -> Answer:
-        return await (fault(request, handler) if request.query["timeframe"] == "1Hour" else handler(request))
-
-    return routed
-
-
-@pytest.fixture(params=["500", "404"])
-def failing(request: pytest.FixtureRequest) -> Iterator[ReplayServer]:
-    faults = {
-        "500": replay.refused(500, "internal server error"),
-        "404": replay.refused(404, "not found"),
-    }
-    with exchange(hourly(10)) as server:
-        server.inject(for_hours(faults[request.param]), times=20)
-        yield server
-
-
 def test_without_hours_the_forecast_starts_at_the_last_daily_close(
-    failing: ReplayServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The release is only less fresh, which a warning reports."""
-    with caplog.at_level(logging.WARNING):
-        assert anchors(trained(failing, tmp_path)) == {DAILY}
+    refuse = replay.refused(404, "not found")
+
+    async def refuse_hours(request: web.Request, handler: Handler) -> Answer:
+        return await (refuse(request, handler) if request.query["timeframe"] == "1Hour" else handler(request))
+
+    with exchange(hourly(10)) as server, caplog.at_level(logging.WARNING):
+        server.inject(refuse_hours, times=20)
+        assert anchors(trained(server, tmp_path)) == {DAILY}
     assert "BTC/USD: no hourly candles, the forecast starts at the last daily close: alpaca: " in caplog.text

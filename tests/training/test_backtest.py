@@ -122,12 +122,6 @@ def test_prices_are_the_closes_of_their_days(training: Training) -> None:
         assert row["pair"] == "BTC/USD"
 
 
-def test_every_forecast_lies_inside_its_interval(training: Training) -> None:
-    for row in training.rows:
-        assert 0 < float(row["low"]) <= float(row["prediction"]) <= float(row["high"])
-        assert float(row["low"]) < float(row["persistence"]) < float(row["high"])
-
-
 @pytest.fixture(scope="module")
 def earlier(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
     """The training on the same market two cutoffs earlier."""
@@ -394,16 +388,3 @@ def test_pairs_horizons_and_cutoffs_follow_the_options(tmp_path: Path) -> None:
     steps = {date.fromisoformat(after) - date.fromisoformat(before) for before, after in pairwise(cutoffs)}
     assert steps == {timedelta(days=30)}
     assert cutoffs[-1] == "2025-05-31"
-
-
-def test_a_day_without_a_candle_is_neither_cutoff_nor_target(tmp_path: Path) -> None:
-    """Its price is unknown, and a substitute must not be scored."""
-    missing, last = START.date() + timedelta(days=150), START.date() + timedelta(days=199)
-    (tmp_path / "prices.csv").write_text(as_csv(make_history(200, missing=frozenset({150}))))
-    files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={tmp_path / 'backtest.csv'}")
-    source = ("--pair", "BTC/USD", "--source", f"file:{tmp_path / 'prices.csv'}", "--until", str(last))
-    assert in_process(*source, *files, "--every", "7", "--horizons", "1,7") == 0
-    rows = read(tmp_path / "backtest.csv")
-    assert str(missing - timedelta(days=7)) not in {row["cutoff"] for row in rows if row["horizon_days"] == "7"}
-    assert str(missing) not in {row["cutoff"] for row in rows} | {row["target"] for row in rows}
-    assert str(missing + timedelta(days=7)) in {row["cutoff"] for row in rows}

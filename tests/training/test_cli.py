@@ -326,54 +326,41 @@ def test_an_output_that_cannot_be_written_is_refused_before_the_training(
     assert named in capsys.readouterr().err
 
 
+INPUT, OUTPUT = "different from the files that are written", "different from the other outputs"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "named"),
+    ("arguments", "named", "expected"),
     [
-        (
-            ["--output=prices.csv"],
-            "--source file:prices.csv: 'prices.csv' is not different from the files that are written",
-        ),
-        (
-            ["--backtest=prices.csv"],
-            "--source file:prices.csv: 'prices.csv' is not different from the files that are written",
-        ),
-        (
-            ["--picture=model.svg", "--output=model.svg"],
-            "--picture: 'model.svg' is not different from the other outputs",
-        ),
-        (["--backtest=model.ledger.jsonl"], "--backtest: 'model.ledger.jsonl' is not different from the other outputs"),
-        (
-            ["--backtest=old.jsonl", "--ledger=old.jsonl"],
-            "--ledger: 'old.jsonl' is not different from the files that are written",
-        ),
-        (
-            ["--output=old.jsonl", "--ledger=old.jsonl"],
-            "--ledger: 'old.jsonl' is not different from the files that are written",
-        ),
-        (
-            ["--backtest=old.pkl", "--champion=old.pkl"],
-            "--champion: 'old.pkl' is not different from the files that are written",
-        ),
-        (["--output=pipe"], "--output: 'pipe' is not a regular file"),
-        (["--backtest=pipe"], "--backtest: 'pipe' is not a regular file"),
+        (["--output=prices.csv"], "--source file:prices.csv", INPUT),
+        (["--backtest=prices.csv"], "--source file:prices.csv", INPUT),
+        (["--picture=model.svg", "--output=model.svg"], "--picture", OUTPUT),
+        (["--backtest=model.ledger.jsonl"], "--backtest", OUTPUT),
+        (["--backtest=old.jsonl", "--ledger=old.jsonl"], "--ledger", INPUT),
+        (["--output=old.jsonl", "--ledger=old.jsonl"], "--ledger", INPUT),
+        (["--backtest=old.pkl", "--champion=old.pkl"], "--champion", INPUT),
+        (["--output=pipe"], "--output", "a regular file"),
+        (["--backtest=pipe"], "--backtest", "a regular file"),
     ],
 )
-def test_an_output_must_differ_from_inputs_and_other_outputs(
+def test_an_output_must_differ_from_inputs_and_other_outputs(  # noqa: PLR0913, PLR0917 three of them are fixtures
     arguments: list[str],
     named: str,
+    expected: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A typing error must not destroy a price history or a ledger."""
     monkeypatch.chdir(tmp_path)
-    kept = {"prices.csv": as_csv(make_history(60)), "old.jsonl": "irreplaceable", "old.pkl": "a champion"}
-    for name, content in kept.items():
+    inputs = {"prices.csv": as_csv(make_history(60)), "old.jsonl": "irreplaceable", "old.pkl": "a champion"}
+    for name, content in inputs.items():
         Path(name).write_text(content)
     os.mkfifo("pipe")
     assert in_process("--pair=BTC/USD", "--source=file:prices.csv", *arguments) == 2
-    assert named in capsys.readouterr().err
-    assert {name: Path(name).read_text() for name in kept} == kept
+    path = arguments[0].partition("=")[2]
+    assert f"{named}: '{path}' is not {expected}" in capsys.readouterr().err
+    assert {name: Path(name).read_text() for name in inputs} == inputs
 
 
 def test_a_pipe_by_its_descriptor_is_refused_before_the_training(capsys: pytest.CaptureFixture[str]) -> None:

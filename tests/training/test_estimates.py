@@ -12,6 +12,7 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.market import Pair
+from tests.forecasting.candidates.test_estimates import ENTRY_BYTES
 from tests.support.histories import as_csv, make_history
 from tests.support.training import in_process
 
@@ -57,9 +58,9 @@ def test_other_settings_give_the_same_bytes_with_and_without_reuse(folder: Path,
     ("damage", "reason"),
     [
         (lambda _: ("not base64",), "'not base64' is not base64"),
-        (lambda texts: ("AAAA", *texts), "'AAAA' is not base64 of 52 bytes"),
+        (lambda texts: ("AAAA", *texts), f"'AAAA' is not base64 of {ENTRY_BYTES} bytes"),
         (lambda texts: tuple(f"{text[:40]}{text[40:].swapcase()}" for text in texts), "all are made anew"),
-        (lambda _: (base64.b64encode(bytes(52)).decode(),), "0 of "),
+        (lambda _: (base64.b64encode(bytes(ENTRY_BYTES)).decode(),), "0 of "),
         (lambda _: (), "0 of "),
     ],
     ids=["not base64", "truncated", "other numbers", "other closes", "absent"],

@@ -44,20 +44,16 @@ def test_an_unusable_history_ends_with_3_and_its_reason(
     assert (tmp_path / "model.pkl").read_bytes() == b"the previous model"
 
 
+FUTURE = "1 of 61 candles open in the future; the first: 2999-01-01 in line 62"
+IMPOSSIBLE = "60 of 60 candles are impossible; the first: 2021-01-01 in line 2"
+
+
 @pytest.mark.parametrize(
     ("content", "refused", "unusable"),
     [
         (HEAD + DAYS[0], "too short: 1 day;", "1 usable candles of BTC/USD, 30 are needed"),
-        (
-            HEAD + "".join(DAYS) + "2999-01-01,1,1,1,1,1\n",
-            "1 of 61 candles open in the future; the first: 2999-01-01 in line 62",
-            "1 of 61 candles open in the future; the first: 2999-01-01 in line 62",
-        ),
-        (
-            HEAD + "".join(DAYS).replace(",12.5", ",-12.5"),
-            "60 of 60 candles are impossible; the first: 2021-01-01 in line 2",
-            "60 of 60 candles are impossible; the first: 2021-01-01 in line 2",
-        ),
+        (HEAD + "".join(DAYS) + "2999-01-01,1,1,1,1,1\n", FUTURE, FUTURE),
+        (HEAD + "".join(DAYS).replace(",12.5", ",-12.5"), IMPOSSIBLE, IMPOSSIBLE),
     ],
     ids=["one candle", "future", "impossible"],
 )
@@ -259,17 +255,8 @@ def test_too_few_candles_in_the_requested_days_end_with_3(tmp_path: Path, capsys
     """Earlier candles serve the backtest only."""
     path = tmp_path / "prices.csv"
     path.write_text(as_csv(make_history(300, missing=frozenset(range(150, 298)))))
-    files = (
-        "--pair",
-        "BTC/USD",
-        "--source",
-        f"file:{path}",
-        "--until",
-        "2021-10-27",
-        "--output",
-        str(tmp_path / "model.pkl"),
-    )
-    assert in_process(*files, "--days", "30", "--no-gate") == 3
+    files = ("--pair", "BTC/USD", "--source", f"file:{path}", "--output", str(tmp_path / "model.pkl"))
+    assert in_process(*files, "--until", "2021-10-27", "--days", "30", "--no-gate") == 3
     assert "2 usable candles in the last 30 days, 30 are needed" in capsys.readouterr().err
 
 

@@ -19,6 +19,7 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.baked.ledger import Ledger
+from tests.baked.test_files import holder_of
 from tests.support.forks import forked_training
 from tests.support.processes import Finished
 from tests.support.training import Outputs
@@ -228,10 +229,7 @@ def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
 def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
     """The holder is killed later, which changes nothing."""
     output = copy(first, tmp_path)
-    command = [sys.executable, "-c", HOLD, str(output.model_file)]
-    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline() == "held\n"
+    with holder_of(output.model_file) as holder:
         (tmp_path / "links").mkdir()
         (tmp_path / "links" / "model.pkl").symlink_to(output.model_file)
         alias = tmp_path / "links" / "model.pkl"
@@ -243,16 +241,6 @@ def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2
     assert whole(output) == BUILDS[FIRST]
     assert output.next_training(SECOND) == 0, "the kernel releases the lock of the dead"
     assert output.names() == {"model.pkl", "model.ledger.jsonl", "links"}
-
-
-HOLD = """
-import sys
-from pathlib import Path
-from crypto_predict.baked.files import locked
-with locked(Path(sys.argv[1]), "--output"):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
 
 
 def test_two_trainings_at_once_never_lose_a_release(first: Output, tmp_path: Path) -> None:

@@ -227,7 +227,7 @@ def test_model_and_ledger_are_continued_through_outages_and_kills(market: Replay
     """
     outputs, log = Outputs(tmp_path), tmp_path / "log"
     outputs.model_file.write_bytes(b"old")
-    clock = Clock(START, 3_600)  # six hours in six seconds
+    clock = Clock(START, FAST)
 
     def counts(number: int) -> bool:
         return outputs.ledger.exists() and len(outputs.lines()) >= number

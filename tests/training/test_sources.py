@@ -14,6 +14,7 @@ from crypto_predict.baked.schema import PairCard
 from crypto_predict.command_line import exit_code
 from crypto_predict.errors import Refused
 from crypto_predict.market import DAY, Candle, Interval, Pair
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.training import pipeline, report
 from crypto_predict.training.options import read_settings
 from tests.support.histories import START, make_candle, wandering
@@ -30,7 +31,7 @@ TODAY = START + DAYS * DAY
 NOW = TODAY + timedelta(minutes=20)  # no hour has closed
 CLOSE = wandering(DAYS - 1)
 NAMES = ("alpaca", "binance", "poloniex")
-VARIABLES = dict(zip(NAMES, ("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), strict=True))
+VARIABLES = {name: EXCHANGES[name].api.variable for name in NAMES}
 
 
 def market(factor: float = 1.0, days: int = DAYS) -> list[Candle]:

@@ -6,18 +6,18 @@ import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import requests
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from crypto_predict.baked import store
+from crypto_predict.web.app import now
 from crypto_predict.web.http import conditional, response
 from crypto_predict.web.operations import startup
+from tests.support.applications import client
 from tests.support.models import BTC, ETH, make_forecast, make_model
-from tests.support.serving import Served, read_answer, request, serving
+from tests.support.serving import Served, read_answer, request, serving_model
 
 BITCOIN = "/bitcoin?date=2024-06-01"
 RESTING_ON_PRICES = [
@@ -44,44 +44,29 @@ NOT_RESTING = ["/livez", "/metrics", "/docs/start.js", "/nowhere", "/bitcoin"]
 MARK = "Crypto-Predict-Simulated"
 
 
-def started(directory: Path, **changes: object) -> Iterator[Served]:
-    """A server of a model with these properties, which was trained long ago."""
-    store.save(make_model(BTC, ETH, **changes), directory / "model.pkl")  # type: ignore[arg-type]  # passed on as they are
-    with serving(directory / "model.pkl") as served:
-        yield served
+# Bitcoin's prices are real in the third, Ether's are not.
+REAL, SIMULATED, MIXED = (client(make_model(BTC, ETH, simulated=simulated), now) for simulated in (False, True, {ETH}))
 
 
 @pytest.fixture(scope="module")
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from started(tmp_path_factory.mktemp("real"))
-
-
-@pytest.fixture(scope="module")
-def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    yield from started(tmp_path_factory.mktemp("simulated"), simulated=True)
-
-
-@pytest.fixture(scope="module")
-def mixed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Bitcoin's prices are real, Ether's are not."""
-    yield from started(tmp_path_factory.mktemp("mixed"), simulated={ETH})
+    """A server of a model that was trained long ago."""
+    with serving_model(make_model(BTC, ETH), tmp_path_factory.mktemp("real")) as served:
+        yield served
 
 
 @pytest.mark.parametrize("path", RESTING_ON_PRICES)
-def test_every_answer_that_rests_on_invented_prices_is_marked(
-    real: Served, simulated: Served, mixed: Served, path: str
-) -> None:
+def test_every_answer_that_rests_on_invented_prices_is_marked(path: str) -> None:
     """In answers to GET and HEAD, and in 304."""
-    for served, expected in ((real, None), (simulated, "true"), (mixed, None if OF_ONE_PAIR.match(path) else "true")):
+    for served, expected in ((REAL, None), (SIMULATED, "true"), (MIXED, None if OF_ONE_PAIR.match(path) else "true")):
         for method, headers in (("GET", {}), ("HEAD", {}), ("GET", {"If-None-Match": "*"})):
-            answer = requests.request(method, f"{served.url}{path}", headers=headers, timeout=30)
+            answer = served.open(path, method=method, headers=headers)
             assert answer.headers.get(MARK) == expected
 
 
 @pytest.mark.parametrize("path", NOT_RESTING)
-def test_answers_that_do_not_rest_on_prices_are_not_marked(simulated: Served, path: str) -> None:
-    answer = requests.get(f"{simulated.url}{path}", timeout=30, allow_redirects=False)
-    assert MARK not in answer.headers
+def test_answers_that_do_not_rest_on_prices_are_not_marked(path: str) -> None:
+    assert MARK not in SIMULATED.get(path).headers
 
 
 @pytest.mark.parametrize(
@@ -96,9 +81,10 @@ def test_answers_that_do_not_rest_on_prices_are_not_marked(simulated: Served, pa
         ("/forecast/BTC-USD?end=2024-05-19", [False, False]),
     ],
 )
-def test_newer_answers_have_a_member_for_invented_prices(mixed: Served, path: str, values: list[bool]) -> None:
+def test_newer_answers_have_a_member_for_invented_prices(path: str, values: list[bool]) -> None:
     """A program that reads the body alone must not miss it; here Ether's prices are invented."""
-    body = requests.get(f"{mixed.url}{path}", timeout=30).json()
+    body = MIXED.get(path).json
+    assert body is not None
     assert [row["simulated"] for row in (body if isinstance(body, list) else [body])] == values
 
 
@@ -150,28 +136,28 @@ def test_prophet_alone_is_available(real: Served, path: str) -> None:
         assert (refused.status_code, refused.json()["parameter"]) == (400, "model")
 
 
-def test_prophet_without_an_interval_names_the_parameter(tmp_path: Path) -> None:
+def test_prophet_without_an_interval_names_the_parameter() -> None:
     """A history too short for a backtest."""
-    store.save(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}), tmp_path / "model.pkl")
-    with serving(tmp_path / "model.pkl") as served:
-        for path in (f"{BITCOIN}&model=prophet", "/forecast/BTC-USD?model=prophet"):
-            refused = requests.get(f"{served.url}{path}", timeout=30)
-            assert (refused.status_code, refused.json()["parameter"]) == (422, "model")
-            assert "2024-05-17" in refused.json()["detail"]
+    served = client(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
+    for path in (f"{BITCOIN}&model=prophet", "/forecast/BTC-USD?model=prophet"):
+        refused = served.get(path)
+        problem = json.loads(refused.data)
+        assert (refused.status_code, problem["parameter"]) == (422, "model")
+        assert "2024-05-17" in problem["detail"]
 
 
-def test_a_stale_model_is_reported_in_days(real: Served, simulated: Served) -> None:
+def test_a_stale_model_is_reported_in_days(real: Served) -> None:
     """At the start and at /fresh, with both ages."""
     (warning,) = real.events(startup.STALE)
     assert all(re.fullmatch(r"[0-9,]+ days", warning[name]) for name in ("age", "newest_price_age"))
     assert warning["stale_after"] == "24 hours"
-    stale = requests.get(f"{simulated.url}/fresh", timeout=30)
+    stale = requests.get(f"{real.url}/fresh", timeout=30)
     assert stale.status_code == 503
     assert stale.json()["candle_age_seconds"] - stale.json()["age_seconds"] == 647
     assert re.search(r"trained [0-9,]+ days ago, the newest price is [0-9,]+ days old", stale.json()["detail"])
 
 
-def test_conditions_apply_to_the_fast_lane(real: Served) -> None:
+def test_conditions_apply_to_hot_addresses(real: Served) -> None:
     etag = requests.get(f"{real.url}{BITCOIN}", timeout=30).headers["ETag"]
     for headers, status in (
         ({"If-Match": '"other"'}, 412),

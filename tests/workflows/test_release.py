@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked.ledger import Release
+from crypto_predict.sources.catalog import EXCHANGES
 from tests.support import github, render, workflows
 from tests.support.engine import forget
 from tests.support.feeds import faults
@@ -205,7 +206,7 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
 def test_the_image_of_a_change_is_built_and_tested_without_any_secret(later: World) -> None:
     """As for a pull request from a fork. No exchange can be reached."""
     later.secrets.clear()
-    nowhere = dict.fromkeys(("ALPACA_DATA_URL", "BINANCE_API_URL", "POLONIEX_API_URL"), "http://127.0.0.1:9")
+    nowhere = dict.fromkeys([listed.api.variable for listed in EXCHANGES.values()], "http://127.0.0.1:9")
     run = later.run("ci.yml", "pull_request", "--job", "image", **nowhere)
     forget("crypto-predict:trial", "crypto-predict:live")
     assert run.returncode == 0, run.stdout[-6000:]

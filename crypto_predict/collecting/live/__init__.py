@@ -1,6 +1,7 @@
 """Live collecting: streams of exchanges in, candles, quotes and the states of the streams out, in one process.
 
 * ``collector``: puts everything together; start and end
+* ``events``: what happens between the parts, and who hears of it
 * ``pairs``: which series are collected, as the database has them
 * ``streams``: the stream of each source
 * ``fetching``: REST beside the streams
@@ -8,5 +9,4 @@
 * ``writer``: stores what has arrived, also after the database was away
 * ``measurements``, ``metrics``: what the collector measures, and serves for Prometheus and health checks
 * ``process``, ``beside``: signals, or a thread beside a server
-* ``threads``: work that blocks, beside the event loop
 """

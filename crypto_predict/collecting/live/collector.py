@@ -9,37 +9,35 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
-from time import monotonic
 
+from crypto_predict.collecting.live.events import DatabaseBack, Events, Missed, Stored, TailMissing
 from crypto_predict.collecting.live.fetching.expected import expected
 from crypto_predict.collecting.live.fetching.filler import Filler
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
-from crypto_predict.collecting.live.measurements import Figures, SeriesFigures, StreamFigures
+from crypto_predict.collecting.live.measurements import Figures, SeriesFigures
 from crypto_predict.collecting.live.pairs import EVERY, Roster
-from crypto_predict.collecting.live.streams.pipeline import Pipeline
-from crypto_predict.collecting.live.streams.quotes import TopOfBook
-from crypto_predict.collecting.live.streams.supervisor import Supervisor
-from crypto_predict.collecting.live.threads import apart
+from crypto_predict.collecting.live.streams.stream import Stream
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.retention import purge
 from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleSource, Closed, CollectedSeries, DatedSource, Exchange, Held, MarketWriter
+from crypto_predict.market.ports import CandleSource, CollectedSeries, Held, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
+from crypto_predict.threads import in_thread
 
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
 SETTLED = 10  # seconds of a minute by which the candle before it should have come
 PURGED = 3600.0  # seconds from one purge to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
-CLOSING = 1.0  # seconds of this machine to end the streams, and as many to store what waits
-ENDING = 0.3  # for what is left then
+CLOSING = 1.0  # wall-clock seconds (not the clock of the market) to end the streams, and as many to store what waits
+ENDING = 0.3  # the same for tasks that are left then
 
-ANSWERING = 2.0  # seconds of this machine for the event loop to say what it measures
+ANSWERING = 2.0  # timeout, in wall-clock seconds, of a reading of the metrics
 
 _MINUTE = Interval.MINUTE_1
 
@@ -49,7 +47,7 @@ _log = logging.getLogger(__name__)
 
 
 class Collector:
-    """Collect the market until `stop` is called. Nothing that an exchange or the database does ends it before.
+    """Collect the market until `stop` is called. It survives every failure of an exchange or of the database.
 
     It follows the pairs of the database, which it looks at every 20 s, those that `settings` name, and the default
     ones if the database is empty.
@@ -124,30 +122,33 @@ class Collector:
 
 
 class _Collection:
-    """What runs while a collector has reserved its database."""
+    """The parts that run while a collector has reserved its database, and the events between them."""
 
     def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock, held: Held) -> None:
         self._settings, self._database, self._clock = settings, database, clock
         names = list(settings.sources)
-        names += sorted({one.series.source for one in database.collected()} & {*EXCHANGES, SIMULATED} - set(names))
+        stored = {collected.series.source for collected in database.collected()}
+        names += sorted(stored & {*EXCHANGES, SIMULATED} - set(names))
         opened = open_sources(names, settings.environ, 0, ())
         self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
         self._feeds = open_feeds(names, settings.environ, clock)
         self._followed: Sequence[CollectedSeries] = ()  # once they have their streams
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[str, Stream] = {}
+        self._stream_tasks: list[asyncio.Task[None]] = []
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
-        self._writer = Writer(database, held, clock, self._stored, self._database_is_back)
+        self._events = Events()
+        publish = self._events.publish
+        self._writer = Writer(database, held, clock, publish)
         self._roster = Roster(database, settings.shard, self._sources, clock)
+        streaming = [name for name, feed in self._feeds.items() if feed.sends_candles]
+        self._filler = Filler(database, self._sources, clock, streaming=streaming, keep=settings.keep, publish=publish)
         self._forecasts = Forecasts(database, clock) if settings.forecasts else None
-        self._filler = Filler(
-            database,
-            self._sources,
-            clock,
-            streaming=[name for name, feed in self._feeds.items() if feed.sends_candles],
-            keep=settings.keep,
-            missed=self._missed,
-            stored=self._forecast,
-        )
+        self._events.hear(Stored, self._stored, self._filler.stored)
+        if self._forecasts is not None:
+            self._events.hear(Stored, self._forecasts.stored)
+        self._events.hear(Missed, self._missed)
+        self._events.hear(TailMissing, lambda event: self._filler.tail(event.series))
+        self._events.hear(DatabaseBack, self._filler.all_tails)
         self._is_closed = threading.Event()
         self._loop = asyncio.get_running_loop()
 
@@ -175,48 +176,50 @@ class _Collection:
 
     def figures(self) -> Figures:
         """Return what is measured now."""
-        series = [self._figures_of(one) for one in self._followed]
+        series = [self._figures_of(followed) for followed in self._followed]
         streams = []
         for name, stream in self._streams.items():
             lags = [
-                one.lag
-                for one in series
-                if one.lag is not None and (one.stored.series.source, one.stored.series.interval) == (name, _MINUTE)
+                figures.lag
+                for figures in series
+                if figures.lag is not None and (figures.key.source, figures.key.interval) == (name, _MINUTE)
             ]
-            if stream.supervisor.pairs:
-                streams.append(stream.figures(min(lags, default=None)))
+            if (measured := stream.figures(min(lags, default=None))) is not None:
+                streams.append(measured)
         writer, forecasts = self._writer, self._forecasts
         return Figures(
-            writer.away, writer.dropped, writer.waiting(), streams, series, forecasts.figures() if forecasts else None
+            writer.outage.lasts,
+            writer.dropped,
+            writer.waiting(),
+            streams,
+            series,
+            forecasts.figures() if forecasts else None,
         )
 
-    def _figures_of(self, one: CollectedSeries) -> SeriesFigures:
-        series, interval = one.series, one.series.interval
-        closes = [close for close in (one.newest_close, self._newest.get(series)) if close is not None]
+    def _figures_of(self, followed: CollectedSeries) -> SeriesFigures:
+        series, interval = followed.series, followed.series.interval
+        closes = [close for close in (followed.newest_close, self._newest.get(series)) if close is not None]
         lag = (interval.floor(self._clock.now()) - max(closes)).total_seconds() if closes else None
         fetched, stream = self._filler.collected(series), self._streams.get(series.source)
         return SeriesFigures(
-            one,
+            followed,
             lag=lag if lag is None else max(lag, 0.0),
             streamed=self._writer.stored_candles[series],
             fetched=fetched.changed,
-            rejected=fetched.quarantined + (stream.pipeline.rejected[series] if stream else 0),
+            rejected=fetched.quarantined + (stream.rejected[series] if stream else 0),
         )
 
     async def close(self) -> None:
         """End the streams, and store what has arrived."""
         self._is_closed.set()
-        stopping = [asyncio.create_task(apart(self._filler.stop, "stop"))]
+        stopping = [asyncio.create_task(in_thread(self._filler.stop, "stop"))]
         if self._forecasts is not None:
-            stopping.append(asyncio.create_task(apart(self._forecasts.stop, "stop")))
-        streams = [stream.task for stream in self._streams.values()]
-        for task in streams:
+            stopping.append(asyncio.create_task(in_thread(self._forecasts.stop, "stop")))
+        for task in self._stream_tasks:
             task.cancel()
-        await asyncio.wait([*streams, *stopping], timeout=CLOSING)
+        await asyncio.wait([*self._stream_tasks, *stopping], timeout=CLOSING)
         for stream in self._streams.values():
-            stream.pipeline.every_second()
-            stream.pipeline.heartbeats.flush()
-            stream.quotes.close()
+            stream.close()
         await self._writer.close(CLOSING)
         event(_log, logging.INFO, "stopped collecting", not_stored=self._writer.depth)
 
@@ -226,7 +229,7 @@ class _Collection:
         since = settings.start if settings.since else None
         while True:
             try:
-                await apart(lambda: self._roster.begin(settings.pairs, since, self._feeds), "begin")
+                await in_thread(lambda: self._roster.begin(settings.pairs, since, self._feeds), "begin")
             except DatabaseError as error:
                 event(_log, logging.WARNING, "the database cannot be used yet", reason=error.reason)
                 await self._clock.sleep(AGAIN)
@@ -244,7 +247,7 @@ class _Collection:
 
     async def _refresh(self) -> None:
         try:
-            await apart(self._roster.refresh, "roster")
+            await in_thread(self._roster.refresh, "roster")
         except DatabaseError:  # the writer reports it
             return
         series = self._roster.series()
@@ -252,22 +255,19 @@ class _Collection:
         if self._forecasts is not None:
             self._forecasts.follow(series)
         pairs: dict[str, list[Pair]] = defaultdict(list)
-        for one in series:
-            if one.series.interval is Interval.MINUTE_1 and one.series.source in self._feeds:
-                pairs[one.series.source].append(one.series.pair)
+        for key in (followed.series for followed in series):
+            if key.interval is _MINUTE and key.source in self._feeds:
+                pairs[key.source].append(key.pair)
         for name in pairs.keys() | self._streams.keys():
-            self._stream(name).supervisor.follow(pairs[name])
+            self._stream(name).follow(pairs[name])
         self._followed = series
 
-    def _stream(self, name: str) -> _Stream:
+    def _stream(self, name: str) -> Stream:
         if name not in self._streams:
-            source = self._sources[name]
-            exchange = source if isinstance(source, Exchange) else None
-            quotes = TopOfBook(name, exchange, self._clock, self._writer.quote)
-            ask, now = self._filler.tail, partial(_exchange_now, source, self._clock)
-            pipeline = Pipeline(self._feeds[name], self._clock, self._writer, ask, quotes, now)
-            supervisor = Supervisor(self._feeds[name], self._clock, pipeline)
-            self._streams[name] = _Stream(supervisor, pipeline, quotes, self._clock)
+            feed, source = self._feeds[name], self._sources[name]
+            stream = Stream(feed, source, self._clock, self._writer, self._events.publish)
+            self._streams[name] = stream
+            self._stream_tasks.append(asyncio.create_task(_forever(stream.run, self._clock)))
         return self._streams[name]
 
     async def _every_second(self) -> None:
@@ -277,80 +277,40 @@ class _Collection:
             await self._clock.sleep(1)
             now, monotonic = self._clock.now(), self._clock.monotonic()
             is_state_due = monotonic - stored_at >= HEARTBEATS
-            is_minute_due = now.second >= SETTLED and Interval.MINUTE_1.floor(now) != minute
+            is_minute_due = now.second >= SETTLED and _MINUTE.floor(now) != minute
             for stream in self._streams.values():
-                stream.pipeline.every_second()
+                stream.every_second()
                 if is_state_due:
                     stored_at = monotonic
-                    stream.pipeline.heartbeats.flush()
+                    stream.save_state()
                 if is_minute_due:
-                    minute = Interval.MINUTE_1.floor(now)
-                    stream.pipeline.every_minute()
+                    minute = _MINUTE.floor(now)
+                    stream.every_minute()
 
     async def _purge(self) -> None:
         """Delete what need not be kept."""
         settings = self._settings
         while True:
             try:
-                await apart(lambda: purge(self._database, settings.keep, self._clock.now(), self._is_closed), "purge")
+                old = partial(purge, self._database, settings.keep, self._clock.now(), self._is_closed)
+                await in_thread(old, "purge")
             except DatabaseError as error:
                 event(_log, logging.WARNING, "purge interrupted; it goes on later", reason=error.reason)
             await self._clock.sleep(PURGED)
 
-    def _stored(self, closed: Sequence[Closed]) -> None:
-        for one in closed:
-            close = one.candles[-1].open_time + one.series.interval.length
-            self._newest[one.series] = max(close, self._newest.get(one.series, close))
-            self._filler.streamed(one.series, [candle.open_time for candle in one.candles])
-            self._forecast(one.series, one.candles)
+    def _stored(self, news: Stored) -> None:
+        """Remember how far the candles of a stream are stored; a thread calls this."""
+        if news.by_stream:
+            close = news.candles[-1].open_time + news.series.interval.length
+            self._newest[news.series] = max(close, self._newest.get(news.series, close))
 
-    def _forecast(self, series: SeriesKey, candles: Sequence[Candle], changed: int | None = None) -> None:
-        """Pass on candles of stream or REST that are stored; a thread calls this."""
-        if self._forecasts is not None:
-            self._forecasts.stored(series, candles, changed)
-
-    def _missed(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
+    def _missed(self, candles: Missed) -> None:
         """Connect a stream anew which did not send a candle, though it was connected; a thread calls this."""
-        first = f"{openings[0]:%Y-%m-%d %H:%M}"
-        event(
-            _log, logging.WARNING, "the stream did not send a candle", source=series.source, pair=series.pair, at=first
-        )
-        if series.source in self._streams:
-            self._loop.call_soon_threadsafe(self._streams[series.source].supervisor.renew)
-
-    def _database_is_back(self) -> None:
-        for one in self._roster.series():
-            self._filler.tail(one.series)
-
-
-class _Stream:
-    """All parts of the stream of one source."""
-
-    def __init__(self, supervisor: Supervisor, pipeline: Pipeline, quotes: TopOfBook, clock: Clock) -> None:
-        self.supervisor, self.pipeline, self.quotes = supervisor, pipeline, quotes
-        self.task = asyncio.create_task(_forever(supervisor.run, clock))
-
-    def figures(self, lag: float | None) -> StreamFigures:
-        """Return what is measured of the stream; `lag` is that of the pair with the newest candle, in seconds."""
-        standing, ticks = self.pipeline.heartbeats.standing, self.pipeline.ticks.counts
-        return StreamFigures(
-            self.pipeline.source,
-            standing.state,
-            standing.since,
-            standing.reason,
-            pairs=len(self.supervisor.pairs),
-            lag=lag,
-            reconnects=self.supervisor.reconnects,
-            late_ticks=ticks.late,
-            dropped_ticks=ticks.invalid + ticks.future + ticks.past,
-        )
-
-
-def _exchange_now(source: CandleSource, clock: Clock) -> datetime | None:
-    """Return the time (UTC) of the exchange's clock, to a second; None if it is not known."""
-    if not isinstance(source, DatedSource) or (dated := source.dated) is None:
-        return None
-    return dated.time + timedelta(seconds=(monotonic() - dated.arrived) * clock.speed)
+        facts = {"source": candles.series.source, "pair": candles.series.pair}
+        first = f"{candles.openings[0]:%Y-%m-%d %H:%M}"
+        event(_log, logging.WARNING, "the stream did not send a candle", **facts, at=first)
+        if candles.series.source in self._streams:
+            self._loop.call_soon_threadsafe(self._streams[candles.series.source].renew)
 
 
 async def _end_tasks() -> None:

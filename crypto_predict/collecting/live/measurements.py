@@ -24,6 +24,11 @@ class SeriesFigures:
     fetched: int = 0  # candles of REST that were new or changed since the start
     rejected: int = 0  # rows that no market can have made, since the start
 
+    @property
+    def key(self) -> SeriesKey:
+        """The key of the series."""
+        return self.stored.series
+
 
 @dataclass(frozen=True, slots=True)
 class StreamFigures:

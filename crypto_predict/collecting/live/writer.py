@@ -9,23 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import TypeVar
 
-from crypto_predict.collecting.live.threads import apart
+from crypto_predict.collecting.live.events import DatabaseBack, Publish, Stored
 from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, Closed, Held, MarketWriter, Quarantined, StreamSpan
+from crypto_predict.outages import Outage
+from crypto_predict.threads import in_thread
 
 MOST_WAITING = 100_000  # candles and quotes that are not stored yet
 MOST_REJECTED = 1_000  # rows of one series that wait for the quarantine: a broken feed sends them without end
 GATHER = 0.05  # seconds: candles of many pairs close together, and one transaction stores them
 RETRY = 5.0  # seconds from one attempt to the next while the database is away
 RENEWED = 20.0  # seconds from one check of the reservation to the next
+
+_Key = TypeVar("_Key")
+_Row = TypeVar("_Row")
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +42,7 @@ class _Batch:
 
     candles: dict[tuple[SeriesKey, datetime], Candle] = field(default_factory=dict)
     built: dict[tuple[SeriesKey, datetime], BuiltCandle] = field(default_factory=dict)
-    quotes: dict[tuple[str, Pair, datetime], Quote] = field(default_factory=dict)
+    quotes: dict[tuple[tuple[str, Pair], datetime], Quote] = field(default_factory=dict)
     streams: list[tuple[str, tuple[Pair, ...], StreamSpan]] = field(default_factory=list)
     rejected: dict[SeriesKey, list[Quarantined]] = field(default_factory=dict)
     states: dict[SeriesKey, str] = field(default_factory=dict)
@@ -56,29 +62,21 @@ class _Batch:
         self.quotes = older.quotes | self.quotes
         self.states = older.states | self.states
         newer, self.streams = self.streams, older.streams
-        for source, pairs, found in newer:
-            self.add_stream(source, pairs, found)
+        for source, pairs, state in newer:
+            self.add_stream(source, pairs, state)
         for series, rows in older.rejected.items():
             self.rejected[series] = [*rows, *self.rejected.get(series, [])][:MOST_REJECTED]
 
-    def add_stream(self, source: str, pairs: tuple[Pair, ...], found: StreamSpan) -> None:
-        """Add a span, or make the one before it longer: the list stays short while the database is away."""
+    def add_stream(self, source: str, pairs: tuple[Pair, ...], state: StreamSpan) -> None:
+        """Add a state, or make the one before it longer: the list stays short while the database is away."""
         at = next((at for at in reversed(range(len(self.streams))) if self.streams[at][0] == source), None)
         if at is not None:
-            _, theirs, last = self.streams[at]
-            same = (theirs, last.state, last.reason) == (pairs, found.state, found.reason)
-            if same and last.span.end == found.span.start:
-                span = Span(last.span.start, found.span.end)
-                self.streams[at] = (source, pairs, StreamSpan(span, found.state, found.reason))
+            _, last_pairs, last = self.streams[at]
+            same = (last_pairs, last.state, last.reason) == (pairs, state.state, state.reason)
+            if same and last.span.end == state.span.start:
+                self.streams[at] = (source, pairs, replace(last, span=Span(last.span.start, state.span.end)))
                 return
-        self.streams.append((source, pairs, found))
-
-    def closed(self) -> list[Closed]:
-        """Return the candles of exchanges by series."""
-        found: dict[SeriesKey, list[Candle]] = defaultdict(list)
-        for (series, _), candle in self.candles.items():
-            found[series].append(candle)
-        return [Closed(series, sorted(candles)) for series, candles in found.items()]
+        self.streams.append((source, pairs, state))
 
     def drop_oldest(self) -> None:
         """Drop one: a candle of an exchange, which REST has too, otherwise a quote, otherwise a built candle."""
@@ -93,38 +91,20 @@ class _Batch:
 class Writer:
     """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 each is one fact
-        self,
-        database: MarketWriter,
-        held: Held,
-        clock: Clock,
-        stored: Callable[[Sequence[Closed]], None],
-        back: Callable[[], None],
-        most_waiting: int = MOST_WAITING,
+    def __init__(
+        self, database: MarketWriter, held: Held, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many
-        self._away_since: float | None = None  # on the clock; None: the last attempt has succeeded
+        self.outage = Outage(clock.monotonic)  # of the database
         self._database = database
         self._held = held  # the reservation, which is renewed now and then, and after the database was away
-        self._clock = clock
-        self._stored = stored  # is called in a thread with the candles of streams that are stored
+        self._clock, self._publish = clock, publish
         self._most_waiting = most_waiting
-        self._back = back  # is called in the event loop when the database is back
         self._waiting = _Batch()
         self._arrived = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
         self._renewed = clock.monotonic()
-
-    @property
-    def is_away(self) -> bool:
-        """Whether the last attempt has failed."""
-        return self._away_since is not None
-
-    @property
-    def away(self) -> float:
-        """The seconds since the first failed attempt; 0 if the last one has succeeded."""
-        return 0.0 if self._away_since is None else self._clock.monotonic() - self._away_since
 
     @property
     def depth(self) -> int:
@@ -133,9 +113,8 @@ class Writer:
 
     def waiting(self) -> Counter[tuple[str, Pair]]:
         """Count the candles and quotes that wait to be stored, by source and pair."""
-        candles = [series for series, _ in (*self._waiting.candles, *self._waiting.built)]
-        quotes = [(source, pair) for source, pair, _ in self._waiting.quotes]
-        return Counter([*((series.source, series.pair) for series in candles), *quotes])
+        candles = [(series.source, series.pair) for series, _ in (*self._waiting.candles, *self._waiting.built)]
+        return Counter([*candles, *(stream for stream, _ in self._waiting.quotes)])
 
     def candle(self, series: SeriesKey, candle: Candle) -> None:
         """Store a closed candle of a stream, or its revision."""
@@ -149,12 +128,12 @@ class Writer:
 
     def quote(self, source: str, pair: Pair, quote: Quote) -> None:
         """Store the top of the book."""
-        self._waiting.quotes[source, pair, quote.time] = quote
+        self._waiting.quotes[(source, pair), quote.time] = quote
         self._keep_bound()
 
-    def stream(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+    def stream(self, source: str, pairs: Sequence[Pair], state: StreamSpan) -> None:
         """Store the state of a stream."""
-        self._waiting.add_stream(source, tuple(pairs), found)
+        self._waiting.add_stream(source, tuple(pairs), state)
         self._arrived.set()
 
     def reject(self, series: SeriesKey, row: Quarantined) -> None:
@@ -181,7 +160,7 @@ class Writer:
                     await self._arrived.wait()
             await self._clock.sleep(GATHER)
             await asyncio.shield(self._begin())
-            if self.is_away:
+            if self.outage.failures:
                 await self._clock.sleep(RETRY)
                 self._arrived.set()
 
@@ -191,7 +170,7 @@ class Writer:
             async with asyncio.timeout(seconds):
                 if self._attempt is not None:
                     await asyncio.shield(self._attempt)
-                while not self._waiting.is_empty and not self.is_away:
+                while not self._waiting.is_empty and not self.outage.failures:
                     await asyncio.shield(self._begin())
         if not self._waiting.is_empty or (self._attempt is not None and not self._attempt.done()):
             text = "the database did not take everything at the end; the next start asks for the candles again"
@@ -205,30 +184,28 @@ class Writer:
     async def _write_waiting(self) -> None:
         self._arrived.clear()
         batch, self._waiting = self._waiting, _Batch()
-        closed = batch.closed()
+        closed = {series: sorted(candles) for series, candles in _grouped(batch.candles).items()}
         try:
-            await apart(lambda: self._write(batch, closed), "writer")
+            await in_thread(lambda: self._write(batch, closed), "writer")
         except DatabaseError as error:
             self._keep(batch)
             if isinstance(error, SeriesHeld):
                 raise
-            if not self.is_away:
+            if self.outage.failed():
                 text = "the database is away; what arrives is kept, and stored when it is back"
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
-                self._away_since = self._clock.monotonic()
             return
         except Exception:  # noqa: BLE001 a defect of this program must not end the collection
             _log.exception("candles or quotes cannot be stored, and are dropped; REST is asked for the candles")
             self.dropped += len(batch)
-            self._back()
+            self._publish(DatabaseBack())
             return
         self._keep(batch)
-        if self.is_away:
+        if self.outage.over() is not None:
             event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)
-            self._away_since = None
-            self._back()
+            self._publish(DatabaseBack())
 
-    def _write(self, batch: _Batch, closed: Sequence[Closed]) -> None:
+    def _write(self, batch: _Batch, closed: Mapping[SeriesKey, Sequence[Candle]]) -> None:
         """Write a batch, in a thread, and remove what is stored from it. Quotes wait for candles that have arrived.
 
         Raises:
@@ -236,21 +213,18 @@ class Writer:
         """
         database = self._database
         now = self._clock.monotonic()
-        if self.is_away or now - self._renewed >= RENEWED:
+        if self.outage.failures or now - self._renewed >= RENEWED:
             self._held.renew()
             self._renewed = now
         if closed:
-            database.write_closed(closed)
+            database.write_closed([Closed(series, candles) for series, candles in closed.items()])
             batch.candles.clear()
-            for one in closed:
-                self.stored_candles[one.series] += len(one.candles)
-            # before the state of the stream: the comparison takes what a connected stream did not send for missed
-            self._stored(closed)
+            for series, candles in closed.items():
+                self.stored_candles[series] += len(candles)
+                # before the state of the stream: the comparison takes what a connected stream did not send for missed
+                self._publish(Stored(series, candles, len(candles), by_stream=True))
         if batch.built:
-            built: dict[SeriesKey, list[BuiltCandle]] = defaultdict(list)
-            for (series, _), candle in batch.built.items():
-                built[series].append(candle)
-            database.write_built(built)
+            database.write_built(_grouped(batch.built))
             batch.built.clear()
         while batch.streams:
             database.write_streams(*batch.streams[0])
@@ -265,15 +239,12 @@ class Writer:
             with suppress(UnknownSeries):
                 database.write(series, [], None, rows)
             del batch.rejected[series]
-        by_pair: dict[tuple[str, Pair], list[tuple[str, Pair, datetime]]] = defaultdict(list)
-        for source, pair, time in batch.quotes:
-            by_pair[source, pair].append((source, pair, time))
-        for (source, pair), names in by_pair.items():
+        for (source, pair), quotes in _grouped(batch.quotes).items():
             if self._waiting.candles:
                 return
-            database.write_quotes(source, pair, [batch.quotes[name] for name in names])
-            for name in names:
-                del batch.quotes[name]
+            database.write_quotes(source, pair, quotes)
+            for quote in quotes:
+                del batch.quotes[(source, pair), quote.time]
 
     def _keep(self, batch: _Batch) -> None:
         """Keep what was not stored for the next attempt."""
@@ -286,3 +257,11 @@ class Writer:
             self._waiting.drop_oldest()
             self.dropped += 1
         self._arrived.set()
+
+
+def _grouped(rows: Mapping[tuple[_Key, datetime], _Row]) -> dict[_Key, list[_Row]]:
+    """Return the rows of each series, in the order of their arrival."""
+    groups: dict[_Key, list[_Row]] = defaultdict(list)
+    for (key, _), row in rows.items():
+        groups[key].append(row)
+    return groups

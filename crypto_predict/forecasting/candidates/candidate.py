@@ -21,7 +21,10 @@ WEEK = 7  # days from one estimation to the next
 
 @dataclass(frozen=True)
 class Week:
-    """The k cutoffs from one estimation to the next, and the history up to the last of them."""
+    """The k cutoffs from one estimation to the next, and the history up to the last of them.
+
+    The history of a cutoff is `past` and the first `steps` days of `later`: open, high, low, close and volume.
+    """
 
     past: DailySeries  # the longest history that an estimation may see; the last day is that of the estimation
     later: DailySeries  # (d,) the days after it, up to the last cutoff

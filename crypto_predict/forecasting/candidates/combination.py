@@ -52,17 +52,17 @@ def _weights(predicted: FloatArray, actual: FloatArray, share: float) -> FloatAr
         return np.zeros(count)
     scale = np.sqrt(share / max(float(np.mean(actual**2)), 1e-18))
     rows = np.vstack([scale * predicted, np.eye(count) / PRIOR_SCALE])
-    found = nnls(rows, np.concatenate([scale * actual, np.zeros(count)]))[0]
-    return np.asarray(found / max(1.0, float(found.sum())))
+    weights = nnls(rows, np.concatenate([scale * actual, np.zeros(count)]))[0]
+    return np.asarray(weights / max(1.0, float(weights.sum())))
 
 
 def _trust(forecast: FloatArray, actual: FloatArray, overlap: int) -> float:
     """Return the share of the weights to take: how surely every `overlap`-th forecast beat persistence."""
-    made = np.flatnonzero(forecast)
-    if not len(made):
+    forecasts = np.flatnonzero(forecast)
+    if not len(forecasts):
         return 0.0
-    apart = slice(int(made[0]), None, overlap)  # forecasts whose spans do not overlap
-    losses, reference = np.abs(actual[apart] - forecast[apart]), np.abs(actual[apart])
+    disjoint = slice(int(forecasts[0]), None, overlap)  # forecasts whose spans do not overlap
+    losses, reference = np.abs(actual[disjoint] - forecast[disjoint]), np.abs(actual[disjoint])
     if len(losses) < LEAST_FORECASTS:
         return 0.0
     test = diebold_mariano(losses, reference, overlap=1)

@@ -4,13 +4,14 @@ The forecast is the fitted curve of trend and seasonalities, even where the curv
 have three causes: the scatter of closes around the curve, the move of the market until the target, and a trend that
 does not continue. The first two give a standard deviation: the square root of the residual variance plus the predicted
 variance of the move (`volatility`). The half-width of the interval is this deviation times a multiplier, the conformal
-quantile of past absolute errors in units of the deviation, as in `interval`. While few non-overlapping errors are
+quantile of past absolute errors in units of the deviation. While few non-overlapping errors are
 known, the multiplier is shrunk towards that of the next shorter horizon, and that of the shortest towards the
 Gaussian one.
 
 The interval is symmetric around the curve in log price. A bias of Prophet widens both sides.
 """
 
+import math
 from bisect import insort
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN, conformal_multiplier
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.series import DailySeries, spacing
 from crypto_predict.history.columns import FloatArray, IntArray
@@ -81,3 +82,18 @@ def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: Flo
             due += 1
         issued[index] = conformal_multiplier(past, COVERAGE, share * len(past), float(prior[index]), PRIOR_ERRORS)
     return issued
+
+
+def conformal_multiplier(
+    past: Sequence[float], inside: float, independent: float, prior: float, weight: float
+) -> float:
+    """Return the conformal quantile of `past` scores, in standard deviations and ascending: `inside` is its share.
+
+    Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of the American Statistical Association
+    113, 2018. While few of the scores are `independent` (do not overlap), it is shrunk towards `prior`, the multiplier
+    without any score, which weighs as much as `weight` of these.
+    """
+    if not past:
+        return prior
+    rank = min(math.ceil((len(past) + 1) * inside), len(past))
+    return (independent * past[rank - 1] + weight * prior) / (independent + weight)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from crypto_predict.baked.schema import Seasonality, Trend
@@ -30,44 +29,36 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class ProphetFit:
-    """A fitted Prophet model of log price by day."""
+    """A fitted Prophet model of log price by day, and its curve in Prophet's scaled units."""
 
     model: Any  # a fitted Prophet, by whose annotations every attribute may still be None
     log_close: FloatArray  # (n,) the log prices it was fitted to
+    scale: float  # factor from scaled units to log price
+    trend: Trend  # piecewise linear
+    seasonalities: tuple[Seasonality, ...]  # additive Fourier series
 
-    @property
-    def scale(self) -> float:
-        """Factor from Prophet's scaled units to log price."""
-        return float(self.model.y_scale)
-
-    def trend(self) -> Trend:
-        """Return the piecewise linear trend, in Prophet's scaled units."""
-        changepoints = self.model.changepoints_t
-        return Trend(
-            start=self.model.start.date(),
-            days=int(self.model.t_scale / pd.Timedelta(days=1)),
-            growth=float(self._parameter("k")[0]),
-            offset=float(self._parameter("m")[0]),
-            changepoints=_floats(changepoints),
-            deltas=_floats(self._parameter("delta")[: len(changepoints)]),
+    @classmethod
+    def of(cls, model: Any, log_close: FloatArray) -> "ProphetFit":
+        """Read the curve of a maximum a posteriori fit, of which every parameter is a single draw."""
+        draws = {name: np.asarray(values, dtype=np.float64).reshape(-1) for name, values in model.params.items()}
+        changepoints, columns = model.changepoints_t, model.train_component_cols  # columns: 1 where a feature belongs
+        trend = Trend(
+            start=model.start.date(),
+            days=int(model.t_scale / pd.Timedelta(days=1)),
+            growth=float(draws["k"][0]),
+            offset=float(draws["m"][0]),
+            changepoints=tuple(changepoints.tolist()),
+            deltas=tuple(draws["delta"][: len(changepoints)].tolist()),
         )
-
-    def seasonalities(self) -> tuple[Seasonality, ...]:
-        """Return the additive Fourier seasonalities, in Prophet's scaled units."""
-        coefficients = self._parameter("beta")  # (K,)
-        columns = self.model.train_component_cols  # (K, components) 1 where a feature belongs to a component
-        return tuple(
-            Seasonality(name, float(traits["period"]), _floats(coefficients[columns[name].to_numpy() == 1]))
-            for name, traits in self.model.seasonalities.items()
+        seasonalities = tuple(
+            Seasonality(name, float(traits["period"]), tuple(draws["beta"][columns[name].to_numpy() == 1].tolist()))
+            for name, traits in model.seasonalities.items()
         )
+        return cls(model, log_close, float(model.y_scale), trend, seasonalities)
 
     def to_json(self) -> str:
         """Return the model in Prophet's own JSON, for `prophet.serialize.model_from_json`."""
         return str(model_to_json(self.model))
-
-    def _parameter(self, name: str) -> FloatArray:
-        """Return the single draw of a maximum a posteriori fit, as a flat array."""
-        return np.asarray(self.model.params[name], dtype=np.float64).reshape(-1)
 
 
 def fit_prophet(history: History, seed: int) -> ProphetFit:
@@ -75,7 +66,7 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
 
     Prophet starts at the exact maximum (`prophet_map`), which its own optimiser would only approach, and takes a
     fraction of the time. Its interval is disabled (`uncertainty_samples=0`): it is drawn at random, and far too wide
-    for tomorrow's price. `distribution.interval` gives the one that is baked.
+    for tomorrow's price. `prophet_alone` calibrates the one that is baked.
     """
     log_close = history.candles.log_close  # (n,)
     maximum = fit_map(history.candles.days, log_close)
@@ -98,7 +89,7 @@ def fit_prophet(history: History, seed: int) -> ProphetFit:
         model = Prophet(uncertainty_samples=0)
         model.stan_backend = _FixedParameters({name: np.atleast_2d(value) for name, value in start.items()})
         model.fit(frame)
-    return ProphetFit(model, log_close)
+    return ProphetFit.of(model, log_close)
 
 
 @dataclass(frozen=True)
@@ -110,7 +101,3 @@ class _FixedParameters:
 
     def fit(self, *_: object, **__: object) -> dict[str, FloatArray]:
         return self.parameters
-
-
-def _floats(values: npt.ArrayLike) -> tuple[float, ...]:
-    return tuple(np.asarray(values, dtype=np.float64).tolist())

@@ -5,5 +5,5 @@
 * ``residuals``: calibrated quantiles of moves in units of their scale
 * ``losses``: the scores of quantiles and intervals
 * ``days``: the distribution at the closes of the next days
-* ``volatility``, ``interval``: the long memory of daily returns, and the interval of Prophet alone
+* ``volatility``: the long memory of daily returns
 """

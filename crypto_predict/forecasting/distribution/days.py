@@ -96,8 +96,8 @@ class DailyState:
         squares = self.weekdays**2
         weeks, rest = divmod(horizon, _WEEK)
         ahead = [squares[np.arange(len(squares)), (self.days + day) % _WEEK] for day in range(1, max(rest, 1) + 1)]
-        found = weeks * squares.sum(axis=1) - elapsed * ahead[0]
-        return np.asarray(found + sum(ahead[:rest]))
+        average = weeks * squares.sum(axis=1) - elapsed * ahead[0]
+        return np.asarray(average + sum(ahead[:rest]))
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,11 @@ def learn(series: DailySeries, horizons: Iterable[int]) -> tuple[DailyDistributi
     These are (n, horizons, 7) quantiles at `LEVELS` of the move of log price from each close, each from nothing but the
     history up to it; further ahead they are never nearer.
     """
-    asked = tuple(sorted(set(horizons)))
+    ascending = tuple(sorted(set(horizons)))
     means, state = _Means.of(series)
     features = state.features()
     coefficients, standard, forecasts = [], [], []
-    for horizon in asked:
+    for horizon in ascending:
         moves = series.increments(np.arange(len(series)), horizon)
         effective = state.effective_days(horizon)
         logs, latest = _log_scales(features, moves / np.sqrt(effective / horizon), horizon)
@@ -150,30 +150,30 @@ def learn(series: DailySeries, horizons: Iterable[int]) -> tuple[DailyDistributi
         standard.append(quantiles)
         forecasts.append(scales[:, None] * issued)
     last = state.at(np.array([-1]), series.days[-1:])
-    found = DailyDistribution(last, asked, np.array(coefficients), np.array(standard), means)
-    return found, widening(np.stack(forecasts, axis=1))
+    distribution = DailyDistribution(last, ascending, np.array(coefficients), np.array(standard), means)
+    return distribution, widening(np.stack(forecasts, axis=1))
 
 
 def widening(quantiles: FloatArray) -> FloatArray:
     """Return quantiles (..., horizons, 7) that are never nearer to the start further ahead, the median excepted."""
-    found = quantiles.copy()
+    widened = quantiles.copy()
     for index, level in enumerate(LEVELS):
         if level < 0.5:
-            found[..., index] = np.minimum.accumulate(quantiles[..., index], axis=-1)
+            widened[..., index] = np.minimum.accumulate(quantiles[..., index], axis=-1)
         elif level > 0.5:
-            found[..., index] = np.maximum.accumulate(quantiles[..., index], axis=-1)
-    return found
+            widened[..., index] = np.maximum.accumulate(quantiles[..., index], axis=-1)
+    return widened
 
 
 def enclosing(quantiles: FloatArray, points: FloatArray) -> FloatArray:
     """Return quantiles (n, 7) whose central 80 % hold the `points` (n,): ends that do not are moved there."""
-    found = quantiles.copy()
+    enclosed = quantiles.copy()
     for index, level in enumerate(LEVELS):
         if level <= LOW:
-            found[:, index] = np.minimum(quantiles[:, index], points)
+            enclosed[:, index] = np.minimum(quantiles[:, index], points)
         elif level >= HIGH:
-            found[:, index] = np.maximum(quantiles[:, index], points)
-    return found
+            enclosed[:, index] = np.maximum(quantiles[:, index], points)
+    return enclosed
 
 
 @dataclass(frozen=True)
@@ -232,17 +232,18 @@ def _log_scales(features: FloatArray, moves: FloatArray, horizon: int) -> tuple[
     """
     usable, sizes = np.isfinite(moves), np.maximum(np.abs(moves), _LEAST_MOVE)
     usable[: BURN_IN // 2] = False  # where the means are of few days
-    found = prior = _prior(horizon)
+    coefficients = prior = _prior(horizon)
     strength = np.full(len(prior), float(PRIOR_MOVES * horizon**3))
     logs, now = np.empty(len(moves)), 0
     while now < len(moves):
         if now >= BURN_IN:
             completed = np.flatnonzero(usable[: max(now + 1 - horizon, 0)])
-            found = fit_scale(features[completed], sizes[completed], prior, strength, found)
+            coefficients = fit_scale(features[completed], sizes[completed], prior, strength, coefficients)
         until = now + max(REFITTED_EVERY, now // 25)
-        logs[now:until] = (features[now:until] * found).sum(axis=1)  # row by row, so that no later row changes a bit
+        # row by row, so that no later row changes a bit
+        logs[now:until] = (features[now:until] * coefficients).sum(axis=1)
         now = until
-    return logs, found
+    return logs, coefficients
 
 
 def _prior(horizon: int) -> FloatArray:
@@ -285,12 +286,12 @@ def _weekday_factors(days: IntArray, moves: FloatArray, deviations: FloatArray) 
     expected = np.exp(Averages([HALF_LIVES[_WEEKS]]).add_all(deviations)[:-1, 0])  # of the day after
     relative = np.minimum(moves[1:] / expected, _MOST_SIZE)
     decay, weights, totals = 0.5 ** (1 / _WEEKDAY_HALF_LIFE), np.zeros(_WEEK), np.zeros(_WEEK)
-    found = np.empty((len(days), _WEEK))
-    found[0] = roots
+    sizes = np.empty((len(days), _WEEK))
+    sizes[0] = roots
     for index, (day, size) in enumerate(zip((days[1:] % _WEEK).tolist(), relative.tolist(), strict=True), start=1):
         weights[day] = decay * weights[day] + 1
         totals[day] = decay * totals[day] + math.sqrt(size)
         mean = max(totals.sum() / weights.sum(), _FLOOR)
-        found[index] = (totals / mean + _WEEKDAY_PRIOR * roots) / (weights + _WEEKDAY_PRIOR)
-    factors = found**2
+        sizes[index] = (totals / mean + _WEEKDAY_PRIOR * roots) / (weights + _WEEKDAY_PRIOR)
+    factors = sizes**2
     return np.asarray(factors / np.sqrt(np.mean(factors**2, axis=1, keepdims=True)))

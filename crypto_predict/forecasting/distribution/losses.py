@@ -4,9 +4,14 @@ The arrays of one call are parallel, ``(n,)`` with n >= 1, of finite numbers. Lo
 (price or log price); smaller is better.
 """
 
+from statistics import NormalDist
+
 import numpy as np
 
+from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.history.columns import FloatArray
+
+GAUSSIAN = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of a Gaussian interval in standard deviations
 
 
 def quantile_loss(actual: FloatArray, quantile: FloatArray, level: float | FloatArray) -> FloatArray:

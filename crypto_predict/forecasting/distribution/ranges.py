@@ -58,10 +58,10 @@ class Averages:
 
     def add_all(self, values: FloatArray) -> FloatArray:
         """Take in `values` (n,) one after the other, and return the means after each, (n, k)."""
-        found = np.empty((len(values), len(self.means)))
+        means = np.empty((len(values), len(self.means)))
         for index, value in enumerate(values.tolist()):
-            found[index] = self.add(value)
-        return found
+            means[index] = self.add(value)
+        return means
 
     def exceeded(self, surplus: float | FloatArray) -> FloatArray:
         """Return the means (k,) after a next value that exceeds each of them by `surplus`. Nothing is taken in."""

@@ -32,10 +32,10 @@ def fit_scale(
     where a feature is 1; multiply it by the horizon if that many moves overlap. `start` (k,) is where Newton's method
     begins, for speed: the coefficients of an earlier fit.
     """
-    sizes, found = np.abs(moves), (prior if start is None else start).astype(np.float64)
+    sizes, coefficients = np.abs(moves), (prior if start is None else start).astype(np.float64)
     for _ in range(_MOST_STEPS):
-        ratios = np.minimum(sizes * np.exp(-(features @ found)), _MOST_RATIO)
-        gradient = features.T @ (1 - ratios) + strength * (found - prior)
+        ratios = np.minimum(sizes * np.exp(-(features @ coefficients)), _MOST_RATIO)
+        gradient = features.T @ (1 - ratios) + strength * (coefficients - prior)
         curvature = (features.T * ratios) @ features
         curvature[np.diag_indices_from(curvature)] += strength
         step = np.linalg.solve(curvature, gradient)
@@ -44,5 +44,5 @@ def fit_scale(
             break
         # A step takes the exponential for a parabola, so long ones are damped (Sun and Tran-Dinh, "Generalized
         # self-concordant functions", Mathematical Programming 178, 2019: convergence from any start).
-        found -= step * math.log1p(change) / change
-    return found
+        coefficients -= step * math.log1p(change) / change
+    return coefficients

@@ -11,24 +11,17 @@ a dozen blocks, as at a horizon of a quarter of a year, percentiles of the resam
 """
 
 import math
-from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
+from crypto_predict.baked.schema import Confidence
 from crypto_predict.history.columns import BoolArray, FloatArray
 
 RESAMPLES = 400  # their standard deviation is then known to within 4 %
 CONFIDENCE = 0.95
 LEAST_BLOCKS = 3
 _SEED = 0  # the same forecasts have the same intervals
-
-
-class Range(NamedTuple):
-    """The 95 % confidence interval of a figure."""
-
-    low: float
-    high: float
 
 
 def mean_block(count: int, overlap: int) -> float:
@@ -50,7 +43,7 @@ class Bootstrap:
         self.blocks = count / block
         self._weights = _weights(count, 1 / block) if self.blocks >= LEAST_BLOCKS else None
 
-    def mean(self, losses: FloatArray) -> Range | None:
+    def mean(self, losses: FloatArray) -> Confidence | None:
         """Return the interval of the mean of losses (n,); None if they are fewer than three blocks, or all the same.
 
         A sample that does not vary does not show how much its mean varies.
@@ -59,12 +52,12 @@ class Bootstrap:
             return None
         return self._around(float(np.mean(losses)), self._weights @ losses)
 
-    def share(self, hits: BoolArray) -> Range | None:
+    def share(self, hits: BoolArray) -> Confidence | None:
         """Return the interval of the share of hits (n,), within [0, 1]; None as for `mean`."""
-        found = self.mean(hits.astype(np.float64))
-        return None if found is None else Range(max(0.0, found.low), min(1.0, found.high))
+        interval = self.mean(hits.astype(np.float64))
+        return None if interval is None else Confidence(max(0.0, interval.low), min(1.0, interval.high))
 
-    def ratio(self, losses: FloatArray, reference: FloatArray) -> Range | None:
+    def ratio(self, losses: FloatArray, reference: FloatArray) -> Confidence | None:
         """Return the interval of the ratio of two means.
 
         Both losses are (n,) of the same forecasts and are resampled together. None if they are fewer than three blocks,
@@ -77,11 +70,11 @@ class Bootstrap:
             return None
         return self._around(float(np.mean(losses) / np.mean(reference)), resampled / divisors)
 
-    def _around(self, figure: float, resampled: FloatArray) -> Range:
+    def _around(self, figure: float, resampled: FloatArray) -> Confidence:
         freedom = self.blocks - 1
         error = float(np.std(resampled)) * math.sqrt(self.blocks / freedom)
         reach = error * float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
-        return Range(figure - reach, figure + reach)
+        return Confidence(figure - reach, figure + reach)
 
 
 def _weights(count: int, new_block: float) -> FloatArray:

@@ -11,7 +11,6 @@ Beyond the outer levels the tails are exponential, and the density is continuous
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy import special, stats
@@ -161,17 +160,10 @@ def _tail(distance: FloatArray, mean: FloatArray, share: float) -> FloatArray:
     return np.asarray(distance + share**2 * mean / 2 - 2 * share * mean * (1 - _beyond(distance, mean)))
 
 
-class Share(NamedTuple):
-    """A share of trials and its 95 % confidence interval: 0 <= `low` <= `share` <= `high` <= 1."""
+def direction(actual_moves: FloatArray, predicted_moves: FloatArray) -> tuple[float, float, float] | None:
+    """Return the share of moves predicted with the right sign, and both ends of its 95 % confidence interval.
 
-    share: float
-    low: float
-    high: float
-
-
-def direction(actual_moves: FloatArray, predicted_moves: FloatArray) -> Share | None:
-    """Return the share of moves predicted with the right sign; None if no row has two nonzero moves.
-
+    None if no row has two nonzero moves.
     Rows with a zero move do not count: Pesaran and Timmermann, "A simple nonparametric test of predictive performance",
     Journal of Business and Economic Statistics 10, 1992. The interval is Wilson's ("Probable inference, the law of
     succession, and statistical inference", Journal of the American Statistical Association 22, 1927).
@@ -181,4 +173,4 @@ def direction(actual_moves: FloatArray, predicted_moves: FloatArray) -> Share | 
     if not moved:
         return None
     interval = stats.binomtest(right, moved).proportion_ci(method="wilson")
-    return Share(right / moved, float(interval.low), float(interval.high))
+    return right / moved, float(interval.low), float(interval.high)

@@ -8,9 +8,11 @@ Journal of Forecasting 16, 2000). A step is one place of the series, a day here:
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import cached_property
 from operator import attrgetter
 
 import numpy as np
+import pandas as pd
 
 from crypto_predict.baked.schema import HIGH, KNOTS, LOW
 from crypto_predict.forecasting.candidates.combination import learn_weights
@@ -18,6 +20,7 @@ from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.candidates.weekly import Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, enclosing, learn
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
@@ -25,6 +28,8 @@ from crypto_predict.market.forecast import LEVELS
 HORIZONS = (1, 7, 30, 90)  # steps, scored by default
 FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans
 LEAST_HISTORY = 120  # steps; a shorter history has no backtest
+GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
+_LEAST_RETURNS = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +58,12 @@ class Forecasts:
     high: FloatArray
     persistence: FloatArray  # the close of the cutoff
     quantiles: FloatArray  # (n, 7) at `LEVELS`; `low` and `high` are those at 10 and 90 %
+    half_width: FloatArray  # of persistence's 80 % interval, if log price is a Gaussian random walk
 
     def only(self, chosen: BoolArray) -> "Forecasts":
         """Return the `chosen` (n,) ones."""
-        prices = (self.actual, self.predicted, self.low, self.high, self.persistence, self.quantiles)
-        return Forecasts(self.horizon, self.cutoffs[chosen], *(price[chosen] for price in prices))
+        columns = {name: values[chosen] for name, values in vars(self).items() if name != "horizon"}
+        return Forecasts(self.horizon, **columns)
 
 
 @dataclass(frozen=True)
@@ -91,21 +97,37 @@ class Replay:
             high=quantiles[:, LEVELS.index(HIGH)],
             persistence=centre,
             quantiles=quantiles,
+            half_width=self.gaussian[cutoffs] * np.sqrt(horizon),
         )
+
+    @cached_property
+    def gaussian(self) -> FloatArray:
+        """The half-widths (n,) of persistence's interval one step ahead of every close."""
+        return gaussian_half_widths(self.series.log_close, 1)
 
     def rows(self, horizons: Sequence[int] = HORIZONS) -> list[Row]:
         """Return the same forecasts in prices, sorted by cutoff, then by horizon."""
         rows = []
-        for found in map(self.forecasts, horizons):
-            columns = np.exp([found.actual, found.predicted, found.low, found.high, found.persistence])
-            for cutoff, prices in zip(found.cutoffs.tolist(), columns.T.tolist(), strict=True):
-                target = self.series.day(cutoff + found.horizon)
-                rows.append(Row(self.series.day(cutoff), found.horizon, target, *prices))
+        for past in map(self.forecasts, horizons):
+            columns = np.exp([past.actual, past.predicted, past.low, past.high, past.persistence])
+            for cutoff, prices in zip(past.cutoffs.tolist(), columns.T.tolist(), strict=True):
+                target = self.series.day(cutoff + past.horizon)
+                rows.append(Row(self.series.day(cutoff), past.horizon, target, *prices))
         return sorted(rows, key=attrgetter("cutoff", "horizon_days"))
 
     def actual(self, horizon: int) -> FloatArray:
         """Return (m,) the actual increments of log price; NaN where unknown, or where a step has no candle."""
         return self.series.increments(self.cutoffs, horizon)
+
+
+def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
+    """Return (n,) half-widths of persistence's interval if log price is a Gaussian random walk: z sigma sqrt(h).
+
+    Sigma is the standard deviation of the last 365 one-step returns; NaN before there are thirty of them.
+    """
+    returns = pd.Series(np.diff(log_close, prepend=np.nan))
+    sigma = returns.rolling(GAUSSIAN_STEPS, min_periods=_LEAST_RETURNS).std().to_numpy()
+    return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
 def splits(count: int, every: int) -> Iterator[int]:
@@ -133,21 +155,21 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
     """
     if len(series) < LEAST_HISTORY:
         return None
-    asked = tuple(sorted(set(horizons)))
-    alone = tuple(sorted({*KNOTS, *asked}))
+    scored = tuple(sorted(set(horizons)))
+    alone = tuple(sorted({*KNOTS, *scored}))
     cutoffs = np.array(list(splits(len(series), every)))
-    candidates = forecast_weekly(series, cutoffs, asked, alone, longest, progress, earlier)
+    candidates = forecast_weekly(series, cutoffs, scored, alone, longest, progress, earlier)
     weights = [
         learn_weights(cutoffs, candidates.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
-        for column, horizon in enumerate(asked)
+        for column, horizon in enumerate(scored)
     ]
     distribution, quantiles = learn(series, alone)
-    quantiles = quantiles[cutoffs][:, np.searchsorted(alone, asked)]
+    quantiles = quantiles[cutoffs][:, np.searchsorted(alone, scored)]
     prophet = replay_prophet(series, cutoffs, alone, candidates.curve, candidates.noise)
     return Replay(
         series,
         cutoffs,
-        asked,
+        scored,
         predicted=candidates.increments,
         weights=np.stack(weights, axis=2),
         quantiles=quantiles,

@@ -7,7 +7,6 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import (
@@ -23,38 +22,34 @@ from crypto_predict.baked.schema import (
     YearScore,
 )
 from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
-from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
-from crypto_predict.forecasting.evaluation.replay import Forecasts, Replay
+from crypto_predict.forecasting.evaluation.replay import GAUSSIAN_STEPS, Forecasts, Replay
 from crypto_predict.forecasting.series import spacing
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted, days_listed, listed
 
-GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
-_LEAST_RETURNS = 30
 _LEVELS = np.array(LEVELS)
 
 
 def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
     """Return the whole backtest at these horizons; None if no forecast has come due at any of them."""
-    due = [found for horizon in horizons if len((found := replay.forecasts(horizon)).cutoffs)]
+    due = [forecasts for horizon in horizons if len((forecasts := replay.forecasts(horizon)).cutoffs)]
     if not due:
         return None
-    gaussian = gaussian_half_widths(replay.series.log_close, 1)
-    prophet = [_prophet_score(replay, found, gaussian) for found in due]
+    prophet = filter(None, [_prophet_score(replay, forecasts) for forecasts in due])
     return Backtest(
         first_cutoff=replay.series.day(replay.cutoffs[0]),
         last_cutoff=replay.series.day(replay.cutoffs[-1]),
         cutoffs=len(replay.cutoffs),
-        scores=tuple(_score(replay, found, gaussian) for found in due),
-        years=tuple(year for found in due for year in _years(replay, found, gaussian)),
-        candidates=tuple(candidate for found in due for candidate in _candidates(replay, found.horizon)),
-        prophet=_prophet([one for one in prophet if one is not None]),
-        losses=tuple(loss for found in due for loss in _losses(replay, found)),
+        scores=tuple(_score(replay, forecasts) for forecasts in due),
+        years=tuple(year for forecasts in due for year in _years(replay, forecasts)),
+        candidates=tuple(candidate for forecasts in due for candidate in _candidates(replay, forecasts.horizon)),
+        prophet=_prophet(list(prophet)),
+        losses=tuple(loss for forecasts in due for loss in _losses(replay, forecasts)),
     )
 
 
@@ -65,19 +60,9 @@ def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
         backtest,
         scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
         years=tuple(year for year in backtest.years if year.horizon_days in horizons),
-        candidates=tuple(one for one in backtest.candidates if one.horizon_days in horizons),
-        prophet=_prophet([one for one in prophet if one.horizon_days in horizons]),
+        candidates=tuple(candidate for candidate in backtest.candidates if candidate.horizon_days in horizons),
+        prophet=_prophet([score for score in prophet if score.horizon_days in horizons]),
     )
-
-
-def gaussian_half_widths(log_close: FloatArray, horizon: int) -> FloatArray:
-    """Return (n,) half-widths of persistence's interval if log price is a Gaussian random walk: z sigma sqrt(h).
-
-    Sigma is the standard deviation of the last 365 one-step returns; NaN before there are thirty of them.
-    """
-    returns = pd.Series(np.diff(log_close, prepend=np.nan))
-    sigma = returns.rolling(GAUSSIAN_STEPS, min_periods=_LEAST_RETURNS).std().to_numpy()
-    return np.asarray(GAUSSIAN * sigma * np.sqrt(horizon))
 
 
 def volatility(log_close: FloatArray) -> float:
@@ -85,24 +70,25 @@ def volatility(log_close: FloatArray) -> float:
     return _figure(np.std(np.diff(log_close)[-GAUSSIAN_STEPS:], ddof=1))
 
 
-def _score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Score:
+def _score(replay: Replay, forecasts: Forecasts) -> Score:
     """Return every figure of one horizon."""
-    actual, predicted = found.actual, found.predicted
+    actual, predicted = forecasts.actual, forecasts.predicted
     prices, price_forecasts = np.exp(actual), np.exp(predicted)
     mae, rmse = metrics.mae(actual, predicted), metrics.rmse(actual, predicted)
     steps = np.diff(replay.series.log_close[: int(replay.cutoffs[0]) + 1])
     naive_mae, naive_rmse = np.mean(np.abs(steps)), np.sqrt(np.mean(steps**2))  # of persistence before the backtest
-    direction = metrics.direction(actual - found.persistence, predicted - found.persistence)
-    overlap = max(1, math.ceil(found.horizon / spacing(found.cutoffs)))
-    ours, reference = _losses_of(found), _reference_losses(found, gaussian)
+    direction = metrics.direction(actual - forecasts.persistence, predicted - forecasts.persistence)
+    share, low, high = map(_figure, direction) if direction else (None, None, None)
+    overlap = max(1, math.ceil(forecasts.horizon / spacing(forecasts.cutoffs)))
+    ours, reference = _losses_of(forecasts), _reference_losses(forecasts)
     test = diebold_mariano(ours["mae"], reference["mae"], overlap)
-    inside = _inside(found)
+    inside = _inside(forecasts)
     figures: dict[str, Any] = {name: _figure(np.mean(values)) for name, values in (ours | inside).items()}
     figures |= {f"relative_{name}": _ratio(ours[name], losses) for name, losses in reference.items()}
     relative_mae, p_value = figures["relative_mae"], None if test is None else _figure(test.p_value)
     bootstrap = Bootstrap(len(actual), overlap)
     return Score(
-        horizon_days=found.horizon,
+        horizon_days=forecasts.horizon,
         forecasts=len(actual),
         rmse=_figure(rmse),
         mae_price=_figure(metrics.mae(prices, price_forecasts)),
@@ -111,49 +97,46 @@ def _score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Score:
         mase=_figure(mae / naive_mae) if naive_mae else None,
         rmsse=_figure(rmse / naive_rmse) if naive_rmse else None,
         skill=None if relative_mae is None else _figure(1 - relative_mae),
-        quantiles=tuple(_quantile_scores(found, gaussian, bootstrap)),
+        quantiles=tuple(_quantile_scores(forecasts, bootstrap)),
         confidence=_confidence(bootstrap, ours, inside, reference),
-        direction=None if direction is None else _figure(direction.share),
-        direction_low=None if direction is None else _figure(direction.low),
-        direction_high=None if direction is None else _figure(direction.high),
+        direction=share,
+        direction_low=low,
+        direction_high=high,
         p_value=p_value,
-        words=words(found.horizon, relative_mae, p_value),
+        words=words(forecasts.horizon, relative_mae, p_value),
         **figures,
-        **_pit(found),
+        **_pit(forecasts),
     )
 
 
-def _losses_of(found: Forecasts) -> dict[str, FloatArray]:
+def _losses_of(forecasts: Forecasts) -> dict[str, FloatArray]:
     """Return the losses (n,) of the forecasts, by the figures that are their means."""
-    actual, quantiles = found.actual, found.quantiles
+    actual, quantiles = forecasts.actual, forecasts.quantiles
     return {
-        "mae": np.abs(actual - found.predicted),
+        "mae": np.abs(actual - forecasts.predicted),
         "pinball": quantile_loss(actual[:, None], quantiles, _LEVELS).mean(axis=1),
         "crps": metrics.crps_quantiles(actual, quantiles, _LEVELS),
-        "winkler": interval_score(actual, found.low, found.high, COVERAGE),
+        "winkler": interval_score(actual, forecasts.low, forecasts.high, COVERAGE),
     }
 
 
-def _inside(found: Forecasts) -> dict[str, BoolArray]:
+def _inside(forecasts: Forecasts) -> dict[str, BoolArray]:
     """Return whether each outcome (n,) lies inside the central intervals, both ends included."""
-    actual, by_level = found.actual, dict(zip(LEVELS, found.quantiles.T, strict=True))
+    actual, by_level = forecasts.actual, dict(zip(LEVELS, forecasts.quantiles.T, strict=True))
     return {
-        "coverage": (found.low <= actual) & (actual <= found.high),
+        "coverage": (forecasts.low <= actual) & (actual <= forecasts.high),
         "coverage_50": (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
         "coverage_90": (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
     }
 
 
-def _reference_losses(found: Forecasts, gaussian: FloatArray) -> dict[str, FloatArray]:
-    """Return the losses (n,) of persistence with its Gaussian distribution.
-
-    `gaussian` are the half-widths of its 80 % interval one step ahead of every close of the series.
-    """
-    centre, half_width = found.persistence, gaussian[found.cutoffs] * np.sqrt(found.horizon)
+def _reference_losses(forecasts: Forecasts) -> dict[str, FloatArray]:
+    """Return the losses (n,) of persistence with its Gaussian distribution."""
+    centre, half_width = forecasts.persistence, forecasts.half_width
     return {
-        "mae": np.abs(found.actual - centre),
-        "crps": metrics.crps_gaussian(found.actual, centre, half_width / GAUSSIAN),
-        "winkler": interval_score(found.actual, centre - half_width, centre + half_width, COVERAGE),
+        "mae": np.abs(forecasts.actual - centre),
+        "crps": metrics.crps_gaussian(forecasts.actual, centre, half_width / GAUSSIAN),
+        "winkler": interval_score(forecasts.actual, centre - half_width, centre + half_width, COVERAGE),
     }
 
 
@@ -161,19 +144,18 @@ def _confidence(
     bootstrap: Bootstrap, losses: dict[str, FloatArray], hits: dict[str, BoolArray], reference: dict[str, FloatArray]
 ) -> dict[str, Confidence]:
     """Return the confidence intervals of mean losses, shares of hits, and losses relative to a reference, (n,) each."""
-    found = {name: bootstrap.mean(values) for name, values in losses.items()}
-    found |= {name: bootstrap.share(values) for name, values in hits.items()}
-    found |= {f"relative_{name}": bootstrap.ratio(losses[name], values) for name, values in reference.items()}
-    return {name: Confidence(*map(_figure, ends)) for name, ends in found.items() if ends is not None}
+    intervals = {name: bootstrap.mean(values) for name, values in losses.items()}
+    intervals |= {name: bootstrap.share(values) for name, values in hits.items()}
+    intervals |= {f"relative_{name}": bootstrap.ratio(losses[name], values) for name, values in reference.items()}
+    return {name: Confidence(_figure(ends.low), _figure(ends.high)) for name, ends in intervals.items() if ends}
 
 
-def _quantile_scores(found: Forecasts, gaussian: FloatArray, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
+def _quantile_scores(forecasts: Forecasts, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
     """Yield the scores of each quantile, beside that of persistence's Gaussian distribution."""
-    half_width = gaussian[found.cutoffs] * np.sqrt(found.horizon)
-    for level, quantile in zip(LEVELS, found.quantiles.T, strict=True):
-        naive = found.persistence + half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
-        loss, below = quantile_loss(found.actual, quantile, level), found.actual <= quantile
-        reference = quantile_loss(found.actual, naive, level)
+    for level, quantile in zip(LEVELS, forecasts.quantiles.T, strict=True):
+        naive = forecasts.persistence + forecasts.half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
+        loss, below = quantile_loss(forecasts.actual, quantile, level), forecasts.actual <= quantile
+        reference = quantile_loss(forecasts.actual, naive, level)
         yield QuantileScore(
             level=level,
             below=_figure(np.mean(below)),
@@ -183,43 +165,44 @@ def _quantile_scores(found: Forecasts, gaussian: FloatArray, bootstrap: Bootstra
         )
 
 
-def _pit(found: Forecasts) -> dict[str, Any]:
+def _pit(forecasts: Forecasts) -> dict[str, Any]:
     """Return the histogram of PIT values, and the test of those forecasts that do not overlap."""
-    values = metrics.pit(found.actual, found.quantiles, _LEVELS)
-    p_value = metrics.uniformity(values[apart(found.cutoffs, found.horizon)])
+    values = metrics.pit(forecasts.actual, forecasts.quantiles, _LEVELS)
+    p_value = metrics.uniformity(values[disjoint(forecasts.cutoffs, forecasts.horizon)])
     return {
         "pit": tuple(map(_figure, metrics.pit_histogram(values))),
         "pit_p_value": None if p_value is None else _figure(p_value),
     }
 
 
-def apart(cutoffs: IntArray, horizon: int) -> IntArray:
+def disjoint(cutoffs: IntArray, horizon: int) -> IntArray:
     """Return indices of ascending cutoffs (n,) whose spans of `horizon` steps do not overlap: the first, and so on."""
-    kept, free = list[int](), -1
+    indices, free = list[int](), -1
     for index, cutoff in enumerate(cutoffs.tolist()):
         if cutoff >= free:
-            kept.append(index)
+            indices.append(index)
             free = cutoff + horizon
-    return np.array(kept)
+    return np.array(indices)
 
 
-def _years(replay: Replay, found: Forecasts, gaussian: FloatArray) -> Iterator[YearScore]:
+def _years(replay: Replay, forecasts: Forecasts) -> Iterator[YearScore]:
     """Yield the summary of each calendar year of cutoffs."""
-    years = np.array([replay.series.day(cutoff).year for cutoff in found.cutoffs])
+    years = np.array([replay.series.day(cutoff).year for cutoff in forecasts.cutoffs])
     for year in np.unique(years).tolist():
-        summary = _summary(found.only(years == year), gaussian)
-        yield YearScore(year=year, horizon_days=found.horizon, **summary)
+        summary = _summary(forecasts.only(years == year))
+        yield YearScore(year=year, horizon_days=forecasts.horizon, **summary)
 
 
-def _prophet_score(replay: Replay, found: Forecasts, gaussian: FloatArray) -> ProphetScore | None:
+def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
     """Return the summary of Prophet alone at the same cutoffs; None if it could not be fitted at any of them."""
-    column = replay.prophet.horizons.index(found.horizon)
-    rows = np.searchsorted(replay.cutoffs, found.cutoffs)
+    column = replay.prophet.horizons.index(forecasts.horizon)
+    rows = np.searchsorted(replay.cutoffs, forecasts.cutoffs)
     curve, half_width = replay.prophet.curve[rows, column], replay.prophet.half_widths[rows, column]
-    alone = replace(found, predicted=curve, low=curve - half_width, high=curve + half_width).only(np.isfinite(curve))
+    alone = replace(forecasts, predicted=curve, low=curve - half_width, high=curve + half_width)
+    alone = alone.only(np.isfinite(curve))
     if not len(alone.cutoffs):
         return None
-    return ProphetScore(horizon_days=found.horizon, **_summary(alone, gaussian))
+    return ProphetScore(horizon_days=forecasts.horizon, **_summary(alone))
 
 
 def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
@@ -232,27 +215,24 @@ def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
         yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))
 
 
-def _losses(replay: Replay, found: Forecasts) -> Iterator[Loss]:
+def _losses(replay: Replay, forecasts: Forecasts) -> Iterator[Loss]:
     """Yield the losses of the first cutoff in every week since the epoch."""
-    errors = np.abs(found.actual - found.predicted)
-    winkler = interval_score(found.actual, found.low, found.high, COVERAGE)
-    _, first = np.unique(replay.series.days[found.cutoffs] // 7, return_index=True)
+    errors = np.abs(forecasts.actual - forecasts.predicted)
+    winkler = interval_score(forecasts.actual, forecasts.low, forecasts.high, COVERAGE)
+    _, first = np.unique(replay.series.days[forecasts.cutoffs] // 7, return_index=True)
     for index in first:
-        day = replay.series.day(found.cutoffs[index])
-        yield Loss(day, found.horizon, _figure(errors[index]), _figure(winkler[index]))
+        day = replay.series.day(forecasts.cutoffs[index])
+        yield Loss(day, forecasts.horizon, _figure(errors[index]), _figure(winkler[index]))
 
 
-def _summary(found: Forecasts, gaussian: FloatArray) -> dict[str, Any]:
-    """Return the figures that all scores share, relative to persistence with its Gaussian interval.
-
-    `gaussian` are the half-widths of that interval one step ahead of every close of the series.
-    """
-    reference = _reference_losses(found, gaussian)
-    winkler = interval_score(found.actual, found.low, found.high, COVERAGE)
+def _summary(forecasts: Forecasts) -> dict[str, Any]:
+    """Return the figures that all scores share, relative to persistence with its Gaussian interval."""
+    reference = _reference_losses(forecasts)
+    winkler = interval_score(forecasts.actual, forecasts.low, forecasts.high, COVERAGE)
     return {
-        "forecasts": len(found.cutoffs),
-        "relative_mae": _ratio(np.abs(found.actual - found.predicted), reference["mae"]),
-        "coverage": _figure(np.mean((found.low <= found.actual) & (found.actual <= found.high))),
+        "forecasts": len(forecasts.cutoffs),
+        "relative_mae": _ratio(np.abs(forecasts.actual - forecasts.predicted), reference["mae"]),
+        "coverage": _figure(np.mean((forecasts.low <= forecasts.actual) & (forecasts.actual <= forecasts.high))),
         "relative_winkler": _ratio(winkler, reference["winkler"]),
     }
 
@@ -274,10 +254,10 @@ def words(horizon: int, relative_mae: float | None, p_value: float | None) -> st
 
 def prophet_words(scores: Sequence[ProphetScore]) -> str:
     """Describe the scores of Prophet alone, at one horizon or more."""
-    errors = {one.horizon_days: f"{one.relative_mae:.2f}" for one in scores if one.relative_mae is not None}
+    errors = {score.horizon_days: f"{score.relative_mae:.2f}" for score in scores if score.relative_mae is not None}
     compared = f"error {listed(list(errors.values()))} times persistence's at {days_listed(list(errors))}"
-    held = f"its interval held {listed([f'{100 * one.coverage:.0f}' for one in scores])} % of the outcomes"
-    return f"Prophet alone: {compared if errors else 'not comparable with persistence'}; {held}"
+    coverage = f"its interval held {listed([f'{100 * score.coverage:.0f}' for score in scores])} % of the outcomes"
+    return f"Prophet alone: {compared if errors else 'not comparable with persistence'}; {coverage}"
 
 
 def _prophet(scores: Sequence[ProphetScore]) -> ProphetBacktest | None:

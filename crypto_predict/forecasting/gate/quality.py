@@ -34,12 +34,12 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
 
     The newest candle could have closed by `limit` (UTC), and `days` of history were requested.
     """
-    found = [str(defect) for defect in history.defects]
+    faults = [str(defect) for defect in history.defects]
     if not len(history.candles):
-        return [*found, "no usable candle is left"]
-    found += [*_span_faults(history, thresholds, limit, days), *_gap_faults(history, thresholds)]
+        return [*faults, "no usable candle is left"]
+    faults += [*_span_faults(history, thresholds, limit, days), *_gap_faults(history, thresholds)]
     candles = _Days.of(history)
-    return [*found, *(fault for check in _CHECKS for fault in check(candles, thresholds))]
+    return [*faults, *(fault for check in _CHECKS for fault in check(candles, thresholds))]
 
 
 def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresholds) -> list[str]:
@@ -49,27 +49,27 @@ def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresho
     hour, upwards or on little volume. `hours` are the closed hourly candles since the `last` daily one, ascending;
     hours without a trade may be missing.
     """
-    found: list[str] = []
+    jumps: list[str] = []
     before, factor = last.close, thresholds.largest_factor
     for hour in hours:
         name = f"the hour of {hour.open_time:%Y-%m-%d %H:%M}"
         if faults := hour.faults():
-            return [*found, f"{name} is impossible: {'; '.join(faults)}"]
+            return [*jumps, f"{name} is impossible: {'; '.join(faults)}"]
         missed = math.log(max(1.0, hour.low / before, before / hour.high))
         spiked = hour.close / before >= factor
         little = hour.volume < thresholds.wick_turnover * last.volume / 24
         if missed > thresholds.widest_open:
-            found.append(
+            jumps.append(
                 f"jump: {name} goes from {hour.low:g} to {hour.high:g}, and the price before was {before:g}; "
                 f"{_percent(thresholds.widest_open)} apart are allowed"
             )
         elif spiked or (before / hour.close >= factor and little):
-            found.append(
+            jumps.append(
                 f"jump: {name} closes at {hour.close:g} on a volume of {hour.volume:g}, and the price before was "
                 f"{before:g}; a factor of {factor:g} is a bad tick, except for a crash on high volume"
             )
         before = hour.close
-    return found
+    return jumps
 
 
 def cross_check_faults(history: History, check: CrossCheck | None, thresholds: GateThresholds) -> list[str]:
@@ -77,8 +77,8 @@ def cross_check_faults(history: History, check: CrossCheck | None, thresholds: G
     if check is None or abs(check.difference) <= thresholds.most_apart:
         return []
     ours, theirs = f"{history.candles[-1].close:g}", f"{check.close:g} ({check.traded}) at {check.source}"
-    apart = f"{abs(check.difference):.1%} apart; at most {thresholds.most_apart:.1%} are allowed"
-    return [f"cross-check: the close of {check.day} is {ours}, and {theirs}, {apart}"]
+    distance = f"{abs(check.difference):.1%} apart; at most {thresholds.most_apart:.1%} are allowed"
+    return [f"cross-check: the close of {check.day} is {ours}, and {theirs}, {distance}"]
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ Being no better than persistence is published, and is never a reason. `quality` 
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
+from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -28,17 +28,17 @@ def calibration_faults(backtest: Backtest, thresholds: GateThresholds) -> list[s
     thresholds alone decide; of 113, fewer than 67 % must be inside to be refused, and of 20 (90 days ahead, over five
     years) no more than 40 %. With fewer than 35, no interval is refused as too wide: all inside is not unlikely then.
     """
-    found, span = [], (backtest.last_cutoff - backtest.first_cutoff).days
+    faults, span = [], (backtest.last_cutoff - backtest.first_cutoff).days
     for score in backtest.scores:
         independent = min(score.forecasts, span // score.horizon_days + 1)  # forecasts whose spans do not overlap
         allowed = thresholds.least_coverage <= score.coverage <= thresholds.most_coverage
         if not allowed and _luck(score.coverage, independent) < thresholds.bad_luck / 2:  # either side has its half
-            found.append(
+            faults.append(
                 f"calibration: {score.coverage:.1%} of the outcomes {counted(score.horizon_days, 'day')} ahead lie "
                 f"inside the {COVERAGE:.0%} interval, out of {score.forecasts} forecasts ({independent} without "
                 f"overlap); {thresholds.least_coverage:.0%} to {thresholds.most_coverage:.0%} are allowed"
             )
-    return found
+    return faults
 
 
 def champion_faults(backtest: Backtest, champion: Backtest, thresholds: GateThresholds) -> list[str]:
@@ -51,23 +51,23 @@ def champion_faults(backtest: Backtest, champion: Backtest, thresholds: GateThre
     autocovariances, errs eight times too often. A horizon with too few common cutoffs is not judged.
     """
     duels = [duel for duel in _duels(backtest, champion) if len(duel.losses) >= thresholds.least_common]
-    found = []
+    faults = []
     for duel in duels:
         level, p_value = thresholds.worse_p / len(duels), _one_sided(duel)
         mean, before = float(duel.losses.mean()), float(duel.champion_losses.mean())
         if mean > before * (1 + thresholds.worse_by) and p_value < level:
             above = f"{mean / before - 1:.1%} above" if before > 0 else "above"
-            found.append(
+            faults.append(
                 f"worse: {counted(duel.horizon_days, 'day')} ahead the mean {duel.kind} over {len(duel.losses)} common "
                 f"cutoffs is {mean:.4g}, {above} the {before:.4g} of the model it would replace "
                 f"(Diebold-Mariano, one-sided p = {p_value:.2g}, below {level:.2g})"
             )
-    return found
+    return faults
 
 
 def verdict(reasons: Mapping[Pair, Sequence[str]], thresholds: GateThresholds, *, enforced: bool) -> Gate:
     """Return the gate's verdict on all pairs, for the model card; each reason names its pair."""
-    together = tuple(f"{pair}: {reason}" for pair, found in reasons.items() for reason in found)
+    together = tuple(f"{pair}: {reason}" for pair, faults in reasons.items() for reason in faults)
     return Gate(passed=not together, enforced=enforced, reasons=together, thresholds=thresholds.as_numbers())
 
 
@@ -78,8 +78,7 @@ def _luck(coverage: float, forecasts: int) -> float:
     return float(special.bdtrc(math.floor(coverage * forecasts + 1e-9) - 1, forecasts, COVERAGE))
 
 
-@dataclass(frozen=True, slots=True)
-class _Duel:
+class _Duel(NamedTuple):
     """One kind of loss at one horizon, of both models at the same cutoffs."""
 
     kind: str
@@ -91,7 +90,7 @@ class _Duel:
 
 def _duels(backtest: Backtest, champion: Backtest) -> Iterator[_Duel]:
     """Yield every comparison that the two models' losses allow."""
-    ours, theirs = ({(one.horizon_days, one.cutoff): one for one in test.losses} for test in (backtest, champion))
+    ours, theirs = ({(loss.horizon_days, loss.cutoff): loss for loss in test.losses} for test in (backtest, champion))
     for horizon, group in groupby(sorted(ours.keys() & theirs.keys()), key=itemgetter(0)):
         common = list(group)
         step = min(((after - before).days for (_, before), (_, after) in pairwise(common)), default=horizon)
@@ -103,8 +102,8 @@ def _duels(backtest: Backtest, champion: Backtest) -> Iterator[_Duel]:
 
 def _one_sided(duel: _Duel) -> float:
     """Return the probability that an equally good model has so much larger losses; 1 if they cannot be compared."""
-    apart = slice(None, None, -duel.overlap)  # no two spans overlap
-    test = diebold_mariano(duel.losses[apart], duel.champion_losses[apart], overlap=1)
+    disjoint = slice(None, None, -duel.overlap)  # no two spans overlap
+    test = diebold_mariano(duel.losses[disjoint], duel.champion_losses[disjoint], overlap=1)
     if test is None:
         return 1.0
     return test.p_value / 2 if test.statistic > 0 else 1 - test.p_value / 2

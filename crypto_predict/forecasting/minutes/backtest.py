@@ -15,8 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, mae, mape
 from crypto_predict.forecasting.minutes.features import DAY, Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
@@ -29,8 +30,6 @@ QUARTERS = 4  # of the volatility at the cutoff, and of the day
 
 _LEVELS = np.array(LEVELS)
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-_GAUSSIAN = 1.2815515655446004  # standard deviations from the middle to 90 %
-_COVERAGE = 0.8
 
 Progress = Callable[[int], object]
 
@@ -49,7 +48,7 @@ class Forecasts:
 
 
 @dataclass(frozen=True, slots=True)
-class MinuteScore:
+class MinuteBacktest:
     """How the forecasts of one horizon did. Errors are of log price; ratios are to persistence, below 1 is better."""
 
     horizon_minutes: int
@@ -86,15 +85,15 @@ def walk_forward(
     first = len(minutes) // 2
     points, quantiles = (np.concatenate([block[part] for block in blocks]) for part in (0, 1))
     volatility = last_day_volatility(minutes)
-    asked = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
-    found = []
+    cutoffs = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
+    forecasts = []
     for horizon in horizons:
         moves = minutes.moves(horizon)
-        rows = np.flatnonzero(asked & ~np.isnan(moves) & ~np.isnan(volatility))
+        rows = np.flatnonzero(cutoffs & ~np.isnan(moves) & ~np.isnan(volatility))
         if not len(rows):
             raise UnusableHistory("the minutes", [f"no forecast {horizon} minutes ahead has a known outcome"])
         price = minutes.log_close[rows]
-        found.append(
+        forecasts.append(
             Forecasts(
                 horizon,
                 minutes.minute[rows] + 1,
@@ -105,7 +104,7 @@ def walk_forward(
                 volatility[rows],
             )
         )
-    return found
+    return forecasts
 
 
 def _blocks(minutes: Minutes, progress: Progress) -> Iterator[tuple[FloatArray, FloatArray]]:
@@ -128,29 +127,29 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
     grid = np.arange(minutes.minute[0], minutes.minute[-1] + 1)
     latest = np.searchsorted(minutes.minute, grid, side="right") - 1
     returns = np.diff(minutes.log_close[latest], prepend=minutes.log_close[0])
-    found = np.full(len(grid), np.nan)
+    volatility = np.full(len(grid), np.nan)
     total, squares = np.cumsum(returns), np.cumsum(returns**2)
     sums = total[DAY:] - total[:-DAY]
     variance = (squares[DAY:] - squares[:-DAY] - sums**2 / DAY) / (DAY - 1)
-    found[DAY:] = np.sqrt(np.maximum(variance, 0.0))
-    return np.asarray(found[minutes.minute - grid[0]])
+    volatility[DAY:] = np.sqrt(np.maximum(variance, 0.0))
+    return np.asarray(volatility[minutes.minute - grid[0]])
 
 
-def score(forecasts: Forecasts) -> MinuteScore:
+def score(forecasts: Forecasts) -> MinuteBacktest:
     """Return how forecasts did, beside persistence."""
     one = forecasts
     gaussian = one.volatility * np.sqrt(one.horizon)
-    reach = _GAUSSIAN * gaussian
+    reach = GAUSSIAN * gaussian
     low, high = one.quantiles[:, _LOW], one.quantiles[:, _HIGH]
-    winkler = interval_score(one.actual, low, high, _COVERAGE)
-    persistence_winkler = interval_score(one.actual, one.persistence - reach, one.persistence + reach, _COVERAGE)
+    winkler = interval_score(one.actual, low, high, COVERAGE)
+    persistence_winkler = interval_score(one.actual, one.persistence - reach, one.persistence + reach, COVERAGE)
     crps = crps_quantiles(one.actual, one.quantiles, _LEVELS)
     by_volatility = np.empty(len(low), dtype=np.int64)
     by_volatility[np.argsort(one.volatility, kind="stable")] = np.arange(len(low)) * QUARTERS // len(low)
     inside_50, inside, inside_90 = (
         (one.quantiles[:, level] <= one.actual) & (one.actual <= one.quantiles[:, -1 - level]) for level in (2, 1, 0)
     )
-    return MinuteScore(
+    return MinuteBacktest(
         one.horizon,
         len(low),
         mape(np.exp(one.actual), np.exp(one.predicted)),

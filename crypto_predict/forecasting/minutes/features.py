@@ -24,7 +24,7 @@ Where a source has no number of trades or no taker volumes, their features are 0
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -65,7 +65,7 @@ _HALF_LIVES = {  # minutes
     _STILL: (WEEK,),
 }
 _INPUT = np.array([kind for kind, half_lives in _HALF_LIVES.items() for _ in half_lives])  # (k,)
-_DECAY = 0.5 ** (1 / np.array([one for half_lives in _HALF_LIVES.values() for one in half_lives]))  # (k,)
+_DECAY = 0.5 ** (1 / np.array([half_life for half_lives in _HALF_LIVES.values() for half_life in half_lives]))  # (k,)
 _COLUMNS = {kind: np.flatnonzero(kind == _INPUT) for kind in _HALF_LIVES}
 _DAY_VARIANCE = _COLUMNS[_VARIANCE][6]  # the unit of trends
 # The deviation of a weighted mean of independent returns, in deviations of a return: sqrt(sum w^2) / sum w.
@@ -214,26 +214,19 @@ class Minutes:
         return len(self.minute)
 
     def __getitem__(self, rows: slice) -> "Minutes":
-        return Minutes(
-            self.minute[rows],
-            self.traded[rows],
-            self.segment[rows],
-            self.log_close[rows],
-            self.returns[rows],
-            self.can_speak[rows],
-            Known(self.known.means[rows], self.known.distance[rows]),
-        )
+        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[:-1]}
+        return Minutes(**columns, known=Known(*(column[rows] for column in self.known)))
 
     def moves(self, horizon: int) -> FloatArray:
         """Return (n,) the change of log price over the next `horizon` minutes.
 
         NaN where its end is not known, where it spans a gap, and where either end has no candle.
         """
-        found = np.full(len(self), np.nan)
+        moves = np.full(len(self), np.nan)
         if horizon < len(self):
             both = self.traded[:-horizon] & self.traded[horizon:] & (self.segment[:-horizon] == self.segment[horizon:])
-            found[:-horizon][both] = (self.log_close[horizon:] - self.log_close[:-horizon])[both]
-        return found
+            moves[:-horizon][both] = (self.log_close[horizon:] - self.log_close[:-horizon])[both]
+        return moves
 
 
 class MinuteState:
@@ -349,13 +342,13 @@ def _ratio(sums: FloatArray, weights: FloatArray) -> FloatArray:
 
 def _means(inputs: FloatArray) -> FloatArray:
     """Return (n, k) the exponentially weighted means of the inputs (n, 7) up to each minute, missing ones left out."""
-    found = np.empty((len(inputs), len(_INPUT)))
+    means = np.empty((len(inputs), len(_INPUT)))
     for column, (kind, decay) in enumerate(zip(_INPUT, _DECAY, strict=True)):
         values = inputs[:, kind]
         missing = np.isnan(values)
         weights = decayed_sums(np.where(missing, 0.0, 1.0), decay)
-        found[:, column] = _ratio(decayed_sums(np.where(missing, 0.0, values), decay), weights)
-    return found
+        means[:, column] = _ratio(decayed_sums(np.where(missing, 0.0, values), decay), weights)
+    return means
 
 
 def decayed_sums(values: FloatArray, decay: float) -> FloatArray:
@@ -363,11 +356,11 @@ def decayed_sums(values: FloatArray, decay: float) -> FloatArray:
 
     The sum over 2 s values is that over the newest s, plus that over the s before times ``decay ** s``.
     """
-    found, span = values.copy(), 1
-    while span < len(found) and decay**span > _NEGLIGIBLE:
-        found[span:] += decay**span * found[:-span]
+    sums, span = values.copy(), 1
+    while span < len(sums) and decay**span > _NEGLIGIBLE:
+        sums[span:] += decay**span * sums[:-span]
         span *= 2
-    return found
+    return sums
 
 
 def _of_quiet(traded: BoolArray, candle: IntArray, trades: FloatArray | None) -> FloatArray:
@@ -379,10 +372,10 @@ def _of_quiet(traded: BoolArray, candle: IntArray, trades: FloatArray | None) ->
 
 def _imbalances(candles: Candles) -> FloatArray:
     """Return the share of the volume that takers bought minus the share that they sold; NaN where it is not known."""
-    found = np.full(len(candles), np.nan)
+    imbalances = np.full(len(candles), np.nan)
     if candles.taker_volume is not None:
-        np.divide(2 * candles.taker_volume, candles.volume, out=found, where=candles.volume > 0)
-    return found - 1
+        np.divide(2 * candles.taker_volume, candles.volume, out=imbalances, where=candles.volume > 0)
+    return imbalances - 1
 
 
 def _session_vwap(candles: Candles) -> FloatArray:

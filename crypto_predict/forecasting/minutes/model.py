@@ -136,7 +136,7 @@ class Coefficients:
             content = json.loads(text)
             if content.pop("version") != _VERSION:
                 raise InvalidValue("coefficients", text, expected)
-            found = cls(
+            fit = cls(
                 int(content.pop("minutes")),
                 float(content.pop("usual")),
                 float(content.pop("tick")),
@@ -144,19 +144,19 @@ class Coefficients:
             )
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise InvalidValue("coefficients", text, expected) from error
-        arrays = {name: getattr(found, name) for name in _SHAPES}
-        numbers = np.concatenate([[found.usual, found.tick], *(array.ravel() for array in arrays.values())])
+        arrays = {name: getattr(fit, name) for name in _SHAPES}
+        numbers = np.concatenate([[fit.usual, fit.tick], *(array.ravel() for array in arrays.values())])
         if (
             content
             or {name: array.shape for name, array in arrays.items()} != _SHAPES
             or not np.isfinite(numbers).all()
-            or found.usual <= 0
-            or found.tick <= 0
-            or np.any(np.diff(found.centres) < 0)
-            or np.any(np.diff(found.quantiles) < 0)
+            or fit.usual <= 0
+            or fit.tick <= 0
+            or np.any(np.diff(fit.centres) < 0)
+            or np.any(np.diff(fit.quantiles) < 0)
         ):
             raise InvalidValue("coefficients", text, expected)
-        return found
+        return fit
 
     def to_json(self) -> str:
         """Return the coefficients as JSON, from which `from_json` makes equal ones."""
@@ -200,19 +200,18 @@ class Coefficients:
     def _units(self, log_scale: FloatArray) -> FloatArray:
         """Return (n, 15, 7) the quantiles in units of the scale, linear in the log scale between centres of bins."""
         centres, horizon = self._ahead.centres, _AHEAD - 1
-        left = (log_scale[..., None] >= centres[:, 1:-1]).sum(axis=2)  # (n, 15) the bin at or below
-        low, high = centres[horizon, left], centres[horizon, left + 1]
+        bin_below = (log_scale[..., None] >= centres[:, 1:-1]).sum(axis=2)  # (n, 15) the bin at or below
+        low, high = centres[horizon, bin_below], centres[horizon, bin_below + 1]
         width = high - low
         share = np.clip(np.divide(log_scale - low, width, out=np.zeros_like(width), where=width > 0), 0, 1)[..., None]
         quantiles = self._ahead.quantiles
-        return np.asarray(quantiles[horizon, left] * (1 - share) + quantiles[horizon, left + 1] * share)
+        return np.asarray(quantiles[horizon, bin_below] * (1 - share) + quantiles[horizon, bin_below + 1] * share)
 
     @cached_property
     def _ahead(self) -> "_Knot":
         """The coefficients at 1 to 15 minutes."""
-        return _Knot(
-            *(np.tensordot(_BETWEEN, one, 1) for one in (self.scale, self.centres, self.quantiles, self.direction))
-        )
+        arrays = (self.scale, self.centres, self.quantiles, self.direction)
+        return _Knot(*(np.tensordot(_BETWEEN, array, 1) for array in arrays))
 
 
 class _Knot(NamedTuple):
@@ -240,8 +239,8 @@ def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Kno
     moves[: min(features.DAY, count // 4)] = np.nan  # means over a few minutes are not yet what they will be
     rows = np.flatnonzero(~np.isnan(moves))[::stride]
     if len(rows) < LEAST_MOVES:
-        apart = f"{counted(len(rows), 'pair')} of candles {counted(horizon, 'minute')} apart"
-        raise UnusableHistory("the minutes", [f"{apart}, {LEAST_MOVES} are needed for a fit"])
+        distance = f"{counted(len(rows), 'pair')} of candles {counted(horizon, 'minute')} apart"
+        raise UnusableHistory("the minutes", [f"{distance}, {LEAST_MOVES} are needed for a fit"])
     moves = moves[rows]
     x = np.concatenate(
         [
@@ -274,10 +273,10 @@ def _fit_log_scale(x: FloatArray, sizes: FloatArray, horizon: int, stride: int, 
     strength[-features.WEEKDAYS :] = WEEKDAY_PRIOR * horizon / stride
     used = x.any(axis=0)  # a column of zeros is one that the source does not have
     x, strength = x[:, used], strength[used]
-    found = prior.copy()
+    coefficients = prior.copy()
     mean = fit_scale(x, sizes, prior[used], strength, None if start is None else start[used])
-    found[used] = fit_quantile(x, sizes, mean, strength)
-    return found
+    coefficients[used] = fit_quantile(x, sizes, mean, strength)
+    return coefficients
 
 
 def fit_quantile(x: FloatArray, sizes: FloatArray, start: FloatArray, strength: FloatArray) -> FloatArray:
@@ -291,18 +290,18 @@ def fit_quantile(x: FloatArray, sizes: FloatArray, start: FloatArray, strength: 
     logs = np.log(sizes)
     start = start.copy()
     start[0] += np.quantile(logs - x @ start, INSIDE)
-    found = start.copy()
+    coefficients = start.copy()
     for width in SMOOTHING:
-        log_quantile = x @ found
+        log_quantile = x @ coefficients
         below = 1 / (1 + np.exp(np.clip((log_quantile - logs) / -width, -_STEEP, _STEEP)))  # smoothed: size < quantile
         weight = np.exp(log_quantile - log_quantile.max())
         weight /= weight.mean()  # the loss is in prices: wild minutes count more
-        gradient = x.T @ (weight * (below - INSIDE)) + strength * (found - start)
+        gradient = x.T @ (weight * (below - INSIDE)) + strength * (coefficients - start)
         curvature = (x.T * (weight * below * (1 - below) / width)) @ x
         curvature[np.diag_indices_from(curvature)] += strength
         step = np.linalg.solve(curvature, gradient)
-        found -= step / max(float(np.abs(x @ step).max()), 1.0)
-    return found
+        coefficients -= step / max(float(np.abs(x @ step).max()), 1.0)
+    return coefficients
 
 
 def _earned_direction(  # noqa: PLR0913, PLR0917 each is one fact of the question
@@ -325,7 +324,7 @@ def _earned_direction(  # noqa: PLR0913, PLR0917 each is one fact of the questio
     def gains(weight: float, part: BoolArray) -> FloatArray:
         return np.abs(actual[part]) - np.abs(actual[part] - weight * predicted[part])
 
-    weight = max(WEIGHTS, key=lambda one: float(gains(one, is_choosing).sum()))
+    weight = max(WEIGHTS, key=lambda weight: float(gains(weight, is_choosing).sum()))
     if gains(weight, is_choosing).sum() > 0:
         gained = gains(weight, ~is_fitted & ~is_choosing)
         if gained.mean() > EVIDENCE * gained.std() / math.sqrt(max(independent * len(gained), 1.0)):
@@ -348,24 +347,22 @@ def _binned_quantiles(
     order = np.argsort(log_scale, kind="stable")
     pooled = _quantiles(standardised, weights, independent)
     bins = np.array_split(order, BINS)
-    centres = [float(np.median(log_scale[one])) for one in bins]
-    found = []
-    for one in bins:
-        moves = independent * weights[one].sum()
-        found.append(
-            (moves * _quantiles(standardised[one], weights[one], independent) + POOLED * pooled) / (moves + POOLED)
-        )
-    return np.array(centres), np.array(found)
+    centres = [float(np.median(log_scale[rows])) for rows in bins]
+    quantiles = []
+    for rows in bins:
+        moves, own = independent * weights[rows].sum(), _quantiles(standardised[rows], weights[rows], independent)
+        quantiles.append((moves * own + POOLED * pooled) / (moves + POOLED))
+    return np.array(centres), np.array(quantiles)
 
 
 def _quantiles(standardised: FloatArray, weights: FloatArray, independent: float) -> FloatArray:
     """Return the weighted quantiles (7,) of moves at `LEVELS`, shrunk to symmetric ones: 0 in the middle, ascending."""
     moves = independent * weights.sum()
     either = np.sign(_LEVELS - 0.5) * _weighted_quantiles(np.abs(standardised), weights, np.abs(2 * _LEVELS - 1))
-    found = (moves * _weighted_quantiles(standardised, weights, _LEVELS) + SYMMETRY * either) / (moves + SYMMETRY)
-    found[_MIDDLE] = 0.0
-    found[:_MIDDLE], found[_MIDDLE + 1 :] = np.minimum(found[:_MIDDLE], 0.0), np.maximum(found[_MIDDLE + 1 :], 0.0)
-    return np.sort(found)
+    mixed = (moves * _weighted_quantiles(standardised, weights, _LEVELS) + SYMMETRY * either) / (moves + SYMMETRY)
+    mixed[_MIDDLE] = 0.0
+    mixed[:_MIDDLE], mixed[_MIDDLE + 1 :] = np.minimum(mixed[:_MIDDLE], 0.0), np.maximum(mixed[_MIDDLE + 1 :], 0.0)
+    return np.sort(mixed)
 
 
 def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: FloatArray) -> FloatArray:
@@ -378,7 +375,7 @@ def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: FloatAr
 def _between() -> FloatArray:
     """Return (15, 5) the weights with which values at `KNOTS` make those at 1 to 15 minutes."""
     knots = np.log(KNOTS)
-    return np.column_stack([np.interp(np.log(_AHEAD), knots, one) for one in np.eye(len(KNOTS))])
+    return np.column_stack([np.interp(np.log(_AHEAD), knots, unit) for unit in np.eye(len(KNOTS))])
 
 
 _BETWEEN = _between()

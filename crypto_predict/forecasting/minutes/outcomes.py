@@ -46,10 +46,10 @@ class DayVolatility:
 
     def volatility(self) -> float:
         """Return it as of the newest candle; 0 before there are two moves."""
-        known = 0 if self._first is None else min(self._minute - self._first, DAY)
-        if known < 2:
+        moves = 0 if self._first is None else min(self._minute - self._first, DAY)
+        if moves < 2:
             return 0.0
-        return float(self._moves[np.arange(self._minute - known + 1, self._minute + 1) % DAY].std(ddof=1))
+        return float(self._moves[np.arange(self._minute - moves + 1, self._minute + 1) % DAY].std(ddof=1))
 
 
 def is_usable(forecast: MinuteForecast) -> bool:
@@ -83,7 +83,7 @@ def scores_of(due: Mapping[int, tuple[MinuteForecast, float]], close: float) -> 
         _crps(moves, gaussian).tolist(),
         strict=True,
     )
-    counts = zip(*(one.astype(int).tolist() for one in inside), strict=True)
+    counts = zip(*(hits.astype(int).tolist() for hits in inside), strict=True)
     return tuple(
         MinuteScores(horizon, 1, *losses_of, *counts_of)
         for horizon, losses_of, counts_of in zip(horizons, losses, counts, strict=True)

@@ -1,4 +1,6 @@
-"""The endpoints of a database: each module with an `Operation` is one, with question, answer and documentation.
+"""The endpoints of a database: each module with an ``OPERATION`` is one, with question, answer and documentation.
+
+Whatever reads the database raises `DatabaseError` if that fails.
 
 * ``database``: access to the database, bounded, and opened again after a failure
 * ``calls``: one request: what it may read, and how its answer is sent

@@ -1,7 +1,5 @@
 """Changes of what is collected, for clients that know the token of the administrator."""
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import math
@@ -15,7 +13,7 @@ from datetime import datetime
 from http import HTTPStatus
 from ipaddress import IPv6Network
 from threading import Lock, Thread
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory, shown
 from crypto_predict.market import Pair
@@ -33,21 +31,6 @@ MOST_SECONDS = 35.0  # that a change may take; up to three exchanges are asked m
 
 T = TypeVar("T")
 Connect = Callable[[], AbstractContextManager[PairRegistry]]  # opens the registry for one change
-
-
-class NewPair(NamedTuple):
-    """A pair that shall be collected; what was not given is None."""
-
-    pair: Pair
-    source: str | None = None
-    since: datetime | None = None  # UTC
-
-
-class RemovedPair(NamedTuple):
-    """A pair that shall no longer be collected, by default from any source."""
-
-    pair: Pair
-    source: str | None = None
 
 
 class AdministrationOff(WebError):
@@ -189,8 +172,8 @@ class Administration:
         if not self._guesses.count(address or "", is_right):
             raise Unauthorized(is_wrong=True)
 
-    def add(self, question: NewPair) -> CollectedSeries:
-        """Follow a pair.
+    def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
+        """Collect a pair, from the first source that has it unless one is named, since an instant (UTC).
 
         Raises:
             DatabaseError: The database cannot be used.
@@ -200,21 +183,21 @@ class Administration:
             Overloaded, Unfinished: Another change is being made, or this one takes too long.
         """
         try:
-            return self._change(lambda registry: registry.add(*question))
+            return self._change(lambda registry: registry.add(pair, source, since))
         except UnusableHistory as error:
-            raise NotTraded(question.pair, [masked(fault) for fault in error.faults]) from error
+            raise NotTraded(pair, [masked(fault) for fault in error.faults]) from error
         except SourceError as error:
             raise ExchangeUnavailable(masked(str(error))) from error
 
-    def remove(self, question: RemovedPair) -> Sequence[CollectedSeries]:
-        """Stop collecting a pair, and return the series that it had.
+    def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
+        """Stop collecting a pair, by default from every source, and return the series that it had.
 
         Raises:
             DatabaseError: The database cannot be used.
             InvalidValue: The pair is not collected, or not from that source.
             Overloaded, Unfinished: Another change is being made, or this one takes too long.
         """
-        return self._change(lambda registry: registry.remove(*question))
+        return self._change(lambda registry: registry.remove(pair, source))
 
     def _change(self, change: Callable[[PairRegistry], T]) -> T:
         """Make a change in a thread of its own, which does not keep the program from ending."""

@@ -1,7 +1,5 @@
 """One request to an endpoint of the database: what it may read, and how its answer is sent."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
@@ -16,15 +14,13 @@ from crypto_predict.market import Interval, Span
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database, Overloaded
-from crypto_predict.web.http import conditional
+from crypto_predict.web.http import conditional, representations
 from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.representations import encode
-from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered
+from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered, simulated_header
 from crypto_predict.web.model.snapshots import Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
 STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
-MOST_COPIES = 1_000  # whose entity tags are remembered
 
 CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
 VARY = ("Vary", "Accept")
@@ -96,35 +92,41 @@ class Call:
     def live(self, rendered: Rendered, lasts: timedelta = timedelta()) -> Rendered:
         """Return an answer that `lasts` until the next candle, compressed if the client accepts that."""
         headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
-        return encode(rendered.body, headers, self.encodings)
+        return representations.encode(rendered.body, headers, self.encodings)
 
     def has(self, etag: str) -> bool:
         """Return whether the client has a copy of the answer with this tag."""
         return conditional.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
 
-    def etag(self, answer: Hashable) -> str | None:
-        """Return the entity tag of a recent answer, by what it depends on; None if it is not remembered."""
-        return self.database.etags.get(answer)
-
-    def remember(self, answer: Hashable, etag: str) -> None:
-        """Remember the entity tag of an answer, in place of the oldest one."""
-        self.database.etags[answer] = etag
-        while len(self.database.etags) > MOST_COPIES:
-            self.database.etags.pop(next(iter(self.database.etags)), None)
+    def unchanged(self, etag: str, collected: CollectedSeries, lasts: timedelta) -> Rendered:
+        """Return the headers of a table that the client has; the application makes it a 304."""
+        varies = "Vary", f"{VARY[1]}, {representations.VARY[1]}"
+        simulated = simulated_header(collected.simulated)
+        return Rendered(b"", [varies, *simulated, cache_control(lasts), ("ETag", etag), *COMMON])
 
     def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
-        """Return an answer that is read once for all requests until the next close, or for another `basis`.
+        """Return an answer that is read once for all requests until the next close, or for another `basis`."""
+        end = self.now + until_close(self.now)
+        rendered, end = self.shared(self.request.path, lambda reader: (render(reader), end), basis)
+        return self.live(rendered, end - self.now)
 
-        Raises:
-            DatabaseError, Overloaded: The database cannot be read.
+    def shared(
+        self,
+        question: Hashable,
+        read: Callable[[MarketReader], tuple[Rendered, datetime]],
+        basis: Rendered | None = None,
+    ) -> tuple[Rendered, datetime]:
+        """Return an answer and the instant up to which it holds; it is read once for all requests before that.
+
+        Another `basis` needs another answer.
         """
-        shared = self.database.shared.get(self.request.path)
-        if shared is None or shared[0] is not basis or self.now not in shared[2]:
+        answer = self.database.shared.get(question)
+        if answer is None or answer[0] is not basis or self.now not in answer[2]:
             with self.reading() as reader:
-                rendered = render(reader)
-            shared = basis, rendered, Span(self.now, self.now + until_close(self.now))
-            self.database.shared[self.request.path] = shared
-        return self.live(shared[1], shared[2].end - self.now)
+                rendered, end = read(reader)
+            answer = basis, rendered, Span(self.now, end)
+            self.database.shared.add(question, answer)
+        return answer[1], answer[2].end
 
 
 def until_close(now: datetime) -> timedelta:

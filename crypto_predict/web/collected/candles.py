@@ -1,74 +1,51 @@
-"""``/candles/{pair}``: candles with VWAP, as they are stored or resampled from shorter ones."""
+"""Candles of a pair, with VWAP, in JSON or CSV.
 
-from __future__ import annotations
+Candles ascend, one a row; the opening names a candle. `vwap` is the volume-weighted average price of its UTC day up to
+its end, of typical prices `(high + low + close) / 3`.
+
+An interval that is not stored is resampled from the shortest stored one, which `resampled_from` names. A candle is
+complete once the source was asked for everything from its opening to its close; incomplete ones are left out. Times
+without candles stay gaps. A page rests on 50,000 stored candles at most.
+
+Without `start` the answer is the newest `limit` intervals before `end`, and `Link` has the page before it
+(`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`). A page may have fewer than
+`limit` candles; the last one has no link.
+"""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from itertools import groupby, islice
+from typing import Any
 
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span, StoredCandle, aggregate
 from crypto_predict.market.ports import CollectedSeries, MarketReader
-from crypto_predict.web.collected import documented, pages
-from crypto_predict.web.collected.calls import CONTENT_TYPES, VARY, Call, cache_control
-from crypto_predict.web.collected.documented import INSTANT, INTERVAL, NULL, NUMBER, Sample
-from crypto_predict.web.collected.pages import Page, Question, Table
-from crypto_predict.web.collected.series import choose, of_pair
-from crypto_predict.web.http import representations
-from crypto_predict.web.http.operation import Operation
-from crypto_predict.web.http.response import SERIES, Rendered, simulated_header
+from crypto_predict.web.collected import pages
+from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, page_schema, table_operation
+from crypto_predict.web.collected.pages import Page, Question, Table, Values
+from crypto_predict.web.collected.series import INTERVAL
 from crypto_predict.web.http.schemas import or_null
 
 MOST_PARTS = 50_000  # stored candles read for one page of resampled ones; the page ends early then
 ARRIVAL = timedelta(seconds=1)  # after its close, at which a candle of a live stream is stored
-# The values that a source does not have are null in JSON and empty in CSV.
-TABLE = Table("/candles/{}", "candles", ("time", *Candle._fields[1:], "vwap"), ("interval",))
 _PAGE = 10_000  # stored candles in memory at once
 
 
-def answer(call: Call, pair: str) -> Rendered:
-    """Return a page; a client that has it gets the headers alone, which the application sends as 304."""
-    asks = pages.question(pair, call.query, "interval")
-    content_type = call.content_type(asks.format)
-    with call.reading() as reader:
-        collected, interval = choose(of_pair(reader, asks.pair), asks.interval, asks.source)
-        lasts = until_next(collected, interval, call.now)
-        encoding = representations.accepts_gzip(call.encodings)
-        copy = (asks, content_type, encoding, collected.series, collected.version)
-        if (etag := call.etag(copy)) and call.has(etag):
-            varies = "Vary", f"{VARY[1]}, {representations.VARY[1]}"
-            return Rendered(b"", [varies, *simulated_header(collected.simulated), cache_control(lasts), ("ETag", etag)])
-        page = read(reader, collected, interval, asks)
-    rendered = call.live(render(page, asks, content_type), lasts)
-    call.remember(copy, dict(rendered.headers)["ETag"])
-    return rendered
-
-
-def until_next(collected: CollectedSeries, interval: Interval, now: datetime) -> timedelta:
+def until_next(page: Page[Any], now: datetime) -> timedelta:
     """Return the time until the next candle is expected; zero if a candle that has closed is still missing."""
-    newest, closed = collected.newest_close, interval.floor(now)
+    interval, newest = page.interval, page.collected.newest_close
+    closed = interval.floor(now)
     is_behind = newest is None or interval.floor(newest) < closed
     return timedelta() if is_behind else closed + interval.length + ARRIVAL - now
 
 
-def render(page: Page[StoredCandle], asks: Question, content_type: str) -> Rendered:
-    """Render a page as `JSON` or `CSV`."""
-    interval, stored = page.interval.label, page.collected.series.interval
-    members = {"interval": interval, "resampled_from": None if stored is page.interval else stored.label}
-    rows = page.mapped(lambda row: (pages.instant(row.candle.open_time), *row.candle[1:], row.vwap))
-    rendered = pages.render(TABLE, rows, asks, content_type, members)
-    return Rendered(rendered.body, [*rendered.headers, (SERIES[1], interval)])
-
-
-def read(reader: MarketReader, collected: CollectedSeries, interval: Interval, asks: Question) -> Page[StoredCandle]:
-    """Return a page of candles of `interval` of a series that open from `start` on and before `end`.
+def read(reader: MarketReader, collected: CollectedSeries, asks: Question) -> Page[StoredCandle]:
+    """Return a page of candles of the interval of the question of a series that open from `start` on and before `end`.
 
     Without a start it is the newest `limit` intervals before the end. Candles that are not stored are resampled from
     shorter ones, but only where the source was asked for all of the interval. The VWAP of a resampled candle is that of
     its last part. A page of them may end before its limit.
-
-    Raises:
-        DatabaseError: The database cannot be read.
     """
+    interval = asks.interval or collected.series.interval
     spans = _readable(reader, collected, interval)
     if not spans:
         return Page(collected, interval, (), None, None)
@@ -129,32 +106,33 @@ def _read(reader: MarketReader, key: SeriesKey, spans: Iterable[Span], page: int
             start = rows[-1].candle.open_time + key.interval.length if len(rows) == page else span.end
 
 
-def _examples(sample: Sample) -> list[Rendered]:
-    rows = [StoredCandle(candle, vwap) for candle, vwap in zip(sample.candles, (67_066.8, 67_076.6), strict=True)]
-    return sample.pages(lambda *asks: render(sample.page(rows), *asks), *CONTENT_TYPES)
+def _rows(page: Page[StoredCandle], _: Question, __: str) -> list[Values]:
+    return [(pages.instant(candle.open_time), *candle[1:], vwap) for candle, vwap in page.rows]
 
 
-OPERATION = Operation[Sample](
-    rule="/candles/<path:pair>",
-    answer=answer,
-    tag=documented.TAG,
+def _members(page: Page[StoredCandle], _: Question) -> dict[str, object]:
+    stored = page.collected.series.interval
+    return {"interval": page.interval.label, "resampled_from": None if stored is page.interval else stored.label}
+
+
+TABLE = Table(
+    path="/candles/{}",
+    name="candles",
+    columns=("time", *Candle._fields[1:], "vwap"),  # what a source does not have is null in JSON and empty in CSV
+    read=lambda reader, collected, asks, _: read(reader, collected, asks),
+    rows=_rows,
+    until_next=until_next,
+    interval=None,
+    is_versioned=True,
+    parameters=("interval",),
+    members=_members,
+)
+OPERATION = table_operation(
+    TABLE,
+    __doc__,
     place=1,
-    summary="Candles of a pair, with VWAP, in JSON or CSV",
-    description="""\
-Candles ascend, one a row; the opening names a candle. `vwap` is the volume-weighted average price of its UTC day up to
-its end, of typical prices `(high + low + close) / 3`.
-
-An interval that is not stored is resampled from the shortest stored one, which `resampled_from` names. A candle is
-complete once the source was asked for everything from its opening to its close; incomplete ones are left out. Times
-without candles stay gaps. A page rests on 50,000 stored candles at most.
-
-Without `start` the answer is the newest `limit` intervals before `end`, and `Link` has the page before it
-(`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`). A page may have fewer than
-`limit` candles; the last one has no link.
-""",
-    parameters=documented.page_parameters("interval"),
-    schemas=lambda: {
-        "Candles": documented.page_schema(
+    schemas={
+        "Candles": page_schema(
             TABLE,
             [INSTANT, NUMBER, NULL],
             " Of the last five each may be null.",
@@ -162,7 +140,5 @@ Without `start` the answer is the newest `limit` intervals before `end`, and `Li
             resampled_from=or_null(INTERVAL),
         )
     },
-    examples=_examples,
-    headers=documented.page_headers,
-    failures=documented.page_failures,
+    example=lambda sample: list(map(StoredCandle, sample.candles, (67_066.8, 67_076.6))),
 )

@@ -1,9 +1,7 @@
 """``POST /pairs`` and ``DELETE /pairs/{pair}``: an administrator changes what is collected."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -18,24 +16,24 @@ from crypto_predict.web.collected.administration import (
     Administration,
     AdministrationOff,
     ExchangeUnavailable,
-    NewPair,
     NotTraded,
-    RemovedPair,
     TooManyGuesses,
     Unauthorized,
 )
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
-from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.pages import read_instant
+from crypto_predict.web.collected.series import SeriesState
 from crypto_predict.web.http.errors import BadParameter, WebError
-from crypto_predict.web.http.operation import BAD_PARAMETER, Failure, Operation, failure
+from crypto_predict.web.http.operation import BAD_PARAMETER, Failure, failure
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import parameters, repeated
 from crypto_predict.web.http.response import JSON, Rendered, render
 from crypto_predict.web.http.schemas import MOMENT, PAIR_TEXT, TEXT, Parameter, or_null, parameter, record, ref
 
 BODY_BYTES = 4_096  # a body is shorter
+MEMBERS = ("pair", "source", "since")  # of a body
 _BODY = (
     'expected an object such as {"pair": "SOL/USD", "source": "binance", "since": "2024-06-01"}, '
     "of which the last two members are optional"
@@ -54,9 +52,9 @@ def add_pair(call: Call) -> Rendered:
     if call.request.mimetype != JSON:
         raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {JSON}")
     call.request.max_content_length = BODY_BYTES - 1
-    pair = new_pair(call.request.get_data(), call.now)
+    new = new_pair(call.request.get_data(), call.now)
     before = {collected.series for collected in call.active()}
-    collected = administration.add(pair)
+    collected = administration.add(*new)
     rendered = render(series.state(collected, call.now), simulated=collected.simulated)
     return _changed(rendered, HTTPStatus.OK if collected.series in before else HTTPStatus.CREATED)
 
@@ -64,9 +62,9 @@ def add_pair(call: Call) -> Rendered:
 def remove_pair(call: Call, pair: str) -> Rendered:
     """Stop collecting a pair. Errors are also those of `_permitted`."""
     administration = _permitted(call)
-    named = RemovedPair(Pair.parse(pair), parameters(call.query, ("source",)).get("source"))
+    named = Pair.parse(pair)
     try:
-        removed = administration.remove(named)
+        removed = administration.remove(named, parameters(call.query, ("source",)).get("source"))
     except InvalidValue as error:
         raise series.NotCollected(error.name, str(error.value), call.active()) from error
     return _changed(states.render([series.state(collected, call.now) for collected in removed]))
@@ -92,7 +90,7 @@ def _changed(rendered: Rendered, status: HTTPStatus = HTTPStatus.OK) -> Rendered
     return Rendered(rendered.body, [*rendered.headers, ("Cache-Control", "no-store")], status=status)
 
 
-def new_pair(body: bytes, now: datetime) -> NewPair:
+def new_pair(body: bytes, now: datetime) -> tuple[Pair, str | None, datetime | None]:
     """Parse the body of ```POST /pairs```: a JSON object. An optional member may be null.
 
     Raises:
@@ -102,7 +100,7 @@ def new_pair(body: bytes, now: datetime) -> NewPair:
     """
     members = _members(body)
     for name in members:
-        if name not in NewPair._fields:
+        if name not in MEMBERS:
             raise BadParameter(shortened(name), f"{shortened(name)!r} is not a member of the body: {_BODY}")
     if "pair" not in members:
         raise BadParameter("pair", f"pair is missing in the body: {_BODY}")
@@ -112,7 +110,7 @@ def new_pair(body: bytes, now: datetime) -> NewPair:
         raise InvalidValue("since", texts["since"], FIRST_EXPECTED)
     if since is not None and since > now:
         raise InvalidValue("since", texts["since"], "a time in the past")
-    return NewPair(Pair.parse(texts["pair"]), texts.get("source"), since)
+    return Pair.parse(texts["pair"]), texts.get("source"), since
 
 
 def _members(body: bytes) -> dict[str, object]:
@@ -144,22 +142,21 @@ def _text(name: str, value: object) -> str:
     return value
 
 
-def _failures(*more: Callable[[Sample], Failure]) -> Callable[[Sample], list[Failure]]:
-    """Return the errors of a change, and `more`."""
-    exchange = ExchangeUnavailable("binance: no answer within 10 s")
-    unavailable = "The exchange or the database cannot be asked now; `Retry-After` says when to try again."
-    guesses = "Too many wrong tokens have come; `Retry-After` says when one is looked at again."
-    usual = [
-        BAD_PARAMETER,
-        failure("Unauthorized", "The token is missing or wrong.", Unauthorized(is_wrong=True)),
-        failure("AdministrationOff", "This server does not change what is collected.", AdministrationOff()),
-        failure("TooManyGuesses", guesses, TooManyGuesses(42)),
-        failure("CannotChange", unavailable, exchange),
-    ]
-    return lambda sample: [*usual, *(describe(sample) for describe in more)]
-
-
-_refused_pair = NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"])
+_FAILURES = (
+    BAD_PARAMETER,
+    failure("Unauthorized", "The token is missing or wrong.", Unauthorized(is_wrong=True)),
+    failure("AdministrationOff", "This server does not change what is collected.", AdministrationOff()),
+    failure(
+        "TooManyGuesses",
+        "Too many wrong tokens have come; `Retry-After` says when one is looked at again.",
+        TooManyGuesses(42),
+    ),
+    failure(
+        "CannotChange",
+        "The exchange or the database cannot be asked now; `Retry-After` says when to try again.",
+        ExchangeUnavailable("binance: no answer within 10 s"),
+    ),
+)
 _BODY_FAILURES = (
     Failure("BodyTooLong", "The body is too long.", Problem(413, "the body of this request is too long")),
     Failure(
@@ -167,7 +164,11 @@ _BODY_FAILURES = (
         "The body is not announced as JSON.",
         Problem(415, "the body must be JSON: send Content-Type: application/json"),
     ),
-    failure("NotTraded", "No source has the pair, or not `source`.", _refused_pair),
+    failure(
+        "NotTraded",
+        "No source has the pair, or not `source`.",
+        NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"]),
+    ),
 )
 
 
@@ -177,7 +178,7 @@ def _security(_: Sample) -> dict[str, Any]:
 
 def _new_pair(sample: Sample) -> dict[str, Any]:
     key = sample.example.series
-    example = dict(zip(NewPair._fields, (str(key.pair), key.source, str(sample.example.day)), strict=True))
+    example = dict(zip(MEMBERS, (str(key.pair), key.source, str(sample.example.day)), strict=True))
     body = {"schema": ref("schemas", "NewPair"), "example": example}
     return _security(sample) | {"requestBody": {"required": True, "content": {JSON: body}}}
 
@@ -187,41 +188,41 @@ def _removed_pair(sample: Sample) -> list[Parameter]:
     return [*sample.parameters("pair"), parameter("source", text, TEXT, sample.example.series.source)]
 
 
-ADD = Operation[Sample](
+@dataclass(frozen=True, kw_only=True)
+class _AdminOperation(DatabaseOperation):
+    validated: bool = False
+
+
+ADD = _AdminOperation(
     method="POST",
     rule="/pairs",
     name="addPair",
     answer=add_pair,
     body_bytes=BODY_BYTES,
-    tag=documented.TAG,
-    place=9,
-    summary="Collect a pair",
-    description="""\
+    text="""Collect a pair
+
 The pair is collected from the first source that has it, or from `source`, which is asked before anything is changed.
 Some exchanges trade another currency in its place: then the answer names that pair. Its minutes are collected from
 `since` on, or from 90 days ago on; the collector begins within a minute.
 """,
-    schemas=lambda: {"OneSeries": documented.series_schema(), "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
-    examples=lambda sample: [render(sample.states[0], simulated=False)],
+    place=9,
+    schemas={"OneSeries": SeriesState, "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
+    examples=lambda sample: [sample.states[0]],
     successes={"200": "It was collected already.", "201": "It is collected now."},
-    failures=_failures(*(lambda _, refused=refused: refused for refused in _BODY_FAILURES)),
+    failures=lambda _: [*_FAILURES, *_BODY_FAILURES],
     more=_new_pair,
-    validated=False,
 )
-REMOVE = Operation[Sample](
+REMOVE = _AdminOperation(
     method="DELETE",
     rule="/pairs/<path:pair>",
     name="removePair",
     answer=remove_pair,
-    tag=documented.TAG,
+    text="Stop collecting a pair\n\nIts candles stay. `POST /pairs` goes on with it, and fills what is missing.",
     place=10,
-    summary="Stop collecting a pair",
-    description="Its candles stay. `POST /pairs` goes on with it, and fills what is missing.",
     parameters=_removed_pair,
-    schemas=lambda: {"SeriesState": states.OPERATION.schemas()["SeriesState"]},
-    examples=lambda sample: [states.render(sample.states)],
+    schemas={"SeriesState": states.SCHEMA},
+    examples=lambda sample: [sample.states],
     successes={"200": "The series that are no longer collected."},
-    failures=_failures(documented.not_collected),
+    failures=lambda sample: [*_FAILURES, documented.not_collected(sample)],
     more=_security,
-    validated=False,
 )

@@ -1,14 +1,12 @@
 """Access to the database: bounded, so that forecasts are still answered, and opened again after a failure."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from threading import BoundedSemaphore, Lock
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from crypto_predict import logs
 from crypto_predict.errors import DatabaseError
@@ -18,6 +16,7 @@ from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.problems import DATABASE_SECONDS
 from crypto_predict.web.http.response import Rendered
 
+T = TypeVar("T")
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
 
 _log = logging.getLogger("crypto_predict.database")
@@ -49,6 +48,26 @@ class Overloaded(WebError):
         super().__init__("too many requests are reading the database now; try again")
 
 
+class Recent(Generic[T]):
+    """The newest values, by key. Safe to share between threads."""
+
+    def __init__(self, most: int = 1_000) -> None:
+        self._most, self._lock = most, Lock()
+        self._values: dict[Hashable, T] = {}  # the oldest first
+
+    def get(self, key: Hashable) -> T | None:
+        """Return a value; None if it is not remembered."""
+        return self._values.get(key)
+
+    def add(self, key: Hashable, value: T) -> None:
+        """Remember a value, in place of the oldest one."""
+        with self._lock:
+            self._values.pop(key, None)
+            self._values[key] = value
+            if len(self._values) > self._most:
+                del self._values[next(iter(self._values))]
+
+
 class Database:
     """A database that is opened at its first use. Safe to share between threads.
 
@@ -57,9 +76,9 @@ class Database:
     """
 
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
-        self.etags: dict[Hashable, str] = {}  # of recent answers, by what they depend on; the oldest first
-        # Answers that hold until the next close, by path, with what else they rest on, and when they hold.
-        self.shared: dict[str, tuple[Rendered | None, Rendered, Span]] = {}
+        self.etags = Recent[str]()  # of answers, by what they depend on
+        # Answers that hold until the next close, with what else they rest on, and when they hold.
+        self.shared = Recent[tuple[Rendered | None, Rendered, Span]]()
         self._connect = connect
         self._slots = BoundedSemaphore(at_once)
         self._lock = Lock()  # guards the fields below

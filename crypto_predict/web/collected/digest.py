@@ -1,36 +1,29 @@
-"""``/digest/{pair}``: the digest of a day's candles, to compare two collectors."""
+"""The SHA-256 of a day's candles, to compare two collectors.
 
-from __future__ import annotations
+The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line a candle,
+`2024-05-17T00:00:00Z,open,high,low,close,volume` with numbers as Python's `repr` writes them. A line feed ends each.
+Compare days that are `complete` only: the source was asked for all of such a day.
+"""
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
-from typing import NamedTuple
+from typing import Annotated
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import DAY, EPOCH, Interval, Pair, Span
+from crypto_predict.market import DAY, EPOCH, Pair, Span
 from crypto_predict.market import digest as digest_of
 from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import candles, documented
 from crypto_predict.web.collected.calls import Call
-from crypto_predict.web.collected.documented import INTERVAL, Sample
-from crypto_predict.web.collected.pages import LATEST, read_interval
-from crypto_predict.web.collected.pages import Question as PageQuestion
-from crypto_predict.web.collected.series import choose, of_pair
+from crypto_predict.web.collected.documented import DatabaseOperation, Sample
+from crypto_predict.web.collected.pages import LATEST, Question, question
+from crypto_predict.web.collected.series import INTERVAL, choose, of_pair
 from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.http.operation import Operation
-from crypto_predict.web.http.queries import day, parameters
+from crypto_predict.web.http.queries import day as read_day
+from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import DAY as DAY_SCHEMA
-from crypto_predict.web.http.schemas import Parameter, extended, parameter
-
-
-class Question(NamedTuple):
-    """Path and parameters; what was not given is None."""
-
-    pair: Pair
-    day: date  # UTC
-    interval: Interval | None = None
-    source: str | None = None
+from crypto_predict.web.http.schemas import Parameter, parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +32,7 @@ class DayDigest:
 
     pair: Pair
     source: str
-    interval: str
+    interval: Annotated[str, INTERVAL]
     day: date
     candles: int
     complete: bool  # whether the source was asked for the whole day
@@ -47,39 +40,22 @@ class DayDigest:
     simulated: bool
 
 
-def question(pair: str, query: str) -> Question:
-    """Parse the path and the query.
-
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
-    """
-    parsed = Pair.parse(pair)
-    values = parameters(query, ("day", "interval", "source"))
-    if "day" not in values:
-        raise BadParameter("day", "day is missing: it must be an ISO date such as 2024-06-01")
-    named = day("day", values["day"])
-    if not EPOCH.date() <= named < LATEST.date():
-        raise InvalidValue("day", values["day"], f"a day from {EPOCH:%Y-%m-%d} to the end of 9998")
-    return Question(parsed, named, read_interval(values), values.get("source"))
-
-
-def digest(reader: MarketReader, asks: Question) -> DayDigest:
+def digest(reader: MarketReader, asks: Question, day: date) -> DayDigest:
     """Return the digest of one day.
 
     Raises:
-        DatabaseError: The database cannot be read.
         NotCollected: The database does not hold such candles.
     """
-    start = datetime.combine(asks.day, time(), UTC)
+    start = datetime.combine(day, time(), UTC)
     whole = Span(start, start + DAY)
     collected, interval = choose(of_pair(reader, asks.pair), asks.interval, asks.source)
-    page = PageQuestion(asks.pair, interval, whole.start, whole.end, DAY // interval.length)
-    rows = [candle for candle, _ in candles.read(reader, collected, interval, page).rows]
+    page = Question(asks.pair, interval, whole.start, whole.end, DAY // interval.length)
+    rows = [candle for candle, _ in candles.read(reader, collected, page).rows]
     return DayDigest(
         pair=asks.pair,
         source=collected.series.source,
         interval=interval.label,
-        day=asks.day,
+        day=day,
         candles=len(rows),
         complete=any(span.start <= whole.start and whole.end <= span.end for span in reader.coverage(collected.series)),
         sha256=digest_of(rows, interval),
@@ -88,10 +64,20 @@ def digest(reader: MarketReader, asks: Question) -> DayDigest:
 
 
 def answer(call: Call, pair: str) -> Rendered:
-    """Return the digest as JSON."""
-    asks = question(pair, call.query)
+    """Return the digest as JSON.
+
+    Raises:
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
+    """
+    asks = question(pair, call.query, "day", "interval", "source")
+    text = parameters(call.query, ("day", "interval", "source")).get("day")
+    if text is None:
+        raise BadParameter("day", "day is missing: it must be an ISO date such as 2024-06-01")
+    day = read_day("day", text)
+    if not EPOCH.date() <= day < LATEST.date():
+        raise InvalidValue("day", text, f"a day from {EPOCH:%Y-%m-%d} to the end of 9998")
     with call.reading() as reader:
-        of_day = digest(reader, asks)
+        of_day = digest(reader, asks, day)
     return call.live(render(of_day, simulated=of_day.simulated))
 
 
@@ -100,26 +86,19 @@ def _parameters(sample: Sample) -> list[Parameter]:
     return [pair, parameter("day", "A UTC day.", DAY_SCHEMA, f"{sample.example.day}") | {"required": True}, *others]
 
 
-def _example(sample: Sample) -> list[Rendered]:
+def _example(sample: Sample) -> list[DayDigest]:
     series, rows = sample.example.series, sample.candles
     facts = (series.interval.label, sample.example.day, len(rows), True, digest_of(rows, series.interval), False)
-    return [render(DayDigest(series.pair, series.source, *facts), simulated=False)]
+    return [DayDigest(series.pair, series.source, *facts)]
 
 
-OPERATION = Operation[Sample](
+OPERATION = DatabaseOperation(
     rule="/digest/<path:pair>",
     answer=answer,
-    tag=documented.TAG,
+    text=__doc__,
     place=6,
-    summary="The SHA-256 of a day's candles, to compare two collectors",
-    description="""\
-The SHA-256 of UTF-8 text: one line with the interval in seconds, then one line a candle,
-`2024-05-17T00:00:00Z,open,high,low,close,volume` with numbers as Python's `repr` writes them. A line feed ends each.
-Compare days that are `complete` only: the source was asked for all of such a day.
-""",
     parameters=_parameters,
-    schemas=lambda: {"DayDigest": extended(DayDigest, {"interval": INTERVAL})},
+    schemas={"DayDigest": DayDigest},
     examples=_example,
-    headers=documented.headers,
     failures=lambda sample: [documented.not_collected(sample), *documented.unavailable(sample)],
 )

@@ -1,19 +1,18 @@
 """What the documentation of several endpoints shares: a series to show, parameters, schemas, headers, errors."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, NamedTuple
 
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market import DAY, Candle, Interval
+from crypto_predict.market import DAY, Candle
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.market.ports import ACTIVE, SERIES_STATES, CollectedSeries
-from crypto_predict.web.collected.calls import NotAcceptable, until_candle
-from crypto_predict.web.collected.pages import DEFAULT_LIMIT, MOST_ROWS, Page, Question, T, Table
-from crypto_predict.web.collected.series import Example, NotCollected, SeriesState, state
-from crypto_predict.web.http.operation import Failure, failure
+from crypto_predict.market.ports import ACTIVE, CollectedSeries
+from crypto_predict.web.collected.calls import CONTENT_TYPES, NotAcceptable, until_candle
+from crypto_predict.web.collected.pages import DEFAULT_LIMIT, MOST_ROWS, PAGE, Page, Question, T, Table
+from crypto_predict.web.collected.series import INTERVAL, Example, NotCollected, SeriesState, state
+from crypto_predict.web.http.operation import Failure, Operation, failure
 from crypto_predict.web.http.response import PAIR as PAIR_HEADER
 from crypto_predict.web.http.response import SERIES, SIMULATED, Rendered
 from crypto_predict.web.http.schemas import (
@@ -24,7 +23,6 @@ from crypto_predict.web.http.schemas import (
     TEXT,
     Parameter,
     Schema,
-    extended,
     listed,
     pair_parameter,
     parameter,
@@ -34,8 +32,6 @@ from crypto_predict.web.http.schemas import (
 )
 from crypto_predict.web.model.snapshots import Snapshot
 
-TAG = "collected"
-INTERVAL: Schema = {**TEXT, "enum": [interval.label for interval in Interval]}
 NUMBER: Schema = {"type": "number", "minimum": 0}
 NULL: Schema = {"type": "null"}
 INSTANT = schema_of(datetime)
@@ -83,14 +79,6 @@ class Sample(NamedTuple):
         """The state of the series, as an answer shows it."""
         return [state(self.collected, self.end)]
 
-    def page(self, rows: Sequence[T]) -> Page[T]:
-        """Return a page of the series, which has a link to the next one."""
-        return Page(self.collected, self.example.series.interval, rows, self.end, None)
-
-    def pages(self, render: Callable[[Question, str], Rendered], *content_types: str) -> list[Rendered]:
-        """Return the answers to the shortest question in these content types."""
-        return [render(Question(self.example.series.pair), content_type) for content_type in content_types]
-
     def parameters(self, *names: str) -> list[Parameter]:
         """Return the documented parameters of these names."""
         series, day = self.example.series, self.example.day
@@ -114,23 +102,6 @@ class Sample(NamedTuple):
         }
         whole = {"pair": pair_parameter(series.pair), "format": FORMAT_PARAMETER}
         return [whole[name] if name in whole else parameter(name, *texts[name]) for name in names]
-
-
-def page_parameters(*names: str) -> Callable[[Sample], list[Parameter]]:
-    """Return the parameters of a table, with `names` in addition to those of every table."""
-    return lambda sample: sample.parameters("pair", *names, "start", "end", "limit", "source", "format")
-
-
-def page_schema(table: Table, values: Sequence[Schema], remark: str = "", **members: Schema) -> Schema:
-    """Return the schema of a page; each value of a row is one of `values`, and `remark` follows their names."""
-    row: Schema = {
-        **listed({"anyOf": values}),
-        "minItems": len(table.columns),
-        "maxItems": len(table.columns),
-        "description": f"The values of {', '.join(table.columns)}.{remark}",
-    }
-    head = {"pair": PAIR, "source": TEXT, **members, "simulated": BOOLEAN}
-    return record({**head, "columns": {"const": list(table.columns)}, table.name: listed(row)})
 
 
 def page_headers(example: Rendered) -> dict[str, Any]:
@@ -157,11 +128,6 @@ def headers(_: Rendered) -> dict[str, Any]:
     return page_headers(Rendered(b"", []))
 
 
-def series_schema() -> Schema:
-    """Return the schema of the state of one series."""
-    return extended(SeriesState, {"interval": INTERVAL, "state": {**TEXT, "enum": list(SERIES_STATES)}})
-
-
 def unavailable(_: Sample) -> list[Failure]:
     """Return the error of every endpoint that reads the database."""
     text = "The database cannot be read now; forecasts are answered as usual."
@@ -178,3 +144,48 @@ def page_failures(sample: Sample) -> list[Failure]:
     """Return the errors of a table."""
     acceptable = failure("NotAcceptable", "`Accept` allows neither JSON nor CSV.", NotAcceptable())
     return [not_collected(sample), acceptable, *unavailable(sample)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatabaseOperation(Operation[Sample]):
+    """An endpoint of the database: ``answer(call, **path)``."""
+
+    tag: str = "collected"
+    headers: Callable[[Rendered], Mapping[str, Any]] = headers
+    failures: Callable[[Sample], Sequence[Failure]] = unavailable
+
+
+def table_operation(
+    table: Table[T], text: str, place: int, schemas: Mapping[str, Schema], example: Callable[[Sample], Sequence[T]]
+) -> DatabaseOperation:
+    """Return the endpoint of a table, with rows as an example."""
+
+    def examples(sample: Sample) -> list[Rendered]:
+        series = sample.example.series
+        page = Page(sample.collected, series.interval, example(sample), sample.end, None)
+        return [table.render(page, Question(series.pair), content_type) for content_type in CONTENT_TYPES]
+
+    return DatabaseOperation(
+        rule=table.path.replace("{}", "<path:pair>"),
+        answer=table.answer,
+        is_file=not table.path.endswith("{}"),
+        text=text,
+        place=place,
+        parameters=lambda sample: sample.parameters("pair", *table.parameters, *PAGE),
+        schemas=schemas,
+        examples=examples,
+        headers=page_headers,
+        failures=page_failures,
+    )
+
+
+def page_schema(table: Table[T], values: Sequence[Schema], remark: str = "", **members: Schema) -> Schema:
+    """Return the schema of a page; each value of a row is one of `values`, and `remark` follows their names."""
+    row: Schema = {
+        **listed({"anyOf": values}),
+        "minItems": len(table.columns),
+        "maxItems": len(table.columns),
+        "description": f"The values of {', '.join(table.columns)}.{remark}",
+    }
+    head = {"pair": PAIR, "source": TEXT, **members, "simulated": BOOLEAN}
+    return record({**head, "columns": {"const": list(table.columns)}, table.name: listed(row)})

@@ -1,6 +1,17 @@
-"""``/minutes/{pair}``: every minute with its verdict."""
+"""Every minute of a pair with its verdict: traded, quiet, disconnected or exchange down.
 
-from __future__ import annotations
+Minutes ascend, one a row, and none is left out, whether it has a candle or not. `verdict` says what was going on:
+
+- `traded`: the candle has a volume or trades.
+- `quiet`: it has neither, or is missing although the live stream was connected throughout.
+- `exchange down`: the candle is missing, and the exchange had answered that it is not available.
+- `disconnected`: the candle is missing, and the stream was not connected throughout; `reason` says why.
+
+`asked` is whether the source has answered for the minute: a candle missing then is one that the source does not have.
+`built_open` to `partial` are the candle built from the ticks of a stream that sends no candles, where there is one;
+each of its `ticks` is a trade.
+Pages are those of `/candles`.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -9,25 +20,14 @@ from typing import NamedTuple
 from crypto_predict.market import Interval, Span, StoredCandle
 from crypto_predict.market.ports import ACTIVE, BuiltCandle, CollectedSeries, MarketReader
 from crypto_predict.market.verdict import Judged, Verdict, judge
-from crypto_predict.web.collected import candles, documented, pages
-from crypto_predict.web.collected.calls import CONTENT_TYPES, Call
-from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample
+from crypto_predict.web.collected import candles, pages
+from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation
 from crypto_predict.web.collected.pages import Page, Question, Table, Values
-from crypto_predict.web.collected.series import choose, of_pair
-from crypto_predict.web.http.operation import Operation
-from crypto_predict.web.http.response import CSV, Rendered
+from crypto_predict.web.http.response import CSV
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT
 
 MINUTE = Interval.MINUTE_1
 JUDGED_AFTER = timedelta(minutes=1)  # from the end of a minute, until its candle or the state of the stream is stored
-TABLE = Table(
-    "/minutes/{}",
-    "minutes",
-    (
-        *("time", "verdict", "asked", "reason", *candles.TABLE.columns[1:]),
-        *("built_open", "built_high", "built_low", "built_close", "built_volume", "ticks", "late", "partial"),
-    ),
-)
 _WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 8  # the columns of a minute that describe a candle
 
 
@@ -38,26 +38,12 @@ class Minute(NamedTuple):
     built: BuiltCandle | None  # the candle built from the ticks of the stream, if that sends ticks
 
 
-def answer(call: Call, pair: str) -> Rendered:
-    """Return a page."""
-    asks = pages.question(pair, call.query)
-    content_type = call.content_type(asks.format)
-    with call.reading() as reader:
-        page = read(reader, asks, call.now)
-    return call.live(render(page, asks, content_type), candles.until_next(page.collected, page.interval, call.now))
-
-
-def read(reader: MarketReader, asks: Question, now: datetime) -> Page[Minute]:
+def read(reader: MarketReader, collected: CollectedSeries, asks: Question, now: datetime) -> Page[Minute]:
     """Return a page of minutes from `start` on and before `end`: every one, whether it has a candle or not.
 
     Without a start it is the newest `limit` minutes before the end. Minutes are judged from the first one that was
     collected or asked for, to the newest one; while the series is collected, up to `JUDGED_AFTER` before `now`.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-        NotCollected: The database does not hold minutes of the pair, or not from that source.
     """
-    collected, _ = choose(of_pair(reader, asks.pair, MINUTE), MINUTE, asks.source)
     covered = reader.coverage(collected.series)
     judged = _judged(collected, covered, now)
     if judged is None:
@@ -74,10 +60,9 @@ def read(reader: MarketReader, asks: Question, now: datetime) -> Page[Minute]:
     return Page(collected, MINUTE, rows, span.end if span.end < end else None, start if has_earlier else None)
 
 
-def render(page: Page[Minute], asks: Question, content_type: str) -> Rendered:
-    """Render a page as `JSON` or `CSV`."""
+def _rows(page: Page[Minute], _: Question, content_type: str) -> list[Values]:
     flags: Values = ("false", "true") if content_type == CSV else (False, True)
-    return pages.render(TABLE, page.mapped(lambda minute: _values(minute, flags)), asks, content_type)
+    return [_values(minute, flags) for minute in page.rows]
 
 
 def _values(minute: Minute, flags: Values) -> Values:
@@ -106,41 +91,25 @@ def _judged(collected: CollectedSeries, covered: Sequence[Span], now: datetime) 
     return Span(min(span.start for span in spans), max(ends))
 
 
-def _examples(sample: Sample) -> list[Rendered]:
+def _example(sample: Sample) -> list[Minute]:
     first, second = sample.candles
     built = BuiltCandle(first.open_time, 67_000.5, 67_200.0, 66_900.5, 67_100.0, 57, 1, False, volume=3.5)
     missing = Judged(second.open_time, Verdict.DISCONNECTED, False, "no answer to a ping within 20 s", None)
     traded = Judged(first.open_time, Verdict.TRADED, True, "", StoredCandle(first, 67_066.8))
-    page = sample.page([Minute(traded, built), Minute(missing, None)])
-    return sample.pages(lambda *asks: render(page, *asks), *CONTENT_TYPES)
+    return [Minute(traded, built), Minute(missing, None)]
 
 
-OPERATION = Operation[Sample](
-    rule="/minutes/<path:pair>",
-    answer=answer,
-    tag=documented.TAG,
-    place=2,
-    summary="Every minute of a pair with its verdict: traded, quiet, disconnected or exchange down",
-    description="""\
-Minutes ascend, one a row, and none is left out, whether it has a candle or not. `verdict` says what was going on:
-
-- `traded`: the candle has a volume or trades.
-- `quiet`: it has neither, or is missing although the live stream was connected throughout.
-- `exchange down`: the candle is missing, and the exchange had answered that it is not available.
-- `disconnected`: the candle is missing, and the stream was not connected throughout; `reason` says why.
-
-`asked` is whether the source has answered for the minute: a candle missing then is one that the source does not have.
-`built_open` to `partial` are the candle built from the ticks of a stream that sends no candles, where there is one;
-each of its `ticks` is a trade.
-Pages are those of `/candles`.
-""",
-    parameters=documented.page_parameters(),
-    schemas=lambda: {
-        "Minutes": documented.page_schema(
-            TABLE, [INSTANT, TEXT, BOOLEAN, NUMBER, NULL], " From the fifth on they may be null."
-        )
-    },
-    examples=_examples,
-    headers=documented.page_headers,
-    failures=documented.page_failures,
+TABLE = Table(
+    path="/minutes/{}",
+    name="minutes",
+    columns=(
+        *("time", "verdict", "asked", "reason", *candles.TABLE.columns[1:]),
+        *("built_open", "built_high", "built_low", "built_close", "built_volume", "ticks", "late", "partial"),
+    ),
+    read=read,
+    rows=_rows,
+    until_next=candles.until_next,
 )
+KINDS = [INSTANT, TEXT, BOOLEAN, NUMBER, NULL]
+SCHEMAS = {"Minutes": page_schema(TABLE, KINDS, " From the fifth on they may be null.")}
+OPERATION = table_operation(TABLE, __doc__, 2, SCHEMAS, _example)

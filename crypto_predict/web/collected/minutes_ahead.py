@@ -1,12 +1,17 @@
-"""``/forecast/{pair}/minutes``: the price of a pair in each of the next minutes."""
+"""The price of a pair in each of the next minutes, with quantiles.
 
-from __future__ import annotations
+At the close of each minute, `cutoff`, the collector forecasts the closes of the next 15. `prediction` is close to the
+price at the cutoff, which is hard to beat; the quantiles say how far the price may move. `low` and `high` are those of
+10 % and 90 %.
+
+A forecast is answered for two minutes. After that the answer is 503 with the reason, `lag_seconds` since the cutoff (or
+since the last candle, if nothing was ever forecast) and `Retry-After`. [/scorecard](/scorecard) has the outcomes.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import NamedTuple
 from urllib.parse import quote
 
 from crypto_predict.market import EPOCH, Interval, Pair, Span
@@ -14,14 +19,13 @@ from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader, StreamState
 from crypto_predict.web.collected import documented
 from crypto_predict.web.collected.calls import STORED_AFTER, Call
-from crypto_predict.web.collected.documented import Sample
-from crypto_predict.web.collected.pages import LATEST, instant, read_horizon
+from crypto_predict.web.collected.documented import DatabaseOperation, Sample
+from crypto_predict.web.collected.pages import LATEST, Question, instant, question
 from crypto_predict.web.collected.series import choose, of_pair
 from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.operation import Failure, Operation, failure
-from crypto_predict.web.http.queries import FORMAT, file_format, parameters
+from crypto_predict.web.http.operation import Failure, failure
+from crypto_predict.web.http.queries import FORMAT
 from crypto_predict.web.http.response import PAIR, SERIES, Rendered, file_headers, render, simulated_header, table
-from crypto_predict.web.http.schemas import schema_of
 from crypto_predict.wording import duration
 
 MINUTE = Interval.MINUTE_1
@@ -31,15 +35,6 @@ QUANTILES = tuple(f"quantile_{level}" for level in LEVELS)  # columns
 COLUMNS = ("time", "minutes", "cutoff", "price", "prediction", "low", "high", *QUANTILES)
 _DIGITS = 10  # of a price: more than the model knows
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-
-
-class Question(NamedTuple):
-    """Path and parameters; what was not given is None."""
-
-    pair: Pair
-    horizon: int = MINUTES_AHEAD  # the number of minutes
-    source: str | None = None
-    format: str | None = None  # that was asked for in the address
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,23 +77,10 @@ class NoMinuteForecast(WebError):
         return {"lag_seconds": self.lag_seconds}
 
 
-def question(pair: str, query: str) -> Question:
-    """Parse the path and the query.
-
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
-    """
-    pair, chosen = file_format(pair, query)
-    parsed = Pair.parse(pair)
-    values = parameters(query, ("horizon", "source", FORMAT))
-    return Question(parsed, read_horizon(values), values.get("source"), chosen)
-
-
 def newest(reader: MarketReader, asks: Question, now: datetime) -> MinutesAhead:
     """Return the newest forecast, made at most `OLDEST` before `now`.
 
     Raises:
-        DatabaseError: The database cannot be read.
         NotCollected: The database does not hold minutes of the pair, or not from that source.
         NoMinuteForecast: There is no forecast that is new enough.
     """
@@ -118,12 +100,16 @@ def prices(forecast: MinuteForecast, minutes: int) -> list[float]:
 
 
 def answer(call: Call, pair: str) -> Rendered:
-    """Return the newest forecast; it holds until the one after it is expected."""
-    asks = question(pair, call.query)
-    with call.reading() as reader:
+    """Return the newest forecast, which is read once for all requests up to the next close: no newer one can exist."""
+    asks = question(pair, call.query, "horizon", "source", FORMAT)
+
+    def read(reader: MarketReader) -> tuple[Rendered, datetime]:
         ahead = newest(reader, asks, call.now)
-    rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
-    return call.live(rendered, ahead.cutoff + MINUTE.length + STORED_AFTER - call.now)
+        rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
+        return rendered, min(ahead.cutoff, call.now) + MINUTE.length
+
+    rendered, close = call.shared(asks, read)
+    return call.live(rendered, close + STORED_AFTER - call.now)
 
 
 def tabulated(ahead: MinutesAhead) -> Rendered:
@@ -178,11 +164,11 @@ def example(cutoff: datetime, horizon: int = MINUTES_AHEAD) -> MinuteForecast:
     return MinuteForecast(cutoff, 67_100.0, (67_100.3,) * horizon, (documented.QUANTILES,) * horizon)
 
 
-def _examples(sample: Sample) -> list[Rendered]:
+def _examples(sample: Sample) -> list[object]:
     series, cutoff = sample.example.series, sample.candles[0].open_time
     rows = tuple(_ahead(example(cutoff), minutes) for minutes in (1, 2))
     ahead = MinutesAhead(series.pair, series.source, False, cutoff, 67_100.0, rows)
-    return [render(ahead, simulated=False), tabulated(ahead)]
+    return [ahead, tabulated(ahead)]
 
 
 def _failures(sample: Sample) -> list[Failure]:
@@ -192,24 +178,14 @@ def _failures(sample: Sample) -> list[Failure]:
     return [documented.not_collected(sample), failure("NoMinuteForecast", text, missing)]
 
 
-OPERATION = Operation[Sample](
+OPERATION = DatabaseOperation(
     rule="/forecast/<path:pair>/minutes",
     answer=answer,
     is_file=True,
-    tag=documented.TAG,
+    text=__doc__,
     place=4,
-    summary="The price of a pair in each of the next minutes, with quantiles",
-    description="""\
-At the close of each minute, `cutoff`, the collector forecasts the closes of the next 15. `prediction` is close to the
-price at the cutoff, which is hard to beat; the quantiles say how far the price may move. `low` and `high` are those of
-10 % and 90 %.
-
-A forecast is answered for two minutes. After that the answer is 503 with the reason, `lag_seconds` since the cutoff (or
-since the last candle, if nothing was ever forecast) and `Retry-After`. [/scorecard](/scorecard) has the outcomes.
-""",
     parameters=lambda sample: sample.parameters("pair", "horizon", "source", "format"),
-    schemas=lambda: {"MinutesAhead": schema_of(MinutesAhead)},
+    schemas={"MinutesAhead": MinutesAhead},
     examples=_examples,
-    headers=documented.headers,
     failures=_failures,
 )

@@ -1,6 +1,8 @@
-"""``/pairs`` with what is collected."""
+"""The pairs of the model, the days it answers for, and what is collected.
 
-from __future__ import annotations
+The pairs of the model come first. Of those that are only collected, nothing is forecast: the other members are null.
+`collected` is null while the database cannot be read.
+"""
 
 from dataclasses import fields
 
@@ -9,13 +11,13 @@ from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Pair
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
-from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.documented import DatabaseOperation
 from crypto_predict.web.collected.series import SeriesState, series
-from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.collected.states import SCHEMA as STATES
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered
 from crypto_predict.web.http.response import render as as_json
-from crypto_predict.web.http.schemas import Schema, listed, or_null, record, ref, schema_of
+from crypto_predict.web.http.schemas import Schema, listed, or_null, record, schema_of
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.pairs import PairRange, ranges
 
@@ -59,20 +61,17 @@ def _schema() -> Schema:
         name: schema if name in _OF_EVERY_PAIR else or_null(schema)
         for name, schema in schema_of(PairRange)["properties"].items()
     }
-    return record(members | {"collected": or_null(listed(ref("schemas", "OneSeries")))})
+    return record(members | {"collected": or_null(STATES)})
 
 
-OPERATION = Operation[Sample](
+OPERATION = DatabaseOperation(
     rule="/pairs",
     answer=answer,
+    text=__doc__,
     tag="forecast",
     place=4,
-    summary="The pairs of the model, the days it answers for, and what is collected",
-    description="""\
-The pairs of the model come first. Of those that are only collected, nothing is forecast: the other members are null.
-`collected` is null while the database cannot be read.
-""",
-    schemas=lambda: {"PairRange": listed(_schema())},
+    schemas={"PairRange": listed(_schema())},
     examples=lambda sample: [render(ranges(sample.snapshot.answers), sample.states)],
     headers=documented.live_headers,
+    failures=lambda _: (),
 )

@@ -1,23 +1,24 @@
-"""``/prices``: the last price of every collected pair."""
+"""The last price of every collected pair, and its change over 24 hours.
 
-from __future__ import annotations
+Of each pair the newest close of the source that answers where none is asked for, and its `time`. `change_24h` is
+relative to the last close of the ten minutes that end 24 hours before that time: 0.012 is 1.2 %. It is null if there
+was none, as are `price` and `time` before the first candle. One read answers all requests until the next close.
+"""
 
 import math
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Annotated
 
 from crypto_predict.market import DAY, Pair
-from crypto_predict.market.ports import ACTIVE, SERIES_STATES, LastPrice, MarketReader
-from crypto_predict.web.collected import documented
+from crypto_predict.market.ports import ACTIVE, LastPrice, MarketReader
 from crypto_predict.web.collected.calls import Call
-from crypto_predict.web.collected.documented import Sample
-from crypto_predict.web.collected.series import best, rank
-from crypto_predict.web.http.operation import Operation
+from crypto_predict.web.collected.documented import DatabaseOperation, Sample
+from crypto_predict.web.collected.series import STATE, best, rank
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered
 from crypto_predict.web.http.response import render as as_json
-from crypto_predict.web.http.schemas import TEXT, extended, listed
 
 TOLERANCE = timedelta(minutes=10)  # before the time a day ago, in which a close must lie: not every minute has trades
 _DIGITS = 6  # after the decimal point of a change: a ten-thousandth of a percent
@@ -30,18 +31,14 @@ class PairPrice:
     pair: Pair
     source: str
     simulated: bool
-    state: str
+    state: Annotated[str, STATE]
     price: float | None  # the newest close; None before the first candle
     time: datetime | None  # of that close, UTC
     change_24h: float | None  # relative to the close a day before it; None if that is not known
 
 
 def last(reader: MarketReader) -> list[PairPrice]:
-    """Return the last price of every collected pair, sorted by pair.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the last price of every collected pair, sorted by pair."""
     prices = sorted(reader.last_prices(DAY, TOLERANCE), key=lambda price: rank(price.series))
     return [_of_pair(best(of_pair)) for _, of_pair in groupby(prices, key=lambda price: price.series.pair)]
 
@@ -68,19 +65,11 @@ def _example(sample: Sample) -> list[Rendered]:
     return [render([PairPrice(series.pair, series.source, False, ACTIVE, close, sample.end, 0.01203)])]
 
 
-OPERATION = Operation[Sample](
+OPERATION = DatabaseOperation(
     rule="/prices",
     answer=answer,
-    tag=documented.TAG,
+    text=__doc__,
     place=8,
-    summary="The last price of every collected pair, and its change over 24 hours",
-    description="""\
-Of each pair the newest close of the source that answers where none is asked for, and its `time`. `change_24h` is
-relative to the last close of the ten minutes that end 24 hours before that time: 0.012 is 1.2 %. It is null if there
-was none, as are `price` and `time` before the first candle. One read answers all requests until the next close.
-""",
-    schemas=lambda: {"Prices": listed(extended(PairPrice, {"state": {**TEXT, "enum": list(SERIES_STATES)}}))},
+    schemas={"Prices": list[PairPrice]},
     examples=_example,
-    headers=documented.headers,
-    failures=documented.unavailable,
 )

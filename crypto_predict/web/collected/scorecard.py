@@ -1,7 +1,5 @@
 """``/scorecard`` with the record of the minute forecasts."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import dataclass
@@ -15,13 +13,18 @@ from crypto_predict.market.forecast import MinuteScores
 from crypto_predict.market.ports import CollectedSeries, MarketReader, MinuteRecord
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
-from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import rank
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.queries import parameters
-from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, render, simulated_header
-from crypto_predict.web.http.schemas import extended, listed, or_null, schema_of
+from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
+from crypto_predict.web.http.schemas import or_null, record, schema_of
 from crypto_predict.web.model import documented, scorecard
+
+_OF_MINUTES = """
+`minutes` is the record of the minute forecasts, by pair and horizon; null while the database cannot be read. Losses are
+of log price, and relative to persistence with a Gaussian distribution of the last day's volatility. `coverage_80` is
+the share of outcomes inside the central 80 % interval.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +67,7 @@ def answer(call: Call) -> Rendered:
 
 
 def records(reader: MarketReader) -> list[MinutesRecord]:
-    """Return the live record of every series that has one, sorted by pair and source.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the live record of every series that has one, sorted by pair and source."""
     stored = reader.minute_records()
     recorded = [collected for collected in reader.collected() if collected.series in stored] if stored else []
     recorded.sort(key=lambda collected: rank(collected.series))
@@ -105,27 +104,25 @@ def _ratio(loss: float, of_persistence: float) -> float | None:
     return ratio if math.isfinite(ratio) else None  # JSON has no infinity
 
 
-def _example(sample: Sample) -> list[Rendered]:
+def _example(sample: Sample) -> list[object]:
     series, since = sample.example.series, sample.candles[0].open_time + timedelta(minutes=1)
     score = MinuteScore(1, 1_439, 1.0002, 0.82, 0.88, 0.507, 0.803, 0.898)
     until = since + timedelta(minutes=1_438)
-    record = MinutesRecord(series.pair, series.source, False, since, until, (score,))
-    return [render(scorecard.example(sample.snapshot) | {"minutes": plain.encode([record])}, simulated=False)]
+    of_pair = MinutesRecord(series.pair, series.source, False, since, until, (score,))
+    return [scorecard.example(sample.snapshot) | {"minutes": [plain.encode(of_pair)]}]
 
 
-OPERATION = Operation[Sample](
+_MINUTES = or_null(schema_of(list[MinutesRecord]))
+OPERATION = DatabaseOperation(
     rule="/scorecard",
     answer=answer,
+    text=f"{scorecard.__doc__}{_OF_MINUTES}",
     tag="model",
     place=2,
-    summary=scorecard.OPERATION.summary,
-    description=f"""\
-{scorecard.OPERATION.description}
-`minutes` is the record of the minute forecasts, by pair and horizon; null while the database cannot be read. Losses are
-of log price, and relative to persistence with a Gaussian distribution of the last day's volatility. `coverage_80` is
-the share of outcomes inside the central 80 % interval.
-""",
-    schemas=lambda: {"Scorecard": extended(Scorecard, {"minutes": or_null(listed(schema_of(MinutesRecord)))})},
+    schemas={
+        "Scorecard": record(schema_of(Scorecard)["properties"] | {"minutes": or_null(schema_of(list[MinutesRecord]))})
+    },
     examples=_example,
     headers=documented.live_headers,
+    failures=lambda _: (),
 )

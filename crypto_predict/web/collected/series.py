@@ -1,19 +1,20 @@
 """The series of a database: which are there, how complete each one is, and which one answers a question."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from http import HTTPStatus
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
-from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.market.ports import SERIES_STATES, CollectedSeries, LastPrice, MarketReader
 from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.schemas import TEXT, Schema
 from crypto_predict.wording import counted
 
+INTERVAL: Schema = {**TEXT, "enum": [interval.label for interval in Interval]}
+STATE: Schema = {**TEXT, "enum": list(SERIES_STATES)}
 _LISTED = 20  # series in a message
 
 
@@ -30,23 +31,7 @@ class NotCollected(WebError):
         self.parameter = parameter
 
 
-class Known(Protocol):
-    """What the choice between the series of a pair depends on."""
-
-    @property
-    def series(self) -> SeriesKey:
-        """Its name."""
-
-    @property
-    def simulated(self) -> bool:
-        """Whether its prices are invented."""
-
-    @property
-    def newest_close(self) -> datetime | None:
-        """In UTC; None before the first candle."""
-
-
-K = TypeVar("K", bound=Known)
+K = TypeVar("K", CollectedSeries, LastPrice)
 
 
 class Example(NamedTuple):
@@ -62,9 +47,9 @@ class SeriesState:
 
     pair: Pair
     source: str
-    interval: str
+    interval: Annotated[str, INTERVAL]
     simulated: bool
-    state: str
+    state: Annotated[str, STATE]
     start: datetime | None  # the first opening; None before the first candle
     end: datetime | None  # the newest close, which is not included
     lag_seconds: int | None  # from there to the newest close that can exist
@@ -77,21 +62,13 @@ class SeriesState:
 
 
 def series(reader: MarketReader, now: datetime) -> list[SeriesState]:
-    """Return the state of every series, sorted by pair, source and interval.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the state of every series, sorted by pair, source and interval."""
     found = sorted(reader.collected(), key=lambda one: rank(one.series))
     return [state(one, now) for one in found]
 
 
 def example(reader: MarketReader) -> Example | None:
-    """Return the first series that has candles, if one has; minutes come first, since everything is known of them.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the first series that has candles, if one has; minutes come first, since everything is known of them."""
     found = sorted(reader.collected(), key=lambda one: (one.series.interval is not Interval.MINUTE_1, rank(one.series)))
     return next((Example(one.series, one.first_open.date()) for one in found if one.first_open is not None), None)
 
@@ -126,7 +103,6 @@ def of_pair(reader: MarketReader, pair: Pair, interval: Interval | None = None) 
     """Return the series of a pair, at least one: all, or those of one interval.
 
     Raises:
-        DatabaseError: The database cannot be read.
         NotCollected: The database does not hold any.
     """
 
@@ -176,7 +152,7 @@ def _stored(interval: Interval, of_source: Sequence[CollectedSeries]) -> Collect
     return min(exact or filled, key=lambda one: one.series.interval.seconds)
 
 
-def _merit(one: Known, interval: Interval) -> tuple[bool, bool, datetime]:
+def _merit(one: CollectedSeries | LastPrice, interval: Interval) -> tuple[bool, bool, datetime]:
     """Return what a better source has more of: candles at all, real ones, new ones."""
     newest = one.newest_close
     return newest is not None, not one.simulated, EPOCH if newest is None else interval.floor(newest)

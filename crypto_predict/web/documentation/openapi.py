@@ -1,7 +1,5 @@
 """The OpenAPI 3.1 document, made of operations. Its examples are requests that the given model can answer."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -16,7 +14,7 @@ from crypto_predict.web.http.response import PAIR as PAIR_HEADER
 from crypto_predict.web.http.response import SIMULATED, STALE
 from crypto_predict.web.http.schemas import PAIR, TEXT, Schema, record, refs, schema_of
 from crypto_predict.web.model import documented
-from crypto_predict.web.model.answers import provenance_headers
+from crypto_predict.web.model.answers import KIND, provenance_headers
 from crypto_predict.web.model.freshness import Freshness
 from crypto_predict.web.model.parameters import MODEL
 from crypto_predict.web.model.snapshots import Snapshot
@@ -62,7 +60,8 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
     schemas, responses = {"Problem": _problem()}, {NOT_MODIFIED: _not_modified()}
     for operation, sample in sorted(described.values(), key=lambda pair: (tags.index(pair[0].tag), pair[0].place)):
         paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described(sample)
-        schemas |= operation.schemas()
+        for name, kind in operation.schemas.items():
+            schemas[name] = kind if isinstance(kind, dict) else schema_of(kind)
         responses |= {failure.name: failure.component() for failure in operation.responses(sample)}
     link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
     security = {} if example is None else {"securitySchemes": {"administrator": _TOKEN}}
@@ -133,7 +132,7 @@ def _headers(snapshot: Snapshot) -> dict[str, Any]:
         "ETag": ("Changes with the model and the program.", TEXT),
         "Last-Modified": ("When the model was trained.", TEXT),
         "Cache-Control": ("How long the answer holds: until the next training, or until it is stale.", TEXT),
-        "Crypto-Predict-Kind": ("`fitted` up to the newest price, `forecast` after it.", documented.KIND),
+        "Crypto-Predict-Kind": ("`fitted` up to the newest price, `forecast` after it.", KIND),
         "Crypto-Predict-As-Of": ("The instant of the newest price behind the answer.", schema_of(datetime)),
         PAIR_HEADER: ("The pair of the price.", PAIR),
         "Crypto-Predict-Model": ("The model of the price.", MODEL),

@@ -1,7 +1,5 @@
 """Swagger UI from local files: the library's scripts and styles, and a page that loads nothing from elsewhere."""
 
-from __future__ import annotations
-
 import gzip
 from functools import cache
 from importlib import resources

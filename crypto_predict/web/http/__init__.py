@@ -8,4 +8,5 @@
 * ``problems``: errors and refused requests as RFC 9457 problem details
 * ``representations``: bytes as they are sent, compressed or not
 * ``conditional``: 304 and 412
+* ``sending``: the last step of every response
 """

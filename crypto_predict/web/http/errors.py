@@ -1,7 +1,5 @@
 """The errors of the web layer: each carries what its problem details need."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import ClassVar

@@ -1,7 +1,5 @@
 """An endpoint as one value: its address, what answers it, and its part of the OpenAPI document."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +12,8 @@ from crypto_predict.errors import CryptoPredictError, InvalidValue
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import MOMENT_EXPECTED
-from crypto_predict.web.http.response import JSON, Rendered
-from crypto_predict.web.http.schemas import TEXT, Parameter, Schema, ref
+from crypto_predict.web.http.response import JSON, Rendered, render
+from crypto_predict.web.http.schemas import TEXT, Parameter, ref
 
 S = TypeVar("S")  # a sample: what examples are made of
 
@@ -56,11 +54,10 @@ class Operation(Generic[S]):
 
     rule: str  # of Flask: /candles/<path:pair>
     answer: Callable[..., Rendered]  # its arguments depend on the folder: see `web.app`
+    text: str  # the docstring of its module: the first line is the summary, the rest the description
     tag: str
-    summary: str
-    schemas: Callable[[], Mapping[str, Schema]]  # components by name; the first one describes the answer
-    examples: Callable[[S], Sequence[Rendered]]  # an answer in each content type; the first one has that schema
-    description: str = ""
+    schemas: Mapping[str, Any]  # components by name, as schemas or types; the first one describes the answer
+    examples: Callable[[S], Sequence[Any]]  # an answer in each content type; the first one has that schema
     parameters: Callable[[S], Sequence[Parameter]] = lambda _: ()
     headers: Callable[[Rendered], Mapping[str, Any]] = lambda _: {}  # that are documented, of the first example
     failures: Callable[[S], Sequence[Failure]] = lambda _: ()
@@ -85,12 +82,13 @@ class Operation(Generic[S]):
 
     def described(self, sample: S) -> dict[str, Any]:
         """Return the operation as the document has it."""
-        examples, schema = self.examples(sample), next(iter(self.schemas()))
+        summary, _, description = self.text.partition("\n")
+        examples = [example if isinstance(example, Rendered) else render(example) for example in self.examples(sample)]
         content = {}
-        for place, (body, headers, *_) in enumerate(examples):
-            kind = dict(headers)["Content-Type"]
-            value = json.loads(body) if kind == JSON else body.decode()
-            content[kind] = {"schema": TEXT if place else ref("schemas", schema), "example": value}
+        for place, example in enumerate(examples):
+            kind, schema = dict(example.headers)["Content-Type"], ref("schemas", next(iter(self.schemas)))
+            value = json.loads(example.body) if kind == JSON else example.body.decode()
+            content[kind] = {"schema": TEXT if place else schema, "example": value}
         answer: dict[str, Any] = {"content": content}
         parameters = list(self.parameters(sample))
         if self.method == "GET":
@@ -100,8 +98,8 @@ class Operation(Generic[S]):
         return {
             "operationId": self.name or "-".join(part for part in self.path.split("/") if part not in {"", "{pair}"}),
             "tags": [self.tag],
-            "summary": self.summary,
-            "description": self.description,
+            "summary": summary.removesuffix("."),
+            "description": description.removeprefix("\n"),
             **({"parameters": parameters} if parameters or self.method == "GET" else {}),
             "responses": {
                 **{status: {"description": meaning} | answer for status, meaning in self.successes.items()},

@@ -34,6 +34,8 @@ LOWER: dict[type[CryptoPredictError], HTTPStatus] = {
     DatabaseError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
+ANSWERED: tuple[type[CryptoPredictError], ...] = (WebError, *LOWER)
+
 # Python 3.13 renamed three of them.
 TITLES = {status.value: status.phrase for status in HTTPStatus} | {
     413: "Content Too Large",

@@ -1,7 +1,5 @@
 """Parse query strings and paths. A client may send any text: messages repeat it shortened."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 from collections.abc import Sequence

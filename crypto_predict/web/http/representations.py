@@ -1,7 +1,5 @@
 """Bytes as they are sent: as they are, or compressed (RFC 9110, sections 8.4 and 12.5.3)."""
 
-from __future__ import annotations
-
 import hashlib
 import zlib
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A body with its headers, and how values become one: JSON, CSV."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json
@@ -42,7 +40,7 @@ class Rendered(NamedTuple):
     status: int = 200
 
 
-def render(value: Any, *, simulated: bool, pair: Pair | None = None) -> Rendered:
+def render(value: Any, *, simulated: bool = False, pair: Pair | None = None) -> Rendered:
     """Render a value (see `plain.encode`), which is about `pair`, as JSON."""
     return json_body(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated), pair)
 

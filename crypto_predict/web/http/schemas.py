@@ -1,7 +1,5 @@
 """JSON Schemas of dataclasses that are served as they are, so that document and answer cannot differ."""
 
-from __future__ import annotations
-
 import dataclasses
 import types
 import typing
@@ -9,6 +7,7 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
 
+from crypto_predict.baked import plain
 from crypto_predict.market import Pair
 from crypto_predict.web.http.queries import FORMAT, FORMATS, MOMENT_PATTERN
 
@@ -34,33 +33,31 @@ _SCALARS: dict[Any, Schema] = {
 
 
 def schema_of(kind: Any) -> Schema:
-    """Return the schema of what `plain.encode` makes of a value of this type.
+    """Return the schema of what `plain.encode` makes of a value of this type; of ``Annotated[T, SCHEMA]`` it is that.
 
     Raises:
         TypeError: Values of this type, or of a field's, are not served.
     """
+    origin, arms = typing.get_origin(kind), typing.get_args(kind)
+    if origin is typing.Annotated:
+        return dict(arms[1])
     if kind in _SCALARS:
         return dict(_SCALARS[kind])
-    if dataclasses.is_dataclass(kind):
-        return record({name: schema_of(hint) for name, hint in typing.get_type_hints(kind).items()})
-    origin, arms = typing.get_origin(kind), typing.get_args(kind)
-    if origin is types.UnionType:
+    if origin in {types.UnionType, typing.Union}:
         return {"anyOf": [schema_of(arm) for arm in arms]}
-    if origin is tuple:
+    if origin in {list, tuple}:
         return listed(schema_of(arms[0]))
     if origin is dict:
         return {"type": "object", "additionalProperties": schema_of(arms[1])}
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        return record({name: schema_of(hint) for name, hint in hints.items()})
     raise TypeError(f"{kind} has no schema")
 
 
 def record(properties: dict[str, Schema]) -> Schema:
     """Return the schema of an object that has all of these properties and no others."""
     return {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
-
-
-def extended(kind: type, properties: dict[str, Schema]) -> Schema:
-    """Return the schema of a dataclass with further properties, or others in place of its own."""
-    return record(schema_of(kind)["properties"] | properties)
 
 
 def listed(items: Schema) -> Schema:
@@ -106,7 +103,8 @@ FORMAT_PARAMETER = parameter(
 
 
 def cut(value: Any) -> Any:
-    """Return plain data with only the first two members of each list, for an example."""
+    """Return a value as plain data with only the first two members of each list, for an example."""
+    value = plain.encode(value)
     if isinstance(value, dict):
         return {name: cut(member) for name, member in value.items()}
     return [cut(member) for member in value[:2]] if isinstance(value, list) else value

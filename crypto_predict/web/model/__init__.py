@@ -1,4 +1,4 @@
-"""The endpoints of a model file: each module with an `Operation` is one, with question, answer and documentation.
+"""The endpoints of a model file: each module with an ``OPERATION`` is one, with question, answer and documentation.
 
 * ``answers``: the predictions of a model and what each rests on
 * ``snapshots``: the answers of a model, their validators and their expiry

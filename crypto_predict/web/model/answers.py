@@ -1,12 +1,10 @@
 """The predictions of a model and what each rests on, as values."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
@@ -16,8 +14,11 @@ from crypto_predict.errors import OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
+from crypto_predict.web.http.schemas import TEXT, Schema
+from crypto_predict.web.model.parameters import MODEL
 
 FITTED, FORECAST = "fitted", "forecast"
+KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
 
 
@@ -45,10 +46,10 @@ class Provenance:
     the last daily close if the source has hourly prices.
     """
 
-    kind: str  # `FITTED` up to the newest price, `FORECAST` after it
+    kind: Annotated[str, KIND]  # `FITTED` up to the newest price, `FORECAST` after it
     as_of: datetime  # the instant of the newest price used, UTC
     pair: Pair
-    model: str  # one of `MODELS`
+    model: Annotated[str, MODEL]
     simulated: bool  # whether the prices used are invented
 
 

@@ -1,6 +1,4 @@
-"""``/bitcoin``: the price of Bitcoin on a day or at an instant."""
-
-from __future__ import annotations
+"""The price of Bitcoin on a day or at an instant."""
 
 from datetime import date, datetime, time
 from email.utils import format_datetime
@@ -9,12 +7,12 @@ from typing import NamedTuple
 
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import OutOfRange
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import PROVENANCE, Rendered, json_body
 from crypto_predict.web.http.schemas import TEXT, record, refs
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.answers import Answers, NoBitcoin, OutsideModel, Row, provenance_headers
+from crypto_predict.web.model.documented import ModelOperation
 from crypto_predict.web.model.parameters import MODEL_PARAMETER, PRICE, read_date, read_model
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -93,14 +91,14 @@ def _example(snapshot: Snapshot) -> list[Rendered]:
     return [rendered(answers.series[answers.bitcoin or answers.pairs[0], COMBINED].row(documented.day(snapshot)))]
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = ModelOperation(
     rule="/bitcoin",
     answer=answer,
+    text=__doc__,
     tag="forecast",
     place=1,
-    summary="The price of Bitcoin on a day or at an instant",
     parameters=lambda snapshot: [documented.moment(snapshot, required=False), MODEL_PARAMETER],
-    schemas=lambda: {
+    schemas={
         "BitcoinPrediction": record(
             {"date": TEXT, "prediction": PRICE, "prediction low": PRICE, "prediction_high": PRICE}
         )

@@ -1,14 +1,10 @@
-"""``/model``: the model card."""
-
-from __future__ import annotations
+"""The model card: what to know before trusting the model."""
 
 from dataclasses import replace
 
-from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Card
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.http.schemas import cut, schema_of
+from crypto_predict.web.http.schemas import cut
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -19,18 +15,16 @@ def rendered(snapshot: Snapshot) -> Rendered:
     return render(card, simulated=card.simulated)
 
 
-def _example(snapshot: Snapshot) -> list[Rendered]:
+def _example(snapshot: Snapshot) -> list[object]:
     card = snapshot.answers.model.card
-    return [render(cut(plain.encode(replace(card, pairs=documented.first(card.pairs)))), simulated=False)]
+    return [cut(replace(card, pairs=documented.first(card.pairs)))]
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = documented.ModelOperation(
     rule="/model",
     answer=documented.constant(rendered),
-    tag="model",
+    text=__doc__,
     place=1,
-    summary="The model card: what to know before trusting the model",
-    schemas=lambda: {"Card": schema_of(Card)},
+    schemas={"Card": Card},
     examples=_example,
-    headers=documented.headers,
 )

@@ -1,24 +1,35 @@
 """What several endpoints of the model share: their examples, headers and errors, and answers without parameters."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, TypeVar
 
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web.http.operation import Failure, failure
+from crypto_predict.web.http.operation import Failure, Operation, failure
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import SIMULATED, STALE, Rendered
-from crypto_predict.web.http.schemas import MOMENT, TEXT, Parameter, Schema, parameter, refs
-from crypto_predict.web.model.answers import FITTED, FORECAST, OutsideModel, Series
+from crypto_predict.web.http.schemas import MOMENT, Parameter, parameter, refs
+from crypto_predict.web.model.answers import OutsideModel, Series
 from crypto_predict.web.model.snapshots import Snapshot
 
 T = TypeVar("T")
-KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
 VALIDATED = ("ETag", "Last-Modified", "Cache-Control", SIMULATED, STALE[0])
+
+
+def headers(_: Rendered) -> dict[str, Any]:
+    """Return the headers of every answer of the model."""
+    return refs("headers", VALIDATED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOperation(Operation[Snapshot]):
+    """An endpoint of the model: ``answer(snapshot, now, query, **path)``."""
+
+    tag: str = "model"
+    headers: Callable[[Rendered], Mapping[str, Any]] = headers
 
 
 def constant(render: Callable[[Snapshot], Rendered]) -> Callable[[Snapshot, datetime, str], Rendered]:
@@ -29,11 +40,6 @@ def constant(render: Callable[[Snapshot], Rendered]) -> Callable[[Snapshot, date
         return snapshot.until_change(snapshot.once(render), now)
 
     return answer
-
-
-def headers(_: Rendered) -> dict[str, Any]:
-    """Return the headers of every answer of the model."""
-    return refs("headers", VALIDATED)
 
 
 def live_headers(_: Rendered) -> dict[str, Any]:

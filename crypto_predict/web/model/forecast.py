@@ -1,9 +1,4 @@
-"""``/forecast/{pair}``: the price of a pair on each day of a span.
-
-A day is rendered at its first request and then cached, so memory is bounded by the range of the model.
-"""
-
-from __future__ import annotations
+"""The price of a pair on each day of a span."""
 
 import json
 from collections.abc import Mapping
@@ -17,7 +12,6 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.queries import FORMAT, day, file_format, parameters
 from crypto_predict.web.http.response import PAIR, Rendered, file_headers, json_body, simulated_header, table
 from crypto_predict.web.http.schemas import DAY as DAY_SCHEMA
@@ -25,17 +19,17 @@ from crypto_predict.web.http.schemas import (
     FORMAT_PARAMETER,
     Parameter,
     Schema,
-    extended,
     listed,
     pair_parameter,
     parameter,
     record,
+    schema_of,
 )
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.answers import Answers, OutsideModel, Provenance, Row, Series
+from crypto_predict.web.model.documented import ModelOperation
 from crypto_predict.web.model.parameters import (
     LEAST_LEVEL,
-    MODEL,
     MODEL_PARAMETER,
     MOST_LEVEL,
     MOST_LEVELS,
@@ -56,6 +50,9 @@ _LEVELS: Schema = listed({"type": "number", "minimum": LEAST_LEVEL, "maximum": M
     "maxItems": MOST_LEVELS,
     "uniqueItems": True,
 }
+_PRICES: Schema = {"date": DAY_SCHEMA, "prediction": PRICE, "low": PRICE, "high": PRICE}
+_ROW = record(_PRICES | schema_of(Provenance)["properties"])
+_ROW["properties"]["quantiles"] = {"type": "object", "additionalProperties": PRICE}  # if they were asked for
 _QUANTILES = f"""\
 Levels of quantiles, from {LEAST_LEVEL} to {MOST_LEVEL}, at most {MOST_LEVELS}: each row
 then has the member `quantiles`, with the price that is not exceeded with that probability. 0.1 and 0.9 are `low` and
@@ -117,7 +114,9 @@ def days(answers: Answers, asks: Question) -> Forecast:
 
 
 def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
-    """Return a JSON list of rows. Those with quantiles are not cached: there are more levels than memory.
+    """Return a JSON list of rows, each of which is rendered at its first request, and then cached.
+
+    Rows with quantiles are not: there are more levels than memory.
 
     Raises:
         NoProphetInterval: A day lies after the last candle, and Prophet alone has no interval.
@@ -206,13 +205,6 @@ def _parameters(snapshot: Snapshot) -> list[Parameter]:
     ]
 
 
-def _schemas() -> dict[str, Schema]:
-    prices = {"date": DAY_SCHEMA, "prediction": PRICE, "low": PRICE, "high": PRICE}
-    rows = record(prices | extended(Provenance, {"kind": documented.KIND, "model": MODEL})["properties"])
-    rows["properties"]["quantiles"] = {"type": "object", "additionalProperties": PRICE}  # if they were asked for
-    return {"ForecastDay": listed(rows)}
-
-
 def _examples(snapshot: Snapshot) -> list[Rendered]:
     series = documented.series(snapshot)
     start = series.last_candle + DAY
@@ -220,15 +212,14 @@ def _examples(snapshot: Snapshot) -> list[Rendered]:
     return [rendered(snapshot, forecast), tabulated(forecast)]
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = ModelOperation(
     rule="/forecast/<path:pair>",
     answer=answer,
+    text=__doc__,
     tag="forecast",
     place=2,
-    summary="The price of a pair on each day of a span",
     parameters=_parameters,
-    schemas=_schemas,
+    schemas={"ForecastDay": listed(_ROW)},
     examples=_examples,
-    headers=documented.headers,
     failures=documented.failures,
 )

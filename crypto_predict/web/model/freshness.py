@@ -3,8 +3,6 @@
 A model is stale if either is too old: training today on last year's prices does not make it fresh.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta

@@ -1,18 +1,15 @@
-"""``/pairs``: the days for which the model answers."""
-
-from __future__ import annotations
+"""The pairs of the model, and the days it answers for."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.market import Pair
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.http.schemas import cut, listed, schema_of
+from crypto_predict.web.http.schemas import cut
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.documented import ModelOperation
 from crypto_predict.web.model.snapshots import Snapshot
 
 
@@ -45,13 +42,12 @@ def rendered(snapshot: Snapshot) -> Rendered:
     return render(ranges(snapshot.answers), simulated=snapshot.answers.model.card.simulated)
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = ModelOperation(
     rule="/pairs",
     answer=documented.constant(rendered),
+    text=__doc__,
     tag="forecast",
     place=4,
-    summary="The pairs of the model, and the days it answers for",
-    schemas=lambda: {"PairRange": listed(schema_of(PairRange))},
-    examples=lambda snapshot: [render(cut(plain.encode(ranges(snapshot.answers))), simulated=False)],
-    headers=documented.headers,
+    schemas={"PairRange": list[PairRange]},
+    examples=lambda snapshot: [cut(ranges(snapshot.answers))],
 )

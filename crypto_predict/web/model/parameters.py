@@ -1,7 +1,5 @@
 """The parameters that endpoints of the model share: how they are read and documented."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from datetime import date, datetime

@@ -1,11 +1,16 @@
-"""``/probability/{pair}``: how probable a price is, and what that is based on."""
+"""How probable is a price, on a day or at an instant?
 
-from __future__ import annotations
+How probable it is that the price is `above` one limit, `below` another one, or between both. `based_on` says what the
+answer rests on: `calibration` is how often the model's 80 % interval held out of sample, at the horizon of the backtest
+nearest to the question. A day that has passed is answered from the fitted distribution (`kind` is `fitted`): how
+closes lay around the curve, not what happened. If `extrapolated` is true, a limit lies so far out that the shape of
+the distribution there is an assumption.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
@@ -14,12 +19,12 @@ from crypto_predict.baked.schema import COVERAGE, Backtest, Confidence, ProphetS
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import Pair
 from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.http.schemas import PAIR, Parameter, extended, pair_parameter, parameter
+from crypto_predict.web.http.schemas import Parameter, pair_parameter, parameter
 from crypto_predict.web.model import documented
-from crypto_predict.web.model.answers import FORECAST, Answers, OutsideModel, Row
+from crypto_predict.web.model.answers import FORECAST, KIND, Answers, OutsideModel, Row
+from crypto_predict.web.model.documented import ModelOperation
 from crypto_predict.web.model.parameters import (
     MODEL,
     MODEL_PARAMETER,
@@ -83,10 +88,10 @@ class Probability:
     prediction: float
     low: float  # of the central 80 % interval
     high: float
-    kind: str  # from here to `simulated` as in `Provenance`
+    kind: Annotated[str, KIND]  # from here to `simulated` as in `Provenance`
     as_of: datetime
     pair: Pair
-    model: str
+    model: Annotated[str, MODEL]
     simulated: bool
     based_on: Basis
     words: str
@@ -229,27 +234,19 @@ def _parameters(snapshot: Snapshot) -> list[Parameter]:
     ]
 
 
-def _example(snapshot: Snapshot) -> list[Rendered]:
+def _example(snapshot: Snapshot) -> list[Probability]:
     asks = Question(snapshot.answers.pairs[0], documented.day(snapshot), documented.limit(snapshot), None)
-    return [render(probability(snapshot.answers, asks), simulated=False)]
+    return [probability(snapshot.answers, asks)]
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = ModelOperation(
     rule="/probability/<path:pair>",
     answer=answer,
+    text=__doc__,
     tag="forecast",
     place=3,
-    summary="How probable is a price, on a day or at an instant?",
-    description="""\
-How probable it is that the price is `above` one limit, `below` another one, or between both. `based_on` says what the
-answer rests on: `calibration` is how often the model's 80 % interval held out of sample, at the horizon of the backtest
-nearest to the question. A day that has passed is answered from the fitted distribution (`kind` is `fitted`): how
-closes lay around the curve, not what happened. If `extrapolated` is true, a limit lies so far out that the shape of
-the distribution there is an assumption.
-""",
     parameters=_parameters,
-    schemas=lambda: {"Probability": extended(Probability, {"pair": PAIR, "kind": documented.KIND, "model": MODEL})},
+    schemas={"Probability": Probability},
     examples=_example,
-    headers=documented.headers,
     failures=documented.failures,
 )

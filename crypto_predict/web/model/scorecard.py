@@ -1,15 +1,17 @@
-"""``/scorecard``: the outcomes of earlier forecasts."""
+"""The live record: the outcomes of earlier forecasts.
 
-from __future__ import annotations
+Every release records its forecasts for the next 30 closes in a ledger, to which entries are only ever appended; `head`
+is the digest of its last entry. A forecast is due once the close that it predicts is known. Errors are of log price,
+and relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days`
+counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
+"""
 
 from dataclasses import replace
 from typing import Any
 
-from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Scorecard
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.http.schemas import cut, schema_of
+from crypto_predict.web.http.schemas import cut
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -25,22 +27,14 @@ def example(snapshot: Snapshot) -> dict[str, Any]:
     """Return the answer with the first pair alone."""
     scorecard = snapshot.answers.model.scorecard
     pairs, simulated = documented.first(scorecard.pairs), documented.first(scorecard.simulated)
-    return dict(cut(plain.encode(replace(scorecard, pairs=pairs, simulated=simulated))))
+    return dict(cut(replace(scorecard, pairs=pairs, simulated=simulated)))
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = documented.ModelOperation(
     rule="/scorecard",
     answer=documented.constant(rendered),
-    tag="model",
+    text=__doc__,
     place=2,
-    summary="The live record: the outcomes of earlier forecasts",
-    description="""\
-Every release records its forecasts for the next 30 closes in a ledger, to which entries are only ever appended; `head`
-is the digest of its last entry. A forecast is due once the close that it predicts is known. Errors are of log price,
-and relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days`
-counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
-""",
-    schemas=lambda: {"Scorecard": schema_of(Scorecard)},
-    examples=lambda snapshot: [render(example(snapshot), simulated=False)],
-    headers=documented.headers,
+    schemas={"Scorecard": Scorecard},
+    examples=lambda snapshot: [example(snapshot)],
 )

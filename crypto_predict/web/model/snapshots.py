@@ -4,8 +4,6 @@ Two things change apart: the answers of the model with a training, those of the 
 the former alone; the latter are read at each request.
 """
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -105,13 +103,13 @@ class Snapshot:
     documents: dict[object, Rendered] = field(default_factory=dict)  # OpenAPI, by the example of a series
 
     @classmethod
-    def of(cls, model: Model, schedule: Schedule | None, limits: Limits, data: bytes | None = None) -> Snapshot:
+    def of(cls, model: Model, schedule: Schedule | None, limits: Limits, data: bytes | None = None) -> "Snapshot":
         """Return the answers of a model; `data` is its file, if it has one."""
         answers, etag = Answers(model), entity_tag(data or store.dumps(model))
         rows = {series: [b""] * ((series.last_day - series.first_day).days + 1) for series in answers.series.values()}
         return cls(answers, _validity(etag, model, schedule, limits), schedule, rows)
 
-    def once(self, render: Callable[[Snapshot], Rendered]) -> Rendered:
+    def once(self, render: Callable[["Snapshot"], Rendered]) -> Rendered:
         """Return an answer that depends on the model alone, and so is rendered once."""
         if render not in self.constants:
             self.constants[render] = render(self)
@@ -122,7 +120,7 @@ class Snapshot:
         until = self.validity.until_change(now, rendered.pair)
         return Rendered(rendered.body, [*rendered.headers, *until], rendered.pair)
 
-    def planned(self, schedule: Schedule | None, limits: Limits) -> Snapshot:
+    def planned(self, schedule: Schedule | None, limits: Limits) -> "Snapshot":
         """Return the same answers with another schedule."""
         validity = _validity(self.validity.etag, self.answers.model, schedule, limits)
         return replace(self, validity=validity, schedule=schedule, documents={})

@@ -1,14 +1,10 @@
-"""``/version``: the release, which caches revalidate at each request."""
-
-from __future__ import annotations
+"""The release, and when its model was trained."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_predict.web.http.operation import Operation
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.http.schemas import schema_of
 from crypto_predict.web.model import documented
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -32,19 +28,17 @@ def rendered(snapshot: Snapshot) -> Rendered:
 
 
 def answer(snapshot: Snapshot, now: datetime, query: str) -> Rendered:
-    """Return the answer."""
+    """Return the answer, which caches revalidate at each request."""
     parameters(query)
     version = snapshot.once(rendered)
     return Rendered(version.body, [*version.headers, *snapshot.validity.revalidated(now)])
 
 
-OPERATION = Operation[Snapshot](
+OPERATION = documented.ModelOperation(
     rule="/version",
     answer=answer,
-    tag="model",
+    text=__doc__,
     place=3,
-    summary="The release, and when its model was trained",
-    schemas=lambda: {"Version": schema_of(Version)},
+    schemas={"Version": Version},
     examples=lambda snapshot: [rendered(snapshot)],
-    headers=documented.headers,
 )

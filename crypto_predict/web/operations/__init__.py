@@ -1,4 +1,4 @@
-"""What operators need. A module with an `Operation` has endpoints: their answers and documentation.
+"""What operators need. The module ``health`` has endpoints.
 
 * ``metrics``: figures for Prometheus
 * ``access_log``: one line a request

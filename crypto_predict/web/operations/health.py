@@ -1,9 +1,8 @@
 """``/livez``, ``/readyz``, ``/fresh`` and ``/metrics``: what orchestrators and Prometheus ask."""
 
-from __future__ import annotations
-
 import json
 import threading
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -87,65 +86,66 @@ def _ages(snapshot: Snapshot, price_seconds: int) -> Freshness:
     return Freshness(300, price_seconds, 86_400, card.simulated, training)
 
 
-def _stale(snapshot: Snapshot) -> Failure:
+def _stale(snapshot: Snapshot) -> list[Failure]:
     text = "The model or its newest price is too old; `detail` names which, and how old both are."
-    return failure("Stale", text, Stale(_ages(snapshot, 148 * 86_400)))
+    return [failure("Stale", text, Stale(_ages(snapshot, 148 * 86_400)))]
+
+
+def _not_ready(_: Snapshot) -> list[Failure]:
+    text = "The server is stopping: it finishes the requests it has and takes no new ones."
+    return [failure("NotReady", text, Draining())]
 
 
 def _marked(_: Rendered) -> dict[str, Any]:
     return refs("headers", [SIMULATED])
 
 
-LIVE = Operation[Snapshot](
+@dataclass(frozen=True, kw_only=True)
+class HealthOperation(Operation[Snapshot]):
+    """An endpoint of operators: ``answer(health)``."""
+
+    tag: str = "operation"
+    validated: bool = False
+
+
+LIVE = HealthOperation(
     rule="/livez",
     answer=lambda _: _state(status="alive"),
-    tag="operation",
+    text="Is the process alive?",
     place=1,
-    summary="Is the process alive?",
-    schemas=lambda: {"Alive": record({"status": TEXT})},
+    schemas={"Alive": record({"status": TEXT})},
     examples=lambda _: [_state(status="alive")],
-    validated=False,
 )
-READY = Operation[Snapshot](
+READY = HealthOperation(
     rule="/readyz",
     answer=ready,
-    tag="operation",
+    text="May it be sent requests?",
     place=2,
-    summary="May it be sent requests?",
-    schemas=lambda: {"Readiness": record({"status": TEXT, "simulated": BOOLEAN})},
+    schemas={"Readiness": record({"status": TEXT, "simulated": BOOLEAN})},
     examples=lambda snapshot: [_state(status="ready", simulated=snapshot.answers.model.card.simulated)],
     headers=_marked,
-    failures=lambda _: [
-        failure(
-            "NotReady", "The server is stopping: it finishes the requests it has and takes no new ones.", Draining()
-        )
-    ],
-    validated=False,
+    failures=_not_ready,
 )
-FRESH = Operation[Snapshot](
+FRESH = HealthOperation(
     rule="/fresh",
     answer=fresh,
-    tag="operation",
-    place=3,
-    summary="Are the model and its newest price as young as they should be?",
-    description="""\
+    text="""Are the model and its newest price as young as they should be?
+
 A stale model still answers. The newest price is the one that the forecast starts from: the close of the newest hourly
 candle, or of the newest daily one if the source has no hourly ones. Of several pairs the oldest one counts.
 `training` says when the next training begins, and when and why the last attempt failed; it is null if none is planned.
 """,
-    schemas=lambda: {"Freshness": record({"status": TEXT, **schema_of(Freshness)["properties"]})},
+    place=3,
+    schemas={"Freshness": record({"status": TEXT, **schema_of(Freshness)["properties"]})},
     examples=lambda snapshot: [_state(status="fresh", **plain.encode(_ages(snapshot, 7_800)))],
     headers=_marked,
-    failures=lambda snapshot: [_stale(snapshot)],
-    validated=False,
+    failures=_stale,
 )
-METRICS = Operation[Snapshot](
+METRICS = HealthOperation(
     rule="/metrics",
     answer=lambda health: _measured(health.metrics.exposition()),
-    tag="operation",
+    text="What Prometheus collects",
     place=4,
-    summary="What Prometheus collects",
-    schemas=lambda: {"Metrics": TEXT},
+    schemas={"Metrics": TEXT},
     examples=lambda _: [_measured(_METRICS)],
-    validated=False,
 )

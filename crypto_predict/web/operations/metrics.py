@@ -1,7 +1,5 @@
 """The metrics for Prometheus: requests and their durations, the model, the process."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple

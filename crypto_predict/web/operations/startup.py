@@ -1,7 +1,5 @@
 """The log events and the message at start: the address, the model, and warnings that must not be overlooked."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta

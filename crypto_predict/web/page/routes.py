@@ -19,26 +19,21 @@ _PROBLEM, _HTML = "application/problem+json", "text/html"
 
 
 def add_routes(app: Flask, current: Callable[[], Pages]) -> None:
-    """Add the page of each pair that the model holds, and all that it loads; `current` returns the pages."""
+    """Add what `web.hot` does not answer: pages of pairs that the model does not hold, past releases, and the feed."""
 
     def accepted() -> str | None:
         return request.environ.get("HTTP_ACCEPT_ENCODING")
 
-    def file(**_: str) -> AnyResponse:
-        return _sent(current().answer(request.path, accepted()))
-
     def page(slug: str) -> AnyResponse:
-        pages = current()
-        answer = pages.answer(request.path, accepted())
-        return _sent(answer) if answer else _elsewhere(pages, slug, "../{}/", "../../")
+        return _elsewhere(current(), slug, "../{}/", "../../")
 
     def page_without_slash(slug: str) -> AnyResponse:
         return _elsewhere(current(), slug, "{}/", "../")
 
-    def document(slug: str) -> AnyResponse:
-        pages = current()
-        pages.pair(slug)
-        return _sent(pages.answer(request.path, accepted()))
+    def missing(slug: str = "", file: str = "") -> AnyResponse:
+        if not file:
+            current().pair(slug)
+        raise NotFound
 
     def listed(slug: str) -> AnyResponse:
         return _sent(current().listed(slug, accepted()))
@@ -50,15 +45,14 @@ def add_routes(app: Flask, current: Callable[[], Pages]) -> None:
         return _sent(current().feed(month, accepted()))
 
     views: dict[str, Callable[..., AnyResponse]] = {
-        "/": file,
         "/page/<slug>/": page,
         "/page/<slug>": page_without_slash,
-        **{f"/page/<slug>{ending}": document for ending in documents.OF_PAIR},
+        **{f"/page/<slug>{ending}": missing for ending in documents.OF_PAIR},
         "/page/<slug>/releases.json": listed,
         "/page/<slug>/releases/<day>.json": release,
         "/feed.xml": feed,
         "/feed/<month>.xml": feed,
-        "/page/built/<file>": file,
+        "/page/built/<file>": missing,
     }
     for rule, view in views.items():
         app.add_url_rule(rule, rule, view, strict_slashes=True)

@@ -12,6 +12,7 @@ from crypto_predict.baked import store
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import Shard
+from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store import open_writer
 from tests.support.live import minutes_of, until
 from tests.support.models import make_model
@@ -92,7 +93,7 @@ def test_a_second_collector_ends_with_2_and_names_the_first(model: Path, tmp_pat
         (
             "SOURCE",
             "kraken",
-            "environment variable SOURCE: 'kraken' is not one of alpaca, binance, poloniex, simulated",
+            f"environment variable SOURCE: 'kraken' is not one of {', '.join(EXCHANGES)}, simulated",
         ),
         ("KEEP", "1m", "environment variable KEEP: '1m' is not"),
     ],

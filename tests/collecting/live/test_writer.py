@@ -1,18 +1,19 @@
 """What arrives is stored, also if the database was away, on real databases."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from crypto_predict.collecting.live.events import DatabaseBack, Event, Stored
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, Closed, Quarantined, Shard, StreamSpan, StreamState
+from crypto_predict.market.ports import BuiltCandle, Quarantined, Shard, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.collecting import EVER
 from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
@@ -35,16 +36,14 @@ class Told:
     """What a writer has reported."""
 
     def __init__(self) -> None:
-        self.stored: list[Closed] = []
+        self.stored: list[Stored] = []
         self.back = 0
 
-    def has_stored(self, closed: Sequence[Closed]) -> None:
-        """Note what is stored."""
-        self.stored += closed
-
-    def is_back(self) -> None:
-        """Note that the database is back."""
-        self.back += 1
+    def hear(self, event: Event) -> None:
+        """Note an event."""
+        if isinstance(event, Stored):
+            self.stored.append(event)
+        self.back += isinstance(event, DatabaseBack)
 
 
 Play = Callable[[Writer, Told], Coroutine[None, None, None]]
@@ -56,7 +55,7 @@ def writing(database: WritableDatabase, play: Play, most: int = 1_000, speed: fl
     async def run() -> tuple[Writer, Told]:
         told = Told()
         with database.hold_collector(Shard()) as held:
-            writer = Writer(database, held, Clock(START, speed), told.has_stored, told.is_back, most)
+            writer = Writer(database, held, Clock(START, speed), told.hear, most)
             task = asyncio.create_task(writer.run())
             playing = asyncio.create_task(play(writer, told))
             await asyncio.wait([task, playing], return_when=asyncio.FIRST_COMPLETED, timeout=60)
@@ -133,7 +132,7 @@ def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldest_cand
     async def play(writer: Writer, told: Told) -> None:
         with stopped_server():
             writer.candle(ETH, minute(0))
-            await when(lambda: writer.is_away)
+            await when(lambda: writer.outage.failures)
             for number in range(100):
                 writer.candle(BTC, minute(number))
             for number in range(20):
@@ -145,7 +144,7 @@ def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldest_cand
         await when(lambda: told.back)
         await when(lambda: writer.depth == 0)
         assert writer.dropped == 41
-        assert not writer.is_away
+        assert not writer.outage.failures
 
     with open_writer(new_postgresql()) as database:
         for series in (BTC, ETH):
@@ -168,7 +167,7 @@ def test_a_collector_that_took_over_meanwhile_ends_this_one() -> None:
         async def play(writer: Writer, _: Told) -> None:
             with stopped_server():
                 writer.candle(BTC, minute(0))
-                await when(lambda: writer.is_away)
+                await when(lambda: writer.outage.failures)
                 writer.candle(BTC, minute(1))
             await asyncio.to_thread(taken.enter_context, other.hold_collector(Shard()))
             await asyncio.Event().wait()  # until the writer has ended
@@ -213,11 +212,13 @@ def test_candles_count_as_sent_before_the_stream_counts_as_connected(tmp_path: P
     known: list[tuple[int, int]] = []
     connected = StreamSpan(Span(START, START + 2 * MINUTE), StreamState.CONNECTED, "")
 
-    def note(closed: Sequence[Closed]) -> None:
-        known.append((len(closed), len(database.streams(BTC.source, BTC.pair, EVER))))
+    def note(event: Event) -> None:
+        known.append(
+            (len(event.candles) if isinstance(event, Stored) else 0, len(database.streams(BTC.source, BTC.pair, EVER)))
+        )
 
     async def store() -> None:
-        writer = Writer(database, held, Clock(START, SPEED), note, lambda: None)
+        writer = Writer(database, held, Clock(START, SPEED), note)
         writer.stream(BTC.source, [BTC.pair], connected)
         writer.candle(BTC, minute(0))
         await writer.close(5.0)

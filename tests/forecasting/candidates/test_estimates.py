@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from crypto_predict.errors import InvalidValue
+from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
 from crypto_predict.forecasting.candidates.estimates import CHECKED_EVERY, NOTHING, Estimates
 from crypto_predict.forecasting.candidates.weekly import CandidateForecasts, forecast_weekly
@@ -15,7 +16,7 @@ from tests.support.markets import random_walk, series_of
 
 DAYS, LONGEST = 600, 400
 MARKET = random_walk(1, DAYS)
-ENTRY_BYTES = 8 + 11 * 4
+ENTRY_BYTES = 8 + 4 * sum(candidate.numbers for candidate in CANDIDATES)
 
 
 def asked(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -> CandidateForecasts:

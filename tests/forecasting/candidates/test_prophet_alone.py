@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, conformal_multiplier
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import DAY
@@ -151,3 +151,24 @@ def test_the_interval_of_a_market_that_never_moves_is_that_of_the_curve() -> Non
     done = prophet_replay(flat(500), cutoffs, ASKED, np.full((len(cutoffs), len(ASKED)), 5.5))
     assert np.isfinite(done.half_widths).all()
     assert done.half_widths[-1, 0] < NOISE / 5
+
+
+SCORES = [0.1 * place for place in range(1, 100)]  # 0.1 to 9.9
+
+
+@pytest.mark.parametrize(
+    ("scores", "inside", "independent", "prior", "weight", "expected"),
+    [
+        ([], 0.8, 0.0, 1.5, 4, 1.5),
+        (SCORES, 0.8, 99.0, 1.5, 0, 8.0),
+        (SCORES, 1.0, 99.0, 1.5, 0, 9.9),
+        (SCORES, 0.8, 4.0, 2.0, 4, (8.0 + 2.0) / 2),
+    ],
+    ids=["prior", "four fifths", "all", "half of each"],
+)
+def test_the_multiplier_is_the_score_that_the_share_stays_below(  # noqa: PLR0913, PLR0917 its arguments
+    scores: list[float], inside: float, independent: float, prior: float, weight: float, expected: float
+) -> None:
+    """One more score is still to come: 80 of 100, not of 99. The prior weighs as much as so many independent scores."""
+    assert conformal_multiplier(scores, inside, independent, prior, weight) == pytest.approx(expected)
+    assert pytest.approx(1.2816, abs=1e-4) == GAUSSIAN

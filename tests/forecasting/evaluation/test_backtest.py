@@ -1,11 +1,9 @@
 """The backtest: past forecasts repeated from nothing but the history before them."""
 
-import csv
 import functools
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,11 +27,10 @@ from crypto_predict.forecasting.evaluation.replay import (
 )
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
-from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
+from tests.support.markets import FIRST_DAY, random_walk, real_series, series_of, trending
 
 pytestmark = pytest.mark.repeats
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
 LONGEST = 1825
 # Of these days, 78 cutoffs; up to the day at which the history is cut, 57.
 DAYS, EVERY, CUT = 904, 7, 904 - 21 * 7
@@ -232,22 +229,6 @@ def test_a_market_that_never_moves_is_forecast_to_stay() -> None:
     for row in done.rows((1, 7)):
         assert row == replace(row, prediction=row.actual, persistence=row.actual)
         assert row.high / row.low == pytest.approx(1, abs=1e-4)
-
-
-def real_series(base: str) -> DailySeries:
-    """A real history, with a candle for every day."""
-    path = DATA / f"binance_{base}-USDT_1d.csv"
-    if not path.exists():
-        pytest.skip(f"needs the real history {path.name}")
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    days = np.array([date.fromisoformat(row["time"][:10]).toordinal() for row in rows])
-    assert np.all(np.diff(days) == 1)
-    opens, highs, lows, closes, volume = (
-        np.array([float(row[name]) for row in rows]) for name in ("open", "high", "low", "close", "volume")
-    )
-    known = np.ones(len(rows), dtype=np.bool_)
-    return DailySeries(days, np.log(closes), known, np.log(opens), np.log(highs), np.log(lows), volume)
 
 
 @functools.cache

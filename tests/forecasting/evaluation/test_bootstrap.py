@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from crypto_predict.baked.schema import Confidence
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap, mean_block
 from crypto_predict.history.columns import FloatArray
 
@@ -69,9 +70,10 @@ def test_the_same_losses_have_the_same_interval() -> None:
 
 def test_losses_that_scale_have_an_interval_that_scales() -> None:
     losses = np.random.default_rng(3).random(300)
-    one, ten = Bootstrap(300, 7).mean(losses), Bootstrap(300, 7).mean(10 * losses)
-    assert one is not None
-    assert ten == pytest.approx((10 * one.low, 10 * one.high))
+    small, large = Bootstrap(300, 7).mean(losses), Bootstrap(300, 7).mean(10 * losses)
+    assert small is not None
+    assert large is not None
+    assert (large.low, large.high) == pytest.approx((10 * small.low, 10 * small.high))
 
 
 def test_a_share_lies_between_0_and_1() -> None:
@@ -95,7 +97,7 @@ def test_without_enough_blocks_or_any_variation_nothing_is_claimed() -> None:
 
 def test_losses_relative_to_themselves_are_exactly_1() -> None:
     losses = np.random.default_rng(5).random(365)
-    assert Bootstrap(365, 7).ratio(losses, losses) == (1.0, 1.0)
+    assert Bootstrap(365, 7).ratio(losses, losses) == Confidence(1.0, 1.0)
 
 
 def test_blocks_are_twice_as_long_as_spans_overlap_or_the_root_of_the_number() -> None:

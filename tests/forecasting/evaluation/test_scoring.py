@@ -13,10 +13,16 @@ from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.days import DailyDistribution
-from crypto_predict.forecasting.distribution.interval import GAUSSIAN
+from crypto_predict.forecasting.distribution.losses import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.replay import Replay, replay
-from crypto_predict.forecasting.evaluation.scoring import apart, gaussian_half_widths, only, prophet_words, score, words
+from crypto_predict.forecasting.evaluation.replay import Replay, gaussian_half_widths, replay
+from crypto_predict.forecasting.evaluation.scoring import (
+    disjoint,
+    only,
+    prophet_words,
+    score,
+    words,
+)
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
@@ -242,10 +248,10 @@ def test_a_horizon_with_few_independent_forecasts_has_no_confidence_interval() -
     assert all(each.confidence == {} for each in one.quantiles)
 
 
-def test_the_forecasts_kept_apart_do_not_overlap() -> None:
+def test_disjoint_forecasts_do_not_overlap() -> None:
     """Uneven cutoffs, too; the first one is kept."""
-    assert apart(np.array([3, 4, 9, 10, 11, 30]), 7).tolist() == [0, 3, 5]
-    assert apart(np.arange(5), 1).tolist() == [0, 1, 2, 3, 4]
+    assert disjoint(np.array([3, 4, 9, 10, 11, 30]), 7).tolist() == [0, 3, 5]
+    assert disjoint(np.arange(5), 1).tolist() == [0, 1, 2, 3, 4]
 
 
 def test_without_a_due_forecast_the_score_is_none() -> None:

@@ -10,59 +10,25 @@ from crypto_predict.baked.schema import Backtest, Gate, Loss, Score
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, verdict
 from crypto_predict.market import Pair
+from tests.support.models import blank
 
 LIMITS = GateThresholds()
 FIRST = date(2021, 1, 4)
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 
-NO_SCORE = Score(
-    horizon_days=1,
-    forecasts=0,
-    mae=0.02,
-    rmse=0.03,
-    mae_price=900.0,
-    rmse_price=1200.0,
-    mape=0.02,
-    mase=1.0,
-    rmsse=1.0,
-    pinball=0.006,
-    crps=0.015,
-    winkler=0.11,
-    coverage=0.8,
-    coverage_50=0.5,
-    coverage_90=0.9,
-    relative_mae=1.2,
-    skill=-0.2,
-    relative_crps=1.25,
-    relative_winkler=1.3,
-    quantiles=(),
-    pit=(0.1,) * 10,
-    pit_p_value=0.5,
-    confidence={},
-    direction=0.4,
-    direction_low=0.3,
-    direction_high=0.5,
-    p_value=0.001,
-    words="worse than persistence at 1 day, p = 0.001",
-)
+NO_SCORE = blank(Score, relative_mae=1.2, skill=-0.2, p_value=0.001, words="worse than persistence at 1 day, p = 0.001")
 
 
-def scored(*scores: tuple[int, int, float], step: int = 1) -> Backtest:
+def scored(*scored: tuple[int, int, float], step: int = 1) -> Backtest:
     """Return a backtest with this number of forecasts, `step` days apart, at each (horizon, forecasts, coverage)."""
-    forecasts = max(count for _, count, _ in scores)
-    return Backtest(
-        first_cutoff=FIRST,
-        last_cutoff=FIRST + timedelta(days=step * (forecasts - 1)),
-        cutoffs=forecasts,
-        scores=tuple(
-            replace(NO_SCORE, horizon_days=horizon, forecasts=count, coverage=coverage)
-            for horizon, count, coverage in scores
-        ),
-        years=(),
-        candidates=(),
-        losses=(),
-        prophet=None,
-    )
+    forecasts = max(count for _, count, _ in scored)
+    scores = [
+        replace(NO_SCORE, horizon_days=horizon, forecasts=count, coverage=coverage)
+        for horizon, count, coverage in scored
+    ]
+    last = FIRST + timedelta(days=step * (forecasts - 1))
+    backtest: Backtest = blank(Backtest, first_cutoff=FIRST, last_cutoff=last, cutoffs=forecasts, scores=tuple(scores))
+    return backtest
 
 
 @pytest.mark.parametrize("coverage", [0.7, 0.75, 0.8, 0.85, 0.9])

@@ -3,7 +3,6 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 
 import pytest
@@ -17,28 +16,20 @@ from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import GENESIS, Simulated
-from tests.support.histories import START, history_of, make_candle, make_history, read_candles, wandering
+from tests.support.histories import START, history_of, make_candle, make_history, wandering
+from tests.support.markets import real_days
 from tests.support.models import BTC
 from tests.support.replay.alpaca import AlpacaExchange, Paging
 from tests.support.replay.server import ReplayServer
 
 pytestmark = pytest.mark.repeats
 
-REAL = Path(__file__).parents[4] / "shared" / "data"
 LIMITS = GateThresholds()
 
 
 def faults(candles: Sequence[Candle], days: int = 1825) -> list[str]:
     """Return the reasons of the gate against these candles, right after the last one has closed."""
     return history_faults(history_of(candles), LIMITS, candles[-1].open_time + DAY, days)
-
-
-def real_days(base: str) -> list[Candle]:
-    """Every daily candle of a real market."""
-    path = REAL / f"binance_{base}-USDT_1d.csv"
-    if not path.exists():
-        pytest.skip(f"needs the real history {path.name}")
-    return read_candles(path)
 
 
 @pytest.mark.parametrize("base", ["BTC", "ETH", "BNB", "LTC"])

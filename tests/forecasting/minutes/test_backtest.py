@@ -160,16 +160,7 @@ def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
 
 
 def test_parts_of_the_day_without_a_forecast_have_no_share(forecasts: list[Forecasts]) -> None:
-    one = forecasts[0]
-    part = replace(
-        one,
-        cutoffs=one.cutoffs[:3],
-        actual=one.actual[:3],
-        predicted=one.predicted[:3],
-        quantiles=one.quantiles[:3],
-        persistence=one.persistence[:3],
-        volatility=one.volatility[:3],
-    )
-    found = score(part)
+    columns = {name: values[:3] for name, values in vars(forecasts[0]).items() if name != "horizon"}
+    found = score(replace(forecasts[0], **columns))
     assert [share is None for share in found.by_hours].count(True) >= 3
     assert [share is None for share in found.by_volatility].count(True) == 1

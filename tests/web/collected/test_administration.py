@@ -31,7 +31,6 @@ from crypto_predict.web.collected.administration import (
     MOST_WRONG_OF_ALL,
     Administration,
     Guesses,
-    NewPair,
     TooManyGuesses,
     Unauthorized,
     Unfinished,
@@ -451,7 +450,7 @@ def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(tmp_p
 
     administration = Administration(TOKEN, slow, most_seconds=0.05)
     with pytest.raises(Unfinished, match="ask again"):
-        administration.add(NewPair(SOLANA))
+        administration.add(SOLANA)
     released.set()
     deadline = time.monotonic() + 60
     with open_reader(url) as reader:

@@ -1,10 +1,7 @@
 """``/candles/{pair}`` of real databases, through the whole application."""
 
-import csv
 import gzip
-import io
 import json
-import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -25,6 +22,7 @@ from tests.support.applications import client
 from tests.support.collected import BTC, DAYS, END, GAPS, LATE, MINUTES, START, TETHER, days, fill, minutes, vwaps
 from tests.support.databases import new_database
 from tests.support.models import make_model
+from tests.web.collected.test_tables import links
 
 PROBLEM = "application/problem+json"
 ONE_DAY = "interval=1m&start=2026-11-02&end=2026-11-03&limit=2000&source=simulated"
@@ -40,11 +38,6 @@ def read(response: TestResponse) -> dict[str, Any]:
 
 def openings(response: TestResponse) -> list[datetime]:
     return [datetime.fromisoformat(candle["time"]) for candle in read(response)["candles"]]
-
-
-def links(response: TestResponse) -> dict[str, str]:
-    """Return the addresses in ``Link`` by their relation."""
-    return {rel: address for address, rel in re.findall(r'<([^>]+)>; rel="(\w+)"', response.headers.get("Link", ""))}
 
 
 def test_stored_candles_are_served_as_they_were_written_with_their_vwap(served: Client) -> None:
@@ -113,15 +106,6 @@ def test_an_interval_that_was_not_asked_for_in_full_is_not_resampled(own_url: st
     assert [opening.hour for opening in found if opening.day == 1] == [1, 2, 3, 4, *range(8, 24)]
 
 
-def test_the_start_is_included_and_the_end_is_not(served: Client) -> None:
-    span = "start=2026-11-03T10:00Z&end=2026-11-03T10:03Z"
-    found = openings(served.get(f"/candles/BTC-USD?interval=1m&{span}"))
-    assert [(opening.hour, opening.minute) for opening in found] == [(10, 0), (10, 1), (10, 2)]
-    # an opening that lies before the start by any fraction is not included
-    found = openings(served.get("/candles/BTC-USD?interval=1m&start=2026-11-03T10:00:00.000001Z&limit=1"))
-    assert [(opening.hour, opening.minute) for opening in found] == [(10, 1)]
-
-
 @pytest.mark.parametrize("interval", ["1m", "10m", "1h"])
 @pytest.mark.parametrize("limit", [1, 3])
 def test_without_a_start_the_newest_candles_are_served(interval: str, limit: int, served: Client) -> None:
@@ -129,23 +113,6 @@ def test_without_a_start_the_newest_candles_are_served(interval: str, limit: int
     length = Interval.parse(interval).length
     newest = Interval.parse(interval).floor(END)
     assert found == [newest - n * length for n in range(limit, 0, -1)]
-
-
-@given(st.sampled_from(["1m", "5m", "1h"]), st.integers(200, 900), st.booleans())
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pages_join_to_the_whole(served: Client, interval: str, limit: int, backwards: bool) -> None:
-    """Whatever their size, forwards by `next` and backwards by `prev`: no candle is lost or doubled."""
-    query = f"interval={interval}&source=simulated"
-    whole = openings(served.get(f"/candles/BTC-USD?{query}&start=2026-01-01&limit=10000"))
-    relation, address = ("prev", "") if backwards else ("next", "&start=2026-01-01")
-    pages: list[list[datetime]] = []
-    following: str | None = f"/candles/BTC-USD?{query}&limit={limit}{address}"
-    while following is not None:
-        response = served.get(following)
-        pages.insert(0 if backwards else len(pages), openings(response))
-        assert len(pages[-1]) <= limit
-        following = links(response).get(relation)
-    assert [opening for page in pages for opening in page] == whole
 
 
 def test_a_link_keeps_the_question_and_names_the_source(served: Client) -> None:
@@ -235,113 +202,6 @@ def test_the_list_of_what_is_collected_is_bounded(own_url: str) -> None:
     response = client(make_model(), database=own_url).get("/candles/BTC-USD")
     assert "and 80 more" in json.loads(response.data)["detail"]
     assert len(response.data) < 2_000
-
-
-@pytest.mark.parametrize(
-    ("query", "parameter"),
-    [
-        ("limit=1000000000", "limit"),
-        ("limit=0", "limit"),
-        ("limit=-1", "limit"),
-        ("limit=1e3", "limit"),
-        ("limit=%D9%A1", "limit"),
-        ("limit=" + "9" * 5_000, "limit"),
-        ("limit=1&limit=1", "limit"),
-        ("interval=2m", "interval"),
-        ("interval=", "interval"),
-        ("interval=1M", "interval"),
-        ("start=yesterday", "start"),
-        ("start=0000-01-01", "start"),
-        ("end=2026-02-30", "end"),
-        ("start=0001-01-01T00:00%2B14:00", "start"),
-        ("end=9999-12-31T23:59-02:00", "end"),
-        ("start=2026-11-02&end=2026-11-01", "end"),
-        ("start=1767225600", "start"),
-        ("colour=red", "colour"),
-        ("x" * 5_000 + "=1", "x" * 80 + "..."),
-    ],
-)
-def test_a_bad_query_is_400_and_names_the_parameter(query: str, parameter: str, served: Client) -> None:
-    response = served.get(f"/candles/BTC-USD?{query}")
-    assert (response.status_code, response.content_type) == (400, PROBLEM)
-    assert json.loads(response.data)["parameter"] == parameter
-    assert len(response.data) < 1_000
-
-
-@pytest.mark.parametrize(
-    "span", ["start=0001-01-01&end=9999-12-31", "start=9999-12-31", "end=0001-01-01", "start=2026-11-02&end=2026-11-02"]
-)
-@pytest.mark.parametrize("interval", ["1m", "1d"])
-def test_any_span_of_the_calendar_is_answered(span: str, interval: str, served: Client) -> None:
-    """A span without candles is an empty list."""
-    found = openings(served.get(f"/candles/BTC-USD?{span}&interval={interval}&source=simulated&limit=10000"))
-    assert (len(found) > 0) == ("9999-12-31" in span and "0001" in span)
-
-
-@pytest.mark.parametrize(
-    "pair",
-    ["money", "%00", "BTC-USD%00", "BTC-USD/x", "%E2%82%BF-USD", "..%2F..%2Fetc", "B" * 3_000, "'--", "BTC%20USD"],
-)
-@pytest.mark.parametrize("endpoint", ["/candles/", "/digest/"])
-def test_a_hostile_pair_is_400(endpoint: str, pair: str, served: Client) -> None:
-    response = served.get(f"{endpoint}{pair}?day=2026-11-02")
-    assert (response.status_code, response.content_type) == (400, PROBLEM)
-    assert json.loads(response.data)["parameter"] == "pair"
-    assert len(response.data) < 1_000
-
-
-@given(
-    st.sampled_from(["/candles/", "/minutes/", "/top-of-book/", "/digest/"]),
-    st.text(max_size=12),
-    st.dictionaries(st.sampled_from(["interval", "start", "end", "limit", "source", "day", "x"]), st.text(max_size=12)),
-)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_no_request_causes_a_fault_of_the_server(
-    served: Client, endpoint: str, pair: str, query: dict[str, str]
-) -> None:
-    for name in (pair, "BTC-USD"):
-        response = served.get(endpoint + name.replace("?", "%3F").replace("#", "%23"), query_string=query)
-        assert response.status_code in {200, 400, 404}
-
-
-@pytest.mark.parametrize(
-    ("accept", "content_type"),
-    [
-        (None, "application/json"),
-        ("", "application/json"),
-        ("*/*", "application/json"),
-        ("application/json", "application/json"),
-        ("application/*", "application/json"),
-        ("text/csv", "text/csv; charset=utf-8; header=present"),
-        ("text/*;q=0.5, image/png", "text/csv; charset=utf-8; header=present"),
-        ("text/csv;q=0.1, application/json;q=0.9", "application/json"),
-        ("application/json;q=0.1, text/csv;q=0.9", "text/csv; charset=utf-8; header=present"),
-        ("text/html,application/xhtml+xml,*/*;q=0.8", "application/json"),  # a browser
-    ],
-)
-def test_accept_chooses_the_format(accept: str | None, content_type: str, served: Client) -> None:
-    response = served.get("/candles/BTC-USD?limit=2", headers={} if accept is None else {"Accept": accept})
-    assert (response.status_code, response.content_type) == (200, content_type)
-    assert response.headers["Vary"] == "Accept, Accept-Encoding"
-
-
-@pytest.mark.parametrize("accept", ["text/html", "image/*", "application/json;q=0, text/csv;q=0", "nonsense"])
-def test_a_client_that_accepts_neither_format_gets_406(accept: str, served: Client) -> None:
-    response = served.get("/candles/BTC-USD", headers={"Accept": accept})
-    assert (response.status_code, response.content_type) == (406, PROBLEM)
-    assert response.headers["Vary"] == "Accept"
-    assert "application/json or text/csv" in json.loads(response.data)["detail"]
-
-
-def test_csv_has_the_rows_of_json(served: Client) -> None:
-    """The rest of the JSON is in headers."""
-    response = served.get(f"/candles/BTC-USD?{ONE_DAY}", headers={"Accept": "text/csv"})
-    rows = list(csv.reader(io.StringIO(response.get_data(as_text=True), newline="")))
-    answer = json.loads(served.get(f"/candles/BTC-USD?{ONE_DAY}").data)
-    assert rows[0] == answer["columns"]
-    assert rows[1:] == [["" if value is None else str(value) for value in row] for row in answer["candles"]]
-    names = ("Pair", "Source", "Interval", "Simulated")
-    assert [response.headers[f"Crypto-Predict-{name}"] for name in names] == ["BTC/USD", "simulated", "1m", "true"]
 
 
 def test_served_csv_can_be_trained_from(served: Client, tmp_path: Path) -> None:

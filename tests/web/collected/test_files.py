@@ -4,18 +4,12 @@ import csv
 import io
 import json
 import re
-from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 from werkzeug.test import Client, TestResponse
 
-from crypto_predict.market.ports import ForecastStep
-from crypto_predict.store import open_writer
 from tests.support.applications import client
-from tests.support.collected import END, LATE, MINUTES, fill
-from tests.support.minute_forecasts import KEEP, forecast, scores
-from tests.support.models import BTC, ETH, make_model
+from tests.support.models import BTC, make_model
 
 QUERY = "start=2026-11-02T12:00&limit=9&source=simulated"
 TABLES = {  # path, with {} for the ending, and query: the name of the file
@@ -26,18 +20,6 @@ TABLES = {  # path, with {} for the ending, and query: the name of the file
     ("/forecast/BTC-USD/minutes/past{}", "limit=1"): "BTC-USD-forecast-minutes-past.csv",
     ("/forecast/BTC-USD{}", "quantiles=0.1,0.5,0.9"): "BTC-USD-forecast.csv",
 }
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """The application with a database that has a row of each table."""
-    url = str(tmp_path_factory.mktemp("database") / "market.db")
-    fill(url)
-    with open_writer(url) as writer:
-        for minutes in (1, 0):
-            at = END - timedelta(minutes=minutes)
-            writer.write_forecasts({MINUTES: [ForecastStep(replace(forecast(0), cutoff=at), at, (scores(1),))]}, KEEP)
-    return client(make_model(BTC, ETH), lambda: LATE, database=url)
 
 
 def rows_of(answer: TestResponse) -> list[dict[str, str]]:

@@ -1,8 +1,6 @@
 """``/forecast/{pair}/minutes``, and the member `minutes` of ``/scorecard``, of real databases."""
 
-import csv
 import dataclasses
-import io
 import json
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -26,12 +24,11 @@ from crypto_predict.market.ports import (
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.calls import STORED_AFTER
 from crypto_predict.web.collected.minutes_ahead import HEARTBEAT, OLDEST
-from crypto_predict.web.collected.minutes_past import COLUMNS
+from crypto_predict.web.collected.minutes_past import TABLE
 from tests.support.applications import client
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
 from tests.support.minutes import MINUTE, MINUTES, START, candle
 from tests.support.models import BTC, make_model
-from tests.web.collected.test_candles import links
 
 ADDRESS = "/forecast/BTC-USDT/minutes"
 SECOND = timedelta(seconds=1)
@@ -94,6 +91,19 @@ def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Clien
         assert all(len(str(price).replace(".", "")) <= 10 for price in row["quantiles"].values())
 
 
+def test_one_read_answers_all_requests_up_to_the_next_close(writer: WritableDatabase, own_url: str) -> None:
+    """The forecast after it cannot exist before that close, and is answered from then on."""
+    clock = [LATE]
+    served = client(make_model(BTC), lambda: clock[-1], database=own_url)
+    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
+    first = read(served.get(ADDRESS))
+    writer.write_forecasts({MINUTES: [step(11)]}, KEEP)
+    clock.append(NOW + MINUTE - SECOND)
+    assert read(served.get(ADDRESS)) == first
+    clock.append(NOW + MINUTE)
+    assert (first["cutoff"], read(served.get(ADDRESS))["cutoff"]) == ("2024-05-17T00:10:00Z", "2024-05-17T00:11:00Z")
+
+
 @pytest.mark.parametrize(("horizon", "rows"), [("", 15), ("?horizon=1", 1), ("?horizon=5", 5), ("?horizon=15", 15)])
 def test_as_many_minutes_are_answered_as_were_asked_for(
     horizon: str, rows: int, writer: WritableDatabase, served: Client
@@ -144,30 +154,11 @@ def test_an_answer_may_be_cached_until_the_next_forecast_is_stored(writer: Writa
     assert read(served.get(ADDRESS, headers=condition))["cutoff"] == "2024-05-17T00:11:00Z"
 
 
-@pytest.mark.parametrize(
-    ("query", "status", "parameter"),
-    [
-        *(
-            (f"{ADDRESS}?horizon={value}", 400, "horizon")
-            for value in ("0", "16", "-1", "1.5", "ten", "", "1e1", "9" * 99)
-        ),
-        (f"{ADDRESS}?horizon=1&horizon=2", 400, "horizon"),
-        (f"{ADDRESS}?start=2024-05-17", 400, "start"),
-        (f"{ADDRESS}?source=alpaca", 404, "source"),
-        ("/forecast/DOGE-USD/minutes", 404, "pair"),
-        ("/forecast/money/minutes", 400, "pair"),
-        ("/forecast/..%2F../minutes", 400, "pair"),
-        ("/forecast/ETH-USD/minutes", 404, "pair"),  # the model may have it, the database does not
-    ],
-)
-def test_a_bad_question_is_refused_and_its_parameter_named(query: str, status: int, parameter: str, url: str) -> None:
-    found = problem(at(url, LATE).get(query), status)
-    assert found["parameter"] == parameter
-    assert len(found["detail"]) < 500
-
-
-def test_a_service_without_a_database_says_so() -> None:
-    assert "no database" in problem(client(make_model(BTC)).get(ADDRESS), 404)["detail"]
+@pytest.mark.parametrize(("pair", "query"), [("DOGE-USD", ""), ("ETH-USD", ""), ("BTC-USD", "?source=alpaca")])
+def test_minutes_that_are_not_collected_are_not_found(pair: str, query: str, url: str) -> None:
+    """The model may have the pair, the database does not."""
+    answer = problem(at(url, LATE).get(f"/forecast/{pair}/minutes{query}"), 404)
+    assert answer["parameter"] == ("source" if query else "pair")
 
 
 def test_a_forecast_speaks_for_two_minutes(writer: WritableDatabase, own_url: str) -> None:
@@ -192,7 +183,7 @@ PAST = f"{ADDRESS}/past"
 def rows(response: TestResponse) -> list[dict[str, Any]]:
     """Return the rows of past forecasts as dicts."""
     answer = read(response)
-    assert answer["columns"] == list(COLUMNS)
+    assert answer["columns"] == list(TABLE.columns)
     return [dict(zip(answer["columns"], row, strict=True)) for row in answer["forecasts"]]
 
 
@@ -209,42 +200,6 @@ def test_past_forecasts_stand_beside_what_happened(writer: WritableDatabase, ser
     assert (read(response)["horizon"], read(response)["source"]) == (2, "binance")
     whole = rows(served.get(PAST))
     assert [one["time"][11:16] for one in whole] == ["00:18", "00:19", "00:22", "00:23", "00:24", "00:25"]
-
-
-@pytest.mark.parametrize("backwards", [True, False])
-def test_pages_of_past_forecasts_join_to_the_whole(backwards: bool, writer: WritableDatabase, served: Client) -> None:
-    """None is lost or doubled, in JSON as in CSV. The links keep the horizon."""
-    writer.write_forecasts({MINUTES: [step(minute) for minute in range(11)]}, KEEP)
-    whole = rows(served.get(f"{PAST}?horizon=3"))
-    relation, start = ("prev", "") if backwards else ("next", "&start=2024-05-17")
-    found: list[dict[str, Any]] = []
-    following: str | None = f"{PAST}?horizon=3&limit=4{start}"
-    while following is not None:
-        response = served.get(following)
-        page = rows(response)
-        assert 0 < len(page) <= 4
-        found = [*page, *found] if backwards else [*found, *page]
-        following = links(response).get(relation)
-    assert found == whole
-    text = served.get(f"{PAST}?horizon=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
-    table = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert table == [{name: "" if one is None else str(one) for name, one in row.items()} for row in whole]
-
-
-def test_a_span_of_past_closes_includes_its_start_and_not_its_end(writer: WritableDatabase, served: Client) -> None:
-    writer.write_forecasts({MINUTES: [step(minute) for minute in range(11)]}, KEEP)
-    span = "start=2024-05-17T00:05Z&end=2024-05-17T00:07Z"
-    assert [one["cutoff"][11:16] for one in rows(served.get(f"{PAST}?horizon=5&{span}"))] == ["00:00", "00:01"]
-    for empty in ("start=9999-12-31", "end=0001-01-01", "start=2024-05-17&end=2024-05-17"):
-        assert rows(served.get(f"{PAST}?{empty}")) == []
-
-
-@pytest.mark.parametrize(
-    ("query", "status", "parameter"),
-    [("horizon=0", 400, "horizon"), ("limit=0", 400, "limit"), ("start=x", 400, "start"), ("source=x", 404, "source")],
-)
-def test_a_bad_question_about_the_past_is_refused(query: str, status: int, parameter: str, url: str) -> None:
-    assert problem(at(url, LATE).get(f"{PAST}?{query}"), status)["parameter"] == parameter
 
 
 def is_fresh(writer: WritableDatabase) -> None:
@@ -420,6 +375,7 @@ def test_the_scorecard_of_the_model_is_answered_while_the_database_is_away(tmp_p
     assert response.headers["Cache-Control"] == "no-cache"
 
 
-def test_a_scorecard_without_minute_forecasts_has_none(url: str) -> None:
+@pytest.mark.usefixtures("writer")
+def test_a_scorecard_without_minute_forecasts_has_none(served: Client) -> None:
     """An empty list: the database was read."""
-    assert read(at(url, LATE).get("/scorecard"))["minutes"] == []
+    assert read(served.get("/scorecard"))["minutes"] == []

@@ -9,8 +9,6 @@ from itertools import repeat
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
 from crypto_predict.market import DAY, Interval, SeriesKey, Span
@@ -20,7 +18,6 @@ from crypto_predict.web.collected.minutes import JUDGED_AFTER, TABLE
 from tests.support.applications import client
 from tests.support.collected import BTC, END, GAPS, LATE, MINUTES, NOON, START, days, minutes
 from tests.support.models import make_model
-from tests.web.collected.test_candles import PROBLEM, links
 
 MINUTE = timedelta(minutes=1)
 CANDLE = slice(4, 14)  # columns
@@ -179,73 +176,12 @@ def test_minutes_begin_with_the_first_that_was_collected_or_asked_for(own_url: s
     assert (first["time"], first["asked"]) == ("2026-10-31T23:58:00Z", True)
 
 
-@given(st.integers(300, 1_500), st.booleans())
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pages_join_to_the_whole(served: Client, limit: int, backwards: bool) -> None:
-    """Whatever their size, forwards by `next` and backwards by `prev`: no minute is lost or doubled."""
-    whole = openings(served.get("/minutes/BTC-USD?start=2026-01-01&limit=10000"))
-    assert whole == [START + number * MINUTE for number in range((END - START) // MINUTE)]
-    relation, start = ("prev", "") if backwards else ("next", "&start=2026-01-01")
-    pages: list[list[datetime]] = []
-    following: str | None = f"/minutes/BTC-USD?limit={limit}{start}"
-    while following is not None:
-        response = served.get(following)
-        pages.insert(0 if backwards else len(pages), openings(response))
-        assert 0 < len(pages[-1]) <= limit
-        following = links(response).get(relation)
-    assert [opening for page in pages for opening in page] == whole
-
-
 def test_minutes_are_those_of_a_source_that_collects_minutes(served: Client) -> None:
     """Candles prefer the real days of another source."""
     response = served.get("/minutes/BTC-USD?limit=1")
     assert json.loads(response.data)["source"] == "simulated"
     assert response.headers["Crypto-Predict-Simulated"] == "true"
     assert "Crypto-Predict-Interval" not in response.headers
-
-
-@pytest.mark.parametrize("path", ["/minutes/", "/top-of-book/"])
-@pytest.mark.parametrize(
-    ("query", "status", "parameter"),
-    [
-        ("BTC-USD?source=alpaca", 404, "source"),  # which has days only
-        ("BTC-USD?source=%00%ff", 404, "source"),
-        ("DOGE-USD", 404, "pair"),
-        ("money", 400, "pair"),
-        ("..%2F..%2Fetc", 400, "pair"),
-        ("B" * 3_000, 400, "pair"),
-        ("BTC-USD?interval=1m", 400, "interval"),
-        ("BTC-USD?limit=0", 400, "limit"),
-        ("BTC-USD?limit=10001", 400, "limit"),
-        ("BTC-USD?start=yesterday", 400, "start"),
-        ("BTC-USD?end=2026-02-30", 400, "end"),
-        ("BTC-USD?start=2026-11-02&end=2026-11-01", 400, "end"),
-        ("BTC-USD?start=2026-11-02&start=2026-11-02", 400, "start"),
-    ],
-)
-def test_a_bad_question_is_refused_and_its_parameter_named(
-    path: str, query: str, status: int, parameter: str, served: Client
-) -> None:
-    response = served.get(path + query)
-    assert (response.status_code, response.content_type) == (status, PROBLEM)
-    assert json.loads(response.data)["parameter"] == parameter
-    assert len(response.data) < 1_000
-
-
-@pytest.mark.parametrize("path", ["/minutes/", "/top-of-book/"])
-@pytest.mark.parametrize(
-    "span", ["start=0001-01-01&end=9999-12-31", "start=9999-12-31", "end=0001-01-01", "start=2026-11-02&end=2026-11-02"]
-)
-def test_any_span_of_the_calendar_is_answered(path: str, span: str, served: Client) -> None:
-    """A span without minutes is an empty list."""
-    answer = json.loads(served.get(f"{path}BTC-USD?{span}&limit=3").data)
-    (rows,) = (answer[name] for name in ("minutes", "quotes") if name in answer)
-    assert len(rows) == (3 if "9999-12-31" in span and "0001" in span else 0)
-
-
-@pytest.mark.parametrize("path", ["/minutes/BTC-USD", "/top-of-book/BTC-USD"])
-def test_a_service_without_a_database_says_so(path: str) -> None:
-    assert client(make_model()).get(path).status_code == 404
 
 
 def test_an_answer_may_be_cached_until_the_next_candle_is_stored(url: str) -> None:

@@ -119,9 +119,3 @@ def test_a_database_that_cannot_be_read_is_503(tmp_path: Path) -> None:
     failed = client(make_model(), lambda: LATE, database=str(tmp_path / "missing.db")).get("/prices")
     assert (failed.status_code, failed.headers["Retry-After"]) == (503, "2")
     assert json.loads(failed.data)["detail"].startswith("the database cannot be read")
-
-
-def test_without_a_database_it_is_404_like_every_endpoint_of_one() -> None:
-    response = client(make_model()).get("/prices")
-    assert response.status_code == 404
-    assert "api.py --database" in json.loads(response.data)["detail"]

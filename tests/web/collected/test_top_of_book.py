@@ -1,14 +1,10 @@
 """``/top-of-book/{pair}`` of real databases, through the whole application."""
 
-import csv
-import io
 import json
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
 from crypto_predict.market import Quote
@@ -16,7 +12,6 @@ from crypto_predict.store import open_writer
 from tests.support.applications import client
 from tests.support.collected import BTC, END, LATE, MINUTES, quotes
 from tests.support.models import make_model
-from tests.web.collected.test_candles import links
 
 COLUMNS = ["time", "bid", "bid_size", "ask", "ask_size"]
 
@@ -33,43 +28,11 @@ def test_quotes_are_served_as_they_were_written(served: Client) -> None:
     assert read(served.get("/top-of-book/BTC-USD")) == quotes()
 
 
-def test_the_start_is_included_and_the_end_is_not(served: Client) -> None:
-    first, last = quotes()[5].time, quotes()[9].time
-    span = f"start={first.isoformat()[:-6]}Z&end={last.isoformat()[:-6]}Z"
-    assert read(served.get(f"/top-of-book/BTC-USD?{span}")) == quotes()[5:9]
-
-
 def test_without_a_start_the_newest_quotes_are_served(served: Client) -> None:
     """However long ago that was: a collector that ran at night has not lost them."""
     assert read(served.get("/top-of-book/BTC-USD?limit=3")) == quotes()[-3:]
     middle = quotes()[50].time
     assert read(served.get(f"/top-of-book/BTC-USD?limit=3&end={middle.isoformat()[:-6]}Z")) == quotes()[47:50]
-
-
-@given(st.integers(20, 130), st.booleans())
-@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pages_join_to_the_whole(served: Client, limit: int, backwards: bool) -> None:
-    """Whatever their size, forwards by `next` and backwards by `prev`: no quote is lost or doubled."""
-    relation, start = ("prev", "") if backwards else ("next", "&start=2026-01-01")
-    pages: list[list[Quote]] = []
-    following: str | None = f"/top-of-book/BTC-USD?limit={limit}{start}"
-    while following is not None:
-        response = served.get(following)
-        pages.insert(0 if backwards else len(pages), read(response))
-        assert 0 < len(pages[-1]) <= limit
-        following = links(response).get(relation)
-    assert [quote for page in pages for quote in page] == quotes()
-
-
-def test_csv_has_the_rows_of_json(served: Client) -> None:
-    response = served.get("/top-of-book/BTC-USD?limit=7", headers={"Accept": "text/csv"})
-    rows = list(csv.reader(io.StringIO(response.get_data(as_text=True), newline="")))
-    answer = json.loads(served.get("/top-of-book/BTC-USD?limit=7").data)
-    assert rows == [COLUMNS, *([str(value) for value in row] for row in answer["quotes"])]
-    assert (response.headers["Crypto-Predict-Pair"], response.headers["Crypto-Predict-Source"]) == (
-        "BTC/USD",
-        "simulated",
-    )
 
 
 def test_a_pair_without_quotes_has_an_empty_page(served: Client) -> None:

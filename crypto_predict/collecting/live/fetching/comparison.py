@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Lock
 
+from crypto_predict.collecting.live.events import Missed, Publish
 from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import MarketWriter, StreamState
@@ -16,8 +17,6 @@ REMEMBERED = 256  # newest openings of a series; those that REST did not answer 
 LATE = timedelta(seconds=10)  # after the close; a stream has sent the candle by then
 PATIENCE = timedelta(seconds=30)  # after the close; by then it is stored that the stream was connected
 
-Missed = Callable[[SeriesKey, Sequence[datetime]], None]
-
 _log = logging.getLogger(__name__)
 
 
@@ -25,11 +24,11 @@ class Comparison:
     """Compares each candle that came by stream once, when REST answers for it. Safe to share between threads.
 
     A candle with volume that REST has and the stream did not send, though it was connected from the opening until
-    `LATE`, counts as one that differs; `missed` is called with the series and the openings of such candles.
+    `LATE`, counts as one that differs; `Missed` is published with the openings of such candles.
     """
 
-    def __init__(self, database: MarketWriter, clock: Clock, missed: Missed) -> None:
-        self._database, self._clock, self._missed = database, clock, missed
+    def __init__(self, database: MarketWriter, clock: Clock, publish: Publish) -> None:
+        self._database, self._clock, self._publish = database, clock, publish
         self._began = clock.now()
         self._memories: dict[SeriesKey, _Memory] = {}
         self._lock = Lock()
@@ -66,7 +65,7 @@ class Comparison:
             text = "%s: %d of %d candles of the stream differ from those of REST; the first: %s, then %s"
             _log.info(text, name, len(differing), len(compared), stored[first.open_time], first)
         if missed:
-            self._missed(series, missed)
+            self._publish(Missed(series, missed))
 
     def _memory(self, series: SeriesKey) -> _Memory:
         return self._memories.setdefault(series, _Memory(series.interval.ceil(self._began), series.interval.length))
@@ -81,7 +80,7 @@ class Comparison:
         openings = [candle.open_time for candle in candles]
         span = Span(min(openings), max(openings) + series.interval.length)
         limit = (span.end - span.start) // series.interval.length
-        return {one.candle.open_time: one.candle for one in self._database.candles(series, span, limit)}
+        return {stored.candle.open_time: stored.candle for stored in self._database.candles(series, span, limit)}
 
     def _missed_of(self, series: SeriesKey, unsent: Sequence[Candle]) -> list[datetime]:
         """Return the openings of those candles in whose interval the stream was connected throughout."""
@@ -89,11 +88,11 @@ class Comparison:
             return []
         openings = [candle.open_time for candle in unsent]
         lasting = series.interval.length + LATE
-        asked = Span(min(openings), max(openings) + lasting)
+        around = Span(min(openings), max(openings) + lasting)
         spans = [
-            one.span
-            for one in self._database.streams(series.source, series.pair, asked)
-            if one.state is StreamState.CONNECTED
+            stream.span
+            for stream in self._database.streams(series.source, series.pair, around)
+            if stream.state is StreamState.CONNECTED
         ]
         return [
             opening
@@ -105,15 +104,15 @@ class Comparison:
 def differ(streamed: Candle, official: Candle) -> bool:
     """Return whether two candles of one opening differ in a value that both have."""
     values = zip(streamed, official, strict=True)
-    return any(one != other for one, other in values if one is not None and other is not None)
+    return any(ours != theirs for ours, theirs in values if ours is not None and theirs is not None)
 
 
 class _Memory:
-    """What is known of the newest openings of one series."""
+    """Which of the newest openings of a series came by stream, and were compared."""
 
-    def __init__(self, known_from: datetime, length: timedelta) -> None:
+    def __init__(self, complete_from: datetime, length: timedelta) -> None:
         self.length = length
-        self._known_from = known_from  # what opens before was forgotten, or opened before this process began
+        self._complete_from = complete_from  # what opens before was forgotten, or opened before this process began
         self._is_due: dict[datetime, bool] = {}  # whether it is still to be compared; by opening, as they came
 
     def streamed(self, openings: Iterable[datetime]) -> None:
@@ -129,10 +128,10 @@ class _Memory:
         return self._is_due.get(opening, False)
 
     def is_unsent(self, opening: datetime) -> bool:
-        return opening >= self._known_from and opening not in self._is_due
+        return opening >= self._complete_from and opening not in self._is_due
 
     def _forget(self) -> None:
         while len(self._is_due) > REMEMBERED:
             oldest = next(iter(self._is_due))
             del self._is_due[oldest]
-            self._known_from = max(self._known_from, oldest + self.length)
+            self._complete_from = max(self._complete_from, oldest + self.length)

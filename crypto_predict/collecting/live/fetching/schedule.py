@@ -1,8 +1,7 @@
-"""What is to be asked of one source, and when."""
+"""What is fetched from one source, and when."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -10,12 +9,13 @@ from threading import Condition
 
 from crypto_predict.market import SeriesKey
 from crypto_predict.market.clock import Clock
+from crypto_predict.outages import backoff
 
-FIRST_WAIT, LONGEST_WAIT = 1.0, 20.0  # seconds before a source that was away is asked again: doubled, and at random
+WAITS = (1.0, 20.0)  # seconds before a source that was away is asked again: doubled, and at random
 
 
 class Kind(Enum):
-    """What is asked for. Each kind has its own threads, so that none waits for another one."""
+    """The part of a series that a job fetches. Each kind has its own threads, so that none waits for another one."""
 
     TAIL = "the newest end of a series"
     HISTORY = "what is missing before, and gaps"
@@ -25,11 +25,11 @@ class Kind(Enum):
 class _Job:
     due: float  # seconds on the clock
     is_running: bool = False
-    again: float | None = None  # when it is due after it has run, if that was asked for while it ran
+    again: float | None = None  # when it is due after it has run, if it was planned while it ran
     failures: int = 0  # in a row
 
 
-class Agenda:
+class Schedule:
     """The jobs of one source, one of each kind for each series. Safe to share between threads.
 
     While the source is away, one thread asks it and the others wait. All durations are seconds of the market.
@@ -77,7 +77,7 @@ class Agenda:
             return max(0.0, self._away_until - self._clock.monotonic())
 
     def next(self, kind: Kind) -> SeriesKey | None:
-        """Wait for the job of this kind that is due first, and return its series; None once the agenda is closed.
+        """Wait for the job of this kind that is due first, and return its series; None once the schedule is closed.
 
         The caller must report its end with `done` or `failed`.
         """
@@ -85,7 +85,7 @@ class Agenda:
             while not self._is_closed:
                 now = self._clock.monotonic()
                 idle = [(job.due, series) for series, job in self._jobs[kind].items() if not job.is_running]
-                due, series = min(idle, key=lambda one: one[0], default=(float("inf"), None))
+                due, series = min(idle, key=lambda job: job[0], default=(float("inf"), None))
                 begin = max(due, self._away_until)
                 is_blocked = self._failures and self._running  # another thread finds out whether the source is back
                 if series is not None and begin <= now and not is_blocked:
@@ -111,12 +111,13 @@ class Agenda:
     def source_failed(self, kind: Kind, series: SeriesKey, at_least: float) -> None:
         """Note that a job could not be done because the source is away, and asks to wait `at_least` so long."""
         with self._changed:
-            wait = max(at_least, _backoff(self._failures))
+            wait = max(at_least, backoff(self._failures, *WAITS))
             self._failures += 1
             self._away_until = self._clock.monotonic() + wait
             job = self._jobs[kind].get(series)
             # Another job finds out next: the source may be away for this series alone.
-            self._end(kind, series, max(wait, _backoff(0 if job is None else job.failures)), failed=True)
+            own = backoff(0 if job is None else job.failures, *WAITS)
+            self._end(kind, series, max(wait, own), failed=True)
 
     def failures(self, kind: Kind, series: SeriesKey) -> int:
         """Return how often in a row a job has failed because of its series or the database."""
@@ -141,8 +142,3 @@ class Agenda:
         job.due = self._clock.monotonic() + delay
         if job.again is not None:
             job.due, job.again = (job.due if failed else min(job.due, job.again)), None
-
-
-def _backoff(failures: int) -> float:
-    longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(failures, 10))
-    return random.uniform(longest / 2, longest)  # noqa: S311 when to ask again, not a secret

@@ -1,4 +1,4 @@
-"""The history of one series, read from the database: a state of its newest candle, and fitted coefficients."""
+"""Fits coefficients, and computes the state of a series from the stored candles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import IntEnum
 
 from threadpoolctl import threadpool_limits
 
-from crypto_predict.collecting.live.forecasting.state import Track
+from crypto_predict.collecting.live.forecasting.state import ForecastState
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import Candles
@@ -34,28 +34,28 @@ class Work(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What is to be done for one series."""
+    """A piece of work for one series."""
 
     series: SeriesKey
     newest: datetime  # UTC, the newest opening that is taken in
-    work: Work
+    kind: Work
     coefficients: Coefficients | None  # that it has
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A track that has taken in its history."""
+    """A state that has taken in its history."""
 
-    track: Track
+    state: ForecastState
     news: Sequence[Candle] = ()  # the candles that follow: outcomes that are not scored yet
     fitted: Coefficients | None = None  # if they are new
     refused: str | None = None  # why they could not be fitted
 
 
 def prepare(
-    database: MarketWriter, wanted: Preparation, now: datetime, is_stopped: Callable[[], bool]
+    database: MarketWriter, work: Preparation, now: datetime, is_stopped: Callable[[], bool]
 ) -> Prepared | None:
-    """Read the history of a series, and return its track; None if `is_stopped` returns true meanwhile.
+    """Read the history of a series, and return its state; None if `is_stopped` returns true meanwhile.
 
     If the coefficients are due, fit them and store them as of `now` (UTC).
 
@@ -63,48 +63,48 @@ def prepare(
         DatabaseError: The database cannot be used.
     """
     fitted, refused = None, None
-    if wanted.work is Work.FIT:
-        columns = Candles.of(_candles(database, wanted, FULL, is_stopped), Interval.MINUTE_1)
+    if work.kind is Work.FIT:
+        columns = Candles.of(_candles(database, work, FULL, is_stopped), Interval.MINUTE_1)
         if is_stopped():
             return None
         try:
             with threadpool_limits(1):  # the streams need the other cores
-                fitted = Coefficients.fit(columns, wanted.coefficients)
+                fitted = Coefficients.fit(columns, work.coefficients)
         except UnusableHistory as error:
             refused = "; ".join(error.faults)
-    until, forecasts = _stored(database, wanted) if wanted.work is Work.READ else (wanted.newest + _MINUTE, ())
-    track, news = Track(fitted or wanted.coefficients, forecasts), list[Candle]()
-    for candle in _candles(database, wanted, WARM, is_stopped):
+    until, forecasts = _stored(database, work) if work.kind is Work.READ else (work.newest + _MINUTE, ())
+    state, news = ForecastState(fitted or work.coefficients, forecasts), list[Candle]()
+    for candle in _candles(database, work, WARM, is_stopped):
         if candle.open_time < until:
-            track.learn(candle)
+            state.learn(candle)
         else:
             news.append(candle)
     if is_stopped():
         return None
     if fitted is not None:
-        database.write_minute_model(wanted.series, MinuteModel(now, fitted.to_json()))
-    return Prepared(track, news, fitted, refused)
+        database.write_minute_model(work.series, MinuteModel(now, fitted.to_json()))
+    return Prepared(state, news, fitted, refused)
 
 
-def _stored(database: MarketReader, wanted: Preparation) -> tuple[datetime, Sequence[MinuteForecast]]:
+def _stored(database: MarketReader, work: Preparation) -> tuple[datetime, Sequence[MinuteForecast]]:
     """Return the close up to which the outcomes are scored, and the forecasts whose outcomes may still come.
 
-    If there are none of both, only the newest candle is new: it gets the first forecast.
+    Without scores and forecasts, only the newest candle is new: it gets the first forecast.
     """
-    record = database.minute_record(wanted.series)
-    cutoffs = Span(wanted.newest - WARM, wanted.newest + 2 * _MINUTE)
-    forecasts = database.minute_forecasts(wanted.series, cutoffs, MINUTES_AHEAD, newest=True)
-    known = [one.cutoff for one in forecasts[-1:]] + ([record.until] if record is not None else [])
-    return max(known, default=wanted.newest), forecasts
+    record = database.minute_record(work.series)
+    cutoffs = Span(work.newest - WARM, work.newest + 2 * _MINUTE)
+    forecasts = database.minute_forecasts(work.series, cutoffs, MINUTES_AHEAD, newest=True)
+    closes = [forecast.cutoff for forecast in forecasts[-1:]] + ([record.until] if record is not None else [])
+    return max(closes, default=work.newest), forecasts
 
 
 def _candles(
-    database: MarketReader, wanted: Preparation, length: timedelta, is_stopped: Callable[[], bool]
+    database: MarketReader, work: Preparation, length: timedelta, is_stopped: Callable[[], bool]
 ) -> Iterator[Candle]:
     """Yield the stored candles of so long a time up to the newest one that is taken in."""
-    end = wanted.newest + _MINUTE
+    end = work.newest + _MINUTE
     start = end - length
     while start < end and not is_stopped():
-        page = database.candles(wanted.series, Span(start, end), PAGE)
-        yield from (one.candle for one in page)
+        page = database.candles(work.series, Span(start, end), PAGE)
+        yield from (stored.candle for stored in page)
         start = page[-1].candle.open_time + _MINUTE if len(page) == PAGE else end

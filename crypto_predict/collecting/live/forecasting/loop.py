@@ -15,16 +15,18 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 
+from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.fits import Preparation, prepare
-from crypto_predict.collecting.live.forecasting.series import FAILED_APART, REFUSED_APART, Followed
+from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries
 from crypto_predict.collecting.live.measurements import ForecastFigures
-from crypto_predict.collecting.live.threads import apart
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
-from crypto_predict.market import Candle, Interval, SeriesKey
+from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CollectedSeries, ForecastStep, MarketWriter
+from crypto_predict.outages import Outage
+from crypto_predict.threads import in_thread
 
 GATHER = 0.1  # seconds: candles of many pairs close together, and one transaction stores their forecasts
 RETRY = 5.0  # seconds from one attempt to the next while the database is away
@@ -45,40 +47,32 @@ class Forecasts:
 
     def __init__(self, database: MarketWriter, clock: Clock) -> None:
         self._database, self._clock = database, clock
-        self._followed: dict[SeriesKey, Followed] = {}
-        self._faults: dict[SeriesKey, str] = {}  # why a series has no forecasts, as logged
+        self._series: dict[SeriesKey, ForecastSeries] = {}
         self._models: _Models | None = None  # None: they were not read yet
-        # Of all these. Held for a moment only, since the event loop and those who store wait for it.
+        # Of both. Held for a moment only, since the event loop and those who store wait for it.
         self._lock = threading.Lock()
         self._stepping, self._preparing = threading.Lock(), threading.Lock()  # held while the threads work
         self._is_stopped = threading.Event()
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # while `run` runs
-        self._is_away = False
+        self._outage = Outage(clock.monotonic)  # of the database
         self._step_seconds = 0.0
         self._fit_seconds = 0.0
 
     def follow(self, series: Sequence[CollectedSeries]) -> None:
         """Forecast the minutes among these series, as the database describes them now, and no others."""
-        minutes = {one.series: one for one in series if one.series.interval is Interval.MINUTE_1}
+        minutes = {stored.series: stored for stored in series if stored.series.interval is Interval.MINUTE_1}
         with self._lock:
-            for key in self._followed.keys() - minutes.keys():
-                del self._followed[key]
-                self._faults.pop(key, None)
-            for key, one in minutes.items():
-                if key in self._followed:
-                    self._followed[key].stored = one
-                else:
-                    self._followed[key] = Followed(one)
+            for key in self._series.keys() - minutes.keys():
+                del self._series[key]
+            for key, stored in minutes.items():
+                self._series.setdefault(key, ForecastSeries(stored)).stored = stored
 
-    def stored(self, series: SeriesKey, candles: Sequence[Candle], changed: int | None = None) -> None:
-        """Take candles that are stored now; any thread may call this.
-
-        `changed` of them were new to the database, or differ from what it had; None: all.
-        """
+    def stored(self, news: Stored) -> None:
+        """Take candles that are stored now; any thread may call this."""
         with self._lock:
-            one = self._followed.get(series)
-            is_due = one is not None and one.arrived(candles, len(candles) if changed is None else changed)
+            series = self._series.get(news.series)
+            is_due = series is not None and series.arrived(news.candles, news.changed)
         if is_due:
             self._wake()
 
@@ -89,8 +83,8 @@ class Forecasts:
             await self._arrived.wait()
             self._arrived.clear()
             await self._clock.sleep(GATHER)
-            await apart(self._step, "forecasts")
-            if self._is_away:
+            await in_thread(self._step, "forecasts")
+            if self._outage.failures:
                 await self._clock.sleep(RETRY)
                 self._arrived.set()
 
@@ -98,7 +92,7 @@ class Forecasts:
         """Prepare the pairs that are due, one at a time, for ever; the machine rests as long as each one took."""
         while True:
             began = self._clock.monotonic()
-            is_done = await apart(self._prepare_next, "forecast-history")
+            is_done = await in_thread(self._prepare_next, "forecast-history")
             await self._clock.sleep(self._clock.monotonic() - began if is_done else LOOK)
 
     def stop(self) -> None:
@@ -113,7 +107,7 @@ class Forecasts:
         """Return what is measured now; it does not wait."""
         now = self._clock.now()
         with self._lock:
-            series = {key: one.figures(now) for key, one in self._followed.items()}
+            series = {key: series.figures(now) for key, series in self._series.items()}
         return ForecastFigures(self._step_seconds, self._fit_seconds, series)
 
     def _wake(self) -> None:
@@ -127,50 +121,45 @@ class Forecasts:
         began = self._clock.monotonic()
         with self._stepping:
             with self._lock:
-                followed = list(self._followed.items())
-            for series, one in followed:
-                self._advance(series, one)
+                followed = list(self._series.items())
+            for key, series in followed:
+                self._advance(key, series)
             self._store()
         self._step_seconds = self._clock.monotonic() - began
 
-    def _advance(self, series: SeriesKey, one: Followed) -> None:
+    def _advance(self, key: SeriesKey, series: ForecastSeries) -> None:
         try:
-            one.advance(self._lock)
+            series.advance(self._lock)
         except Exception:  # noqa: BLE001 a defect in one pair must not harm the others
-            _log.exception("%s from %s: its forecasts have failed, and begin again", series.pair, series.source)
+            _log.exception("%s from %s: its forecasts have failed, and begin again", key.pair, key.source)
             with self._lock:
-                one.begin_again(self._clock.monotonic())
-        if one.track is None or one.track.newest is None:
+                series.begin_again(self._clock.monotonic())
+        if series.state is None or series.state.newest is None:
             return
-        fault, known = one.track.fault, self._faults.get(series)
-        facts = {"source": series.source, "pair": series.pair}
-        if fault is not None and known is None:
-            event(_log, logging.INFO, "no minute forecasts", **facts, reason=fault)
-            self._faults[series] = fault
-        elif fault is None and known is not None:
-            event(_log, logging.INFO, "minute forecasts begin", **facts)
-            del self._faults[series]
+        fault, logged, series.fault = series.state.fault, series.fault, series.state.fault
+        if fault is not None and logged is None:
+            event(_log, logging.INFO, "no minute forecasts", **_facts(key), reason=fault)
+        elif fault is None and logged is not None:
+            event(_log, logging.INFO, "minute forecasts begin", **_facts(key))
 
     def _store(self) -> None:
         """Store the pending steps of all pairs in one transaction."""
         with self._lock:
-            steps = {series: list(one.pending) for series, one in self._followed.items() if one.pending}
+            steps = {key: list(series.pending) for key, series in self._series.items() if series.pending}
         if not steps or self._is_stopped.is_set():
             return
         try:
             self._write(steps)
         except DatabaseError as error:
-            if not self._is_away:
+            if self._outage.failed():
                 text = "the database is away; minute forecasts are kept, and stored when it is back"
                 event(_log, logging.WARNING, text, reason=error.reason, retry_seconds=RETRY)
-            self._is_away = True
             return
         with self._lock:
-            for series in steps.keys() & self._followed.keys():
-                self._followed[series].stored_until(steps[series][-1].until)
-        if self._is_away:
+            for key in steps.keys() & self._series.keys():
+                self._series[key].stored_until(steps[key][-1].until)
+        if self._outage.over() is not None:
             event(_log, logging.WARNING, "minute forecasts are stored again")
-            self._is_away = False
 
     def _write(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]]) -> None:
         """Write the steps of all pairs; those of a pair in which there is a defect are dropped.
@@ -196,70 +185,70 @@ class Forecasts:
                     self._models = self._read_models()
             except DatabaseError:  # the writer reports it
                 return False
-            found = self._next(self._models)
-            if found is not None:
-                self._prepare(*found)
-        return found is not None
+            preparation = self._next(self._models)
+            if preparation is not None:
+                self._prepare(preparation)
+        return preparation is not None
 
     def _read_models(self) -> _Models:
         """Return the stored coefficients. Those that cannot be used are fitted again."""
-        found = {}
+        models = {}
         for series, model in self._database.minute_models().items():
             try:
-                found[series] = model.fitted_at, Coefficients.from_json(model.content)
+                models[series] = model.fitted_at, Coefficients.from_json(model.content)
             except InvalidValue as error:
-                facts = {"source": series.source, "pair": series.pair, "reason": error}
-                event(_log, logging.WARNING, "coefficients of minute forecasts are fitted again", **facts)
-        return found
+                text = "coefficients of minute forecasts are fitted again"
+                event(_log, logging.WARNING, text, **_facts(series), reason=error)
+        return models
 
-    def _next(self, models: _Models) -> tuple[SeriesKey, Preparation] | None:
+    def _next(self, models: _Models) -> Preparation | None:
         """Return what is to be prepared now, the most urgent first."""
         seconds, now = self._clock.monotonic(), self._clock.now()
         with self._lock:
-            for series, one in self._followed.items():
-                if one.fitted_at is None and series in models:
-                    one.fitted_at, one.fitted_on = models[series][0], models[series][1].minutes
-            due = [(*found, series) for series, one in self._followed.items() if (found := one.due(seconds, now))]
+            due = []
+            for key, series in self._series.items():
+                if series.fitted_at is None and key in models:
+                    series.fitted_at, series.fitted_on = models[key][0], models[key][1].minutes
+                if (next_work := series.due(seconds, now)) is not None:
+                    due.append((*next_work, key))
             if not due:
                 return None
-            work, newest, series = min(due)
-            self._followed[series].begin(work, seconds)
-            coefficients = models[series][1] if series in models else None
-            return series, Preparation(series, newest, work, coefficients)
+            work, newest, key = min(due)
+            self._series[key].begin(work, seconds)
+            return Preparation(key, newest, work, models[key][1] if key in models else None)
 
-    def _prepare(self, series: SeriesKey, wanted: Preparation) -> None:
-        """Prepare a series, and hand over what results to the next step."""
-        began, now = self._clock.monotonic(), self._clock.now()
-        found, apart = None, FAILED_APART
+    def _prepare(self, preparation: Preparation) -> None:
+        """Prepare a series, and hand over the result to the next step."""
+        began, now, key = self._clock.monotonic(), self._clock.now(), preparation.series
+        prepared, retry = None, RETRY_DEFECT
         try:
-            found = prepare(self._database, wanted, now, self._is_stopped.is_set)
+            prepared = prepare(self._database, preparation, now, self._is_stopped.is_set)
         except DatabaseError:  # the writer reports it
-            apart = RETRY
+            retry = RETRY
         except Exception:  # noqa: BLE001 a defect in one pair must not harm the others
-            _log.exception("%s from %s: minute forecasts cannot be prepared", series.pair, series.source)
+            _log.exception("%s from %s: minute forecasts cannot be prepared", key.pair, key.source)
         with self._lock:
-            one = self._followed.get(series)
-            if one is None:
+            series = self._series.get(key)
+            if series is None:
                 return
-            if found is None:
-                one.failed(self._clock.monotonic(), apart)
+            if prepared is None:
+                series.failed(self._clock.monotonic(), retry)
                 return
-            one.prepared = found
-            if found.refused is not None:
-                one.next_fit = self._clock.monotonic() + REFUSED_APART
-            if found.fitted is not None and self._models is not None:
-                one.fitted_at, one.fitted_on, one.fits = now, found.fitted.minutes, one.fits + 1
-                self._models[series] = now, found.fitted
-        facts = {"source": series.source, "pair": series.pair}
-        if found.refused is not None:
-            event(
-                _log,
-                logging.WARNING,
-                "coefficients of minute forecasts cannot be fitted",
-                **facts,
-                reason=found.refused,
-            )
-        if found.fitted is not None:
+            series.prepared = prepared
+            if prepared.refused is not None:
+                series.next_fit = self._clock.monotonic() + RETRY_REFUSED
+            if prepared.fitted is not None and self._models is not None:
+                series.fitted_at, series.fitted_on, series.fits = now, prepared.fitted.minutes, series.fits + 1
+                self._models[key] = now, prepared.fitted
+        if prepared.refused is not None:
+            text = "coefficients of minute forecasts cannot be fitted"
+            event(_log, logging.WARNING, text, **_facts(key), reason=prepared.refused)
+        if prepared.fitted is not None:
             self._fit_seconds += self._clock.monotonic() - began
-            event(_log, logging.INFO, "coefficients of minute forecasts fitted", **facts, candles=found.fitted.minutes)
+            text = "coefficients of minute forecasts fitted"
+            event(_log, logging.INFO, text, **_facts(key), candles=prepared.fitted.minutes)
         self._wake()
+
+
+def _facts(series: SeriesKey) -> dict[str, object]:
+    return {"source": series.source, "pair": series.pair}

@@ -1,4 +1,4 @@
-"""One series whose minutes are forecast: what has arrived, what waits to be stored, and what is to be prepared."""
+"""A forecast series: its inbox, its forecasts not yet stored, and its next fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 
 from crypto_predict.collecting.live.forecasting.fits import FULL, Prepared, Work
-from crypto_predict.collecting.live.forecasting.state import Track
+from crypto_predict.collecting.live.forecasting.state import ForecastState
 from crypto_predict.collecting.live.measurements import SeriesForecasts
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
 from crypto_predict.market import Candle, Interval
@@ -19,32 +19,33 @@ MOST_CANDLES = 1_000  # that wait until the history was read, which has them, to
 
 REFIT = timedelta(days=1)  # the age of coefficients at which they are fitted again
 # In seconds of the market, from one attempt to the next:
-FIT_APART = 300.0
-REFUSED_APART = 3_600.0  # after a fit that was refused, since prices hardly move
-REBUILD_APART = 3_600.0
-FAILED_APART = 300.0  # after a defect
+RETRY_FIT = 300.0
+RETRY_REFUSED = 3_600.0  # after a fit that was refused, since prices hardly move
+RETRY_REBUILD = 3_600.0
+RETRY_DEFECT = 300.0  # after a defect
 
 _MINUTE = Interval.MINUTE_1.length
 
 
 @dataclass(slots=True)
-class Followed:
+class ForecastSeries:
     """One series. Seconds are those of the clock."""
 
     stored: CollectedSeries  # as of the last look at the database
-    track: Track | None = None  # None before its history was read
+    state: ForecastState | None = None  # None before its history was read
     newest: datetime | None = None  # UTC, the newest opening that has arrived
-    inbox: list[Candle] = field(default_factory=list)  # what has arrived and is not in `track`, ascending
+    inbox: list[Candle] = field(default_factory=list)  # what has arrived and is not in `state`, ascending
     pending: list[ForecastStep] = field(default_factory=list)  # not stored yet
-    is_busy: bool = False  # candles are being taken into `track`
-    prepared: Prepared | None = None  # takes the place of `track` with the next step
-    since: list[Candle] | None = None  # what `track` has taken in since `begin`; None: nothing is prepared
+    is_busy: bool = False  # candles are being taken into `state`
+    prepared: Prepared | None = None  # takes the place of `state` with the next step
+    since: list[Candle] | None = None  # what `state` has taken in since `begin`; None: nothing is prepared
     is_stale: bool = False  # candles came late, or were revised
     fitted_at: datetime | None = None  # UTC; None: it has no coefficients
     fitted_on: int = 0  # candles
     next_fit: float = 0.0  # seconds, when it may be fitted
     next_rebuild: float = 0.0  # the same for its state
     not_before: float = 0.0  # the same for everything
+    fault: str | None = None  # why the newest candle had no forecast, as it was logged
     cutoff: datetime | None = None  # UTC, of the newest forecast that is stored
     made: int = 0  # forecasts that are stored, since the start
     fits: int = 0  # since the start
@@ -71,41 +72,41 @@ class Followed:
         if fresh:
             self.newest = fresh[-1].open_time
             self.inbox += fresh
-            if self.track is None and len(self.inbox) > MOST_CANDLES:
+            if self.state is None and len(self.inbox) > MOST_CANDLES:
                 self.is_stale = True  # what is forgotten may be later than the history that is read
                 del self.inbox[:-MOST_CANDLES]
         return bool(fresh)
 
     def advance(self, lock: Lock) -> None:
-        """Take what has arrived into the track, and put what was prepared in its place. What results is `pending`.
+        """Apply the candles of the inbox to the state, or to a freshly fitted one. New forecasts become `pending`.
 
         `lock` is held only while fields change hands: candles of weeks may have arrived.
         """
         with lock:
             ready, self.prepared = self.prepared, None
-            track, arrived = self.track, self.inbox
-            if track is None:
+            state, arrived = self.state, self.inbox
+            if state is None:
                 if ready is None:
                     return
-                track, arrived = ready.track, [*ready.news, *arrived]
+                state, arrived = ready.state, [*ready.news, *arrived]
             self.inbox, self.is_busy = [], True
             since = self.since
-        steps = track.step(arrived)
-        if ready is not None and ready.track is not track:
-            steps += ready.track.in_place_of(track, [*(since or ()), *arrived])
+        steps = state.step(arrived)
+        if ready is not None and ready.state is not state:
+            steps += ready.state.in_place_of(state, [*(since or ()), *arrived])
         with lock:
             self.is_busy = False
             self.pending = [*self.pending, *steps][-MOST_PENDING:]
             if ready is not None:
-                self.rebuilds += ready.track is not track and ready.fitted is None
-                self.track, self.since = ready.track, None
+                self.rebuilds += ready.state is not state and ready.fitted is None
+                self.state, self.since = ready.state, None
             elif since is not None:
                 since += arrived
 
     def stored_until(self, close: datetime) -> None:
         """Note that the steps up to a close (UTC) are stored."""
-        cutoffs = [one.forecast.cutoff for one in self.pending if one.forecast is not None and one.until <= close]
-        self.pending = [one for one in self.pending if one.until > close]
+        cutoffs = [step.forecast.cutoff for step in self.pending if step.forecast is not None and step.until <= close]
+        self.pending = [step for step in self.pending if step.until > close]
         self.made += len(cutoffs)
         self.cutoff = max(cutoffs, default=self.cutoff)
 
@@ -117,11 +118,11 @@ class Followed:
         newest = self._newest_stored()
         if newest is None or seconds < self.not_before or self.prepared is not None or self.is_busy:
             return None
-        if self.track is None:
+        if self.state is None:
             return Work.READ, newest
         if self.inbox:  # what has arrived is taken in first
             return None
-        newest = self.track.newest or newest
+        newest = self.state.newest or newest
         if self.is_stale and seconds >= self.next_rebuild:
             return Work.REBUILD, newest
         return (Work.FIT, newest) if self._is_fit_due(seconds, now) else None
@@ -130,18 +131,18 @@ class Followed:
         """Note that this is prepared from now on."""
         self.is_stale, self.since = False, []
         if work is Work.REBUILD:
-            self.next_rebuild = seconds + REBUILD_APART
+            self.next_rebuild = seconds + RETRY_REBUILD
         if work is Work.FIT:
-            self.next_fit = seconds + FIT_APART
+            self.next_fit = seconds + RETRY_FIT
 
-    def failed(self, seconds: float, apart: float = FAILED_APART) -> None:
+    def failed(self, seconds: float, retry: float = RETRY_DEFECT) -> None:
         """Note that a preparation has failed; it is tried again after so many seconds."""
         self.is_stale, self.since = True, None
-        self.next_rebuild = self.not_before = seconds + apart
+        self.next_rebuild = self.not_before = seconds + retry
 
     def begin_again(self, seconds: float) -> None:
-        """Forget the track, whose step has failed. The history is read again, but not at once."""
-        self.track = self.prepared = None
+        """Forget the state, whose step has failed. The history is read again, but not at once."""
+        self.state = self.prepared = None
         self.is_busy = False
         self.inbox.clear()
         self.failed(seconds)

@@ -1,4 +1,4 @@
-"""What the minute forecasts of one series are computed from, and their scores. It uses no database and no threads."""
+"""The state from which the minute forecasts of a series are computed, and their scores. It uses no database."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNFITTED = "its coefficients are not fitted yet"
 _MINUTE = Interval.MINUTE_1.length
 
 
-class Track:
+class ForecastState:
     """The state of one series, and those of its forecasts whose outcomes may still come.
 
     `learn` takes in the past, in time order; gaps are allowed. `step` takes in what is new.
@@ -28,7 +28,7 @@ class Track:
         self.newest: datetime | None = None  # UTC, the newest opening
         self.fault: str | None = UNFITTED  # why the newest candle has no forecast; None if it has one
         self._coefficients, self._state, self._day = coefficients, MinuteState(), DayVolatility()
-        self._forecasts = {one.cutoff: one for one in forecasts}
+        self._forecasts = {forecast.cutoff: forecast for forecast in forecasts}
         self._volatility: dict[datetime, float] = {}  # of the last day, at the cutoffs of these forecasts
 
     def learn(self, candle: Candle) -> None:
@@ -41,10 +41,10 @@ class Track:
             self._volatility[close] = self._day.volatility()
 
     def step(self, candles: Sequence[Candle]) -> list[ForecastStep]:
-        """Take in those candles that follow what is known; return what they add to the record of the series.
+        """Take in the candles that are newer than the state; return what they add to the record of the series.
 
-        Each one is the outcome of up to 15 forecasts. Only the newest one gets a forecast: what follows the others is
-        known already, so that it would not be one.
+        Each candle is the outcome of up to 15 forecasts. Only the newest candle gets a forecast; for the older ones the
+        outcome is known.
         """
         steps, news = [], self._news(candles)
         for candle in news:
@@ -55,12 +55,12 @@ class Track:
                 steps.append(ForecastStep(forecast, candle.open_time + _MINUTE, scores))
         return steps
 
-    def in_place_of(self, other: Track, since: Iterable[Candle]) -> list[ForecastStep]:
-        """Take over the forecasts of another track, and the candles that it has taken in `since`.
+    def in_place_of(self, older: ForecastState, since: Iterable[Candle]) -> list[ForecastStep]:
+        """Take over the forecasts of an older state, and the candles that it has taken in `since`.
 
-        If its newest candle did not get a forecast, return the step with that of this one.
+        If its newest candle did not get a forecast, return the step with that of this state.
         """
-        self._forecasts, self._volatility, self.fault = other._forecasts, other._volatility, other.fault
+        self._forecasts, self._volatility, self.fault = older._forecasts, older._volatility, older.fault
         for candle in self._news(since):
             self.learn(candle)
         if self.fault is None or (forecast := self._forecast()) is None:
@@ -69,8 +69,9 @@ class Track:
 
     def _news(self, candles: Iterable[Candle]) -> list[Candle]:
         """Return the candles that follow those that were taken in, ascending; the last one of an opening."""
-        found = {one.open_time: one for one in candles if self.newest is None or one.open_time > self.newest}
-        return [found[opening] for opening in sorted(found)]
+        newest = self.newest
+        news = {candle.open_time: candle for candle in candles if newest is None or candle.open_time > newest}
+        return [news[opening] for opening in sorted(news)]
 
     def _scores(self, candle: Candle) -> tuple[MinuteScores, ...]:
         """Return the scores of the forecasts whose outcome a candle is, by horizon, and forget older ones."""

@@ -10,11 +10,11 @@ from datetime import timedelta
 from functools import partial
 from math import inf
 
-from crypto_predict.collecting.live.threads import apart
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import QuoteSource
+from crypto_predict.threads import in_thread
 
 AT_ONCE = 4  # questions; the rate budget of the exchange holds for all of them
 
@@ -37,12 +37,12 @@ class TopOfBook:
         self._newest: dict[Pair, tuple[Quote, float]] = {}
         self._asking: asyncio.Task[None] | None = None
 
-    def received(self, pair: Pair, quote: Quote | None) -> None:
-        """Take a quote of the stream; None if the book has no bid or no ask any more."""
-        if quote is None:
-            self._newest.pop(pair, None)
-        else:
+    def received(self, pair: Pair, quote: Quote) -> None:
+        """Take a quote of the stream. One that no market has says that the book has no bid or no ask any more."""
+        if is_sound(quote):
             self._newest[pair] = quote, self._clock.monotonic()
+        else:
+            self._newest.pop(pair, None)
 
     def interrupted(self) -> None:
         """Note that the stream is not connected: its last quotes may no longer be true."""
@@ -71,7 +71,7 @@ class TopOfBook:
         async def ask(pair: Pair) -> None:
             async with places:
                 try:
-                    quote = await apart(partial(exchange.quote, pair), "quote")
+                    quote = await in_thread(partial(exchange.quote, pair), "quote")
                 except (SourceError, UnusableHistory) as error:
                     _log.debug("%s: no quote of %s: %s", self._source, pair, error)
                 except Exception:  # noqa: BLE001 a defect of this program must not end the collection

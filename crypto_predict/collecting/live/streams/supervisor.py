@@ -7,9 +7,8 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import dataclass
 from datetime import timedelta
-from random import Random
-from typing import Protocol
 
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.logs import event
@@ -24,6 +23,7 @@ from crypto_predict.market.ports import (
     Retiring,
     TickReceived,
 )
+from crypto_predict.outages import Outage, backoff
 from crypto_predict.wording import duration
 
 SILENT = 45.0  # seconds without any event: exchanges and clients ping each other every 20 or 30
@@ -41,37 +41,30 @@ REMINDED = 600.0  # seconds from one log line to the next while a stream cannot 
 _log = logging.getLogger(__name__)
 
 
-class Listener(Protocol):
-    """What becomes of the events of a stream. The methods are called in the event loop and do not wait."""
+@dataclass(frozen=True, slots=True)
+class Connecting:
+    """A connection for these pairs is about to be made."""
 
-    def following(self, pairs: Sequence[Pair]) -> None:
-        """Note the pairs for which a connection is about to be made."""
-
-    def connected(self, pairs: Sequence[Pair], refused: Mapping[Pair, str]) -> None:
-        """Note that a connection for these pairs is alive, and why it goes on without others."""
-
-    def received(self, found: FeedEvent) -> None:
-        """Take one event."""
-
-    def interrupted(self, end: Interrupted) -> None:
-        """Note that the stream is not connected."""
-
-    def unusable(self, pair: Pair, reason: str) -> None:
-        """Note that the exchange does not have the pair."""
+    pairs: Sequence[Pair]
 
 
-class Backoff:
-    """Exponential backoff with full jitter: many collectors do not come back at the same moment."""
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A connection for these pairs is alive, and goes on without the refused ones, for these reasons."""
 
-    def __init__(self, random: Random) -> None:
-        self.failures = 0  # in a row
-        self._random = random
+    pairs: Sequence[Pair]
+    refused: Mapping[Pair, str]
 
-    def next(self) -> float:
-        """Return the seconds to wait after one more failure."""
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(self.failures, 10))
-        self.failures += 1
-        return self._random.uniform(0, longest)
+
+@dataclass(frozen=True, slots=True)
+class PairUnknown:
+    """The exchange does not have a pair."""
+
+    pair: Pair
+    reason: str
+
+
+StreamEvent = FeedEvent | Connecting | Connected | PairUnknown
 
 
 class Supervisor:
@@ -79,19 +72,19 @@ class Supervisor:
 
     If pairs are added, a second connection is made for all. Once it is alive it takes the place of the first one, so
     that the other pairs miss nothing: meanwhile ticks of both count, as repeated ones have the same id. If the exchange
-    does not accept a second one, the first one is ended for it.
+    does not accept a second one, the first one is ended for it. `hear` is called in the event loop, and does not wait.
     """
 
-    def __init__(self, feed: CandleFeed, clock: Clock, listener: Listener, random: Random | None = None) -> None:
+    def __init__(self, feed: CandleFeed, clock: Clock, hear: Callable[[StreamEvent], None]) -> None:
         self.reconnects = 0  # connections after an interruption
-        self._feed, self._clock, self._listener = feed, clock, listener
+        self._feed, self._clock, self._hear = feed, clock, hear
         self._pairs: tuple[Pair, ...] = ()
         self._unusable: set[Pair] = set()  # which the exchange does not have, as long as they are asked for
         self._changed = asyncio.Event()
         self._is_renewal = False
-        self._backoff = Backoff(random or Random())  # noqa: S311 jitter, not a secret
+        self._failures = 0  # in a row; they end with a connection that is stable
         self._mute = MUTE
-        self._outage = _Outage(feed.id, clock)
+        self._outage = Outage(clock.monotonic, REMINDED)
         self._present: _Connection | None = None  # whose events count
         self._was_connected = False
 
@@ -120,12 +113,14 @@ class Supervisor:
             while not self._pairs:
                 self._changed.clear()
                 await self._changed.wait()
-            self._listener.following(self._pairs)
+            self._hear(Connecting(self._pairs))
             end = await self._stay_connected()
             if end is not None:
-                self._listener.interrupted(end)
-                seconds = self._backoff.next()
-                self._outage.failed(end, seconds)
+                self._hear(end)
+                seconds = self._backoff()
+                if self._outage.failed(end.reason):
+                    facts = {"source": self._feed.id, "reason": end.reason, "exchange_down": end.exchange_down}
+                    event(_log, logging.WARNING, "stream interrupted", **facts, retry_seconds=round(seconds, 1))
                 await self._clock.sleep(seconds)
 
     async def _stay_connected(self) -> Interrupted | None:
@@ -161,7 +156,7 @@ class Supervisor:
                 await _first(successor.task, successor.alive)
                 if not successor.task.done():
                     if present.task.done() and (end := self._ended(present)) is not None:
-                        self._listener.interrupted(end)
+                        self._hear(end)
                     self._take_over(successor)
                     await present.close()
                     return successor
@@ -170,21 +165,26 @@ class Supervisor:
                 raise
             if self._ended(successor) is None and set(self._pairs) <= set(present.pairs):
                 return present  # the exchange does not have the new pairs
-            await self._clock.sleep(self._backoff.next())
+            await self._clock.sleep(self._backoff())
         return None
 
-    def _connect(self) -> _Connection:
-        return _Connection(self._feed, self._clock, self._pairs, self._mute, self._heard)
+    def _backoff(self) -> float:
+        """Count a failure, and return the seconds to wait, with full jitter."""
+        self._failures += 1
+        return backoff(self._failures - 1, FIRST_WAIT, LONGEST_WAIT, least=0.0)
 
-    def _heard(self, connection: _Connection, found: FeedEvent) -> None:
+    def _connect(self) -> _Connection:
+        return _Connection(self._feed, self._clock, self._pairs, self._mute, self._receive)
+
+    def _receive(self, connection: _Connection, message: FeedEvent) -> None:
         """Take an event of a connection. The first one says that it is alive."""
         if connection is not self._present:
-            if isinstance(found, TickReceived):
-                self._listener.received(found)
+            if isinstance(message, TickReceived):
+                self._hear(message)
             return
         if not connection.is_announced:
             self._take_over(connection)
-        if isinstance(found, Retiring):
+        if isinstance(message, Retiring):
             if connection.seconds >= YOUNG:
                 self._is_renewal = True
                 self._changed.set()
@@ -192,23 +192,27 @@ class Supervisor:
         if connection.delivers:
             self._mute = MUTE
             if connection.seconds >= STABLE:
-                self._backoff.failures = 0
+                self._failures = 0
         if connection.refused and connection.seconds >= connection.refused_again:
             connection.refused_again += REFUSED_AGAIN
             self.renew()
-        self._listener.received(found)
+        self._hear(message)
 
     def _take_over(self, connection: _Connection) -> None:
         self._present, connection.is_announced = connection, True
-        self.reconnects += self._was_connected and self._outage.lasts
+        attempts, facts = self._outage.failures + 1, dict[str, object]()
+        if (seconds := self._outage.over()) is not None:
+            self.reconnects += self._was_connected
+            facts["outage"] = duration(timedelta(seconds=seconds))
         self._was_connected = True
-        self._outage.over(connection.pairs)
+        text, pairs = "stream connected", len(connection.pairs)
+        event(_log, logging.INFO, text, source=self._feed.id, pairs=pairs, attempts=attempts, **facts)
         self._announce(connection)
 
     def _announce(self, connection: _Connection) -> None:
         refused = {pair: reason for pair, reason in connection.refused.items() if pair in self._pairs}
         accepted = [pair for pair in connection.pairs if pair in self._pairs and pair not in refused]
-        self._listener.connected(accepted, refused)
+        self._hear(Connected(accepted, refused))
 
     def _ended(self, connection: _Connection) -> Interrupted | None:
         """Return why a connection has ended; None if the exchange does not have a pair, which is left out then."""
@@ -225,10 +229,10 @@ class Supervisor:
                 self._pairs = tuple(pair for pair in self._pairs if pair not in self._unusable)
                 for pair in named:
                     event(_log, logging.ERROR, "the exchange does not have the pair", source=self._feed.id, pair=pair)
-                    self._listener.unusable(pair, reason)
+                    self._hear(PairUnknown(pair, reason))
                 return None
         elif isinstance(error, RefusedKeys):
-            self._backoff.failures = 10  # they are accepted after a restart at the earliest
+            self._failures = 10  # they are accepted after a restart at the earliest
         else:
             _log.error("%s: the stream has failed", self._feed.id, exc_info=error)
             reason = f"{type(error).__name__}: {error}"
@@ -244,7 +248,7 @@ class _Connection:
         clock: Clock,
         pairs: Sequence[Pair],
         mute: float,
-        heard: Callable[[_Connection, FeedEvent], None],
+        receive: Callable[[_Connection, FeedEvent], None],
     ) -> None:
         self.pairs = pairs
         self.refused: dict[Pair, str] = {}  # the reasons, of those pairs without which it goes on
@@ -254,7 +258,7 @@ class _Connection:
         self.delivers = False  # data has arrived
         self.is_mute = False  # it was ended because no data has arrived
         self.complete_until = clock.now()  # UTC, the last event
-        self._feed, self._clock, self._mute, self._heard = feed, clock, mute, heard
+        self._feed, self._clock, self._mute, self._receive = feed, clock, mute, receive
         self._began = clock.monotonic()
         self.task = asyncio.create_task(self._run())
 
@@ -285,60 +289,26 @@ class _Connection:
     async def _take(self, events: AsyncGenerator[FeedEvent], patience: asyncio.Timeout) -> Interrupted:
         loop = asyncio.get_running_loop()
         heard_at, data_at, data_until = self._began, self._began, self.complete_until
-        async for found in events:
-            if isinstance(found, Interrupted):
-                return found
-            if isinstance(found, PairRefused):
-                self.refused[found.pair] = found.reason
+        async for message in events:
+            if isinstance(message, Interrupted):
+                return message
+            if isinstance(message, PairRefused):
+                self.refused[message.pair] = message.reason
                 continue
             now = self._clock.monotonic()
             if now - heard_at >= 1:  # not for each of many events
                 heard_at = now
                 self.complete_until = self._clock.now()
                 patience.reschedule(loop.time() + SILENT / self._clock.speed)
-            is_data = not isinstance(found, Heartbeat | Retiring)
-            if is_data or (isinstance(found, Heartbeat) and found.is_confirmed):
+            is_data = not isinstance(message, Heartbeat | Retiring)
+            if is_data or (isinstance(message, Heartbeat) and message.is_confirmed):
                 data_at, data_until, self.delivers = now, self.complete_until, self.delivers or is_data
             elif now - data_at >= self._mute:
                 self.is_mute = True
                 return Interrupted(f"connected, but no data for {self._mute:g} s", data_until)
             self.alive.set()
-            self._heard(self, found)
+            self._receive(self, message)
         return Interrupted("the stream ended without a reason", self.complete_until)
-
-
-class _Outage:
-    """One log line where an outage begins, another one where it ends, and few in between."""
-
-    def __init__(self, source: str, clock: Clock) -> None:
-        self._source, self._clock = source, clock
-        self._reason: str | None = None  # None while connected
-        self._began = self._logged = 0.0  # on the monotonic clock
-        self._attempts = 0
-
-    @property
-    def lasts(self) -> bool:
-        """Whether the stream is interrupted."""
-        return self._attempts > 0
-
-    def failed(self, end: Interrupted, seconds: float) -> None:
-        """Note that the connection ended or could not be made; the next attempt follows in so many seconds."""
-        now = self._clock.monotonic()
-        if self._attempts == 0:
-            self._began = now
-        self._attempts += 1
-        if end.reason == self._reason and now - self._logged < REMINDED:
-            return
-        self._reason, self._logged = end.reason, now
-        facts = {"source": self._source, "reason": end.reason, "exchange_down": end.exchange_down}
-        event(_log, logging.WARNING, "stream interrupted", **facts, retry_seconds=round(seconds, 1))
-
-    def over(self, pairs: Sequence[Pair]) -> None:
-        """Note that a connection is alive."""
-        facts = {"source": self._source, "pairs": len(pairs), "attempts": self._attempts + 1}
-        outage = duration(timedelta(seconds=self._clock.monotonic() - self._began)) if self._attempts else None
-        event(_log, logging.INFO, "stream connected", **facts, **({"outage": outage} if outage else {}))
-        self._reason, self._attempts = None, 0
 
 
 async def _first(task: asyncio.Task[Interrupted], occurred: asyncio.Event) -> None:

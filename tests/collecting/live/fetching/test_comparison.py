@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crypto_predict.collecting.live.events import Event, Missed
 from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison, differ
-from crypto_predict.market import Candle, SeriesKey, Span
+from crypto_predict.market import Candle, Span
 from crypto_predict.market.ports import Closed, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.clocks import MovedClock
@@ -48,9 +49,10 @@ class Live:
         (series,) = self.database.collected()
         return series.compared, series.mismatched
 
-    def _note(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
-        assert series == MINUTES
-        self.missed += openings
+    def _note(self, event: Event) -> None:
+        assert isinstance(event, Missed)
+        assert event.series == MINUTES
+        self.missed += event.openings
 
 
 @pytest.fixture(params=KINDS)

@@ -16,6 +16,7 @@ from aiohttp import web
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS
 from crypto_predict.collecting.live.pairs import Roster
 from crypto_predict.collecting.registry import Registry
@@ -356,7 +357,7 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
                 if kind == "stream":
                     sent = [candle for candle in whole if candle.open_time in span(first, first + count)]
                     database.write_closed([Closed(SERIES, sent)])
-                    filler.streamed(SERIES, [candle.open_time for candle in sent])
+                    filler.stored(Stored(SERIES, sent, len(sent), by_stream=True))
                 elif kind == "ask":
                     filler.tail(SERIES)
                 elif kind == "away":

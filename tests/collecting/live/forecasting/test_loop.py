@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from crypto_predict.collecting.live.events import Stored
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.market import Candle, Pair, Span
 from crypto_predict.market.clock import Clock
@@ -112,7 +113,7 @@ def test_a_database_that_is_away_gets_every_score_when_it_is_back(caplog: pytest
         keep(database, MARKET[PAST + 3 : PAST + 6])
         with stopped_server():
             for candle in MARKET[PAST + 3 : PAST + 6]:
-                found.forecasts.stored(BTC, [candle], 1)
+                found.forecasts.stored(Stored(BTC, [candle], 1, by_stream=True))
             until(lambda: "the database is away; minute forecasts are kept" in caplog.text)
         found.forecast(MARKET[PAST + 5])
         eventually_scored(database, lambda: expected(database))
@@ -261,7 +262,7 @@ def test_a_defect_in_one_pair_does_not_harm_the_others(tmp_path: Path, caplog: p
             for series in (BTC, ETH):
                 found.forecast(MARKET[PAST - 1], series)
             impossible = MARKET[PAST]._replace(open=-1.0)
-            found.forecasts.stored(ETH, [impossible])
+            found.forecasts.stored(Stored(ETH, [impossible], 1, by_stream=True))
             found.store_each(MARKET[PAST : PAST + 2])
             until(lambda: "its forecasts have failed, and begin again" in caplog.text)
             clock.move_to(clock.now() + timedelta(minutes=6))
@@ -280,7 +281,7 @@ def test_a_score_that_cannot_be_stored_does_not_harm_the_others(
         with forecasting(database, BTC, ETH) as found:
             for series in (BTC, ETH):
                 found.forecast(MARKET[PAST - 1], series)
-            found.forecasts.stored(ETH, [MARKET[PAST]._replace(close=math.inf)])
+            found.forecasts.stored(Stored(ETH, [MARKET[PAST]._replace(close=math.inf)], 1, by_stream=True))
             found.store_each(MARKET[PAST : PAST + 2])
             until(lambda: "ETH/USDT from binance: its minute forecasts cannot be stored" in caplog.text)
             assert scored(database.minute_record(BTC)) == {1: 2, 2: 1}

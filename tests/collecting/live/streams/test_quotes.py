@@ -60,7 +60,7 @@ def test_a_book_that_became_empty_has_no_quote() -> None:
     """A halted pair sends zeros. Its last quote is no longer true, and is not stored minute by minute."""
     book = Book()
     book.top.received(BTC, quote(1.0, START))
-    book.top.received(BTC, None)
+    book.top.received(BTC, quote(0.0, START))
     book.top.every_minute([BTC])
     assert book.stored == []
 

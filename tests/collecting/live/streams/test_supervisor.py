@@ -1,18 +1,18 @@
 """A stream under supervision, with a feed whose connections are scripts. `test_collector` has real ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
 from datetime import UTC, datetime
 from itertools import count
-from random import Random
 
 import pytest
 
 from crypto_predict.collecting.live.streams.supervisor import (
-    FIRST_WAIT,
-    LONGEST_WAIT,
     REFUSED_AGAIN,
-    Backoff,
+    Connected,
+    Connecting,
+    PairUnknown,
+    StreamEvent,
     Supervisor,
 )
 from crypto_predict.errors import RefusedKeys, UnusableHistory
@@ -60,28 +60,23 @@ class Heard:
     def __init__(self) -> None:
         self.calls: list[tuple[str, object]] = []
 
-    def following(self, pairs: Sequence[Pair]) -> None:
-        """Note it."""
-        self.calls.append(("following", tuple(pairs)))
-
-    def connected(self, pairs: Sequence[Pair], refused: Mapping[Pair, str]) -> None:
-        """Note it."""
-        self.calls.append(("connected", tuple(pairs)))
-        self.calls += [("refused", pair) for pair in refused]
-
-    def received(self, found: FeedEvent) -> None:
-        """Note it, but for heartbeats."""
-        if not isinstance(found, Heartbeat):
-            self.calls.append(("received", found))
-
-    def interrupted(self, end: Interrupted) -> None:
-        """Note it."""
-        self.calls.append(("interrupted", end.reason))
-
-    def unusable(self, pair: Pair, reason: str) -> None:
-        """Note it."""
-        assert str(pair) in reason
-        self.calls.append(("unusable", pair))
+    def hear(self, event: StreamEvent) -> None:
+        """Note an event, but for heartbeats."""
+        match event:
+            case Connecting():
+                self.calls.append(("following", tuple(event.pairs)))
+            case Connected():
+                self.calls.append(("connected", tuple(event.pairs)))
+                self.calls += [("refused", pair) for pair in event.refused]
+            case Interrupted():
+                self.calls.append(("interrupted", event.reason))
+            case PairUnknown():
+                assert str(event.pair) in event.reason
+                self.calls.append(("unusable", event.pair))
+            case Heartbeat():
+                pass
+            case _:
+                self.calls.append(("received", event))
 
     def of(self, name: str) -> list[object]:
         """Return what was told in calls of this name."""
@@ -159,7 +154,7 @@ def supervised(
 
     async def run() -> tuple[Supervisor, Heard]:
         heard = Heard()
-        supervisor = Supervisor(feed, feed.clock, heard, Random(1))
+        supervisor = Supervisor(feed, feed.clock, heard.hear)
         supervisor.follow(pairs or (BTC,))
         task = asyncio.create_task(supervisor.run())
         try:
@@ -359,14 +354,3 @@ def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count()
 
     _, heard = supervised(Feed(alive, early, speed=CALM), play)
     assert 77.0 in [tick.price for tick in heard.of("received") if isinstance(tick, TickReceived)]
-
-
-def test_the_backoff_doubles_up_to_its_bound_with_full_jitter() -> None:
-    waits: list[list[float]] = []
-    for seed in range(200):
-        backoff = Backoff(Random(seed))
-        waits.append([backoff.next() for _ in range(40)])
-    for number, found in enumerate(zip(*waits, strict=True)):
-        longest = min(LONGEST_WAIT, FIRST_WAIT * 2**number)
-        assert 0 <= min(found) < 0.1 * longest
-        assert 0.9 * longest < max(found) <= longest

@@ -1,0 +1,65 @@
+"""The addresses that are asked for most: ``/bitcoin`` and the pages. Flask, which takes longer, never sees them."""
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.wrappers import Request, Response
+
+from crypto_predict.web.editions import Editions
+from crypto_predict.web.http import conditional, problems, sending
+from crypto_predict.web.http.response import COMMON, Rendered
+from crypto_predict.web.model import bitcoin
+from crypto_predict.web.operations.access_log import ROUTE
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+BITCOIN = bitcoin.OPERATION.rule
+METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], datetime]) -> "WSGIApplication":
+    """Return an application that answers every request for these addresses, and passes the others on.
+
+    The page of a pair that the model does not hold is one of the others.
+    """
+
+    def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
+        path, method, edition = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current
+        route = BITCOIN if path == BITCOIN else edition.pages.route(path)
+        if route is None:
+            # An error inside Flask keeps this frame, and so would keep the model, until garbage is collected.
+            del edition
+            return application(environ, start_response)
+
+        def answered() -> Rendered:
+            if path == BITCOIN:
+                answer = bitcoin.answer(edition.snapshot, clock(), environ["QUERY_STRING"])
+                return Rendered(answer.body, [*answer.headers, *COMMON])
+            page = edition.pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
+            if page is None:
+                raise NotFound
+            return page
+
+        try:
+            if method not in METHODS:
+                raise MethodNotAllowed(METHODS)
+            environ[ROUTE] = route
+            if method == "OPTIONS":
+                response = Response(content_type="text/html; charset=utf-8")
+                response.allow.update(METHODS)
+            else:
+                answer = answered()
+                if method == "GET" and conditional.HEADERS.isdisjoint(environ):
+                    start_response("200 OK", answer.headers)
+                    return [answer.body]
+                response = Response(answer.body, headers=answer.headers)
+        except problems.ANSWERED as error:
+            response = sending.problem_response(problems.of_error(error))
+        except HTTPException as error:
+            response = sending.error_response(Request(environ), error)
+        return sending.finished(Request(environ), response)(environ, start_response)
+
+    return respond
