@@ -1,7 +1,5 @@
 """Answers out of SQLite databases of 0.5 and of 5 million candles: one day of minutes, and the next minutes."""
 
-from __future__ import annotations
-
 import random
 import shutil
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Measure writing to the store against SQLAlchemy's ORM, which inserts row by row; `candles` measures reading."""
 
-from __future__ import annotations
-
 import random
 import statistics
 import time
