@@ -23,8 +23,6 @@ The open candle comes every two seconds. A connection lives for 24 hours at most
 accepts a stream of a pair that it does not have, and sends nothing: REST is what tells.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -123,7 +121,7 @@ class BinanceFeed:
         reason, exchange_down = inbox.end
         yield Interrupted(f"{host_of(self._url)} {self._sanitize(reason)}", inbox.complete_until(), exchange_down)
 
-    async def _connect(self, connections: Sequence[_Connection]) -> StreamEnd | None:
+    async def _connect(self, connections: Sequence["_Connection"]) -> StreamEnd | None:
         """Open all connections; return why one of them could not be opened."""
         try:
             check_pause(self._rest)
@@ -153,7 +151,7 @@ class _Connection(ReconnectingWebsocket):  # type: ignore[misc]  # python-binanc
 
     MAX_RECONNECTS = 0
 
-    def __init__(self, url: str, pairs: Sequence[Pair], inbox: _Inbox, clock: Clock) -> None:
+    def __init__(self, url: str, pairs: Sequence[Pair], inbox: "_Inbox", clock: Clock) -> None:
         streams = "/".join(name for pair in pairs for name in _streams(pair))
         # The SDK and its library log addresses and headers, which may contain a password. The feed reports every end.
         silent = logging.Logger(__name__, logging.CRITICAL + 1)

@@ -4,8 +4,6 @@ The file is read once. Its rows are kept as text until the last one has been see
 dates and numbers are written.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from array import array

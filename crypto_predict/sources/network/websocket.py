@@ -1,7 +1,5 @@
 """Why a live stream has ended, in words that continue the name of its host, and whether the exchange was down."""
 
-from __future__ import annotations
-
 import http.client
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -22,8 +22,6 @@ A refused subscription may be answered with "Subscription failed" or "Bad reques
 halved until the refused ones are alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -109,7 +107,7 @@ class PoloniexFeed:
             await asyncio.gather(reading, return_exceptions=True)
         yield interrupted
 
-    def _interrupted(self, stream: _Stream, reason: str, exchange_down: bool) -> Interrupted:
+    def _interrupted(self, stream: "_Stream", reason: str, exchange_down: bool) -> Interrupted:
         return Interrupted(f"{self._host} {reason}", stream.heard_at, exchange_down)
 
 
