@@ -24,7 +24,6 @@ halved until the refused ones are alone.
 
 import asyncio
 import json
-import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -32,7 +31,7 @@ from dataclasses import replace
 from itertools import chain
 from urllib.request import getproxies
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from crypto_predict.market import Pair
@@ -41,7 +40,7 @@ from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairR
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.sanitize import Sanitizer
 from crypto_predict.sources.network.session import host_of
-from crypto_predict.sources.network.websocket import Broken, check_pause, of_error, within
+from crypto_predict.sources.network.websocket import Broken, check_pause, dial, of_error, within
 from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 from crypto_predict.sources.poloniex import EXCHANGE
 
@@ -57,11 +56,7 @@ LONGEST_MESSAGE = 2**20  # bytes; one with a trade of all 1,000 pairs has 200,00
 
 _CHANNEL = "trades"
 _HEARTBEAT_EVERY = 1
-_CLOSE_WITHIN = 0.3  # seconds: the process has three to stop
 _SYMBOL = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
-# The library logs headers and frames at DEBUG; an address may contain a password.
-_frames_log = logging.getLogger(f"{__name__}.frames")
-_frames_log.setLevel(logging.ERROR)
 
 
 class PoloniexFeed:
@@ -129,13 +124,6 @@ class _Refusal(Exception):
         return "already subscribed" in self.message.lower()
 
 
-class _Connect(connect):
-    """Connect, and refuse a redirect: it could lead to any host."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
-
-
 class _Stream:
     """One connection. It is read whether its events are taken or not, so that pings are sent in time."""
 
@@ -160,15 +148,7 @@ class _Stream:
         """
         check_pause(rest)
         async with within(self._clock, ANSWER_WITHIN, "accept the connection"):
-            websocket = await _Connect(
-                url,
-                compression=None,  # messages are short, and a compressed one may be a bomb
-                open_timeout=None,
-                ping_interval=None,  # Poloniex has its own pings
-                close_timeout=_CLOSE_WITHIN,
-                max_size=LONGEST_MESSAGE,
-                logger=_frames_log,
-            )
+            websocket = await dial(url, LONGEST_MESSAGE)
         async with websocket:
             await self._subscribe(websocket)
             self._is_subscribed = True
