@@ -1,7 +1,5 @@
 """Measure servers, new models, store, backtest, training, backfill, ticks, image and page: ``python -m bench``."""
 
-from __future__ import annotations
-
 import argparse
 import compileall
 import logging

@@ -6,8 +6,6 @@ The peer only reads the server: an HTTP client that asks for the same pages and 
 their own, like the server, so that neither is measured with the other's memory or waits for its interpreter.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

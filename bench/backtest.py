@@ -1,7 +1,5 @@
 """A backtest of 100 cutoffs, here and with Prophet's own cross-validation: the seconds, and the errors of both."""
 
-from __future__ import annotations
-
 import logging
 import time
 from collections.abc import Collection, Iterator, Sequence

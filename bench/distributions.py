@@ -4,8 +4,6 @@ Every cutoff from the 800th day on is a day's close; a distribution uses only th
 price, in percent, and the means over the same cutoffs for all. The Gaussian has the volatility of the past year.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 from collections.abc import Iterator, Sequence

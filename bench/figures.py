@@ -4,8 +4,6 @@ Peers are measured in turn within one run, several rounds each, and compared by 
 on one machine at one time means something, their absolute times do not.
 """
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Both are built in the same run, from the same base and with the same versions, and started in turn.
 """
 
-from __future__ import annotations
-
 import json
 import re
 import secrets

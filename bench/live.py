@@ -5,8 +5,6 @@ counts as stored when the reader, which looks ten times a second, finds it. The 
 the history comes and coefficients are fitted.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

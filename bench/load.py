@@ -1,7 +1,5 @@
 """A server process: its start, its first answer, its memory, and its answers under load."""
 
-from __future__ import annotations
-
 import asyncio
 import http.client
 import re

@@ -12,8 +12,6 @@ minutes. Keras computes with JAX; ``requirements-lstm.txt`` has both. The same s
 processor; another one rounds differently, which training magnifies.
 """
 
-from __future__ import annotations
-
 import argparse
 import csv
 import importlib.util
@@ -88,7 +86,7 @@ class Parts(NamedTuple):
     test: IntArray
 
     @classmethod
-    def of(cls, minutes: Minutes, moves: FloatArray) -> Parts:
+    def of(cls, minutes: Minutes, moves: FloatArray) -> "Parts":
         """Split the minutes that have all moves (n, h) and a whole window without a gap."""
         segment, first = minutes.segment, WINDOW - 1
         usable = minutes.can_speak & np.isfinite(moves).all(axis=1)

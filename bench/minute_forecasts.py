@@ -1,7 +1,5 @@
 """Invented minute forecasts, as the collector stores them."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteScores

@@ -4,8 +4,6 @@ The prices are those of BTC and ETH in dollars on Bitfinex, of the first quarter
 forecast with daily fits on everything before. The files are not part of the repository.
 """
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Both models of one comparison, trained on the same history."""
 
-from __future__ import annotations
-
 import pickle
 from datetime import UTC, datetime
 from pathlib import Path

@@ -3,8 +3,6 @@
 ``python -m bench.page --minutes 5`` watches a page with a live collector for longer.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import shutil

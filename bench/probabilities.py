@@ -5,8 +5,6 @@ similar probability are grouped. If they are calibrated, the share of a group th
 The forecasts overlap, and so do the questions: neighbours come about together.
 """
 
-from __future__ import annotations
-
 import argparse
 import math
 from bisect import bisect_right

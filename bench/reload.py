@@ -1,7 +1,5 @@
 """What a request waits while the server takes a new model up: the slowest of 8 clients, with and without one."""
 
-from __future__ import annotations
-
 import http.client
 import itertools
 import statistics

@@ -1,7 +1,5 @@
 """This server, the tutorial's and bare Flask under load: rates, latencies, cold starts and memory."""
 
-from __future__ import annotations
-
 import json
 import random
 import statistics

@@ -3,8 +3,6 @@
 Both find out which ticks are repeated, and add up the volume.
 """
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Iterator, Sequence

@@ -5,8 +5,6 @@ one has the model of the first as ``--champion`` and a history that has moved on
 of a release; in the other three it has not, and they cost the same.
 """
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What a browser transfers when it opens the page for the first time."""
 
-from __future__ import annotations
-
 import http.client
 import re
 

@@ -8,8 +8,6 @@ certificates, proxy): they become its variables here, unless those are set. If u
 installs the packages.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import re

@@ -11,8 +11,6 @@ not even if it is killed. A trainer that ends by itself is started again, and so
 other end of the server ends the program.
 """
 
-from __future__ import annotations
-
 import argparse
 import ctypes
 import json

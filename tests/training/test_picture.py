@@ -97,8 +97,7 @@ def fitted(name: str) -> tuple[History, PairForecast, list[Candle]]:
     return history, forecast_of(history), after
 
 
-@pytest.mark.parametrize("followed", [0, 40, YEAR])
-@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize(("name", "followed"), [*itertools.product(MARKETS, (0, YEAR)), ("seed 0", 40)])
 def test_texts_cover_neither_lines_nor_each_other(name: str, followed: int) -> None:
     """A legend in a corner of the axes would cover the line of some market."""
     history, forecast, after = fitted(name)

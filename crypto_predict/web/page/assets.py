@@ -3,8 +3,6 @@
 Without them the page has neither scripts nor style; it is readable, since everything important is in its text.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path

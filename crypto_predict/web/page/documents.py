@@ -4,8 +4,6 @@ Prices are rounded as the API rounds them, so both give the same numbers. Lists 
 (see `steps`), which takes a third less.
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Callable, Iterable, Sequence

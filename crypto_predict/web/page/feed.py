@@ -8,8 +8,6 @@ The identity of an entry is derived from the digest of its line in the ledger, w
 from the first line. Addresses are absolute if the site's own address is known, otherwise relative to the document's.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ The templates beside this module are Jinja's, which Flask brings and which escap
 not at each request.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta

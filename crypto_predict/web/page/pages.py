@@ -4,8 +4,6 @@ A page has two variants: that of a stale model has a banner, which must be there
 there are is only known once the ledger has been read, so their documents and the feed have methods of their own.
 """
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable, Iterator

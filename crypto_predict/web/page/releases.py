@@ -9,8 +9,6 @@ else as it is. Forecasts of simulated prices and of real ones are never mixed: a
 as the model's.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 import threading

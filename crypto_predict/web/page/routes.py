@@ -1,7 +1,5 @@
 """The addresses of the page in the Flask application."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 
