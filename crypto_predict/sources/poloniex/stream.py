@@ -40,7 +40,7 @@ from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairR
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.sanitize import Sanitizer
 from crypto_predict.sources.network.session import host_of
-from crypto_predict.sources.network.websocket import Broken, check_pause, dial, of_error, within
+from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, dial, of_error, within
 from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 from crypto_predict.sources.poloniex import EXCHANGE
 
@@ -91,19 +91,13 @@ class PoloniexFeed:
                 yield event
             await reading
         except _Refusal as refusal:
-            reason = f'answered "{self._sanitize(refusal.message)}"'
-            interrupted = self._interrupted(stream, reason, exchange_down=refusal.is_maintenance)
+            end = StreamEnd(f'answered "{self._sanitize(refusal.message)}"', refusal.is_maintenance)
         except (Broken, Malformed, OSError, WebSocketException) as error:
-            interrupted = self._interrupted(
-                stream, *of_error(error, "Poloniex", self._sanitize(str(error)), self._rest)
-            )
+            end = of_error(error, "Poloniex", self._sanitize(str(error)), self._rest)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-        yield interrupted
-
-    def _interrupted(self, stream: "_Stream", reason: str, exchange_down: bool) -> Interrupted:
-        return Interrupted(f"{self._host} {reason}", stream.heard_at, exchange_down)
+        yield Interrupted(f"{self._host} {end.reason}", stream.heard_at, end.exchange_down)
 
 
 class _Refusal(Exception):
