@@ -9,8 +9,8 @@ from itertools import groupby
 from crypto_predict.market import EPOCH, Interval, Span
 from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
 
-# Candles in a window, which is asked for, judged and stored at once: whole pages of Binance (1,000) and Poloniex (500),
-# and less than a page of Alpaca (10,000). So no request is spent on a part of a page.
+# Candles in a window, which is asked for, judged and stored at once: whole pages of 500 or 1,000, and less than one of
+# 10,000. So no request is spent on a part of a page.
 WINDOW = 9_000
 
 REVISED = 5  # candles before the newest one that are asked for again: exchanges change them for some minutes

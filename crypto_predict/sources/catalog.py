@@ -1,7 +1,5 @@
 """The names of ``--source`` and what is behind them: exchanges with their streams, ``store``, ``simulated``, files."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace

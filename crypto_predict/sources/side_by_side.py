@@ -4,8 +4,6 @@ Results and log lines come in the order of the questions, whichever is answered 
 their caller: its deadlines (`session.answer_within`), and whether it is patient (`limits.patiently`).
 """
 
-from __future__ import annotations
-
 import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """``store``: candles that were collected in a database, joined to longer ones where those are not stored."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta

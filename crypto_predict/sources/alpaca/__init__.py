@@ -5,8 +5,6 @@
 * ``stream``: its live minutes and quotes, with keys
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import replace

@@ -13,8 +13,6 @@ Wire format::
     {"quotes": {"BTC/USD": {"t": "2024-05-17T12:00:00.123456789Z", "bp": 1.5, "bs": 0.5, "ap": 1.6, "as": 0.7}}}
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -88,15 +86,15 @@ class Alpaca(ExchangeSource):
         cursor = _Cursor(span, interval.length, span.start, newest=span.start - interval.length)
         allowance = self.allowance()
         while not cursor.exhausted:
-            page = self.ask(
+            received, token = self.ask(
                 pair,
                 lambda: self._client.get(f"{self._path}/bars", {**query, **cursor.position()}),
                 lambda answer: _read_page(answer, symbol),
                 allowance,
             )
-            allowance.take(len(page.candles))
-            candles = [candle for candle in page.candles if candle.open_time in span]
-            cursor.advance(candles, page.next_token)
+            allowance.take(len(received))
+            candles = [candle for candle in received if candle.open_time in span]
+            cursor.advance(candles, token)
             yield closed(candles, interval, span.end)
 
 
@@ -107,12 +105,6 @@ class _Client(CryptoHistoricalDataClient):
         key, secret = (settings.keys.get(name) for name in EXCHANGE.keys)
         super().__init__(key, secret, url_override=settings.api_url)
         self._session = session
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    candles: list[Candle]  # as received
-    next_token: str | None  # None: this was the last page
 
 
 @dataclass(slots=True)
@@ -155,7 +147,8 @@ class _Cursor:
             _log.warning("alpaca sent a page token that leads nowhere; continuing from %s", resume.isoformat())
 
 
-def _read_page(answer: object, symbol: str) -> _Page:
+def _read_page(answer: object, symbol: str) -> tuple[list[Candle], str | None]:
+    """Return the candles and the token of the next page; None after the last one."""
     bars = answer.get("bars") if isinstance(answer, dict) else None
     if not isinstance(answer, dict) or not isinstance(bars, dict):
         raise Malformed("no list of bars")
@@ -163,7 +156,7 @@ def _read_page(answer: object, symbol: str) -> _Page:
     token = answer.get("next_page_token")
     if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
         raise Malformed("a page token that is not text, or is too long")
-    return _Page(candles, token)
+    return candles, token
 
 
 def _read_candle(row: object) -> Candle:

@@ -1,7 +1,5 @@
 """Bars and quotes: REST and the stream name their values alike, and write only the time in another way."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import datetime
 

@@ -17,8 +17,6 @@ Wire format: msgpack in binary messages, each a list; ``t`` is a timestamp of ms
     S: [{"T": "error", "code": 402, "msg": "auth failed"}]
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -112,7 +110,7 @@ class AlpacaFeed:
             await stream.close()
         yield interrupted
 
-    def _refused(self, refusal: _Refusal, stream: _Stream) -> Interrupted:
+    def _refused(self, refusal: "_Refusal", stream: "_Stream") -> Interrupted:
         """Return what an error message of the exchange means, or raise that."""
         answer = f'{self._host} answered {refusal.code} "{self._sanitize(refusal.message)}"'
         if refusal.code in _REFUSED_KEYS:
@@ -130,7 +128,7 @@ class AlpacaFeed:
                 answer += ": follow fewer pairs, or use another source"
         return Interrupted(answer, stream.complete_until, exchange_down=refusal.code == _INTERNAL)
 
-    def _failed(self, error: Exception, stream: _Stream) -> Interrupted:
+    def _failed(self, error: Exception, stream: "_Stream") -> Interrupted:
         if isinstance(error, InvalidStatusCode):
             end = refused(error.status_code, error.headers, self._rest)
         else:

@@ -15,8 +15,6 @@ Wire format::
 A start and an end are both included. An error is ``{"code": -1121, "msg": "Invalid symbol."}``.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta

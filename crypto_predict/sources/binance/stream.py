@@ -1,8 +1,7 @@
-"""Binance's closed candles and quotes as they happen, through python-binance's websockets, without keys.
+"""Binance's closed candles and quotes as they happen, without keys.
 
-The SDK opens the connections and reads their frames. What it does at their end is not used: it would connect again by
-itself, and the minutes in between would be missing without a word. Here the first fault of a connection, whatever it
-is, ends the feed with `Interrupted`.
+The first fault of a connection, whatever it is, ends the feed with `Interrupted`. The SDK is not used: it would connect
+again by itself, and the minutes in between would be missing without a word.
 
 Wire format, of the streams ``btcusdt@kline_1m`` and ``btcusdt@bookTicker``::
 
@@ -23,8 +22,6 @@ The open candle comes every two seconds. A connection lives for 24 hours at most
 accepts a stream of a pair that it does not have, and sends nothing: REST is what tells.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging
@@ -35,7 +32,7 @@ from contextlib import suppress
 from datetime import datetime, timedelta
 from urllib.request import getproxies
 
-from binance.ws.reconnecting_websocket import ReconnectingWebsocket
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 
 from crypto_predict import logs
@@ -54,7 +51,15 @@ from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.sanitize import Sanitizer
 from crypto_predict.sources.network.session import host_of
-from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, closed, refused, unreachable
+from crypto_predict.sources.network.websocket import (
+    Broken,
+    StreamEnd,
+    check_pause,
+    dial,
+    of_error,
+    refused,
+    unreachable,
+)
 from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 
 PAIRS_A_CONNECTION = 100  # two streams each; the address has at most 6,400 characters, and servers refuse 8,190
@@ -101,11 +106,9 @@ class BinanceFeed:
             _Connection(self._url, pairs[first : first + PAIRS_A_CONNECTION], inbox, self._clock)
             for first in range(0, len(pairs), PAIRS_A_CONNECTION)
         ]
-        watchers: list[asyncio.Task[None]] = []
         try:
             if failure := await self._connect(connections):
                 inbox.finish(*failure)  # unless a connection has ended already
-            watchers = [asyncio.create_task(connection.watch()) for connection in connections]
             retire_at = self._clock.monotonic() + LIFETIME
             while inbox.end is None:
                 for event in inbox.take(min(connection.heard for connection in connections)):
@@ -117,13 +120,11 @@ class BinanceFeed:
             for event in inbox.take_rest():
                 yield event
         finally:
-            for watcher in watchers:
-                watcher.cancel()
-            await asyncio.gather(*watchers, *(connection.stop() for connection in connections), return_exceptions=True)
+            await asyncio.gather(*(connection.stop() for connection in connections), return_exceptions=True)
         reason, exchange_down = inbox.end
         yield Interrupted(f"{host_of(self._url)} {self._sanitize(reason)}", inbox.complete_until(), exchange_down)
 
-    async def _connect(self, connections: Sequence[_Connection]) -> StreamEnd | None:
+    async def _connect(self, connections: Sequence["_Connection"]) -> StreamEnd | None:
         """Open all connections; return why one of them could not be opened."""
         try:
             check_pause(self._rest)
@@ -145,83 +146,55 @@ class BinanceFeed:
         return None
 
 
-class _Connection(ReconnectingWebsocket):  # type: ignore[misc]  # python-binance has no types
-    """One connection of the SDK. It ends for good at its first fault, and passes its frames to the inbox.
+class _Connection:
+    """One connection, which passes its frames to the inbox. It ends for good at its first fault."""
 
-    The SDK has a queue of its own, which loses what is in it as soon as the connection ends. It stays empty.
-    """
-
-    MAX_RECONNECTS = 0
-
-    def __init__(self, url: str, pairs: Sequence[Pair], inbox: _Inbox, clock: Clock) -> None:
-        streams = "/".join(name for pair in pairs for name in _streams(pair))
-        # The SDK and its library log addresses and headers, which may contain a password. The feed reports every end.
-        silent = logging.Logger(__name__, logging.CRITICAL + 1)
-        super().__init__(
-            f"{url}/",
-            f"streams={streams}",
-            "stream?",
-            compression=None,  # thousands of short frames
-            logger=silent,
-            max_size=_LONGEST_FRAME,
-            open_timeout=None,  # see `BinanceFeed`
-            ping_interval=None,  # see `watch`
-        )
-        self._log = silent
+    def __init__(self, url: str, pairs: Sequence[Pair], inbox: "_Inbox", clock: Clock) -> None:
+        self._url = f"{url}/stream?streams={'/'.join(name for pair in pairs for name in _streams(pair))}"
         self._inbox, self._clock = inbox, clock
+        self._websocket: ClientConnection | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self.heard = self._data = 0.0  # when there was a sign of life, and a frame
 
     async def connect(self) -> None:
         """Connect. The handshake is a sign of life."""
-        await super().connect()
+        self._websocket = websocket = await dial(self._url, _LONGEST_FRAME)
         self.heard = self._data = self._clock.monotonic()
+        self._tasks = [asyncio.create_task(self._read(websocket)), asyncio.create_task(self._watch(websocket))]
 
-    def json_loads(self, msg: str | bytes) -> None:
-        """Read a frame in place of the SDK, which puts what is returned in its queue."""
-        self.heard = self._data = self._clock.monotonic()
+    async def stop(self) -> None:
+        """Close the connection."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._websocket is not None:
+            await self._websocket.close()
+
+    async def _read(self, websocket: ClientConnection) -> None:
+        """Read until the feed has ended."""
         try:
-            self._inbox.read(msg)
-        except Malformed as error:
-            self._inbox.finish(f"sent a message that is not in Binance's format: {error}")
-        if self._inbox.end is not None:
-            raise _Ended  # the SDK then does not read on
+            while self._inbox.end is None:
+                frame = await websocket.recv()
+                self.heard = self._data = self._clock.monotonic()
+                self._inbox.read(frame)
+        except (Malformed, WebSocketException) as error:
+            self._inbox.finish(*of_error(error, "Binance", str(error)))
 
-    async def _propagate_error(self, error_msg: Mapping[str, str]) -> None:
-        """Note what the SDK reports: the end of the connection, or an error of `json_loads`."""
-        kind, reason = error_msg["type"], error_msg["m"]
-        code = self.ws.close_code if self.ws is not None else None
-        if kind == "BinanceWebsocketClosed":  # noticed between two frames; its message tells nothing
-            reason = f"received {code}"
-        elif not kind.startswith("ConnectionClosed"):
-            reason = f"{kind} {reason}"
-        self._inbox.finish(*closed(code, reason))
-
-    async def watch(self) -> None:
+    async def _watch(self, websocket: ClientConnection) -> None:
         """Ping while there are no messages, until the connection does not answer or sends no data."""
         while True:
             await self._clock.sleep(1)
             now = self._clock.monotonic()
             if now - self._data > SILENCE:
                 self._inbox.finish(f"has sent no data for {SILENCE} s")
-            if now - self.heard > PING_AFTER and self.ws is not None:
+            if now - self.heard > PING_AFTER:
                 try:
                     async with self._clock.timeout(PONG_WITHIN):
-                        await (await self.ws.ping())
+                        await (await websocket.ping())
                 except TimeoutError:
                     self._inbox.finish(f"did not answer a ping within {PONG_WITHIN} s")
                 else:
                     self.heard = self._clock.monotonic()
-
-    async def stop(self) -> None:
-        """Close the connection."""
-        # First, since the SDK waits up to ten seconds for a frame.
-        if self.ws is not None:
-            await self.ws.close()
-        await self.close()
-
-
-class _Ended(Exception):
-    """The feed has ended."""
 
 
 class _Inbox:

@@ -8,8 +8,6 @@ yfinance writes a header of three lines, read as one: ``Price,Close,High,Low,Ope
 ticker of each column, then the name of the time column alone. All columns must be of one ticker.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence, Set
@@ -68,7 +66,7 @@ class Columns:
     notices: tuple[str, ...]
 
     @classmethod
-    def of(cls, header: Sequence[str], base: str | None) -> Columns:
+    def of(cls, header: Sequence[str], base: str | None) -> "Columns":
         """Find the columns in a header; `base` is the base currency.
 
         Raises:
@@ -114,7 +112,7 @@ class Columns:
         )
 
     @classmethod
-    def without_header(cls, width: int, *, clock: bool, high: int) -> Columns | None:
+    def without_header(cls, width: int, *, clock: bool, high: int) -> "Columns | None":
         """Return the columns of rows without a header; None if so many fields have no usual meaning.
 
         A `clock` is the second field, as MetaTrader writes it. `high` is the place of the high among the prices: 1

@@ -4,8 +4,6 @@
 number above 12, or since its rows are consecutive days in one order only. Otherwise both readings are reported.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence

@@ -4,8 +4,6 @@ The header is the first line that names columns of a table of prices. What stand
 title, ``sep=;``. A table without a header begins with its first row.
 """
 
-from __future__ import annotations
-
 import csv
 import math
 from collections.abc import Iterator, Sequence

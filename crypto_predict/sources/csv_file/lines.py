@@ -4,8 +4,6 @@ The text is UTF-8 or UTF-16. A line that is not is read as Windows-1252, in whic
 recognised by the content, whatever the name of the file.
 """
 
-from __future__ import annotations
-
 import gzip
 import io
 import stat

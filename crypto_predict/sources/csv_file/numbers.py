@@ -4,8 +4,6 @@ One mark, point or comma, separates the decimals in the whole of a file. The oth
 the digits by three.
 """
 
-from __future__ import annotations
-
 import math
 import re
 

@@ -4,8 +4,6 @@ The file is read once. Its rows are kept as text until the last one has been see
 dates and numbers are written.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from array import array
@@ -101,7 +99,7 @@ class _Table:
     _columns: Columns | None = None
     _delimiter: str = ","
     _texts: list[str] = field(default_factory=list)  # a row each, its cells separated by NUL: lists would take more
-    _lines: array[int] = field(default_factory=lambda: array("q"))
+    _lines: "array[int]" = field(default_factory=lambda: array("q"))
     _decimals: DecimalMark = field(default_factory=DecimalMark)
 
     def take(self, numbered: Iterator[tuple[int, str]], base: str | None) -> None:

@@ -1,7 +1,5 @@
 """``file:PATH`` as a source of daily candles. Minutes and hours in the file become days."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise

@@ -8,7 +8,7 @@
 ``wire``, ``paging``, ``answer_clock``
     Reading JSON, joining pages, and the exchange's clock.
 ``websocket``
-    Why a live stream has ended.
+    Connecting to a live stream, and why one has ended.
 ``sanitize``
     Texts of an exchange, as a log may contain them.
 """

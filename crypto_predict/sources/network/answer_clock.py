@@ -1,7 +1,5 @@
 """The clock of an exchange, read from the ``Date`` of its answers."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from threading import Lock
 from time import monotonic

@@ -1,7 +1,5 @@
 """Bounds of one history, and the rate limit of an exchange."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections import deque
@@ -37,7 +35,7 @@ class Bounds:
     candles: int = 200_000  # a hundred years of days, or twenty of hours
 
     @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> Bounds:
+    def from_environ(cls, environ: Mapping[str, str]) -> "Bounds":
         """Read ``SOURCE_SECONDS`` and ``SOURCE_CANDLES``. An empty value counts as absent.
 
         Raises:

@@ -1,7 +1,5 @@
 """Pages of candles: asking for the next one by time, and joining pages that overlap."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 

@@ -4,8 +4,6 @@ An exchange counts the requests of an address, whatever they are for: a history,
 book, a pair that is added. So all of them keep the same pause: every `BoundedSession`, and the handshakes of streams.
 """
 
-from __future__ import annotations
-
 import http.client
 import math
 import time

@@ -1,7 +1,5 @@
 """When to wait, when to ask an exchange again, and when to give up."""
 
-from __future__ import annotations
-
 import logging
 import math
 import re

@@ -1,7 +1,5 @@
 """Texts that an exchange sent, as a log may contain them."""
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Iterable, Set

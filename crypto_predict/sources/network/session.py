@@ -1,7 +1,5 @@
 """A `requests` session with bounded answers and plain errors, for the SDK of any exchange."""
 
-from __future__ import annotations
-
 import http.client
 import io
 import json

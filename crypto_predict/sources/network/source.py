@@ -1,7 +1,5 @@
 """The source of an exchange's candles and quotes over REST: what does not depend on the exchange."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import ClassVar, TypeVar

@@ -1,12 +1,12 @@
-"""Why a live stream has ended, in words that continue the name of its host, and whether the exchange was down."""
-
-from __future__ import annotations
+"""Connecting to a live stream; why one has ended, in words that continue the name of its host, and who was down."""
 
 import http.client
+import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from crypto_predict.market.clock import Clock
@@ -15,6 +15,10 @@ from crypto_predict.sources.network.wire import Malformed
 
 _PLACE = 451  # of a handshake: the exchange is closed to this place; 403, 418 and 429 are for this machine alone
 _DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later
+_CLOSE_WITHIN = 0.3  # seconds: the process has three to stop
+# The library logs headers and frames at DEBUG; an address may contain a password.
+_frames_log = logging.getLogger(f"{__name__}.frames")
+_frames_log.setLevel(logging.ERROR)
 
 
 class Broken(Exception):
@@ -36,6 +40,31 @@ def check_pause(exchange: str) -> None:
     """
     if (refused := pause_of(exchange).now(stream=True)) is not None:
         raise Broken(f"{refused}: it has answered {refused.answer}")
+
+
+class _Connect(connect):
+    """Connect, and refuse a redirect: it could lead to any host."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
+async def dial(url: str, longest: int) -> ClientConnection:
+    """Connect to a stream, whose messages have at most `longest` bytes. The caller bounds the time, and sends pings.
+
+    Raises:
+        OSError: The network failed.
+        WebSocketException: The handshake failed.
+    """
+    return await _Connect(
+        url,
+        compression=None,  # messages are short, and a compressed one may be a bomb
+        open_timeout=None,
+        ping_interval=None,
+        close_timeout=_CLOSE_WITHIN,
+        max_size=longest,
+        logger=_frames_log,
+    )
 
 
 def refused(status: int, headers: Mapping[str, str], exchange: str) -> StreamEnd:

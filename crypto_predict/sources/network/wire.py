@@ -1,7 +1,5 @@
 """Read the values in an exchange's JSON, unchanged, even NaN and negative prices: `history` judges them."""
 
-from __future__ import annotations
-
 import re
 from datetime import datetime, timedelta
 

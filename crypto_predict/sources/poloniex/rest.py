@@ -17,8 +17,6 @@ last trade and of its message, both perhaps days ago: a quote has the time of th
 the status of HTTP is, 200 included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any

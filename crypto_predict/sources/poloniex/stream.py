@@ -22,11 +22,8 @@ A refused subscription may be answered with "Subscription failed" or "Bad reques
 halved until the refused ones are alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
-import logging
 import re
 from collections import deque
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -34,7 +31,7 @@ from dataclasses import replace
 from itertools import chain
 from urllib.request import getproxies
 
-from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from crypto_predict.market import Pair
@@ -43,7 +40,7 @@ from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairR
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.sanitize import Sanitizer
 from crypto_predict.sources.network.session import host_of
-from crypto_predict.sources.network.websocket import Broken, check_pause, of_error, within
+from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, dial, of_error, within
 from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 from crypto_predict.sources.poloniex import EXCHANGE
 
@@ -59,11 +56,7 @@ LONGEST_MESSAGE = 2**20  # bytes; one with a trade of all 1,000 pairs has 200,00
 
 _CHANNEL = "trades"
 _HEARTBEAT_EVERY = 1
-_CLOSE_WITHIN = 0.3  # seconds: the process has three to stop
 _SYMBOL = re.compile(r"[A-Z0-9]+_[A-Z0-9]+")
-# The library logs headers and frames at DEBUG; an address may contain a password.
-_frames_log = logging.getLogger(f"{__name__}.frames")
-_frames_log.setLevel(logging.ERROR)
 
 
 class PoloniexFeed:
@@ -98,19 +91,13 @@ class PoloniexFeed:
                 yield event
             await reading
         except _Refusal as refusal:
-            reason = f'answered "{self._sanitize(refusal.message)}"'
-            interrupted = self._interrupted(stream, reason, exchange_down=refusal.is_maintenance)
+            end = StreamEnd(f'answered "{self._sanitize(refusal.message)}"', refusal.is_maintenance)
         except (Broken, Malformed, OSError, WebSocketException) as error:
-            interrupted = self._interrupted(
-                stream, *of_error(error, "Poloniex", self._sanitize(str(error)), self._rest)
-            )
+            end = of_error(error, "Poloniex", self._sanitize(str(error)), self._rest)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
-        yield interrupted
-
-    def _interrupted(self, stream: _Stream, reason: str, exchange_down: bool) -> Interrupted:
-        return Interrupted(f"{self._host} {reason}", stream.heard_at, exchange_down)
+        yield Interrupted(f"{self._host} {end.reason}", stream.heard_at, end.exchange_down)
 
 
 class _Refusal(Exception):
@@ -129,13 +116,6 @@ class _Refusal(Exception):
     def is_repetition(self) -> bool:
         """Whether the subscription exists: a refused request may have subscribed to some of its symbols."""
         return "already subscribed" in self.message.lower()
-
-
-class _Connect(connect):
-    """Connect, and refuse a redirect: it could lead to any host."""
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        return exc
 
 
 class _Stream:
@@ -162,15 +142,7 @@ class _Stream:
         """
         check_pause(rest)
         async with within(self._clock, ANSWER_WITHIN, "accept the connection"):
-            websocket = await _Connect(
-                url,
-                compression=None,  # messages are short, and a compressed one may be a bomb
-                open_timeout=None,
-                ping_interval=None,  # Poloniex has its own pings
-                close_timeout=_CLOSE_WITHIN,
-                max_size=LONGEST_MESSAGE,
-                logger=_frames_log,
-            )
+            websocket = await dial(url, LONGEST_MESSAGE)
         async with websocket:
             await self._subscribe(websocket)
             self._is_subscribed = True

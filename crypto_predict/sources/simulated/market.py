@@ -17,8 +17,6 @@ does not depend on its minutes and still equals their sum. Only ``Random.random`
 promises to keep. Prices are rounded, which hides the last bits of ``math``.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
@@ -116,7 +114,7 @@ class Simulated:
         return self._days_of_minutes(pair, market, days, first)
 
     def _days_of_minutes(
-        self, pair: Pair, market: _Market, days: Iterator[_Day], first: datetime
+        self, pair: Pair, market: "_Market", days: Iterator["_Day"], first: datetime
     ) -> Iterator[Sequence[Candle]]:
         for day in days:
             if day.candle.open_time >= first:
@@ -136,7 +134,7 @@ class _Market:
     step: float  # of a volume, a power of two
 
     @classmethod
-    def of(cls, pair: Pair) -> _Market:
+    def of(cls, pair: Pair) -> "_Market":
         level = _dollars(pair.base) / _dollars(pair.quote)
         volume = TURNOVER / _dollars(pair.base)
         step = math.ldexp(1.0, math.floor(math.log2(volume / VOLUME_STEPS)))

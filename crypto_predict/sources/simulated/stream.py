@@ -1,7 +1,5 @@
 """The invented market as it moves: each candle when it closes, and quotes."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta

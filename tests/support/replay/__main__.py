@@ -5,8 +5,6 @@ JSON with the address and the time of its clock, and serves until its standard i
 seed, begin and shares knows the truth of that market.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

@@ -1,7 +1,5 @@
 """Alpaca on the replay server: ``GET /v1beta3/crypto/us/bars``, ``latest/quotes``, and its stream."""
 
-from __future__ import annotations
-
 import base64
 import binascii
 import json
@@ -115,20 +113,20 @@ class AlpacaExchange:
     def _newest_quotes(self) -> Mapping[str, Quote]:
         return self._quotes
 
-    def _candles(self, symbol: str, question: _Question) -> Sequence[Candle]:
+    def _candles(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         """Return the candles that were asked for, ascending."""
         candles = self._market.get((symbol, question.timeframe), ())
         first = bisect_left(candles, question.start, key=_opening)
         return candles[first : bisect_right(candles, question.end, key=_opening)]
 
-    def _found(self, question: _Question) -> Iterator[tuple[str, Candle]]:
+    def _found(self, question: "_Question") -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
             found = self._candles(symbol, question)
             for candle in reversed(found) if question.descending else found:
                 yield symbol, candle
 
-    def _page(self, question: _Question) -> dict[str, Any]:
+    def _page(self, question: "_Question") -> dict[str, Any]:
         rows = min(self._paging.rows[self._served % len(self._paging.rows)], question.limit)
         self._served += 1
         offset = question.offset
@@ -177,7 +175,7 @@ class AlpacaInMotion(AlpacaExchange):
     def _newest_quotes(self) -> Mapping[str, Quote]:
         return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
 
-    def _candles(self, symbol: str, question: _Question) -> Sequence[Candle]:
+    def _candles(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         if symbol not in self._listed():
             return ()
         now = self._motion.now()

@@ -1,7 +1,5 @@
 """Answers of a hostile exchange in Alpaca's format, each as a `Fault` of the replay server."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Callable

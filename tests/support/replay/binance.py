@@ -1,7 +1,5 @@
 """Binance on the replay server: ``GET /api/v3/klines``, ``ticker/bookTicker``, ``ping``, ``time``, and its streams."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

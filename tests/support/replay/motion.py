@@ -5,8 +5,6 @@ has (`Motion.truth`), also for a server in another process. A candle is made of 
 the first one, the close the last one, and the volumes are their sums.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 from bisect import bisect_right

@@ -6,8 +6,6 @@ was days ago for a quiet pair. A pair without trades sends nothing. An unknown s
 status of HTTP, and a refused subscription does not name what is wrong with it.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from bisect import bisect_left, bisect_right
@@ -109,7 +107,7 @@ class PoloniexExchange:
             return _refused(400, _BAD_PARAMETER, str(error))
         return web.json_response(self._page(self._found(symbol, question), question))
 
-    def _found(self, symbol: str, question: _Question) -> Sequence[Candle]:
+    def _found(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         """Return the candles that open between start and end."""
         series = symbol, question.interval
         openings = self._openings.get(series, [])
@@ -140,7 +138,7 @@ class PoloniexExchange:
         status, code = UNKNOWN_SYMBOL[next(self._unknown) % len(UNKNOWN_SYMBOL)]
         return _refused(status, code, "Invalid symbol")
 
-    def _page(self, found: Sequence[Candle], question: _Question) -> list[list[Any]]:
+    def _page(self, found: Sequence[Candle], question: "_Question") -> list[list[Any]]:
         most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
         self._served += 1
         # Without an end, the newest candles are returned, however far the start is in the past.
@@ -172,7 +170,7 @@ class PoloniexInMotion(PoloniexExchange):
         rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
         return [*rest, web.get("/ws/public", self._stream)]
 
-    def _found(self, symbol: str, question: _Question) -> Sequence[Candle]:
+    def _found(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         interval, now = Interval[question.interval], milliseconds(self._motion.now())
         last = now if question.end is None else min(question.end, now)
         length = interval.seconds * 1000

@@ -1,7 +1,5 @@
 """The replay server and the faults of HTTP. Each exchange adds its routes."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json

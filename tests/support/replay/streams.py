@@ -5,8 +5,6 @@ connection: `Streams.inject` applies it to the next ones as they open, `Streams.
 refused, stalled or reset handshake is a fault of HTTP: inject it in the `ReplayServer`.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import socket

@@ -266,7 +266,7 @@ def test_a_copy_is_confirmed_without_reading_candles(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 3), st.booleans()), max_size=4))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_304_is_only_answered_for_the_same_bytes(
     tmp_path_factory: pytest.TempPathFactory, writes: list[tuple[int, int, bool]]
 ) -> None:

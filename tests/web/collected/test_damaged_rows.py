@@ -73,6 +73,7 @@ def damaged(path: Path, table: str, column: str, value: object) -> Iterator[bool
     others = " AND ".join(f"{one.name} IS ?" for one in metadata.tables[table].columns if one.name != column)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA synchronous = OFF")  # no test ends the machine, and the disk may be slow
         newest = connection.execute(f"SELECT * FROM {table} ORDER BY {key} DESC LIMIT 1").fetchone()
         rest = [newest[name] for name in newest.keys() if name != column]  # noqa: SIM118 of a Row these are the names
         statement = f"UPDATE {table} SET {column} = ? WHERE {others}"
