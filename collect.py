@@ -1,7 +1,5 @@
 """Collect the candles of exchanges in a database, and report how complete they are."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

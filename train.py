@@ -1,7 +1,5 @@
 """Train a forecast and bake it into one file: history in, ``model.pkl`` out."""
 
-from __future__ import annotations
-
 import logging
 import os
 import signal

@@ -4,8 +4,6 @@ click parses the options from arguments and an environment that are passed in. E
 of the same name (``--stale-after``: ``STALE_AFTER``); an option on the command line wins.
 """
 
-from __future__ import annotations
-
 import difflib
 import os
 import re
@@ -177,8 +175,11 @@ class CommandLine:
         except click.NoSuchOption as error:
             # For -pair, click reports -p.
             typed = next((word for word in arguments if word.startswith(error.option_name)), error.option_name)
-            name, known = typed.partition("=")[0][:80], [opt for option in self._command.params for opt in option.opts]
-            close = difflib.get_close_matches(f"--{name.lstrip('-')}", known, n=1)
+            name, options = (
+                typed.partition("=")[0][:80],
+                [opt for option in self._command.params for opt in option.opts],
+            )
+            close = difflib.get_close_matches(f"--{name.lstrip('-')}", options, n=1)
             self.fail(f"no such option `{name}`; {f'did you mean `{close[0]}`?' if close else self._advice}")
         except click.UsageError as error:
             message = error.format_message()
@@ -198,9 +199,9 @@ class CommandLine:
         """Return the names of the options in these arguments, which `parse` accepts, not those of the environment."""
         context = self._command.make_context(self._prog, list(arguments), obj=environ)
         return [
-            one.opts[0]
-            for one in self._command.params
-            if one.name and context.get_parameter_source(one.name) is click.core.ParameterSource.COMMANDLINE
+            param.opts[0]
+            for param in self._command.params
+            if param.name and context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
         ]
 
     def fail(self, message: str) -> NoReturn:

@@ -116,27 +116,27 @@ class UnfitImage(CryptoPredictError):
 class UnknownPair(CryptoPredictError):
     """The model does not have `pair`, but those in `known`."""
 
-    def __init__(self, pair: str, known: Sequence[str]) -> None:
-        super().__init__(f"{shown(pair)} is not in this model, which holds {', '.join(known)}")
+    def __init__(self, pair: str, pairs: Sequence[str]) -> None:
+        super().__init__(f"{shown(pair)} is not in this model, which holds {', '.join(pairs)}")
 
 
 class OutOfRange(CryptoPredictError):
     """`asked` is outside the days `first` to `last`, both included, that the model answers for."""
 
-    def __init__(self, asked: date | datetime, first: date, last: date) -> None:
-        super().__init__(f"{asked.isoformat()} lies outside the range of this model, {first} to {last}")
-        self.asked, self.first, self.last = asked, first, last
+    def __init__(self, day: date | datetime, first: date, last: date) -> None:
+        super().__init__(f"{day.isoformat()} lies outside the range of this model, {first} to {last}")
+        self.asked, self.first, self.last = day, first, last
 
 
 class NoProphetInterval(CryptoPredictError):
     """`asked` is after `last`, the last candle, where Prophet alone has no interval without a backtest."""
 
-    def __init__(self, asked: date | datetime, last: date) -> None:
+    def __init__(self, day: date | datetime, last: date) -> None:
         super().__init__(
-            f"{asked.isoformat()} lies after the last candle, {last}, and this model has no backtest from which to "
+            f"{day.isoformat()} lies after the last candle, {last}, and this model has no backtest from which to "
             f"take the interval of Prophet alone: ask for a day up to {last}, or for model=combined"
         )
-        self.asked, self.last = asked, last
+        self.asked, self.last = day, last
 
 
 def shown(value: object) -> str:

@@ -3,8 +3,6 @@
 ``{"time": "2024-06-01T12:00:00.000Z", "level": "info", "event": "serving", ...}``, with further fields of the event.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os

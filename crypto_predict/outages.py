@@ -1,7 +1,5 @@
 """Outages of exchanges and databases: how long to wait before the next attempt, and when to log one."""
 
-from __future__ import annotations
-
 import random
 import time
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 This file must run on older Python 3 versions too.
 """
 
-from __future__ import annotations
-
 import contextlib
 import gc
 import sys

@@ -1,7 +1,5 @@
 """The settings of the server, and the readers of option values; `command_line` parses the options."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Callable, Mapping

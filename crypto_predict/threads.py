@@ -1,7 +1,5 @@
 """Blocking work in daemon threads: a network that does not answer never keeps the process from ending."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future

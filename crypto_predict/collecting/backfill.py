@@ -1,7 +1,5 @@
 """What ``--backfill`` and ``--once`` fetch of a series."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -63,8 +61,8 @@ def catch_up(run: Run, source: CandleSource, stored: CollectedSeries) -> Collect
 
 def _series_of(source: CandleSource, pair: Pair, interval: Interval) -> SeriesKey:
     if interval not in source.intervals:
-        known = ", ".join(one.label for one in Interval if one in source.intervals)
-        raise UnusableHistory(source.id, [f"it has candles of {known}, but not of {interval.label}"])
+        labels = ", ".join(label_interval.label for label_interval in Interval if label_interval in source.intervals)
+        raise UnusableHistory(source.id, [f"it has candles of {labels}, but not of {interval.label}"])
     return SeriesKey(source.id, source.traded(pair), interval)
 
 
@@ -87,7 +85,7 @@ def _collect(
     wanted = Span(interval.ceil(start), end)
     if wanted.end <= wanted.start:
         return
-    stored = next((one for one in run.database.collected() if one.series == series), None)
+    stored = next((entry for entry in run.database.collected() if entry.series == series), None)
     fetch = Fetch(run, source, collected, stored)
     pieces = list(uncovered(wanted, run.database.coverage(series)))
     if pieces and pieces[-1].start == fetch.newest_close:

@@ -1,7 +1,5 @@
 """The stored series that the options name."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from crypto_predict.collecting.options import CollectSettings
@@ -20,23 +18,25 @@ def selected(stored: Sequence[CollectedSeries], settings: CollectSettings) -> li
         InvalidValue: A pair is not stored, or not from such a source or in such an interval.
     """
     for pair in settings.pairs if stored else ():
-        if not any(_is_named(one.series, (pair,)) for one in stored):
-            known = ", ".join(sorted({str(one.series.pair) for one in stored}))
-            raise InvalidValue("--pair", str(pair), f"stored; these are: {known}")
-    of_pairs = [one for one in stored if _is_named(one.series, settings.pairs)]
-    found = [
-        one
-        for one in of_pairs
-        if (not settings.sources or one.series.source in settings.sources)
-        and settings.interval in {None, one.series.interval}
+        if not any(_is_named(collected.series, (pair,)) for collected in stored):
+            pairs = ", ".join(sorted({str(collected.series.pair) for collected in stored}))
+            raise InvalidValue("--pair", str(pair), f"stored; these are: {pairs}")
+    of_pairs = [collected for collected in stored if _is_named(collected.series, settings.pairs)]
+    selection = [
+        collected
+        for collected in of_pairs
+        if (not settings.sources or collected.series.source in settings.sources)
+        and settings.interval in {None, collected.series.interval}
     ]
-    if of_pairs and not found:
+    if of_pairs and not selection:
         interval = [] if settings.interval is None else [settings.interval.label]
         names = [name for name, given in (("--source", settings.sources), ("--interval", interval)) if given]
-        held = sorted({f"{one.series.interval.label} from {one.series.source}" for one in of_pairs})
-        asked = ", ".join([*settings.sources, *interval])
-        raise InvalidValue(" and ".join(names), asked, f"stored; these are: {', '.join(held)}")
-    return found
+        intervals = sorted(
+            {f"{collected.series.interval.label} from {collected.series.source}" for collected in of_pairs}
+        )
+        request = ", ".join([*settings.sources, *interval])
+        raise InvalidValue(" and ".join(names), request, f"stored; these are: {', '.join(intervals)}")
+    return selection
 
 
 def _is_named(series: SeriesKey, pairs: Sequence[Pair]) -> bool:

@@ -1,7 +1,5 @@
 """What the modes of ``collect.py`` do, from settings and a database to a report."""
 
-from __future__ import annotations
-
 import gc
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -44,7 +42,7 @@ class Outcome:
         if self.collected is None:
             return f"{self.name}: failed: {self.error}"
         series = self.collected.series
-        now = next((one for one in stored if one.series == series), None)
+        now = next((collected for collected in stored if collected.series == series), None)
         changed = counted(self.collected.changed, "candle")
         parts = [f"{series}: {changed} new or changed"]
         if self.collected.quarantined:
@@ -86,7 +84,7 @@ def report(settings: CollectSettings, database: MarketReader, now: datetime) -> 
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
         return status.as_json(rows, now) if settings.as_json else status.as_table(rows)
-    holes = gaps.find(database, [one.series for one in stored], settings, now)
+    holes = gaps.find(database, [collected.series for collected in stored], settings, now)
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
 
 
@@ -117,9 +115,9 @@ def _backfills(settings: CollectSettings, run: Run) -> Mapping[str, Job | Crypto
 
 def _catch_ups(settings: CollectSettings, run: Run) -> Mapping[str, Job | CryptoPredictError]:
     stored = selected(run.database.collected(), settings)
-    names = sorted({one.series.source for one in stored} & {*EXCHANGES, SIMULATED})
+    names = sorted({collected.series.source for collected in stored} & {*EXCHANGES, SIMULATED})
     sources = {source.id: source for source in open_sources(names, settings.environ, 0, ())}
-    return {str(one.series): _catch_up(run, sources, one) for one in stored}
+    return {str(collected.series): _catch_up(run, sources, collected) for collected in stored}
 
 
 def _catch_up(run: Run, sources: Mapping[str, CandleSource], stored: CollectedSeries) -> Job | CryptoPredictError:

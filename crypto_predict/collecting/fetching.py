@@ -1,7 +1,5 @@
 """Ask a source for the candles of one series, window by window: each is read, judged and stored before the next one."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -148,14 +146,14 @@ class Fetch:
                 rejected.pop(opening, None)
         return list(sound.values()), list(rejected.values())
 
-    def _store(self, asked: Span, sound: Sequence[Candle], rejected: Sequence[Quarantined]) -> datetime:
+    def _store(self, span: Span, sound: Sequence[Candle], rejected: Sequence[Quarantined]) -> datetime:
         """Store the answer to one window, or to none. Return the instant up to which the series is covered."""
         if sound:
             openings = [candle.open_time for candle in sound]
             newest = max(openings) + self._interval.length
             self.newest_close = max(newest, self.newest_close or newest)
             self._first_open = min(*openings, self._first_open or openings[0])
-        covered = self._covered(asked, rejected)
+        covered = self._covered(span, rejected)
         if not (sound or rejected) and covered.end <= covered.start:
             return covered.start
         database = self._run.database
@@ -173,7 +171,7 @@ class Fetch:
         self._run.stored(self._series, sound, changed)
         return max(covered.start, covered.end)
 
-    def _covered(self, asked: Span, rejected: Sequence[Quarantined]) -> Span:
+    def _covered(self, span: Span, rejected: Sequence[Quarantined]) -> Span:
         """Return the span that needs no further question; its end may lie before its start.
 
         Rejected rows between two candles are a gap, which is asked for again. Those before the first candle and after
@@ -182,8 +180,8 @@ class Fetch:
         first, newest = self._first_open, self.newest_close
         openings = [self._interval.floor(row.candle.open_time) for row in rejected]
         before = [opening + self._interval.length for opening in openings if first is None or opening < first]
-        start = max([asked.start, *before])
-        return Span(start, asked.start if newest is None else min(asked.end, newest))
+        start = max([span.start, *before])
+        return Span(start, span.start if newest is None else min(span.end, newest))
 
 
 def candles_in(span: Span, interval: Interval) -> int:

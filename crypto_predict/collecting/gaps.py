@@ -1,7 +1,5 @@
 """Why candles are missing, how often they were asked for, and whether they can still come."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Sequence
@@ -41,18 +39,18 @@ def find(reader: MarketReader, series: Sequence[SeriesKey], settings: CollectSet
         DatabaseError: The database cannot be read.
     """
     limit = closing_limit(settings.until, now)
-    return [hole for one in series for hole in _holes(reader, one, Span(settings.start, one.interval.floor(limit)))]
+    return [hole for key in series for hole in _holes(reader, key, Span(settings.start, key.interval.floor(limit)))]
 
 
 def as_text(holes: Sequence[Hole], now: datetime) -> str:
     """Describe the holes in words; `now` is in UTC."""
     lines = []
     for series, group in groupby(holes, key=lambda hole: hole.series):
-        found = list(group)
-        missing = sum(hole.gap.missing for hole in found)
+        holes_of_pair = list(group)
+        missing = sum(hole.gap.missing for hole in holes_of_pair)
         title = str(series)
-        lines.append(f"{title}: {counted(len(found), 'gap')}, {counted(missing, 'candle')} missing")
-        lines += [f"  {_described(hole, now)}" for hole in found]
+        lines.append(f"{title}: {counted(len(holes_of_pair), 'gap')}, {counted(missing, 'candle')} missing")
+        lines += [f"  {_described(hole, now)}" for hole in holes_of_pair]
     return "\n".join(lines) or "no candle is missing"
 
 
@@ -127,7 +125,7 @@ def _explained(hole: Hole, now: datetime) -> str:
     what = f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC, {counted(gap.missing, 'candle')}"
     if hole.stored is None:
         return f"{what}: {NOT_ASKED}; {BACKFILL}"
-    asked = f"asked for {counted(hole.stored.attempts, 'time')}"
+    attempts = f"asked for {counted(hole.stored.attempts, 'time')}"
     due = due_at(hole.stored)
     if is_final(hole.stored):
         again = "is not asked for again"
@@ -137,7 +135,7 @@ def _explained(hole: Hole, now: datetime) -> str:
         again = "the next --once asks again"
     else:
         again = f"is asked for again from {due:%Y-%m-%d %H:%M} UTC on"
-    return f"{what}: {hole.stored.cause}\n    {asked}; verdict: {hole.stored.verdict}; {again}"
+    return f"{what}: {hole.stored.cause}\n    {attempts}; verdict: {hole.stored.verdict}; {again}"
 
 
 def _due(stored: StoredGap) -> str | None:

@@ -1,7 +1,5 @@
 """The command line of ``collect.py`` and its environment, as one frozen value."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,10 +90,10 @@ def shard(text: str) -> Shard:
     Raises:
         InvalidValue: It is not a part of that many.
     """
-    found = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise InvalidValue("shard", text, "a part of all pairs such as 2/8")
-    return Shard(int(found[1]), int(found[2]))
+    return Shard(int(match[1]), int(match[2]))
 
 
 OPTIONS = (

@@ -1,7 +1,5 @@
 """How far a run is: a bar on a terminal, otherwise a log line now and then."""
 
-from __future__ import annotations
-
 import logging
 import time
 from datetime import timedelta

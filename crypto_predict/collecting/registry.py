@@ -1,7 +1,5 @@
 """Which pairs are collected: adding and removing them, after asking an exchange whether it has them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
@@ -55,10 +53,10 @@ class Registry:
         """
         sources = self._named(source)
         active = {one.series: one for one in self._database.collected() if one.state == ACTIVE}
-        for one in sources:
-            series = _series(one, pair)
+        for entry in sources:
+            series = _series(entry, pair)
             if series in active:
-                return one, active[series]
+                return entry, active[series]
         return self._first_with(sources, pair), None
 
     def follow(self, source: CandleSource, pair: Pair, since: datetime | None = None) -> CollectedSeries:
@@ -72,11 +70,11 @@ class Registry:
             DatabaseError: The database cannot be used.
         """
         series = SeriesKey(source.id, source.traded(pair), _MINUTE)
-        if since is None and all(one.series != series for one in self._database.collected()):
+        if since is None and all(collected.series != series for collected in self._database.collected()):
             since = Interval.DAY_1.floor(self._clock.now() - HISTORY)
         self._database.follow(series, simulated=source.simulated)
         self._database.set_state(series, ACTIVE, since)
-        return next(one for one in self._database.collected() if one.series == series)
+        return next(collected for collected in self._database.collected() if collected.series == series)
 
     def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
         """Stop collecting a pair, in all its intervals, and return what is no longer collected; the candles stay.
@@ -86,25 +84,29 @@ class Registry:
             DatabaseError: The database cannot be used.
         """
         sources = self._named(source)
-        active = [one for one in self._database.collected() if one.state == ACTIVE]
-        names = {(one.id, named) for one in sources for named in (pair, traded_or_none(one.id, pair))}
-        found = [one.series for one in active if (one.series.source, one.series.pair) in names]
-        if not found:
-            known = ", ".join(sorted({f"{one.series.pair} from {one.series.source}" for one in active}))
+        active = [collected for collected in self._database.collected() if collected.state == ACTIVE]
+        names = {(collected.id, named) for collected in sources for named in (pair, traded_or_none(collected.id, pair))}
+        removed = [
+            collected.series for collected in active if (collected.series.source, collected.series.pair) in names
+        ]
+        if not removed:
+            labels = ", ".join(
+                sorted({f"{collected.series.pair} from {collected.series.source}" for collected in active})
+            )
             where = f" from {source}" if source else ""
-            raise InvalidValue("pair", str(pair), f"collected{where}; these are: {known}")
-        for series in found:
+            raise InvalidValue("pair", str(pair), f"collected{where}; these are: {labels}")
+        for series in removed:
             self._database.set_state(series, STOPPED)
-        return [one for one in self._database.collected() if one.series in found]
+        return [collected for collected in self._database.collected() if collected.series in removed]
 
     def _named(self, source: str | None) -> Sequence[CandleSource]:
         """Return the sources that may be used."""
         if source is None:
             return self._sources
-        named = [one for one in self._sources if one.id == source]
+        named = [candidate for candidate in self._sources if candidate.id == source]
         if not named:
-            known = ", ".join(one.id for one in self._sources)
-            raise InvalidValue("source", source, f"collected here; these are: {known}")
+            ids = ", ".join(candidate.id for candidate in self._sources)
+            raise InvalidValue("source", source, f"collected here; these are: {ids}")
         return named
 
     def _first_with(self, sources: Sequence[CandleSource], pair: Pair) -> CandleSource:
@@ -137,7 +139,7 @@ def open_registry(database: MarketWriter, environ: Mapping[str, str], clock: Clo
     """
     names = list(filter(None, collected_sources(environ)))
     if not names:
-        stored = {one.series.source for one in database.collected()}
+        stored = {collected.series.source for collected in database.collected()}
         # One that is collected already has a stream; Alpaca's needs keys.
         names = [SIMULATED] if stored == {SIMULATED} else sorted(EXCHANGES, key=lambda name: name not in stored)
     return Registry(database, open_sources(names, environ, 0, ()), clock)

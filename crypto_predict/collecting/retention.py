@@ -1,7 +1,5 @@
 """Retention: how long candles are kept, and the deletion of older ones beside a running collector."""
 
-from __future__ import annotations
-
 import re
 import time
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """What is stored, and how complete it is."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,26 +70,28 @@ def rows(database: MarketReader, stored: Sequence[CollectedSeries], now: datetim
     """
     by_series: dict[SeriesKey, SeriesSize] = {size.series: size for size in database.sizes()}
     models, records = database.minute_models(), database.minute_records()
-    found = []
-    for one in stored:
-        size, lag = by_series.get(one.series), one.lag(now)
+    lines = []
+    for collected in stored:
+        size, lag = by_series.get(collected.series), collected.lag(now)
         # A clock that was put back would make it negative.
         lag = None if lag is None else max(lag, timedelta(0))
-        stream = present(database, one, now)
-        forecasting = _forecasting(database, one.series, models.get(one.series), records.get(one.series))
-        found.append(Row(one, lag, size.rows if size else 0, size.bytes if size else 0, stream, forecasting))
-    return found
+        stream = present(database, collected, now)
+        forecasting = _forecasting(
+            database, collected.series, models.get(collected.series), records.get(collected.series)
+        )
+        lines.append(Row(collected, lag, size.rows if size else 0, size.bytes if size else 0, stream, forecasting))
+    return lines
 
 
-def present(database: MarketReader, one: CollectedSeries, now: datetime) -> StreamSpan | None:
+def present(database: MarketReader, collected: CollectedSeries, now: datetime) -> StreamSpan | None:
     """Return the state of the stream of a series at `now`, since it began; None if nothing is known of one.
 
     Raises:
         DatabaseError: The database cannot be read.
     """
-    if one.series.interval is not Interval.MINUTE_1:  # streams are of minutes
+    if collected.series.interval is not Interval.MINUTE_1:  # streams are of minutes
         return None
-    spans = database.streams(one.series.source, one.series.pair, Span(now - WITHIN, now + SILENT))
+    spans = database.streams(collected.series.source, collected.series.pair, Span(now - WITHIN, now + SILENT))
     if not spans:
         return None
     last = spans[-1]
@@ -112,9 +112,9 @@ def _forecasting(
     return Forecasting(
         newest[0].cutoff if newest else None,
         model.fitted_at if model else None,
-        sum(one.forecasts for one in scores),
-        _ratio(sum(one.error for one in scores), sum(one.persistence_error for one in scores)),
-        _ratio(sum(one.winkler for one in scores), sum(one.persistence_winkler for one in scores)),
+        sum(score.forecasts for score in scores),
+        _ratio(sum(score.error for score in scores), sum(score.persistence_error for score in scores)),
+        _ratio(sum(score.winkler for score in scores), sum(score.persistence_winkler for score in scores)),
     )
 
 
@@ -189,13 +189,13 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
     return json.dumps({"time": _iso(now), "series": series}, indent=1)
 
 
-def _forecasts_as_json(found: Forecasting) -> dict[str, object]:
+def _forecasts_as_json(forecasting: Forecasting) -> dict[str, object]:
     return {
-        "cutoff": _iso(found.cutoff),
-        "fitted": _iso(found.fitted_at),
-        "outcomes": found.outcomes,
-        "error_ratio": found.error,
-        "interval_ratio": found.interval,
+        "cutoff": _iso(forecasting.cutoff),
+        "fitted": _iso(forecasting.fitted_at),
+        "outcomes": forecasting.outcomes,
+        "error_ratio": forecasting.error,
+        "interval_ratio": forecasting.interval,
     }
 
 
@@ -225,15 +225,15 @@ def _live_cells(row: Row) -> list[str]:
     return [str(stored.series.pair), stored.series.source, stored.state, differing, described]
 
 
-def _forecast_cells(series: SeriesKey, found: Forecasting) -> list[str]:
+def _forecast_cells(series: SeriesKey, forecasting: Forecasting) -> list[str]:
     return [
         str(series.pair),
         series.source,
-        "" if found.cutoff is None else f"{found.cutoff:%Y-%m-%d %H:%M}",
-        "" if found.fitted_at is None else f"{found.fitted_at:%Y-%m-%d %H:%M}",
-        f"{found.outcomes:,}",
-        "" if found.error is None else f"{found.error:.3f}",
-        "" if found.interval is None else f"{found.interval:.3f}",
+        "" if forecasting.cutoff is None else f"{forecasting.cutoff:%Y-%m-%d %H:%M}",
+        "" if forecasting.fitted_at is None else f"{forecasting.fitted_at:%Y-%m-%d %H:%M}",
+        f"{forecasting.outcomes:,}",
+        "" if forecasting.error is None else f"{forecasting.error:.3f}",
+        "" if forecasting.interval is None else f"{forecasting.interval:.3f}",
     ]
 
 

@@ -1,7 +1,5 @@
 """Which spans of a series are asked for, and in which windows."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby

@@ -31,15 +31,15 @@ class DailySeries:
         candles = history.candles
         days = np.arange(candles.days[0], candles.days[-1] + 1)
         latest = np.searchsorted(candles.days, days, side="right") - 1  # the candle of each day, or the one before
-        log_close, known = candles.log_close[latest], candles.days[latest] == days
+        log_close, has_candle = candles.log_close[latest], candles.days[latest] == days
         return cls(
             days,
             log_close,
-            known,
-            log_open=np.where(known, np.log(candles.open)[latest], log_close),
-            log_high=np.where(known, np.log(candles.high)[latest], log_close),
-            log_low=np.where(known, np.log(candles.low)[latest], log_close),
-            volume=np.where(known, candles.volume[latest], 0.0),
+            has_candle,
+            log_open=np.where(has_candle, np.log(candles.open)[latest], log_close),
+            log_high=np.where(has_candle, np.log(candles.high)[latest], log_close),
+            log_low=np.where(has_candle, np.log(candles.low)[latest], log_close),
+            volume=np.where(has_candle, candles.volume[latest], 0.0),
         )
 
     def __len__(self) -> int:

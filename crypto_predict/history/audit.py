@@ -1,7 +1,5 @@
 """Judge candles one by one, as a source delivers them."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
@@ -57,8 +55,8 @@ class Audit:
             return False
         step, offset = divmod(opening - EPOCH, self._interval.length)
         index = 0 if offset else self._index(step)
-        known = opening in self.quarantine or (not offset and self._usable[index] == 1)
-        self._note_position(opening, line, known=known)
+        is_repeated = opening in self.quarantine or (not offset and self._usable[index] == 1)
+        self._note_position(opening, line, is_repeated=is_repeated)
         faults = [] if offset else candle.faults()
         if offset:
             self._note(OFF_GRID, f"{place(opening, line)}{self._off_grid(opening)}")
@@ -99,9 +97,9 @@ class Audit:
         self._usable.extend(bytes(max(0, index + 1 - len(self._usable))))
         return index
 
-    def _note_position(self, opening: datetime, line: int | None, *, known: bool) -> None:
+    def _note_position(self, opening: datetime, line: int | None, *, is_repeated: bool) -> None:
         before, line_before = self._previous or (opening, None)
-        if known:
+        if is_repeated:
             earlier = place(opening, line_before if before == opening else None)
             self._note(REPEATED, f"{place(opening, line)} after {earlier}")
         elif opening < before:

@@ -1,7 +1,5 @@
 """Candles as NumPy columns."""
 
-from __future__ import annotations
-
 import math
 from array import array
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -43,7 +41,7 @@ class Candles(Sequence[Candle]):
     taker_volume: FloatArray | None = None  # (n,) bought by takers, in the base currency; the same
 
     @classmethod
-    def of(cls, candles: Iterable[Candle], interval: Interval) -> Candles:
+    def of(cls, candles: Iterable[Candle], interval: Interval) -> "Candles":
         """Return the columns of `candles`, in the same order. They open at whole seconds."""
         buffer = CandleBuffer(interval)
         for candle in candles:
@@ -71,9 +69,9 @@ class Candles(Sequence[Candle]):
     def __getitem__(self, index: int) -> Candle: ...
 
     @overload
-    def __getitem__(self, index: slice) -> Candles: ...
+    def __getitem__(self, index: slice) -> "Candles": ...
 
-    def __getitem__(self, index: int | slice) -> Candle | Candles:
+    def __getitem__(self, index: int | slice) -> "Candle | Candles":
         if isinstance(index, slice):
             return self._selected(index)
         seconds, *values = (column[index].item() for column in self._columns())
@@ -94,7 +92,7 @@ class Candles(Sequence[Candle]):
 
     __hash__ = None  # type: ignore[assignment]  # like every value with arrays inside
 
-    def last_copies(self, without: Collection[datetime] = ()) -> Candles:
+    def last_copies(self, without: Collection[datetime] = ()) -> "Candles":
         """Return the candles in ascending order, the last copy of each opening, except for the openings `without`."""
         if not without and bool((np.diff(self.open_time) > 0).all()):
             return self
@@ -107,7 +105,7 @@ class Candles(Sequence[Candle]):
     def _columns(self) -> tuple[IntArray | FloatArray, ...]:
         return self.open_time, self.open, self.high, self.low, self.close, self.volume
 
-    def _selected(self, selection: slice | IntArray) -> Candles:
+    def _selected(self, selection: slice | IntArray) -> "Candles":
         return Candles(
             interval=self.interval,
             open_time=self.open_time[selection],

@@ -1,7 +1,5 @@
 """Compare the last close of a history with that of another exchange."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 
@@ -28,15 +26,19 @@ def compare_last_close(history: History, source: CandleSource, others: Sequence[
         if not isinstance(other, Exchange) or other.id == source.id:
             continue
         try:
-            found = [one for one in other.candles(history.pair, history.interval, span) if one.open_time in span]
+            candles = [
+                candle for candle in other.candles(history.pair, history.interval, span) if candle.open_time in span
+            ]
             traded = other.traded(history.pair)
         except (SourceError, UnusableHistory) as error:
             _log.warning("%s: the last close is not compared with that of %s: %s", history.pair, other.id, error)
             continue
-        if not found or found[-1].faults():
+        if not candles or candles[-1].faults():
             _log.warning("%s: %s does not have a candle to compare with the last one", history.pair, other.id)
             continue
-        check = CrossCheck(other.id, traded, last.open_time.date(), found[-1].close, found[-1].close / last.close - 1)
+        check = CrossCheck(
+            other.id, traded, last.open_time.date(), candles[-1].close, candles[-1].close / last.close - 1
+        )
         facts = history.pair, last.close, source.id, check.close, traded, other.id, 100 * check.difference
         _log.info("%s: the last close is %g at %s and %g (%s) at %s, %+.2f %% apart", *facts)
         return check

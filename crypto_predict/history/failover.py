@@ -12,8 +12,6 @@ A stale history, which lacks the `STALE` newest candles that can exist or more, 
 one.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
@@ -56,7 +54,7 @@ class History:
         """The close of the last candle, in UTC."""
         return self.candles[-1].open_time + self.interval.length
 
-    def last(self, days: int) -> History:
+    def last(self, days: int) -> "History":
         """Return the part that opens within the last `days` days. The defects stay the same."""
         start = self.end - timedelta(days=days)
         kept = self.candles[int(self.candles.open_time.searchsorted(start.timestamp())) :]
@@ -122,9 +120,9 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
         except (SourceError, UnusableHistory, Refused) as error:
             reached = reached or not isinstance(error, Unreachable)
             refused = refused or isinstance(error, Refused)
-            found = _reasons(source, error)
-            reasons += found
-            passed_over.append(f"{found[0]} (and {len(found) - 1} more)" if len(found) > 1 else found[0])
+            causes = _reasons(source, error)
+            reasons += causes
+            passed_over.append(f"{causes[0]} (and {len(causes) - 1} more)" if len(causes) > 1 else causes[0])
             _log.warning("%s: no history from %s", pair, passed_over[-1])
         else:
             newest = end if isinstance(source, RowSource) else interval.floor(limit)  # a file may be as old as it is
@@ -137,7 +135,7 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
             stale.append((history, source, reason))
             passed_over.append(reason)
     if stale:
-        history, source, reason = max(stale, key=lambda one: one[0].end)
+        history, source, reason = max(stale, key=lambda candidate: candidate[0].end)
         return _chosen(history, [line for line in passed_over if line is not reason]), source
     if refused:
         raise Refused([f"{pair}: {reason}" for reason in reasons])
@@ -202,8 +200,10 @@ def candles_since(
     span = Span(history.end, min(source.newest_close(history.pair, interval, limit), history.end + most))
     if span.end <= span.start:
         return []
-    found = {candle.open_time: candle for candle in source.candles(history.pair, interval, span)}
-    return [found[opening] for opening in sorted(found) if opening in span and opening + interval.length <= span.end]
+    candles = {candle.open_time: candle for candle in source.candles(history.pair, interval, span)}
+    return [
+        candles[opening] for opening in sorted(candles) if opening in span and opening + interval.length <= span.end
+    ]
 
 
 def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, now: datetime) -> History:

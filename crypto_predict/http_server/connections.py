@@ -172,13 +172,13 @@ class Connection:
 
     def _parse(self, *, is_pipelined: bool = False) -> None:
         """Schedule the request that has arrived, or wait for the rest of it."""
-        found = next(self._requests)
-        if isinstance(found, Request):
-            self._schedule(found, is_pipelined=is_pipelined)
+        received = next(self._requests)
+        if isinstance(received, Request):
+            self._schedule(received, is_pipelined=is_pipelined)
             return
-        if found is not parser.Need.REQUEST and self._wait is not self._pool.reading:
+        if received is not parser.Need.REQUEST and self._wait is not self._pool.reading:
             self._wait_for(self._pool.reading)
-        if found is parser.Need.BODY:
+        if received is parser.Need.BODY:
             with suppress(OSError):  # a client sends the body after a while in any case
                 self._socket.send(_CONTINUE)
 

@@ -5,8 +5,6 @@ what they have parsed, and yield when they need more. The body of a request is c
 discarded unless the application uses it.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from collections.abc import Generator, Iterator

@@ -1,7 +1,5 @@
 """The pool of connections: time limits, scheduling of requests, and eviction."""
 
-from __future__ import annotations
-
 import selectors
 import threading
 import time
@@ -170,7 +168,7 @@ class Pool:
         """Drop the connection that can best be spared. Return whether one could be dropped."""
         latest = time.monotonic() - YOUNG_SECONDS
         for waits in ((self.lingering,), (self.idle,), (self.new, self.reading), (self.sending,)):
-            longest = [(wait[one], one) for wait in waits if (one := _longest(wait, latest))]
+            longest = [(wait[connection], connection) for wait in waits if (connection := _longest(wait, latest))]
             if longest:
                 self._drop(min(longest, key=lambda pair: pair[0])[1])
                 return True

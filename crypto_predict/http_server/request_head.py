@@ -1,7 +1,5 @@
 """Parse the head of an HTTP/1.1 request by RFC 9112, strictly and in linear time."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field

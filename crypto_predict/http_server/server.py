@@ -8,8 +8,6 @@ After SIGTERM or SIGINT the server accepts nothing more. It reads and answers ev
 of a container.
 """
 
-from __future__ import annotations
-
 import ctypes
 import errno
 import logging
@@ -71,10 +69,10 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """
     listeners = []
     try:
-        found = socket.getaddrinfo(
+        addresses = socket.getaddrinfo(
             host.strip("[]*") or None, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP, flags=socket.AI_PASSIVE
         )
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in addresses):
             listener = socket.create_server(address, family=family, backlog=BACKLOG)
             # Accepted sockets inherit these.
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

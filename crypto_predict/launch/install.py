@@ -83,8 +83,8 @@ def _run(words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[st
 
 def pip_settings(listed: str) -> dict[str, str]:
     """Read the output of `pip config list`, of the sections that count for an installation."""
-    found = {(section, name): str(ast.literal_eval(value)) for section, name, value in _SETTING.findall(listed)}
-    return {name: value for section in _SECTIONS for (where, name), value in found.items() if where == section}
+    settings = {(section, name): str(ast.literal_eval(value)) for section, name, value in _SETTING.findall(listed)}
+    return {name: value for section in _SECTIONS for (where, name), value in settings.items() if where == section}
 
 
 def translated(settings: Mapping[str, str]) -> dict[str, str]:

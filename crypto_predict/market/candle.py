@@ -1,7 +1,5 @@
 """Candles, quotes and gaps."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -45,16 +43,16 @@ class Candle(NamedTuple):
         ):
             return []
         prices = {"open": self.open, "high": self.high, "low": self.low, "close": self.close}
-        found = [
+        defects = [
             f"{name} {price} is not a positive number" for name, price in prices.items() if not 0 < price < math.inf
         ]
-        found += [
+        defects += [
             f"{name.replace('_', ' ')} {volume} is not zero or a positive number"
             for name, volume in zip(self._fields[5:], self[5:], strict=True)
             if volume is not None and not 0 <= volume < math.inf
         ]
         bounds = f"low {self.low} and high {self.high}"
-        return found or [f"open {self.open} and close {self.close} do not lie between {bounds}"]
+        return defects or [f"open {self.open} and close {self.close} do not lie between {bounds}"]
 
 
 class StoredCandle(NamedTuple):
@@ -127,11 +125,11 @@ def digest(candles: Iterable[Candle], interval: Interval) -> str:
     It is taken over UTF-8 text: one line with the interval in seconds, then one line a candle, each ended by a line
     feed: ``2024-05-17T00:00:00Z,open,high,low,close,volume`` with numbers as Python's ``repr`` writes floats.
     """
-    found = hashlib.sha256(f"{interval.seconds}\n".encode())
+    checksum = hashlib.sha256(f"{interval.seconds}\n".encode())
     for candle in candles:
         numbers = (candle.open, candle.high, candle.low, candle.close, candle.volume)
-        found.update(f"{candle.open_time:%Y-%m-%dT%H:%M:%SZ},{','.join(map(repr, numbers))}\n".encode())
-    return found.hexdigest()
+        checksum.update(f"{candle.open_time:%Y-%m-%dT%H:%M:%SZ},{','.join(map(repr, numbers))}\n".encode())
+    return checksum.hexdigest()
 
 
 def price_decimals(price: float) -> int:
@@ -149,5 +147,5 @@ def _total(values: Iterable[float]) -> float:
 
 def _total_or_none(values: Sequence[float | None]) -> float | None:
     """Return the sum, or None if a value is missing."""
-    known = [value for value in values if value is not None]
-    return _total(known) if len(known) == len(values) else None
+    numbers = [value for value in values if value is not None]
+    return _total(numbers) if len(numbers) == len(values) else None

@@ -1,7 +1,5 @@
 """The clock that live collecting goes by."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Forecasts of the next minutes, and the sums of their scores."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 

@@ -1,7 +1,5 @@
 """Intervals and spans of time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from enum import Enum
@@ -24,7 +22,7 @@ class Interval(Enum):
     DAY_1 = timedelta(days=1)
 
     @classmethod
-    def parse(cls, text: str) -> Interval:
+    def parse(cls, text: str) -> "Interval":
         """Read ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``.
 
         Raises:
@@ -67,7 +65,7 @@ class Span:
     start: datetime  # UTC, included
     end: datetime  # UTC, not included
 
-    def whole(self, interval: Interval) -> Span:
+    def whole(self, interval: Interval) -> "Span":
         """Return the longest part that begins and ends on the grid of `interval`; its end may lie before its start."""
         return Span(interval.ceil(self.start), interval.floor(self.end))
 

@@ -1,7 +1,5 @@
 """Pairs of currencies, and the names of their series of candles."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ class Pair:
     quote: str  # 2 to 10
 
     @classmethod
-    def parse(cls, text: str) -> Pair:
+    def parse(cls, text: str) -> "Pair":
         """Read ``BTC/USD``, ``BTC-USD`` or ``btc_usd``.
 
         Raises:

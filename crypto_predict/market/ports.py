@@ -1,7 +1,5 @@
 """The ports between the parts: what a source, a feed and a database of the market can do."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -467,7 +465,7 @@ class MarketWriter(MarketReader, Protocol):
     def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
 
-    def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+    def write_streams(self, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
         """Store the state of the streams of many pairs.
 
         A span that overlaps or touches one of the same state extends it; it replaces what it overlaps of other states.
@@ -487,7 +485,7 @@ class MarketWriter(MarketReader, Protocol):
             DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
-    def hold_collector(self, shard: Shard) -> AbstractContextManager[Held]:
+    def hold_collector(self, shard: Shard) -> "AbstractContextManager[Held]":
         """Reserve the pairs of a shard for one live collector inside the context.
 
         Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,

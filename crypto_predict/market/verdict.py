@@ -1,7 +1,5 @@
 """The verdict on each candle of a series, and on each that is missing: did nobody trade, or did nobody listen?"""
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -56,17 +54,17 @@ def judge(
 
     `candles` are those of the span; `streams` and `covered` are ascending and apart, as `MarketReader` returns them.
     """
-    stored = {one.candle.open_time: one for one in candles}
+    stored = {stored_candle.candle.open_time: stored_candle for stored_candle in candles}
     for silence in silences(span, interval, streams):
         opening = silence.span.start
         while opening < silence.span.end:
             closing = opening + interval.length
-            found = stored.get(opening)
-            if found is not None:
-                yield Judged(opening, of_candle(found.candle), True, "", found)
+            candle = stored.get(opening)
+            if candle is not None:
+                yield Judged(opening, of_candle(candle.candle), True, "", candle)
             else:
-                asked = _is_covered(Span(opening, closing), covered)
-                yield Judged(opening, silence.verdict, asked, silence.reason, None)
+                is_covered = _is_covered(Span(opening, closing), covered)
+                yield Judged(opening, silence.verdict, is_covered, silence.reason, None)
             opening = closing
 
 
@@ -81,9 +79,9 @@ def silences(span: Span, interval: Interval, streams: Sequence[StreamSpan]) -> I
     `span` begins and ends on the grid of `interval`. `streams` are ascending and apart. The time that this takes
     depends on the number of those that overlap the span, not on its length.
     """
-    first = bisect_right(streams, span.start, key=lambda one: one.span.end)
-    streams = streams[first : bisect_left(streams, span.end, key=lambda one: one.span.start)]
-    ends = [one.span.end for one in streams]
+    first = bisect_right(streams, span.start, key=lambda stream: stream.span.end)
+    streams = streams[first : bisect_left(streams, span.end, key=lambda stream: stream.span.start)]
+    ends = [stream.span.end for stream in streams]
     begun: Silence | None = None
     for start, end in pairwise(_cuts(span, interval, streams)):
         # No stream begins or ends between two cuts, so all openings between them have the verdict of the first one.
@@ -100,11 +98,11 @@ def silences(span: Span, interval: Interval, streams: Sequence[StreamSpan]) -> I
 
 def _cuts(span: Span, interval: Interval, streams: Iterable[StreamSpan]) -> list[datetime]:
     """Return the ends of `span`, and the openings in it at which a state can begin or have ended, ascending."""
-    found = {span.start, span.end}
-    for one in streams:
-        for edge in (one.span.start, one.span.end):
-            found |= {interval.floor(edge), interval.ceil(edge)}
-    return sorted(cut for cut in found if span.start <= cut <= span.end)
+    times = {span.start, span.end}
+    for stream in streams:
+        for edge in (stream.span.start, stream.span.end):
+            times |= {interval.floor(edge), interval.ceil(edge)}
+    return sorted(cut for cut in times if span.start <= cut <= span.end)
 
 
 def _of_missing(opened: Span, streams: Sequence[StreamSpan], first: int) -> tuple[Verdict, str]:
@@ -113,17 +111,17 @@ def _of_missing(opened: Span, streams: Sequence[StreamSpan], first: int) -> tupl
     while first < len(streams) and streams[first].span.start < opened.end:
         overlapping.append(streams[first])
         first += 1
-    down = [one for one in overlapping if one.state is StreamState.EXCHANGE_DOWN]
+    down = [stream for stream in overlapping if stream.state is StreamState.EXCHANGE_DOWN]
     if down:
         return Verdict.EXCHANGE_DOWN, down[0].reason
     if _is_connected_throughout(opened, overlapping):
         return Verdict.QUIET, ""
-    reasons = [one.reason for one in overlapping if one.state is StreamState.DISCONNECTED and one.reason]
+    reasons = [stream.reason for stream in overlapping if stream.state is StreamState.DISCONNECTED and stream.reason]
     return Verdict.DISCONNECTED, reasons[0] if reasons else NO_STREAM
 
 
 def _is_connected_throughout(opened: Span, overlapping: Sequence[StreamSpan]) -> bool:
-    if not all(one.state is StreamState.CONNECTED for one in overlapping):
+    if not all(part.state is StreamState.CONNECTED for part in overlapping):
         return False
     reached = opened.start
     for one in overlapping:
@@ -135,5 +133,5 @@ def _is_connected_throughout(opened: Span, overlapping: Sequence[StreamSpan]) ->
 
 def _is_covered(opened: Span, covered: Sequence[Span]) -> bool:
     """Return whether one of the spans, which are ascending and apart, contains all of `opened`."""
-    index = bisect_right(covered, opened.start, key=lambda one: one.start) - 1
+    index = bisect_right(covered, opened.start, key=lambda part: part.start) - 1
     return index >= 0 and opened.end <= covered[index].end

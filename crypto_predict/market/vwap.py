@@ -1,7 +1,5 @@
 """The volume-weighted average price (VWAP) of a session."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any

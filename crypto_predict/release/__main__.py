@@ -82,14 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, (run, required, optional) in COMMANDS.items():
         text = (run.__doc__ or "").partition("Raises:")[0]
-        one = commands.add_parser(
+        command = commands.add_parser(
             name, help=text.partition("\n")[0], description=text, epilog=EXIT_CODES, allow_abbrev=False
         )
         for argument in required.split():
-            one.add_argument(argument, required=True, **_ARGUMENTS[argument])
+            command.add_argument(argument, required=True, **_ARGUMENTS[argument])
         for argument in optional.split():
-            one.add_argument(argument, **_ARGUMENTS[argument])
-        one.add_argument("--json", action="store_true", help="print the outputs as one JSON object")
+            command.add_argument(argument, **_ARGUMENTS[argument])
+        command.add_argument("--json", action="store_true", help="print the outputs as one JSON object")
     return parser
 
 

@@ -37,7 +37,7 @@ def alert(event: str, build: str, job: Job) -> None:
     """
     needs = json.loads(job.required("NEEDS"))
     ended = {"failure", "cancelled"}
-    failed = [name for name, one in needs.items() if one["result"] in ended and name not in _AFTERWARDS]
+    failed = [name for name, outcome in needs.items() if outcome["result"] in ended and name not in _AFTERWARDS]
     if not failed and _lacks_page(needs):
         job.warn(_NOT_PUBLISHED)
     repository = job.required("GITHUB_REPOSITORY")
@@ -65,8 +65,8 @@ def _lacks_page(needs: Mapping[str, Any]) -> bool:
 
 def _report(issues: str, run: str) -> None:
     """Open the issue, or change its body, which sends no notification."""
-    if found := _open_issues(issues):
-        first, failures, since = min(found)  # two runs at once may have opened two
+    if issues_open := _open_issues(issues):
+        first, failures, since = min(issues_open)  # two runs at once may have opened two
         _send("PATCH", f"{issues}/{first}", body=_body(run, failures + 1, f", since {since}"))
     else:
         _send("POST", issues, title=TITLE, body=_body(run, 1, ""))

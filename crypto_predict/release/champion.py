@@ -21,11 +21,11 @@ _log = logging.getLogger(__name__)
 
 def locate(image: str, job: Job) -> Mapping[str, str]:
     """Verify the published image that a tag names, and print its digest and build."""
-    found = _pull(image)
-    if found is None:
+    pulled = _pull(image)
+    if pulled is None:
         raise ReleaseFailed(f"{image} does not exist: the package's page on GitHub lists the builds")
-    _verify(found.reference, job)
-    return {"digest": found.digest, "build": found.build}
+    _verify(pulled.reference, job)
+    return {"digest": pulled.digest, "build": pulled.build}
 
 
 def champion(image: str, into: Path, repository: Path, job: Job, *, begin_anew: bool) -> Mapping[str, str]:

@@ -114,12 +114,12 @@ class Service:
         seconds, every, now, sleep = self._patience
         began, logged = now(), ""
         while True:
-            found, words = self.answering()
+            answer, words = self.answering()
             waited = now() - began
             if words != logged:
                 logged = words
                 _log.info("%s after %.0f s: %s", self.site, waited, words)
-            if found == build:
+            if answer == build:
                 return waited
             if waited + every > seconds:
                 raise ReleaseFailed(f"{self.site} did not answer as {build} within {seconds:.0f} s; last: {words}")

@@ -59,23 +59,23 @@ def digest_of(tag: str) -> str | None:
         ReleaseFailed: The registry does not answer, or answers with an error.
     """
     try:
-        found = imagetools("inspect", "--format", "{{print .Manifest.Digest}}", tag).strip()
+        digest = imagetools("inspect", "--format", "{{print .Manifest.Digest}}", tag).strip()
     except ProgramFailed as error:
         if _ABSENT.search(error.complaint):
             return None
         raise
-    if not DIGEST.fullmatch(found):
-        raise ReleaseFailed(f"docker buildx imagetools printed {found!r} for {tag}, which is not a digest")
-    return found
+    if not DIGEST.fullmatch(digest):
+        raise ReleaseFailed(f"docker buildx imagetools printed {digest!r} for {tag}, which is not a digest")
+    return digest
 
 
 def pull(reference: str) -> Image:
     """Describe an image, which is pulled if it is named by its digest; raise `ReleaseFailed` if it does not exist."""
     if "@" in reference:
         output_of("docker", "pull", "--quiet", reference, seconds=SECONDS)
-    found: dict[str, Any] = json.loads(output_of("docker", "image", "inspect", reference))[0]
-    config = found["Config"]
-    return Image(reference, dict(config.get("Labels") or {}), str(config.get("User") or ""), int(found["Size"]))
+    described: dict[str, Any] = json.loads(output_of("docker", "image", "inspect", reference))[0]
+    config = described["Config"]
+    return Image(reference, dict(config.get("Labels") or {}), str(config.get("User") or ""), int(described["Size"]))
 
 
 def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:

@@ -13,7 +13,7 @@ def escape(text: str, most: int = 300) -> str:
     """Return the text on one line, as text: without markup, links, mentions or invisible characters, cut at `most`."""
     line = _visible(text)
     cut = line if len(line) <= most else f"{line[: most - 3]}..."
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", cut)
+    return _MARKUP.sub(lambda match: f"&#{ord(match[0])};", cut)
 
 
 def code(text: str) -> str:
@@ -34,4 +34,6 @@ def bullets(items: Sequence[str]) -> str:
 
 def _visible(text: str) -> str:
     """Return the text on one line, with ``?`` for every character of the Unicode categories C."""
-    return "".join("?" if unicodedata.category(one).startswith("C") else one for one in " ".join(text.split()))
+    return "".join(
+        "?" if unicodedata.category(character).startswith("C") else character for character in " ".join(text.split())
+    )

@@ -87,8 +87,10 @@ def _model(card: Card) -> Iterator[str]:
     for pair, facts in islice(card.pairs.items(), MOST_PAIRS):
         span = f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}"
         yield f"{pair}: {counted(facts.candles, 'candle')} from {escape(facts.source)}, {span}"
-    found = "; ".join(escape(reason) for reason in card.gate.reasons[:MOST_LINES])
-    yield "gate: passed" if card.gate.passed else f"gate: **{'refused' if card.gate.enforced else 'LIFTED'}**: {found}"
+    reasons = "; ".join(escape(reason) for reason in card.gate.reasons[:MOST_LINES])
+    yield (
+        "gate: passed" if card.gate.passed else f"gate: **{'refused' if card.gate.enforced else 'LIFTED'}**: {reasons}"
+    )
 
 
 def _forecast(model: Model) -> Iterator[str]:
@@ -110,7 +112,7 @@ def _backtest(card: Card) -> Iterator[str]:
     tested = {pair: facts.backtest.scores if facts.backtest else () for pair, facts in card.pairs.items()}
     if untested := [str(pair) for pair, scores in tested.items() if not scores]:
         yield f"Not scored, since the history is too short for a backtest: {', '.join(untested)}."
-    shown = [(pair, one) for pair, scores in islice(tested.items(), MOST_PAIRS) for one in scores[:MOST_LINES]]
+    shown = [(pair, row) for pair, scores in islice(tested.items(), MOST_PAIRS) for row in scores[:MOST_LINES]]
     if shown:
         inside = f"inside {card.coverage:.0%}"
         head = ("pair", "ahead", "forecasts", "error / persistence", inside, "Winkler / persistence", "in words")
@@ -141,7 +143,7 @@ def _live(model: Model) -> Iterator[str]:
 
 def _packages(card: Card, before: Card) -> Iterator[str]:
     yield f"build {code(card.build)}, was {code(before.build)}"
-    now, was = ({"python": one.python, **one.packages} for one in (card, before))
+    now, was = ({"python": side.python, **side.packages} for side in (card, before))
     moved = [
         f"{escape(name)} {escape(now.get(name, 'removed'))}, was {escape(was.get(name, 'absent'))}"
         for name in sorted({*now, *was})
@@ -174,18 +176,18 @@ def _moves(pair: Pair, model: Model, champion: Model) -> Iterator[tuple[str, ...
 
 def picture(pair: Pair, forecast: PairForecast) -> str:
     """Return the fitted curve up to the last close and the forecast after it, with the ends of the intervals."""
-    known = min(PICTURE_DAYS, (forecast.last - forecast.first).days) // PICTURE_STEP * PICTURE_STEP
+    period = min(PICTURE_DAYS, (forecast.last - forecast.first).days) // PICTURE_STEP * PICTURE_STEP
     evaluator, last = Evaluator(forecast), forecast.last_close
     points = [
         evaluator.at_close(forecast.last + timedelta(days=days)) if days else Prediction(last, last, last)
-        for days in range(-known, PICTURE_DAYS + 1, PICTURE_STEP)
+        for days in range(-period, PICTURE_DAYS + 1, PICTURE_STEP)
     ]
     lows, highs, prices = zip(*((point.low, point.high, point.price) for point in points), strict=True)
     decimals = price_decimals(last)
     bottom, top = _range(min(lows), max(highs))
     lines = [
         f'  title "{pair}: fitted curve, then forecast with its 80 % interval"',
-        f'  x-axis "days from {forecast.last.day} {forecast.last:%B %Y}, the last close" {-known} --> {PICTURE_DAYS}',
+        f'  x-axis "days from {forecast.last.day} {forecast.last:%B %Y}, the last close" {-period} --> {PICTURE_DAYS}',
         f'  y-axis "{pair.quote}" {bottom:.{decimals}f} --> {top:.{decimals}f}',
         *(f"  line [{', '.join(f'{price:.{decimals}f}' for price in line)}]" for line in (lows, highs, prices)),
     ]

@@ -143,8 +143,8 @@ class Repository:
         """Return every tag by name, and the object that it points to, usually a commit."""
         # With --head the command does not fail in a repository without tags.
         lines = self.ask("show-ref", "--head", "--tags", "--dereference").splitlines()
-        found = (line.partition(f" {_TAGS}") for line in lines)
-        return {name.removesuffix(_PEELED): target for target, _, name in found if name}
+        parts = (line.partition(f" {_TAGS}") for line in lines)
+        return {name.removesuffix(_PEELED): target for target, _, name in parts if name}
 
     def is_commit(self, target: str) -> bool:
         """Return whether the object exists and is a commit."""

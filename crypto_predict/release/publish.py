@@ -27,10 +27,10 @@ def publish(source: str, to: Sequence[str], replacing: str, job: Job) -> None:
     name, _, digest = source.partition("@")
     if not name or not DIGEST.fullmatch(digest):
         raise InvalidValue("--from", source, "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a...")
-    found = digest_of(to[-1]) if replacing != ANYTHING else digest
-    if found != digest and (found or NOTHING) != replacing:
+    current = digest_of(to[-1]) if replacing != ANYTHING else digest
+    if current != digest and (current or NOTHING) != replacing:
         raise ReleaseFailed(
-            f"{to[-1]} names {found or NOTHING}, not {replacing}: another release has come between, whose forecasts "
+            f"{to[-1]} names {current or NOTHING}, not {replacing}: another release has come between, whose forecasts "
             "this one's ledger does not have; run the release again"
         )
     for number, tag in enumerate(to):
@@ -51,7 +51,7 @@ def _put(tag: str, source: str, digest: str) -> None:
     imagetools("create", "--prefer-index=false", "--tag", tag, source)
     for pause in _PAUSES:
         time.sleep(pause)
-        if (found := digest_of(tag)) == digest:
+        if (present := digest_of(tag)) == digest:
             _log.info("%s is in place", tag)
             return
-    raise ReleaseFailed(f"{tag} still names {found or 'nothing'} after it was put, not {digest}")
+    raise ReleaseFailed(f"{tag} still names {present or 'nothing'} after it was put, not {digest}")

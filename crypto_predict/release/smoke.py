@@ -44,8 +44,8 @@ def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stal
     """
     pulled = images.pull(image)
     expected = Expected(build, pulled.labels, allow_simulated, allow_stale)
-    start_seconds, found = _run(pulled, expected)
-    if faults := [*_label_faults(pulled, build), *found, *_artifact_faults(image)]:
+    start_seconds, answers = _run(pulled, expected)
+    if faults := [*_label_faults(pulled, build), *answers, *_artifact_faults(image)]:
         raise UnfitImage(image, faults)
     size = f"{pulled.bytes / 1e6:,.1f} MB unpacked, base included"
     job.add_summary(f"**Smoke test**: passed; first answer after {start_seconds:.2f} s; {size}.")
@@ -54,13 +54,13 @@ def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stal
 
 def server_faults(site: str, expected: Expected) -> list[str]:
     """Return every fault of the server at `site` (``http://127.0.0.1:8000``)."""
-    found: list[str] = []
+    faults: list[str] = []
     for check in (_version, _card, _forecasts, _pages):
         try:
-            found += check(site, expected)
+            faults += check(site, expected)
         except (NoAnswer, ValueError, RecursionError, AttributeError, IndexError, KeyError, TypeError) as error:
-            found.append(f"{check.__name__.strip('_')}: the answer cannot be read, or lacks a member: {error!r}")
-    return found
+            faults.append(f"{check.__name__.strip('_')}: the answer cannot be read, or lacks a member: {error!r}")
+    return faults
 
 
 def _label_faults(image: Image, build: str) -> Iterator[str]:
@@ -99,7 +99,9 @@ def _artifact_faults(image: str) -> list[str]:
     if model is None:
         return ["its model has another schema than this program's"]
     build = model.card.build
-    return [] if any(one.build == build for one in ledger.newest) else [f"its ledger does not name its model, {build}"]
+    return (
+        [] if any(entry.build == build for entry in ledger.newest) else [f"its ledger does not name its model, {build}"]
+    )
 
 
 def _version(site: str, expected: Expected) -> Iterator[str]:

@@ -83,12 +83,12 @@ def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noq
         )
     head, tagged = git.head(), _versions(git)
     of_head = [version for version, target in tagged.items() if target == head]
-    found, messages = (max(of_head), []) if of_head else _next_version(git, head, tagged)
+    number, messages = (max(of_head), []) if of_head else _next_version(git, head, tagged)
     return {
-        "version": str(found),
-        "tag": f"v{found}",
+        "version": str(number),
+        "tag": f"v{number}",
         "tagged": str(bool(of_head)).lower(),
-        "build": f"{found}-{at:%Y%m%d%H%M%S}",
+        "build": f"{number}-{at:%Y%m%d%H%M%S}",
         "epoch": f"{at.timestamp():.0f}",
         "created": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "revision": head,
@@ -134,16 +134,16 @@ def _has_break(lines: Iterable[str]) -> bool:
 
 def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
     """Return the version of a commit without a tag, and the messages of the commits that it brings."""
-    last = next((one for one in sorted(tagged, reverse=True) if git.is_commit(tagged[one])), None)
+    last = next((tag for tag in sorted(tagged, reverse=True) if git.is_commit(tagged[tag])), None)
     base = tagged[last] if last else None
     if base and git.contains(base, head) and head != git.main():
         raise ReleaseFailed(f"{head} was released as part of v{last}: run the release of what main is now")
     messages = git.messages(base)
-    found = last.raised(bump_of(messages)) if last else FIRST
-    while found in tagged:  # a tag of something that is not a commit
-        found = found.raised(Bump.PATCH)
-    _log.info("%s since %s: %s", counted(len(messages), "commit"), last or "the beginning", found)
-    return found, messages
+    next_version = last.raised(bump_of(messages)) if last else FIRST
+    while next_version in tagged:  # a tag of something that is not a commit
+        next_version = next_version.raised(Bump.PATCH)
+    _log.info("%s since %s: %s", counted(len(messages), "commit"), last or "the beginning", next_version)
+    return next_version, messages
 
 
 def _versions(git: Repository) -> dict[Version, str]:

@@ -45,8 +45,8 @@ def pair_in_name(text: str) -> Pair:
     """Return the pair that a file's name seems to contain, as a suggestion: SOL/USD for ``file:data/SOL.csv``."""
     name = PurePath(text.removeprefix(FILE)).name.partition(".")[0].upper()
     for quote in _QUOTES:
-        if found := re.search(rf"(?<![A-Z0-9])([A-Z0-9]{{2,10}}?)[-_]?{quote}(?![A-Z0-9])", name):
-            return Pair(found[1], quote)
+        if match := re.search(rf"(?<![A-Z0-9])([A-Z0-9]{{2,10}}?)[-_]?{quote}(?![A-Z0-9])", name):
+            return Pair(match[1], quote)
     return Pair(name, "USD") if _CURRENCY.fullmatch(name) else Pair("BTC", "USD")
 
 

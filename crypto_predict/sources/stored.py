@@ -43,7 +43,7 @@ class Stored:
     ) -> None:
         self.id = f"{STORE}:{name}"
         self.simulated = simulated
-        shortest = min(one.interval.length for one in series)
+        shortest = min(key.interval.length for key in series)
         self.intervals = frozenset(interval for interval in Interval if interval.length >= shortest)
         self._reader, self._name, self._traded_at = reader, name, traded_at
         self._series = series  # each with the span from its first candle to the close of its newest one
@@ -66,10 +66,10 @@ class Stored:
             UnusableHistory: Less than one whole `interval` is stored.
         """
         series = self._best(pair, interval)
-        known = self._series[series]
-        whole = known.whole(interval)
+        stored = self._series[series]
+        whole = stored.whole(interval)
         what = f"{series.pair} {series.interval.label} of {self._name}"
-        dates = f"{known.start:%Y-%m-%d %H:%M} to {known.end:%Y-%m-%d %H:%M} UTC"
+        dates = f"{stored.start:%Y-%m-%d %H:%M} to {stored.end:%Y-%m-%d %H:%M} UTC"
         if whole.end <= whole.start:
             fault = f"{what} is stored from {dates}, which is not one whole {interval.label}"
             raise UnusableHistory(self.id, [f"{fault}; {_ADVICE.format(pair)}"])
@@ -79,20 +79,20 @@ class Stored:
                 f"--source {self._name} --pair {pair} --interval {series.interval.label} --since {span.start:%Y-%m-%d}"
             )
             _log.info("%s: `python collect.py --backfill %s` collects what is before", pair, options)
-        asked = Span(max(interval.floor(span.start), whole.start), min(interval.ceil(span.end), whole.end))
-        joined = resample(self._read(series, asked), asked, interval)
+        request = Span(max(interval.floor(span.start), whole.start), min(interval.ceil(span.end), whole.end))
+        joined = resample(self._read(series, request), request, interval)
         return (candle for candle in joined if candle.open_time in span)
 
     def _best(self, pair: Pair, interval: Interval) -> SeriesKey:
         """Return the series with the newest data; of several the one with the most data, then the longest candles."""
         own = (
-            one for one in self._series if one.interval.length <= interval.length and _is_of(one, pair, self._traded_at)
+            key for key in self._series if key.interval.length <= interval.length and _is_of(key, pair, self._traded_at)
         )
 
         def rank(series: SeriesKey) -> tuple[datetime, timedelta, timedelta]:
-            known = self._series[series]
-            newest = interval.floor(known.end)
-            return newest, newest - known.start, series.interval.length
+            span = self._series[series]
+            newest = interval.floor(span.end)
+            return newest, newest - span.start, series.interval.length
 
         best = max(own, key=rank, default=None)
         if best is None:  # like an exchange that does not answer: another source may take its place
@@ -106,7 +106,7 @@ class Stored:
                 page = self._reader.candles(series, Span(start, span.end), _PAGE)
             except DatabaseError as error:
                 raise Unreachable(self.id, str(error)) from error
-            yield from (one.candle for one in page)
+            yield from (stored_candle.candle for stored_candle in page)
             if len(page) < _PAGE:
                 return
             start = page[-1].candle.open_time + series.interval.length
@@ -149,20 +149,26 @@ def open_stored(
         collected = reader.collected()
     except DatabaseError as error:
         return [Missing(str(error))]
-    found: list[tuple[tuple[bool, timedelta, timedelta], Stored]] = []
-    for name, group in groupby(collected, key=lambda one: one.series.source):
-        stored = [one for one in group if any(_is_of(one.series, pair, traded_at) for pair in pairs)]
+    ranked: list[tuple[tuple[bool, timedelta, timedelta], Stored]] = []
+    for name, group in groupby(collected, key=lambda collected_series: collected_series.series.source):
+        stored = [
+            collected_series
+            for collected_series in group
+            if any(_is_of(collected_series.series, pair, traded_at) for pair in pairs)
+        ]
         spans = {
-            one.series: Span(one.first_open, one.newest_close) for one in stored if one.first_open and one.newest_close
+            collected_series.series: Span(collected_series.first_open, collected_series.newest_close)
+            for collected_series in stored
+            if collected_series.first_open and collected_series.newest_close
         }
         if spans:
-            simulated = any(one.simulated for one in stored)
-            found.append(
+            simulated = any(collected_series.simulated for collected_series in stored)
+            ranked.append(
                 ((simulated, *_age_and_length(spans)), Stored(reader, name, spans, traded_at, simulated=simulated))
             )
-    if not found:
+    if not ranked:
         return [Missing(f"no candle of {', '.join(map(str, pairs))} is stored; {_ADVICE.format(pairs[0])}")]
-    return [source for _, source in sorted(found, key=lambda one: one[0])]
+    return [source for _, source in sorted(ranked, key=lambda collected_series: collected_series[0])]
 
 
 def _is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:

@@ -1,7 +1,5 @@
 """The addresses of databases: the path of an SQLite file, or the URL of a PostgreSQL server."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,10 +49,10 @@ def parse(text: str) -> Address:
     Raises:
         InvalidValue: The text is not one of them. The error shows it without passwords.
     """
-    scheme, found, rest = text.partition("://")
+    scheme, separator, rest = text.partition("://")
     if not text.isprintable():
         raise _invalid(text)
-    if not found:
+    if not separator:
         return _file(text, text)
     if scheme == "sqlite":
         return _file(rest[1:] if rest.startswith("/") else "", text)

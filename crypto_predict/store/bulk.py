@@ -1,7 +1,5 @@
 """Reading and writing many rows at once, the fastest way that each database has."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator, Sequence
 from functools import cache

@@ -1,7 +1,5 @@
 """How the values of the market stand in columns: times as whole numbers, a series as its number in `symbols`."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import ColumnElement, ScalarSelect, bindparam, select

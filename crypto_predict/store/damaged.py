@@ -3,8 +3,6 @@
 SQLite stores any value in any column, and a column of PostgreSQL may hold numbers that are not finite.
 """
 
-from __future__ import annotations
-
 import logging
 import math
 from collections.abc import Callable, Iterable

@@ -1,7 +1,5 @@
 """Connections to a database: one pool for all threads, one edge at which every error becomes a `DatabaseError`."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import sqlite3

@@ -4,8 +4,6 @@ A forecast is stored as its price and, for each minute ahead, the point and the 
 logarithms from that of the price, as 32-bit floats. The rounding changes a price by less than 1 in 10 million.
 """
 
-from __future__ import annotations
-
 import itertools
 import math
 import struct
@@ -64,7 +62,7 @@ def unpack(cutoff: datetime, price: float, distances: bytes) -> MinuteForecast:
     except (struct.error, TypeError, OverflowError) as error:
         raise ValueError(f"it is not {_LAYOUT.size} bytes of numbers") from error
     rows = [tuple(prices[first : first + _EACH]) for first in range(0, len(prices), _EACH)]
-    if not all(0 < one < math.inf for one in (price, *prices)):
+    if not all(0 < value < math.inf for value in (price, *prices)):
         raise ValueError("a price is not a positive number")
     if not all(lower <= upper for row in rows for lower, upper in itertools.pairwise(row[1:])):
         raise ValueError("the quantiles are not ascending")
@@ -111,10 +109,10 @@ def write(connection: Connection, steps: Steps, keep: timedelta) -> None:
     """
     head = forecast_records.c
     query = select(head.series, head.since, head.until).where(head.series.in_(list(steps)))
-    known = {series: (since, until) for series, since, until in connection.execute(query)}
+    periods = {series: (since, until) for series, since, until in connection.execute(query)}
     fresh, written = {}, []
     for series in sorted(steps):
-        since, until = known.get(series, (None, None))
+        since, until = periods.get(series, (None, None))
         if after := _after(until, steps[series]):
             first = next((seconds_up(step.until) for step in after if step.scores), None)
             fresh[series] = after
@@ -126,13 +124,13 @@ def write(connection: Connection, steps: Steps, keep: timedelta) -> None:
 
 def _after(until: int | None, steps: Iterable[ForecastStep]) -> list[ForecastStep]:
     """Return the steps after a close, each after the one before."""
-    found = []
+    later = []
     for step in steps:
         close = seconds_up(step.until)
         if until is None or close > until:
             until = close
-            found.append(step)
-    return found
+            later.append(step)
+    return later
 
 
 def _store_forecasts(connection: Connection, steps: Steps, keep: timedelta) -> None:
@@ -161,10 +159,10 @@ def _add_scores(connection: Connection, steps: Steps) -> None:
     for series, horizon, *values in connection.execute(query) if scored else ():
         sums[series, horizon] = tuple(values)
     changed = set()
-    for series, one in scored:
-        key, added = (series, one.horizon_minutes), _sums(one)
-        if not (1 <= one.horizon_minutes <= MINUTES_AHEAD and all(map(math.isfinite, added))):
-            raise ValueError(f"not a score that can be added: {one}")
+    for series, entry in scored:
+        key, added = (series, entry.horizon_minutes), _sums(entry)
+        if not (1 <= entry.horizon_minutes <= MINUTES_AHEAD and all(map(math.isfinite, added))):
+            raise ValueError(f"not a score that can be added: {entry}")
         sums[key] = tuple(map(add, sums[key], added)) if key in sums else added
         changed.add(key)
     bulk.upsert(connection, forecast_scores, ((*key, *sums[key]) for key in sorted(changed)))

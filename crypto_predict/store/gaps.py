@@ -4,8 +4,6 @@ A gap is a run of missing openings in a covered span, with a stored candle befor
 first candle of a series are not a gap, nor are those after the newest one or those that were not asked for.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +33,7 @@ class Asked:
     end: int  # not included
 
     @classmethod
-    def of(cls, span: Span, interval: Interval) -> Asked | None:
+    def of(cls, span: Span, interval: Interval) -> "Asked | None":
         """Return the whole intervals of a span; None if it does not have any."""
         whole = span.whole(interval)
         return cls(seconds_up(whole.start), seconds_up(whole.end)) if whole.start < whole.end else None
@@ -75,25 +73,25 @@ def cover_candles(connection: Connection, written: Sequence[Written], now: int) 
     for series, start, end in connection.execute(query):
         spans[series].append(Asked(start, end))
     gone, grown = [], []
-    for one in written:
-        series, before = one.symbol.id, spans[one.symbol.id]
-        own = [Asked(opening, opening + one.symbol.step) for opening in one.openings]
+    for batch in written:
+        series, before = batch.symbol.id, spans[batch.symbol.id]
+        own = [Asked(opening, opening + batch.symbol.step) for opening in batch.openings]
         after = list(_united([*before, *own]))
-        known, starts = set(before), {span.start for span in after}
+        covered, starts = set(before), {span.start for span in after}
         gone += [{"key": series, "start": span.start} for span in before if span.start not in starts]
-        grown += [(series, span.start, span.end) for span in after if span not in known]
+        grown += [(series, span.start, span.end) for span in after if span not in covered]
     if gone:
         connection.execute(_UNCOVER, gone)
     bulk.upsert(connection, tables.coverage, iter(grown))
     unchanged = {one.symbol.id for one in written if not one.new}
     _renumber(connection, unchanged & {series for series, _, _ in grown})
-    for one in written:
+    for batch in written:
         # what was asked for after the newest candle, and is not there, is a gap once a later candle is
-        beyond = any(span.end > _newest_end(one) for span in spans[one.symbol.id])
-        appended = one.symbol.last_open is None or one.openings[0] > one.symbol.last_open
-        if one.new and (beyond or not appended):
-            changed = Asked(one.openings[0], one.openings[-1] + one.symbol.step)
-            Gaps(connection, one.symbol.id, one.symbol.step, now).renew(changed, None)
+        beyond = any(span.end > _newest_end(batch) for span in spans[batch.symbol.id])
+        appended = batch.symbol.last_open is None or batch.openings[0] > batch.symbol.last_open
+        if batch.new and (beyond or not appended):
+            changed = Asked(batch.openings[0], batch.openings[-1] + batch.symbol.step)
+            Gaps(connection, batch.symbol.id, batch.symbol.step, now).renew(changed, None)
 
 
 def _renumber(connection: Connection, series: set[int]) -> None:
@@ -103,10 +101,10 @@ def _renumber(connection: Connection, series: set[int]) -> None:
         connection.execute(update(tables.symbols).where(columns.id.in_(series)).values(version=columns.version + 1))
 
 
-def _newest_end(one: Written) -> int:
+def _newest_end(batch: Written) -> int:
     """Return the end of the newest candle before the write, or else the start of the first one of the write."""
-    last_open = one.symbol.last_open
-    return one.openings[0] if last_open is None else last_open + one.symbol.step
+    last_open = batch.symbol.last_open
+    return batch.openings[0] if last_open is None else last_open + batch.symbol.step
 
 
 def _united(spans: Sequence[Asked]) -> Iterator[Asked]:
@@ -131,22 +129,27 @@ class Gaps:
     step: int  # the seconds of its interval
     now: int  # in microseconds
 
-    def cover(self, asked: Asked) -> None:
+    def cover(self, answered: Asked) -> None:
         """Add a span to the coverage, merged with those that it overlaps or touches."""
         columns = tables.coverage.c
         touching = (
-            (columns.series == self.series) & (columns.start_time <= asked.end) & (columns.end_time >= asked.start)
+            (columns.series == self.series)
+            & (columns.start_time <= answered.end)
+            & (columns.end_time >= answered.start)
         )
         rows = self.connection.execute(select(columns.start_time, columns.end_time).where(touching))
-        found = [tuple(row) for row in rows]
-        merged = (min([asked.start, *(start for start, _ in found)]), max([asked.end, *(end for _, end in found)]))
-        if found != [merged]:
+        overlapping = [tuple(row) for row in rows]
+        merged = (
+            min([answered.start, *(start for start, _ in overlapping)]),
+            max([answered.end, *(end for _, end in overlapping)]),
+        )
+        if overlapping != [merged]:
             self.connection.execute(delete(tables.coverage).where(touching))
             names = ("series", "start_time", "end_time")
             bulk.insert(self.connection, tables.coverage, names, [(self.series, *merged)])
             _renumber(self.connection, {self.series})
 
-    def renew(self, changed: Asked, asked: Asked | None) -> None:
+    def renew(self, changed: Asked, answered: Asked | None) -> None:
         """Find the gaps again around `changed`, a span with every opening whose candle or coverage changed.
 
         Those whose first opening is in `asked` count an attempt.
@@ -164,7 +167,7 @@ class Gaps:
         old = cast("list[_Row]", [tuple(row) for row in self.connection.execute(query)])
         holes = list(self._holes(around))
         rejected = self._rejected(Asked(holes[0].start, holes[-1].end)) if holes else ()
-        new = [self._row(hole, old, asked, rejected) for hole in holes]
+        new = [self._row(hole, old, answered, rejected) for hole in holes]
         if new != old:
             self.connection.execute(delete(tables.gaps).where(overlapping))
             bulk.insert(self.connection, tables.gaps, ("series", *_COLUMNS), [(self.series, *row) for row in new])
@@ -198,7 +201,7 @@ class Gaps:
                 if hole.start < hole.end:
                     yield hole
 
-    def _row(self, hole: Asked, old: Sequence[_Row], asked: Asked | None, rejected: Sequence[int]) -> _Row:
+    def _row(self, hole: Asked, old: Sequence[_Row], answered: Asked | None, rejected: Sequence[int]) -> _Row:
         """Return the row of a gap, with what is known about the older gaps of which it is a part.
 
         `old` and `rejected` are ascending.
@@ -206,9 +209,11 @@ class Gaps:
         first = bisect_right(old, hole.start, key=lambda row: row[1])
         parts = old[first : bisect_left(old, hole.end, lo=first, key=lambda row: row[0])]
         # the openings by which a gap has grown were asked for once
-        known = any(row[0] <= hole.start and row[1] >= hole.end for row in parts)
-        again = asked is not None and asked.start <= hole.start < asked.end  # once, even if asked for in pieces
-        attempts = parts[0][3] + again if known else 1
+        is_recorded = any(row[0] <= hole.start and row[1] >= hole.end for row in parts)
+        again = (
+            answered is not None and answered.start <= hole.start < answered.end
+        )  # once, even if asked for in pieces
+        attempts = parts[0][3] + again if is_recorded else 1
         found_at = min((row[5] for row in parts), default=self.now)
         cause = self._cause(hole, bisect_left(rejected, hole.end) - bisect_left(rejected, hole.start))
         return hole.start, hole.end, cause, attempts, OPEN if attempts < MOST_ATTEMPTS else FINAL, found_at

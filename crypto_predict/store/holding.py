@@ -1,7 +1,5 @@
 """Reserving a series, or the pairs of a collector, so that two processes do not collect the same at once."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import math

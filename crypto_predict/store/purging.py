@@ -1,7 +1,5 @@
 """Deleting what is too old, a limited number of rows at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -79,16 +77,16 @@ def _purge_forecasts(connection: Connection, end: int, limit: int) -> int:
 def _purge_pairs(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:
     """Delete the first rows before `end` of the table of `time`, whose key begins with a source and a pair."""
     columns = time.table.c
-    known = select(symbols.c.source, symbols.c.pair).distinct().subquery()
+    with_prices = select(symbols.c.source, symbols.c.pair).distinct().subquery()
     # one look into the key for each pair: a scan of the table would hold the lock of an SQLite file for long
     oldest = (
         select(func.min(time))
-        .where(columns.source == known.c.source, columns.pair == known.c.pair, time < end, *conditions)
-        .correlate(known)
+        .where(columns.source == with_prices.c.source, columns.pair == with_prices.c.pair, time < end, *conditions)
+        .correlate(with_prices)
         .scalar_subquery()
     )
     left = limit
-    for source, pair in connection.execute(select(known).where(oldest.is_not(None))).all():
+    for source, pair in connection.execute(select(with_prices).where(oldest.is_not(None))).all():
         if left > 0:
             own = [columns.source == source, columns.pair == pair, *conditions]
             cut = _cut(connection, time, own, end, left)
@@ -99,5 +97,5 @@ def _purge_pairs(connection: Connection, time: Column[int], end: int, limit: int
 def _cut(connection: Connection, time: Column[int], conditions: Sequence[_Condition], end: int, limit: int) -> int:
     """Return the time before which `limit` rows lie, or `end` if that is earlier."""
     query = select(time).where(*conditions, time < end).order_by(time).offset(limit).limit(1)
-    found = connection.execute(query).scalar()
-    return end if found is None else found
+    first = connection.execute(query).scalar()
+    return end if first is None else first

@@ -1,7 +1,5 @@
 """Reads of the market. They need neither NumPy nor pandas. Rows that are damaged are left out: see `damaged`."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 import math
@@ -70,8 +68,8 @@ _NUMBERS = [price_history.c[name] for name in Candle._fields[1:]]
 
 def _collected_query(holes: Select[int, int, int]) -> _Select:
     """Return the query of series with their gaps: their number and length by series."""
-    found = holes.group_by(gaps.c.series).subquery()
-    return select(symbols, found.c.gaps, found.c.length).outerjoin(found, symbols.c.id == found.c.series)
+    summary = holes.group_by(gaps.c.series).subquery()
+    return select(symbols, summary.c.gaps, summary.c.length).outerjoin(summary, symbols.c.id == summary.c.series)
 
 
 # Queries that are built once, since answers to many requests a second need them.
@@ -139,16 +137,16 @@ class Database:
                 rows = connection.execute(_COLLECTED).all()
             else:
                 rows = connection.execute(_COLLECTED_OF_PAIR, {"pair": str(pair)}).all()
-        found = self._damaged.leave_out("symbols", rows, _collected)
-        return sorted(found, key=lambda one: _order(one.series))
+        series = self._damaged.leave_out("symbols", rows, _collected)
+        return sorted(series, key=lambda entry: _order(entry.series))
 
     def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
         """Return the newest price of every series, sorted, beside the last close of the `tolerance` that ends `ago`."""
         values = {"ago": ago // _SECOND, "tolerance": tolerance // _SECOND}
         with self._connections.snapshot() as connection:
             rows = connection.execute(_LAST_PRICES, values).all()
-        found = self._damaged.leave_out("symbols", rows, _last_price)
-        return sorted(found, key=lambda one: _order(one.series))
+        prices = self._damaged.leave_out("symbols", rows, _last_price)
+        return sorted(prices, key=lambda price: _order(price.series))
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
@@ -247,16 +245,16 @@ class Database:
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
         """Return how the minute forecasts of a series have done; None before the first outcome."""
         with self._connections.snapshot() as connection:
-            found = forecasts.records(connection, forecast_records.c.series == series_id(series), self._damaged)
-        return next(iter(found.values()), None)
+            records = forecasts.records(connection, forecast_records.c.series == series_id(series), self._damaged)
+        return next(iter(records.values()), None)
 
     def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
         """Return the records of all series that have one."""
         with self._connections.snapshot() as connection:
-            found = forecasts.records(connection, true(), self._damaged)
+            records = forecasts.records(connection, true(), self._damaged)
             rows = connection.execute(select(symbols)).all()
         keys = self._damaged.leave_out("symbols", rows, lambda row: (row.id, _key(row)))
-        return {key: found[number] for number, key in keys if number in found}
+        return {key: records[number] for number, key in keys if number in records}
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         """Return the newest model of every series that has one."""
@@ -315,15 +313,15 @@ class Database:
 
         `fetch` returns at most so many rows, after an offset.
         """
-        limit, found, offset = min(max(limit, 0), _MOST_ROWS), list[T](), 0
+        limit, page, offset = min(max(limit, 0), _MOST_ROWS), list[T](), 0
         for _ in range(_MOST_READS):
-            size = max(limit - len(found), _READ_AGAIN) if offset else limit
+            size = max(limit - len(page), _READ_AGAIN) if offset else limit
             rows = fetch(size, offset)
-            found += self._damaged.leave_out(table, rows, read)
+            page += self._damaged.leave_out(table, rows, read)
             offset += len(rows)
-            if len(rows) < size or len(found) >= limit:
+            if len(rows) < size or len(page) >= limit:
                 break
-        return found[:limit]
+        return page[:limit]
 
 
 def _opening_in(query: _Select, table: Table, series: SeriesKey, span: Span) -> _Select:
@@ -414,7 +412,7 @@ def _revision(row: _Row) -> Revision:
 
 def _quarantined(row: _Row) -> Quarantined:
     numbers = json.loads(row[1])
-    if not all(one is None or isinstance(one, int | float) for one in numbers):
+    if not all(value is None or isinstance(value, int | float) for value in numbers):
         raise ValueError("its numbers are not numbers")
     return Quarantined(Candle(instant_us(row[0]), *numbers), text(row[2]))
 

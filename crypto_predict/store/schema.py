@@ -1,7 +1,5 @@
 """The version of the schema in a database: checked by readers, upgraded by writers."""
 
-from __future__ import annotations
-
 import logging
 
 from sqlalchemy import Connection, inspect, text

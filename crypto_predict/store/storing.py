@@ -1,7 +1,5 @@
 """Storing the candles of one or many series: only what is new or differs, with the VWAP that follows from it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -49,7 +47,7 @@ class Symbol:
 
 def lock(connection: Connection, series: Sequence[SeriesKey]) -> dict[SeriesKey, Symbol]:
     """Lock series against other writers; those that do not exist are left out."""
-    keys = {(one.source, str(one.pair), one.interval.seconds): one for one in series}
+    keys = {(key.source, str(key.pair), key.interval.seconds): key for key in series}
     columns = symbols.c
     name = tuple_(columns.source, columns.pair, columns.interval)
     query: Select[*_Symbol] = (

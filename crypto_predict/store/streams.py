@@ -1,7 +1,5 @@
 """What was known of the streams of pairs: spans of one state, which do not overlap."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
@@ -20,9 +18,9 @@ _DELETE = delete(tables.streams).where(
 )
 
 
-def write(connection: Connection, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+def write(connection: Connection, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
     """Store a state for many pairs in few statements; `found` is not empty."""
-    new = (microseconds(found.span.start), microseconds(found.span.end), found.state.value, found.reason)
+    new = (microseconds(stream.span.start), microseconds(stream.span.end), stream.state.value, stream.reason)
     names = sorted({str(pair) for pair in pairs})  # in one order, so that two writers do not wait for each other
     old = _touching(connection, source, new[0], new[1])
     gone, changed = [], []
@@ -48,10 +46,10 @@ def _touching(connection: Connection, source: str, start: int, end: int) -> Mapp
         .where(columns.source == source, columns.start_us <= end, columns.end_us >= start)
         .order_by(columns.start_us)
     )
-    found = defaultdict(list)
+    touching = defaultdict(list)
     for name, *row in connection.execute(query):
-        found[name].append((row[0], row[1], row[2], row[3]))
-    return found
+        touching[name].append((row[0], row[1], row[2], row[3]))
+    return touching
 
 
 def _replaced(old: Sequence[_Row], new: _Row) -> list[_Row]:

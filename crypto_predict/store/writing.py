@@ -1,7 +1,5 @@
 """Writes of the market: each method is one transaction."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -86,7 +84,7 @@ class WritableDatabase(Database):
         now = microseconds(datetime.now(UTC))
         step = series.interval.seconds
         incoming = by_opening(candles, step)
-        asked = Asked.of(covered, series.interval) if covered else None
+        answered = Asked.of(covered, series.interval) if covered else None
         with self._connections.transaction() as connection:
             symbol = self._lock(connection, series)
             change = Change(connection, symbol, incoming) if incoming else None
@@ -94,10 +92,10 @@ class WritableDatabase(Database):
                 store(connection, [change], now)
             _reject(connection, symbol.id, quarantined, now)
             gaps = Gaps(connection, symbol.id, step, now)
-            if asked is not None:
-                gaps.cover(asked)
-            if asked is not None or change:
-                gaps.renew(_touched(incoming, step, asked), asked)
+            if answered is not None:
+                gaps.cover(answered)
+            if answered is not None or change:
+                gaps.renew(_touched(incoming, step, answered), answered)
         return len(change) if change else 0
 
     def write_closed(self, closed: Sequence[Closed]) -> int:
@@ -108,9 +106,9 @@ class WritableDatabase(Database):
         """
         now = microseconds(datetime.now(UTC))
         incoming: dict[SeriesKey, dict[int, Candle]] = {}
-        for one in closed:
-            if one.candles:
-                incoming.setdefault(one.series, {}).update(by_opening(one.candles, one.series.interval.seconds))
+        for event in closed:
+            if event.candles:
+                incoming.setdefault(event.series, {}).update(by_opening(event.candles, event.series.interval.seconds))
         if not incoming:
             return 0
         with self._connections.transaction() as connection:
@@ -129,10 +127,19 @@ class WritableDatabase(Database):
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
         rows: dict[tuple[object, ...], bulk.Values] = {}
         for series, candles in built.items():
-            for one in candles:
-                key = (series.source, str(series.pair), series.interval.seconds, seconds_up(one.open_time))
-                values = (one.open, one.high, one.low, one.close, one.ticks, one.late, one.partial, one.volume)
-                if key not in rows or one.ticks >= rows[key][8]:
+            for candle in candles:
+                key = (series.source, str(series.pair), series.interval.seconds, seconds_up(candle.open_time))
+                values = (
+                    candle.open,
+                    candle.high,
+                    candle.low,
+                    candle.close,
+                    candle.ticks,
+                    candle.late,
+                    candle.partial,
+                    candle.volume,
+                )
+                if key not in rows or candle.ticks >= rows[key][8]:
                     rows[key] = (*key, *values)
         if rows:
             with self._connections.transaction() as connection:
@@ -141,14 +148,14 @@ class WritableDatabase(Database):
                     connection, built_candles, iter(sorted(rows.values())), "excluded.ticks >= built_candles.ticks"
                 )
 
-    def write_streams(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+    def write_streams(self, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
         """Store the state of the streams of many pairs. A span that continues one of the same state extends it.
 
         Where it overlaps one of another state, it replaces that.
         """
-        if pairs and found.span.start < found.span.end:
+        if pairs and stream.span.start < stream.span.end:
             with self._connections.transaction() as connection:
-                streams.write(connection, source, pairs, found)
+                streams.write(connection, source, pairs, stream)
 
     def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
         """Add to the number of candles that were compared with those of REST, and of those that differed.
@@ -246,10 +253,10 @@ class WritableDatabase(Database):
 
     def _lock(self, connection: Connection, series: SeriesKey) -> Symbol:
         """Return the row of a series, locked against other writers."""
-        found = lock(connection, [series])
-        if not found:
+        locked = lock(connection, [series])
+        if not locked:
             raise self._unknown(series)
-        return found[series]
+        return locked[series]
 
     def _update(self, series: SeriesKey, values: Mapping[str, object]) -> None:
         with self._connections.transaction() as connection:
@@ -261,10 +268,10 @@ class WritableDatabase(Database):
         return UnknownSeries(str(self._connections.address), reason)
 
 
-def _touched(incoming: dict[int, Candle], step: int, asked: Asked | None) -> Asked:
+def _touched(incoming: dict[int, Candle], step: int, answered: Asked | None) -> Asked:
     """Return the span of every opening whose candle or coverage a write changes."""
     written = [Asked(min(incoming), max(incoming) + step)] if incoming else []
-    spans = written if asked is None else [*written, asked]
+    spans = written if answered is None else [*written, answered]
     return Asked(min(span.start for span in spans), max(span.end for span in spans))
 
 
@@ -275,11 +282,11 @@ def _reject(connection: Connection, series: int, quarantined: Sequence[Quarantin
     rows = [(microseconds(row.candle.open_time), json.dumps(row.candle[1:]), row.reason) for row in quarantined]
     times = [row[0] for row in rows]
     columns = quarantine.c
-    found = connection.execute(
+    present_rows = connection.execute(
         select(columns.open_time_us, columns.numbers, columns.reason).where(
             columns.series == series, columns.open_time_us.between(min(times), max(times))
         )
     )
-    known = {tuple(row) for row in found}
-    new = [(series, *row, now) for row in dict.fromkeys(rows) if row not in known]
+    present = {tuple(row) for row in present_rows}
+    new = [(series, *row, now) for row in dict.fromkeys(rows) if row not in present]
     bulk.insert(connection, quarantine, ("series", "open_time_us", "numbers", "reason", "found_at_us"), new)

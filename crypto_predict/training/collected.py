@@ -97,8 +97,8 @@ def _preferred(
     database with fewer days, and last the simulated market. Invented series are continued with invented prices only,
     and those of an exchange with invented ones only if that was asked for.
     """
-    origins, enough = {one.series.source for one in series}, LONG * timedelta(days=request.days)
-    is_long = {f"{STORE}:{one.series.source}" for one in series if _stored(one) >= enough}
+    origins, enough = {collected.series.source for collected in series}, LONG * timedelta(days=request.days)
+    is_long = {f"{STORE}:{collected.series.source}" for collected in series if _stored(collected) >= enough}
     is_invented = _is_invented(series)
 
     def rank(source: CandleSource) -> int:
@@ -116,7 +116,7 @@ def _preferred(
 
 def _is_invented(series: Sequence[CollectedSeries]) -> bool:
     """Return whether a pair is collected from the simulated market alone."""
-    return bool(series) and all(one.simulated for one in series)
+    return bool(series) and all(collected.simulated for collected in series)
 
 
 def report_left_out(left_out: Mapping[Pair, Sequence[str]]) -> None:

@@ -87,15 +87,17 @@ def as_csv(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[bytes]:
     """
     yield f"{','.join(HEADER)}\n".encode()
     for pair, horizons in forecasts.items():
-        for one in horizons:
-            prices = np.exp([one.actual, one.predicted, *one.quantiles.T[[_LOW, _HIGH]], one.persistence])
+        for horizon in horizons:
+            prices = np.exp(
+                [horizon.actual, horizon.predicted, *horizon.quantiles.T[[_LOW, _HIGH]], horizon.persistence]
+            )
             cutoffs, targets = (
                 np.datetime_as_string((times * 60).astype("datetime64[s]"), timezone="UTC").tolist()
-                for times in (one.cutoffs, one.cutoffs + one.horizon)
+                for times in (horizon.cutoffs, horizon.cutoffs + horizon.horizon)
             )
             for cutoff, target, row in zip(cutoffs, targets, prices.T.tolist(), strict=True):
                 cells = ",".join(f"{price:.12g}" for price in row)
-                yield f"{pair},{cutoff},{one.horizon},{target},{cells}\n".encode()
+                yield f"{pair},{cutoff},{horizon.horizon},{target},{cells}\n".encode()
 
 
 def as_json(pairs: Scores, output: Path | None) -> str:

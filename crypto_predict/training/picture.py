@@ -76,7 +76,7 @@ def draw_picture(history: History, forecast: PairForecast, card: Card, followed:
     axes = figure.add_subplot()
     start = max(forecast.first, forecast.last - timedelta(days=SHOWN_DAYS))
     evaluator = Evaluator(forecast)
-    _draw_closes(axes, [one for one in history.candles if one.open_time.date() >= start], _INK, "market")
+    _draw_closes(axes, [candle for candle in history.candles if candle.open_time.date() >= start], _INK, "market")
     fitted = _days(start, forecast.last)
     prices = [evaluator.at_close(day).price for day in fitted.tolist()]
     axes.plot(fitted, prices, color=_FITTED, lw=1.2, label="fitted curve", zorder=1)

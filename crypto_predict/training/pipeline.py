@@ -101,22 +101,26 @@ def train(
             tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress,
         ):
             read, left_out = _read_histories(sources, request, gate, now, progress)
-            check_room({pair: len(one.past.candles) for pair, one in read.items()}, request.days, plan.horizons)
-            progress.total = len(read) + sum(count_cutoffs(one, plan.every) for one in read.values())
+            check_room(
+                {pair: len(pair_result.past.candles) for pair, pair_result in read.items()}, request.days, plan.horizons
+            )
+            progress.total = len(read) + sum(count_cutoffs(pair_result, plan.every) for pair_result in read.values())
             trained = _train_pairs(read, settings, champion, left_out, progress)
         if outputs.backtest is not None:  # also if the gate refuses the model: it shows why
-            write_atomically(outputs.backtest, as_csv({pair: one.rows for pair, one in trained.items()}))
-        faults = {pair: find_faults(one, gate.thresholds, champion) for pair, one in trained.items()}
+            write_atomically(
+                outputs.backtest, as_csv({pair: pair_result.rows for pair, pair_result in trained.items()})
+            )
+        faults = {pair: find_faults(pair_result, gate.thresholds, champion) for pair, pair_result in trained.items()}
         if request.collected and gate.enforced and not all(faults.values()):
             left_out |= {pair: faults.pop(pair) for pair in trained if faults[pair]}
         report_left_out(left_out)
         judged = verdict(faults, gate.thresholds, enforced=gate.enforced)
         released = {pair: trained[pair] for pair in faults}
-        forecasts = {pair: one.forecast for pair, one in released.items()}
-        cards = {pair: build_pair_card(one, plan.horizons) for pair, one in released.items()}
-        estimates = {pair: one.estimates.texts() for pair, one in released.items()}
+        forecasts = {pair: pair_result.forecast for pair, pair_result in released.items()}
+        cards = {pair: build_pair_card(pair_result, plan.horizons) for pair, pair_result in released.items()}
+        estimates = {pair: pair_result.estimates.texts() for pair, pair_result in released.items()}
         card = build_card(cards, judged, settings.release, trained_at, days=request.days, seed=settings.seed)
-        record.settle(one.past for one in read.values())
+        record.settle(pair_result.past for pair_result in read.values())
         record.release(card, forecasts)
         if gate.enforced and not judged.passed:
             raise Refused(judged.reasons)
@@ -146,9 +150,9 @@ def _train_pairs(
     """Train every pair; note in `left_out` which collected pair cannot be trained, unless none can."""
     plan, request = settings.backtest, settings.history
     trained: dict[Pair, TrainedPair] = {}
-    for pair, one in read.items():
+    for pair, task in read.items():
         try:
-            trained[pair] = train_pair(one, plan, request.days, settings.seed, progress, champion)
+            trained[pair] = train_pair(task, plan, request.days, settings.seed, progress, champion)
         except UnusableHistory as error:
             if not request.collected or (not trained and pair == list(read)[-1]):
                 raise
@@ -159,14 +163,14 @@ def _train_pairs(
 def _draw(trained: Mapping[Pair, TrainedPair], settings: TrainSettings, card: Card, now: datetime) -> None:
     """Write the picture of each pair and Prophet's own JSON, if they are wanted."""
     outputs = settings.outputs
-    for pair, one in trained.items():
-        history, source = one.read.history, one.read.source
+    for pair, pair_result in trained.items():
+        history, source = pair_result.read.history, pair_result.read.source
         if outputs.picture is not None:
             # Only the picture shows the prices after a forecast of the past.
             followed = [] if settings.history.until is None else candles_after(history, source, now)
-            save_picture(history, one.forecast, card, pair.fill(outputs.picture), followed)
+            save_picture(history, pair_result.forecast, card, pair.fill(outputs.picture), followed)
         if outputs.prophet_json is not None:
-            write_atomically(pair.fill(outputs.prophet_json), one.prophet.to_json().encode())
+            write_atomically(pair.fill(outputs.prophet_json), pair_result.prophet.to_json().encode())
 
 
 def _schedule(settings: TrainSettings, trained_at: datetime) -> dict[Path, Content]:
@@ -189,7 +193,7 @@ def _completed(
         pairs = [pair for pair in request.pairs if pair in forecasts]
         report_dropped(pairs, champion, request)
         ordered = {pair: cards[pair] for pair in pairs}
-        card = replace(model.card, pairs=ordered, simulated=any(one.simulated for one in ordered.values()))
+        card = replace(model.card, pairs=ordered, simulated=any(pair_card.simulated for pair_card in ordered.values()))
         model = Model(card, {pair: forecasts[pair] for pair in pairs}, model.scorecard, estimates)
     return model
 

@@ -1,7 +1,5 @@
 """A live collector in a thread, beside a server in the same process."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

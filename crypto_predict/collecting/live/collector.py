@@ -1,7 +1,5 @@
 """The live collector: the streams of all sources, REST beside them, and one database."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading
@@ -71,10 +69,10 @@ class Collector:
             InvalidValue: A setting of a source is not valid.
             DatabaseError: The database cannot be used at the start.
         """
-        with self._database.hold_collector(self._settings.shard) as held:
+        with self._database.hold_collector(self._settings.shard) as hold:
             loop = asyncio.new_event_loop()
             try:
-                loop.run_until_complete(self._collect(held, begun))
+                loop.run_until_complete(self._collect(hold, begun))
             finally:
                 loop.close()
 
@@ -99,12 +97,12 @@ class Collector:
             pass
         return None
 
-    async def _collect(self, held: Held, begun: Callable[[], object]) -> None:
+    async def _collect(self, hold: Held, begun: Callable[[], object]) -> None:
         loop, stopping = asyncio.get_running_loop(), asyncio.Event()
         self._end = lambda: loop.call_soon_threadsafe(stopping.set)
         if self._is_stopped:
             stopping.set()
-        collection = _Collection(self._settings, self._database, self._clock, held)
+        collection = _Collection(self._settings, self._database, self._clock, hold)
         begun()
         self._measure = lambda answer: loop.call_soon_threadsafe(lambda: answer.set_result(collection.figures()))
         tasks = [asyncio.create_task(stopping.wait()), asyncio.create_task(collection.run())]
@@ -124,7 +122,7 @@ class Collector:
 class _Collection:
     """The parts that run while a collector has reserved its database, and the events between them."""
 
-    def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock, held: Held) -> None:
+    def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock, hold: Held) -> None:
         self._settings, self._database, self._clock = settings, database, clock
         names = list(settings.sources)
         stored = {collected.series.source for collected in database.collected()}
@@ -138,7 +136,7 @@ class _Collection:
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._events = Events()
         publish = self._events.publish
-        self._writer = Writer(database, held, clock, publish)
+        self._writer = Writer(database, hold, clock, publish)
         self._roster = Roster(database, settings.shard, self._sources, clock)
         streaming = [name for name, feed in self._feeds.items() if feed.sends_candles]
         self._filler = Filler(database, self._sources, clock, streaming=streaming, keep=settings.keep, publish=publish)

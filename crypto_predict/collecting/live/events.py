@@ -1,7 +1,5 @@
 """What happens while a collection runs, and who hears of it."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """What a live collector measures of itself, as one value that is consistent at one instant."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -87,10 +85,10 @@ class Figures:
     @property
     def faults(self) -> list[str]:
         """Why the collector is not ready: all reasons; none if it is."""
-        found = []
+        causes = []
         if self.database_away > AWAY:
             waiting = counted(sum(self.waiting.values()), "row")
-            found.append(f"the database has been away for {self.database_away:.0f} s; {waiting} wait for it")
+            causes.append(f"the database has been away for {self.database_away:.0f} s; {waiting} wait for it")
         if not self.series:
-            found.append("no pair is followed yet")
-        return [*found, *(fault for stream in self.streams if (fault := stream.fault))]
+            causes.append("no pair is followed yet")
+        return [*causes, *(fault for stream in self.streams if (fault := stream.fault))]

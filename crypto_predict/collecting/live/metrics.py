@@ -3,8 +3,6 @@
 A request asks the event loop of the collector and no database, so that the answer comes at once whatever is away.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 import os
@@ -110,56 +108,64 @@ def _total(name: str, meaning: str, figures: Figures) -> Metric:
 
 def _waiting(figures: Figures) -> Metric:
     meaning = "Candles and quotes that are not stored yet."
-    found = GaugeMetricFamily(f"{PREFIX}waiting", meaning, labels=("source", "pair"))
-    known = {(one.stored.series.source, one.stored.series.pair): 0 for one in figures.series}
-    for (source, pair), count in {**known, **figures.waiting}.items():
-        found.add_metric((source, str(pair)), count)
-    return found
+    metric = GaugeMetricFamily(f"{PREFIX}waiting", meaning, labels=("source", "pair"))
+    waiting = {
+        (series_figures.stored.series.source, series_figures.stored.series.pair): 0 for series_figures in figures.series
+    }
+    for (source, pair), count in {**waiting, **figures.waiting}.items():
+        metric.add_metric((source, str(pair)), count)
+    return metric
 
 
 _STREAM_GAUGES: dict[str, tuple[str, Callable[[StreamFigures], float | None]]] = {
     "stream_connected": (
         "Whether the stream is connected and delivers.",
-        lambda one: one.state is StreamState.CONNECTED,
+        lambda figures: figures.state is StreamState.CONNECTED,
     ),
     "stream_exchange_down": (
         "Whether the exchange has answered that it is not available.",
-        lambda one: one.state is StreamState.EXCHANGE_DOWN,
+        lambda figures: figures.state is StreamState.EXCHANGE_DOWN,
     ),
     "stream_lag_seconds": (
         "Time from the newest stored close of any pair to the newest close that can exist.",
-        lambda one: one.lag,
+        lambda figures: figures.lag,
     ),
-    "stream_pairs": ("Pairs that the stream is asked for.", lambda one: one.pairs),
+    "stream_pairs": ("Pairs that the stream is asked for.", lambda figures: figures.pairs),
 }
 _STREAM_TOTALS: dict[str, tuple[str, Callable[[StreamFigures], float]]] = {
-    "reconnects": ("Connections after an interruption.", lambda one: one.reconnects),
-    "ticks_late": ("Ticks that came after their candle was saved.", lambda one: one.late_ticks),
-    "ticks_dropped": ("Ticks with a price or time that no market has.", lambda one: one.dropped_ticks),
+    "reconnects": ("Connections after an interruption.", lambda figures: figures.reconnects),
+    "ticks_late": ("Ticks that came after their candle was saved.", lambda figures: figures.late_ticks),
+    "ticks_dropped": ("Ticks with a price or time that no market has.", lambda figures: figures.dropped_ticks),
 }
 _SERIES_GAUGES: dict[str, tuple[str, Callable[[SeriesFigures], float | None]]] = {
-    "lag_seconds": ("Time from the newest stored close to the newest close that can exist.", lambda one: one.lag),
-    "gaps": ("Gaps that the database records.", lambda one: one.stored.gaps),
-    "gap_candles": ("Candles that are missing in these gaps.", lambda one: one.stored.missing),
+    "lag_seconds": (
+        "Time from the newest stored close to the newest close that can exist.",
+        lambda figures: figures.lag,
+    ),
+    "gaps": ("Gaps that the database records.", lambda figures: figures.stored.gaps),
+    "gap_candles": ("Candles that are missing in these gaps.", lambda figures: figures.stored.missing),
 }
 _SERIES_TOTALS: dict[str, tuple[str, Callable[[SeriesFigures], float]]] = {
-    "compared": ("Candles of the stream that were compared with those of REST.", lambda one: one.stored.compared),
-    "mismatched": ("Compared candles that differed.", lambda one: one.stored.mismatched),
-    "rejected_rows": ("Rows that no market can have made, put into the quarantine.", lambda one: one.rejected),
+    "compared": (
+        "Candles of the stream that were compared with those of REST.",
+        lambda figures: figures.stored.compared,
+    ),
+    "mismatched": ("Compared candles that differed.", lambda figures: figures.stored.mismatched),
+    "rejected_rows": ("Rows that no market can have made, put into the quarantine.", lambda figures: figures.rejected),
 }
 
 
 def _of_streams(figures: Figures) -> Iterator[Metric]:
     for name, (meaning, read) in _STREAM_GAUGES.items():
         gauge = GaugeMetricFamily(PREFIX + name, meaning, labels=("source",))
-        for one in figures.streams:
-            if (value := read(one)) is not None:
-                gauge.add_metric((one.source,), value)
+        for stream in figures.streams:
+            if (value := read(stream)) is not None:
+                gauge.add_metric((stream.source,), value)
         yield gauge
     for name, (meaning, count) in _STREAM_TOTALS.items():
         total = CounterMetricFamily(PREFIX + name, meaning, labels=("source",))
-        for one in figures.streams:
-            total.add_metric((one.source,), count(one))
+        for stream in figures.streams:
+            total.add_metric((stream.source,), count(stream))
         yield total
 
 
@@ -167,27 +173,30 @@ def _of_series(figures: Figures) -> Iterator[Metric]:
     labels = ("source", "pair", "interval")
     for name, (meaning, read) in _SERIES_GAUGES.items():
         gauge = GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
-        for one in figures.series:
-            if (value := read(one)) is not None:
-                gauge.add_metric(_labels(one), value)
+        for series_figures in figures.series:
+            if (value := read(series_figures)) is not None:
+                gauge.add_metric(_labels(series_figures), value)
         yield gauge
     for name, (meaning, count) in _SERIES_TOTALS.items():
         total = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
-        for one in figures.series:
-            total.add_metric(_labels(one), count(one))
+        for series_figures in figures.series:
+            total.add_metric(_labels(series_figures), count(series_figures))
         yield total
     meaning = "Candles stored, those of REST if they were new or changed."
     stored = CounterMetricFamily(f"{PREFIX}candles", meaning, labels=(*labels, "by"))
-    for one in figures.series:
-        stored.add_metric((*_labels(one), "stream"), one.streamed)
-        stored.add_metric((*_labels(one), "rest"), one.fetched)
+    for series_figures in figures.series:
+        stored.add_metric((*_labels(series_figures), "stream"), series_figures.streamed)
+        stored.add_metric((*_labels(series_figures), "rest"), series_figures.fetched)
     yield stored
 
 
 _FORECAST_TOTALS: dict[str, tuple[str, Callable[[SeriesForecasts], int]]] = {
-    "forecasts": ("Minute forecasts that were stored.", lambda one: one.made),
-    "forecast_fits": ("Fits of the coefficients of the minute forecasts.", lambda one: one.fits),
-    "forecast_rebuilds": ("States computed anew for candles that came late or were revised.", lambda one: one.rebuilds),
+    "forecasts": ("Minute forecasts that were stored.", lambda figures: figures.made),
+    "forecast_fits": ("Fits of the coefficients of the minute forecasts.", lambda figures: figures.fits),
+    "forecast_rebuilds": (
+        "States computed anew for candles that came late or were revised.",
+        lambda figures: figures.rebuilds,
+    ),
 }
 
 
@@ -202,19 +211,19 @@ def _of_forecasts(figures: ForecastFigures) -> Iterator[Metric]:
     labels = ("source", "pair", "interval")
     meaning = "Time from the cutoff of the newest minute forecast to the newest close that can exist."
     gauge = GaugeMetricFamily(f"{PREFIX}forecast_lag_seconds", meaning, labels=labels)
-    for series, one in figures.series.items():
-        if one.lag is not None:
-            gauge.add_metric(_names(series), one.lag)
+    for series, series_forecasts in figures.series.items():
+        if series_forecasts.lag is not None:
+            gauge.add_metric(_names(series), series_forecasts.lag)
     yield gauge
     for name, (meaning, count) in _FORECAST_TOTALS.items():
         total = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
-        for series, one in figures.series.items():
-            total.add_metric(_names(series), count(one))
+        for series, series_forecasts in figures.series.items():
+            total.add_metric(_names(series), count(series_forecasts))
         yield total
 
 
-def _labels(one: SeriesFigures) -> tuple[str, str, str]:
-    return _names(one.stored.series)
+def _labels(series_figures: SeriesFigures) -> tuple[str, str, str]:
+    return _names(series_figures.stored.series)
 
 
 def _names(series: SeriesKey) -> tuple[str, str, str]:

@@ -1,7 +1,5 @@
 """Which series are collected: they live in the database, where anyone may add or stop some."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -60,16 +58,20 @@ class Roster:
         Raises:
             DatabaseError: The database cannot be read; the series stay what they were.
         """
-        found = {
-            one.series: one
-            for one in self._database.collected()
-            if one.state == ACTIVE and one.series.pair in self._shard and self._is_usable(one)
+        usable = {
+            collected.series: collected
+            for collected in self._database.collected()
+            if collected.state == ACTIVE and collected.series.pair in self._shard and self._is_usable(collected)
         }
-        before, self._series = self._series, found
+        before, self._series = self._series, usable
         change = RosterChange(
-            tuple(series for series in found if series not in before),
-            tuple(series for series in before if series not in found),
-            tuple(series for series, one in found.items() if series in before and one.since != before[series].since),
+            tuple(series for series in usable if series not in before),
+            tuple(series for series in before if series not in usable),
+            tuple(
+                series
+                for series, collected in usable.items()
+                if series in before and collected.since != before[series].since
+            ),
         )
         for text, some in (("followed", change.added), ("not followed any more", change.removed)):
             for series in some:
@@ -94,7 +96,7 @@ class Roster:
             DatabaseError: The database cannot be used.
         """
         wanted = pairs or (() if self._database.collected() else DEFAULT_PAIRS)
-        chosen = [one for name, one in self._sources.items() if among is None or name in among]
+        chosen = [source for name, source in self._sources.items() if among is None or name in among]
         faults: list[str] = []
         for pair in wanted:
             try:
@@ -116,30 +118,30 @@ class Roster:
         if source.traded(pair) in self._shard and (stored is None or since is not None):
             announce(source, pair, registry.follow(source, pair, since).series)
 
-    def _is_usable(self, one: CollectedSeries) -> bool:
+    def _is_usable(self, collected: CollectedSeries) -> bool:
         """Return whether a series can be collected; log once if not. Anyone may have written it into the database."""
-        fault = self._fault(one)
+        fault = self._fault(collected)
         if fault is None:
-            self._ignored.discard(one.series)
-        elif one.series not in self._ignored:
-            self._ignored.add(one.series)
-            series = one.series
+            self._ignored.discard(collected.series)
+        elif collected.series not in self._ignored:
+            self._ignored.add(collected.series)
+            series = collected.series
             _log.warning("%s %s from %s: not collected: %s", series.pair, series.interval.label, series.source, fault)
         return fault is None
 
-    def _fault(self, one: CollectedSeries) -> str | None:
-        source = self._sources.get(one.series.source)
+    def _fault(self, collected: CollectedSeries) -> str | None:
+        source = self._sources.get(collected.series.source)
         if source is None:
             return f"the sources here are {', '.join(self._sources)}"
-        if one.series.interval not in source.intervals:
+        if collected.series.interval not in source.intervals:
             return "the source does not have this interval"
-        if one.simulated != source.simulated:
-            return f"its prices are stored as {'simulated' if one.simulated else 'real'} ones"
+        if collected.simulated != source.simulated:
+            return f"its prices are stored as {'simulated' if collected.simulated else 'real'} ones"
         try:
-            traded = source.traded(one.series.pair)
+            traded = source.traded(collected.series.pair)
         except UnusableHistory as error:
             return "; ".join(error.faults)
-        return None if traded == one.series.pair else f"the source trades {traded} in its place"
+        return None if traded == collected.series.pair else f"the source trades {traded} in its place"
 
 
 def _first_possible(sources: Sequence[CandleSource], pair: Pair) -> CandleSource:

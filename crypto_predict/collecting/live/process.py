@@ -1,7 +1,5 @@
 """Live collecting as a process: signals, and an end within three seconds."""
 
-from __future__ import annotations
-
 import os
 import signal
 import threading

@@ -4,8 +4,6 @@ While the database is away, what arrives is kept, at most `MOST_WAITING` candles
 more, the oldest candles of exchanges are dropped first, since REST has them too.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections import Counter, defaultdict
@@ -55,7 +53,7 @@ class _Batch:
     def is_empty(self) -> bool:
         return not (len(self) or self.streams or self.rejected or self.states)
 
-    def restore(self, older: _Batch) -> None:
+    def restore(self, older: "_Batch") -> None:
         """Put back what was not stored; what has arrived meanwhile wins."""
         self.candles = older.candles | self.candles
         self.built = older.built | self.built
@@ -92,13 +90,13 @@ class Writer:
     """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
 
     def __init__(
-        self, database: MarketWriter, held: Held, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
+        self, database: MarketWriter, hold: Held, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many
         self.outage = Outage(clock.monotonic)  # of the database
         self._database = database
-        self._held = held  # the reservation, which is renewed now and then, and after the database was away
+        self._held = hold  # the reservation, which is renewed now and then, and after the database was away
         self._clock, self._publish = clock, publish
         self._most_waiting = most_waiting
         self._waiting = _Batch()

@@ -137,30 +137,33 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
 
 def score(forecasts: Forecasts) -> MinuteBacktest:
     """Return how forecasts did, beside persistence."""
-    one = forecasts
-    gaussian = one.volatility * np.sqrt(one.horizon)
+    subset = forecasts
+    gaussian = subset.volatility * np.sqrt(subset.horizon)
     reach = GAUSSIAN * gaussian
-    low, high = one.quantiles[:, _LOW], one.quantiles[:, _HIGH]
-    winkler = interval_score(one.actual, low, high, COVERAGE)
-    persistence_winkler = interval_score(one.actual, one.persistence - reach, one.persistence + reach, COVERAGE)
-    crps = crps_quantiles(one.actual, one.quantiles, _LEVELS)
+    low, high = subset.quantiles[:, _LOW], subset.quantiles[:, _HIGH]
+    winkler = interval_score(subset.actual, low, high, COVERAGE)
+    persistence_winkler = interval_score(
+        subset.actual, subset.persistence - reach, subset.persistence + reach, COVERAGE
+    )
+    crps = crps_quantiles(subset.actual, subset.quantiles, _LEVELS)
     by_volatility = np.empty(len(low), dtype=np.int64)
-    by_volatility[np.argsort(one.volatility, kind="stable")] = np.arange(len(low)) * QUARTERS // len(low)
+    by_volatility[np.argsort(subset.volatility, kind="stable")] = np.arange(len(low)) * QUARTERS // len(low)
     inside_50, inside, inside_90 = (
-        (one.quantiles[:, level] <= one.actual) & (one.actual <= one.quantiles[:, -1 - level]) for level in (2, 1, 0)
+        (subset.quantiles[:, level] <= subset.actual) & (subset.actual <= subset.quantiles[:, -1 - level])
+        for level in (2, 1, 0)
     )
     return MinuteBacktest(
-        one.horizon,
+        subset.horizon,
         len(low),
-        mape(np.exp(one.actual), np.exp(one.predicted)),
-        _ratio(mae(one.actual, one.predicted), mae(one.actual, one.persistence)),
+        mape(np.exp(subset.actual), np.exp(subset.predicted)),
+        _ratio(mae(subset.actual, subset.predicted), mae(subset.actual, subset.persistence)),
         _ratio(winkler.mean(), persistence_winkler.mean()),
-        _ratio(crps.mean(), crps_gaussian(one.actual, one.persistence, gaussian).mean()),
+        _ratio(crps.mean(), crps_gaussian(subset.actual, subset.persistence, gaussian).mean()),
         float(inside_50.mean()),
         float(inside.mean()),
         float(inside_90.mean()),
         _shares(inside, by_volatility),
-        _shares(inside, one.cutoffs % DAY * QUARTERS // DAY),
+        _shares(inside, subset.cutoffs % DAY * QUARTERS // DAY),
     )
 
 

@@ -94,29 +94,29 @@ class Known(NamedTuple):
     distance: FloatArray  # (n,) log close minus log VWAP of the session, 0 before the first volume
 
 
-def sizes(known: Known, usual: float) -> FloatArray:
+def sizes(market: Known, usual: float) -> FloatArray:
     """Return (n, `SIZES`) what the size of the next move depends on. `usual` is the usual size of a minute's return.
 
     The first `VOLATILITIES` are logarithms of volatility.
     """
-    means, floor = known.means, FLOOR * usual
+    means, floor = market.means, FLOOR * usual
     return np.concatenate(
         [
             np.log(means[:, _COLUMNS[_VARIANCE]] + floor**2) / 2,
             np.log(means[:, _COLUMNS[_SIZE]] + floor),
             _surprise(means[:, _COLUMNS[_VOLUME]]),
             _surprise(means[:, _COLUMNS[_TRADES]]),
-            np.log1p(np.minimum(np.abs(_trends(known, floor)), _MOST_TREND)),
+            np.log1p(np.minimum(np.abs(_trends(market, floor)), _MOST_TREND)),
             np.abs(np.nan_to_num(means[:, _COLUMNS[_TAKER]])),
         ],
         axis=1,
     )
 
 
-def signs(known: Known, usual: float) -> FloatArray:
+def signs(market: Known, usual: float) -> FloatArray:
     """Return (n, `SIGNS`) what the direction of the next move may depend on, about 0. `usual` is that of `sizes`."""
-    trends = np.clip(_trends(known, FLOOR * usual), -_MOST_SIGNED, _MOST_SIGNED)
-    return np.concatenate([trends, np.nan_to_num(known.means[:, _COLUMNS[_TAKER]])], axis=1)
+    trends = np.clip(_trends(market, FLOOR * usual), -_MOST_SIGNED, _MOST_SIGNED)
+    return np.concatenate([trends, np.nan_to_num(market.means[:, _COLUMNS[_TAKER]])], axis=1)
 
 
 def calendar(minute: IntArray, horizon: IntArray) -> FloatArray:
@@ -142,11 +142,11 @@ def _surprise(means: FloatArray) -> FloatArray:
     return np.asarray(np.log((ratio + _RATIO_FLOOR) / (1 + _RATIO_FLOOR)))
 
 
-def _trends(known: Known, floor: float) -> FloatArray:
+def _trends(market: Known, floor: float) -> FloatArray:
     """Return mean returns and the distance to VWAP, in standard deviations as of the last day."""
-    deviation = np.sqrt(known.means[:, _DAY_VARIANCE, None] + floor**2)
-    trends = known.means[:, _COLUMNS[_RETURN]] / (deviation * _TREND_DEVIATION)
-    return np.concatenate([trends, known.distance[:, None] / (deviation * _SESSION_UNIT)], axis=1)
+    deviation = np.sqrt(market.means[:, _DAY_VARIANCE, None] + floor**2)
+    trends = market.means[:, _COLUMNS[_RETURN]] / (deviation * _TREND_DEVIATION)
+    return np.concatenate([trends, market.distance[:, None] / (deviation * _SESSION_UNIT)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

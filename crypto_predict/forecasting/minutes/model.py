@@ -178,17 +178,17 @@ class Coefficients:
         points, quantiles = state.price * np.exp(moves.points[0]), state.price * np.exp(moves.quantiles[0])
         return MinuteForecast(state.cutoff, state.price, tuple(points.tolist()), tuple(map(tuple, quantiles.tolist())))
 
-    def moves(self, known: Known, minute: IntArray) -> Moves:
+    def moves(self, market: Known, minute: IntArray) -> Moves:
         """Return the forecasts at the closes of the minutes that open at `minute` (n,), in minutes since 1970."""
         constant, sizes, calendar = np.split(self._ahead.scale, [1, 1 + features.SIZES], axis=1)
         ahead = np.tile(_AHEAD, len(minute))
         target = features.calendar(np.repeat(minute, MINUTES_AHEAD), ahead).reshape(
             -1, MINUTES_AHEAD, features.CALENDAR
         )
-        log_scale = constant[:, 0] + features.sizes(known, self.usual) @ sizes.T + (target * calendar).sum(axis=2)
+        log_scale = constant[:, 0] + features.sizes(market, self.usual) @ sizes.T + (target * calendar).sum(axis=2)
         log_scale = np.minimum(log_scale, _MOST_LOG_SCALE)  # (n, 15)
         scale = np.exp(log_scale)
-        points = features.signs(known, self.usual) @ self._ahead.direction.T * scale
+        points = features.signs(market, self.usual) @ self._ahead.direction.T * scale
         below, above = np.split(scale[..., None] * self._units(log_scale), [_MIDDLE], axis=2)
         below, above = np.minimum(below, self.tick * _LEAST_REACH[:_MIDDLE]), above[..., 1:]
         above = np.maximum(above, self.tick * _LEAST_REACH[_MIDDLE + 1 :])

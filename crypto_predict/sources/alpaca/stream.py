@@ -220,7 +220,7 @@ class _Stream(CryptoDataStream):
         self.subscribe_bars(self._add_bar, *self._pairs)
         self.subscribe_updated_bars(self._add_updated_bar, *self._pairs)
         if missing := set(self._pairs) - await self._confirmed("bars"):
-            raise UnusableHistory(EXCHANGE.id, [f"its stream does not have {one}" for one in sorted(missing)])
+            raise UnusableHistory(EXCHANGE.id, [f"its stream does not have {symbol}" for symbol in sorted(missing)])
         self.has_bars = True
         if with_quotes:
             self.subscribe_quotes(self._add_quote, *self._pairs)
@@ -299,17 +299,21 @@ def _read(message: object) -> list[dict[str, Any]]:
         _Refusal: It is an error of the exchange.
     """
     try:
-        found = msgpack.unpackb(message) if isinstance(message, bytes) else None
+        messages = msgpack.unpackb(message) if isinstance(message, bytes) else None
     except ValueError:
-        found = None
-    if not isinstance(found, list):
+        messages = None
+    if not isinstance(messages, list):
         raise Malformed("no list in msgpack")
-    for one in found:
-        if not isinstance(one, dict) or not isinstance(one.get("T"), str) or not isinstance(one.get("S", ""), str):
+    for entry in messages:
+        if (
+            not isinstance(entry, dict)
+            or not isinstance(entry.get("T"), str)
+            or not isinstance(entry.get("S", ""), str)
+        ):
             raise Malformed("no list of objects with a type 'T'")
-        if one["T"] == "error":
-            raise _Refusal(one.get("code"), str(one.get("msg")))
-    return found
+        if entry["T"] == "error":
+            raise _Refusal(entry.get("code"), str(entry.get("msg")))
+    return messages
 
 
 def _time(message: Mapping[str, object]) -> datetime:

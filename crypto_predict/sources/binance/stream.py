@@ -276,14 +276,14 @@ class _Inbox:
 
     def _add(self, pair: Pair, candle: Candle) -> None:
         progress = self._progress[pair]
-        known = progress.recent.get(candle.open_time)
-        if candle == known:
+        previous = progress.recent.get(candle.open_time)
+        if candle == previous:
             return
         if len(self._waiting) >= self._most:
             self.finish(f"has sent {self._most:,} candles that were not taken yet; this machine is too slow")
             return
         series = SeriesKey(BinanceFeed.id, pair, Interval.MINUTE_1)
-        self._waiting.append(CandleClosed(series, candle) if known is None else CandleRevised(series, candle))
+        self._waiting.append(CandleClosed(series, candle) if previous is None else CandleRevised(series, candle))
         progress.add(candle)
         self._arrived.set()
 

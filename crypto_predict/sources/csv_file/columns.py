@@ -74,19 +74,19 @@ class Columns:
         """
         header = _without_empty_end(header)
         names = _names(header)
-        found = {column: _places(names, groups) for column, groups in _NAMES.items()}
+        positions = {column: _places(names, groups) for column, groups in _NAMES.items()}
         clock = None
-        if sorted(names[place] for place in found["time"]) == ["date", "time"]:
-            clock, found["time"] = names.index("time"), [names.index("date")]
+        if sorted(names[place] for place in positions["time"]) == ["date", "time"]:
+            clock, positions["time"] = names.index("time"), [names.index("date")]
         others = {name for name in names if name.startswith("volume_")} - _QUOTE_VOLUMES
-        found["volume"] = found["volume"] or _places(names, [{f"volume_{(base or '').lower()}"}, others])
-        if len(names) == 2 and len(found["time"]) == 1 and not any(found[price] for price in PRICES):
-            found["close"] = [1 - found["time"][0]]  # named after the series, as by FRED
-        faults = _header_faults(header, found)
+        positions["volume"] = positions["volume"] or _places(names, [{f"volume_{(base or '').lower()}"}, others])
+        if len(names) == 2 and len(positions["time"]) == 1 and not any(positions[price] for price in PRICES):
+            positions["close"] = [1 - positions["time"][0]]  # named after the series, as by FRED
+        faults = _header_faults(header, positions)
         if faults:
             shown = [name[:20] for name in header[:20]]
             raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
-        index = {column: places[0] for column, places in found.items() if places}
+        index = {column: places[0] for column, places in positions.items() if places}
         time, volume = index["time"], index.get("volume")
         notices = []
         if clock is not None:
@@ -169,12 +169,12 @@ def joined(header: Sequence[str], fields: Sequence[str]) -> list[str]:
     return [*(header[:1] if any(others) else first), *header[1:]]
 
 
-def _header_faults(header: Sequence[str], found: dict[str, list[int]]) -> list[str]:
-    missing = [column for column, places in found.items() if not places and column != "volume"]
+def _header_faults(header: Sequence[str], positions: dict[str, list[int]]) -> list[str]:
+    missing = [column for column, places in positions.items() if not places and column != "volume"]
     if missing == ["open", "high", "low"]:  # a table of closes
         missing = []
     faults = [f"missing columns: {', '.join(missing)}"] if missing else []
-    for column, places in found.items():
+    for column, places in positions.items():
         if len(places) > 1:
             names = ", ".join(header[place][:20] for place in places[:5])
             faults.append(f"several columns of {column}: {names} (rename all but one)")

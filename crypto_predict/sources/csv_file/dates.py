@@ -62,12 +62,12 @@ def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
     readings = {order: [_instant_or_none(text, order) for text in dates] for order in DayOrder}
     worse, better = sorted(DayOrder, key=lambda order: len(dates) - readings[order].count(None))
     rows = list(zip(dates, readings[worse], readings[better], strict=True))
-    if only := [text for text, other, found in rows if found and not other]:
+    if only := [text for text, other, reading in rows if reading and not other]:
         return better, only[0]  # rows that only the other order fits cannot be read
-    unequal = [text for text, other, found in rows if found and other != found]
+    unequal = [text for text, other, reading in rows if reading and other != reading]
     if not unequal:
         return None
-    daily = [order for order in DayOrder if _is_daily([found for found in readings[order] if found])]
+    daily = [order for order in DayOrder if _is_daily([reading for reading in readings[order] if reading])]
     if len(daily) != 1:
         raise AmbiguousDates(unequal[0])
     return daily[0], unequal[0]
@@ -110,12 +110,12 @@ def _written(text: str, order: DayOrder | None) -> datetime:
         return _year_last(text, order)
     iso = _YEAR_FIRST.sub(r"\1-\2-\3", text)
     try:
-        found = datetime.fromisoformat(iso)
+        written = datetime.fromisoformat(iso)
     except ValueError:
         if date := _OTHER_CLOCK.fullmatch(iso):
             return _at(date[1], int(date[2]), int(date[3]), date[4])
         raise
-    return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    return written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
 
 
 def _year_last(text: str, order: DayOrder | None) -> datetime:
@@ -161,6 +161,6 @@ def _instant_or_none(text: str, order: DayOrder) -> datetime | None:
 
 def _is_daily(instants: Sequence[datetime]) -> bool:
     """Return whether most steps between different days are of one day."""
-    days = sorted({found.date() for found in instants})
+    days = sorted({time.date() for time in instants})
     steps = [later - earlier for earlier, later in pairwise(days)]
     return 2 * steps.count(DAY) > len(steps)

@@ -23,8 +23,8 @@ def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, i
     while span.start < span.end and (received := ask(span)):
         page = {candle.open_time: candle for candle in received if candle.open_time in span}
         if not page:
-            asked = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
-            raise SourceError(source, f"it was asked for candles from {asked}, and sent others")
+            period = f"{span.start:%Y-%m-%d %H:%M} to {span.end:%Y-%m-%d %H:%M}"
+            raise SourceError(source, f"it was asked for candles from {period}, and sent others")
         openings = sorted(page)
         yield from (page[opening] for opening in openings)
         span = Span(openings[-1] + interval.length, span.end)
@@ -40,7 +40,7 @@ def closed(candles: Sequence[Candle], interval: Interval, end: datetime) -> list
     if date is None:
         return list(candles)
     latest, finished = end - interval.length, interval.length + FINISHED
-    return [one for one in candles if one.open_time > latest or date - one.open_time >= finished]
+    return [candle for candle in candles if candle.open_time > latest or date - candle.open_time >= finished]
 
 
 def in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
@@ -48,10 +48,10 @@ def in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
 
     The newest `hold` candles are held back, because the next page may contain them again.
     """
-    held: dict[datetime, Candle] = {}  # opening to candle
+    candles: dict[datetime, Candle] = {}  # opening to candle
     given: datetime | None = None
     for page in pages:
-        held.update((candle.open_time, candle) for candle in page if given is None or candle.open_time > given)
-        for given in sorted(held)[:-hold]:
-            yield held.pop(given)
-    yield from (held[opening] for opening in sorted(held))
+        candles.update((candle.open_time, candle) for candle in page if given is None or candle.open_time > given)
+        for given in sorted(candles)[:-hold]:
+            yield candles.pop(given)
+    yield from (candles[opening] for opening in sorted(candles))

@@ -25,13 +25,13 @@ class Sanitizer:
 
 def _secrets_of(*addresses: str) -> set[str]:
     """Return the user names and passwords in these addresses: as written, decoded, and as HTTP sends them."""
-    found: set[str] = set()
+    secrets: set[str] = set()
     for address in addresses:
         user = address.partition("//")[2].rpartition("@")[0]
         parts = [user, *user.split(":", 1)]
         sent = base64.b64encode(unquote(user).encode("utf-8", "replace")).decode()
-        found.update((*parts, *map(unquote, parts), sent))
-    return found - {""}
+        secrets.update((*parts, *map(unquote, parts), sent))
+    return secrets - {""}
 
 
 def _pattern_of(secrets: Set[str]) -> re.Pattern[str]:
@@ -40,5 +40,7 @@ def _pattern_of(secrets: Set[str]) -> re.Pattern[str]:
     A very short one is matched as a whole word. A user called u would turn "refused" into "ref***sed" otherwise.
     """
     ordered = sorted(secrets, key=lambda secret: (-len(secret), secret))
-    words = (re.escape(one) if len(one) >= _SHORTEST_SECRET else rf"(?<!\w){re.escape(one)}(?!\w)" for one in ordered)
+    words = (
+        re.escape(word) if len(word) >= _SHORTEST_SECRET else rf"(?<!\w){re.escape(word)}(?!\w)" for word in ordered
+    )
     return re.compile("|".join(words) or "(?!)")

@@ -100,18 +100,18 @@ def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: S
     start = span.start
     while start < span.end:
         window = Span(start, min(start + EXCHANGE.page * interval.length, span.end))
-        found: dict[datetime, Candle] = {}
+        candles_of_window: dict[datetime, Candle] = {}
         unknown = [window]
         while unknown:
             part = unknown.pop()
             if interval.ceil(part.start) >= part.end:  # no candle opens there
                 continue
             candles = {candle.open_time: candle for candle in ask(part) if candle.open_time in part}
-            found |= candles
+            candles_of_window |= candles
             if candles:
                 after = interval.floor(max(candles)) + interval.length
                 unknown += [Span(part.start, min(candles)), Span(after, part.end)]
-        yield from (found[opening] for opening in sorted(found))
+        yield from (candles_of_window[opening] for opening in sorted(candles_of_window))
         start = window.end
 
 

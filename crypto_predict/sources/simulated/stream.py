@@ -35,8 +35,8 @@ class SimulatedFeed:
         """
         minutes = [_Minutes(self._market, pair) for pair in pairs]
         newest = self._clock.now()
-        for one in minutes:  # the first day of hundreds of pairs takes seconds
-            await one.candle(_MINUTE.floor(self._clock.now()))
+        for minute in minutes:  # the first day of hundreds of pairs takes seconds
+            await minute.candle(_MINUTE.floor(self._clock.now()))
             if self._clock.now() - newest >= _SECOND:
                 newest = self._clock.now()
                 yield Heartbeat(newest)
@@ -49,17 +49,17 @@ class SimulatedFeed:
                 return
             yield Heartbeat(now)
             while (close := complete_until + _MINUTE.length) <= now:
-                for one in minutes:
-                    if candle := await one.candle(complete_until):
-                        yield CandleClosed(SeriesKey(self.id, one.pair, _MINUTE), candle)
+                for minute in minutes:
+                    if candle := await minute.candle(complete_until):
+                        yield CandleClosed(SeriesKey(self.id, minute.pair, _MINUTE), candle)
                 complete_until = close
             if now >= newest:
                 passed = range(int(newest.timestamp()) + 1, int(now.timestamp()) + 1)[-QUOTE_EVERY:]  # seconds
                 turns = {second % QUOTE_EVERY for second in passed}
                 newest = now
-                for number, one in enumerate(minutes):
-                    if number % QUOTE_EVERY in turns and (candle := await one.candle(complete_until)):
-                        yield QuoteReceived(self.id, one.pair, _quote(candle, now))
+                for number, minute in enumerate(minutes):
+                    if number % QUOTE_EVERY in turns and (candle := await minute.candle(complete_until)):
+                        yield QuoteReceived(self.id, minute.pair, _quote(candle, now))
             # To the next second, and a little further, so as not to wake up before it.
             await self._clock.sleep(1.001 - now.microsecond / 1e6)
 

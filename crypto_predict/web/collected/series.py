@@ -23,11 +23,11 @@ class NotCollected(WebError):
 
     status = HTTPStatus.NOT_FOUND
 
-    def __init__(self, parameter: str, asked: str, known: Iterable[CollectedSeries]) -> None:
-        names = [str(one.series) for one in known]
+    def __init__(self, parameter: str, value: str, stored: Iterable[CollectedSeries]) -> None:
+        names = [str(collected.series) for collected in stored]
         more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
-        held = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
-        super().__init__(f"{parameter}: {shown(asked)} is not collected; {held}")
+        contents = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
+        super().__init__(f"{parameter}: {shown(value)} is not collected; {contents}")
         self.parameter = parameter
 
 
@@ -63,34 +63,44 @@ class SeriesState:
 
 def series(reader: MarketReader, now: datetime) -> list[SeriesState]:
     """Return the state of every series, sorted by pair, source and interval."""
-    found = sorted(reader.collected(), key=lambda one: rank(one.series))
-    return [state(one, now) for one in found]
+    ranked = sorted(reader.collected(), key=lambda collected: rank(collected.series))
+    return [state(collected, now) for collected in ranked]
 
 
 def example(reader: MarketReader) -> Example | None:
     """Return the first series that has candles, if one has; minutes come first, since everything is known of them."""
-    found = sorted(reader.collected(), key=lambda one: (one.series.interval is not Interval.MINUTE_1, rank(one.series)))
-    return next((Example(one.series, one.first_open.date()) for one in found if one.first_open is not None), None)
+    ranked = sorted(
+        reader.collected(),
+        key=lambda collected: (collected.series.interval is not Interval.MINUTE_1, rank(collected.series)),
+    )
+    return next(
+        (
+            Example(collected.series, collected.first_open.date())
+            for collected in ranked
+            if collected.first_open is not None
+        ),
+        None,
+    )
 
 
-def state(one: CollectedSeries, now: datetime) -> SeriesState:
+def state(collected: CollectedSeries, now: datetime) -> SeriesState:
     """Return the state of one series at the instant `now`."""
-    lag = one.lag(now)
+    lag = collected.lag(now)
     return SeriesState(
-        pair=one.series.pair,
-        source=one.series.source,
-        interval=one.series.interval.label,
-        simulated=one.simulated,
-        state=one.state,
-        start=one.first_open,
-        end=one.newest_close,
+        pair=collected.series.pair,
+        source=collected.series.source,
+        interval=collected.series.interval.label,
+        simulated=collected.simulated,
+        state=collected.state,
+        start=collected.first_open,
+        end=collected.newest_close,
         lag_seconds=None if lag is None else max(lag // timedelta(seconds=1), 0),
-        gaps=one.gaps,
-        missing=one.missing,
-        since=one.since,
-        compared=one.compared,
-        mismatched=one.mismatched,
-        mismatch_rate=one.mismatched / one.compared if one.compared else None,
+        gaps=collected.gaps,
+        missing=collected.missing,
+        since=collected.since,
+        compared=collected.compared,
+        mismatched=collected.mismatched,
+        mismatch_rate=collected.mismatched / collected.compared if collected.compared else None,
     )
 
 
@@ -106,17 +116,19 @@ def of_pair(reader: MarketReader, pair: Pair, interval: Interval | None = None) 
         NotCollected: The database does not hold any.
     """
 
-    def usable(found: Sequence[CollectedSeries]) -> list[CollectedSeries]:
-        return [one for one in found if interval in {None, one.series.interval}]
+    def usable(candidates: Sequence[CollectedSeries]) -> list[CollectedSeries]:
+        return [collected for collected in candidates if interval in {None, collected.series.interval}]
 
-    found = usable(reader.collected(pair))
-    if not found:
-        raise NotCollected("pair", str(pair), sorted(usable(reader.collected()), key=lambda one: rank(one.series)))
-    return found
+    stored = usable(reader.collected(pair))
+    if not stored:
+        raise NotCollected(
+            "pair", str(pair), sorted(usable(reader.collected()), key=lambda collected: rank(collected.series))
+        )
+    return stored
 
 
 def choose(
-    found: Sequence[CollectedSeries], interval: Interval | None, source: str | None
+    candidates: Sequence[CollectedSeries], interval: Interval | None, source: str | None
 ) -> tuple[CollectedSeries, Interval]:
     """Return which series of a pair to read, and the interval of its candles: by default the shortest one.
 
@@ -126,33 +138,38 @@ def choose(
     Raises:
         NotCollected: None of the series answers the question.
     """
-    of_source = [one for one in found if source in {None, one.series.source}]
+    of_source = [collected for collected in candidates if source in {None, collected.series.source}]
     if not of_source:
-        raise NotCollected("source", source or "", found)
+        raise NotCollected("source", source or "", candidates)
     if interval is None:
         default = best(of_source)
         return default, default.series.interval
-    usable = [one for one in of_source if interval.seconds % one.series.interval.seconds == 0]
+    usable = [collected for collected in of_source if interval.seconds % collected.series.interval.seconds == 0]
     if not usable:
         raise NotCollected("interval", interval.label, of_source)
-    names = sorted({one.series.source for one in usable})
-    stored = [_stored(interval, [one for one in usable if one.series.source == name]) for name in names]
-    return max(stored, key=lambda one: _merit(one, interval)), interval
+    names = sorted({collected.series.source for collected in usable})
+    stored = [
+        _stored(interval, [collected for collected in usable if collected.series.source == name]) for name in names
+    ]
+    return max(stored, key=lambda collected: _merit(collected, interval)), interval
 
 
-def best(found: Iterable[K]) -> K:
+def best(candidates: Iterable[K]) -> K:
     """Return the series of a pair that is read where neither an interval nor a source is asked for: see `choose`."""
-    return max(found, key=lambda one: (*_merit(one, one.series.interval), -one.series.interval.seconds))
+    return max(
+        candidates,
+        key=lambda collected: (*_merit(collected, collected.series.interval), -collected.series.interval.seconds),
+    )
 
 
 def _stored(interval: Interval, of_source: Sequence[CollectedSeries]) -> CollectedSeries:
     """Return the series of one source from which candles of `interval` are read."""
-    filled = [one for one in of_source if one.newest_close is not None] or of_source
-    exact = [one for one in filled if one.series.interval is interval]
-    return min(exact or filled, key=lambda one: one.series.interval.seconds)
+    filled = [collected for collected in of_source if collected.newest_close is not None] or of_source
+    exact = [collected for collected in filled if collected.series.interval is interval]
+    return min(exact or filled, key=lambda collected: collected.series.interval.seconds)
 
 
-def _merit(one: CollectedSeries | LastPrice, interval: Interval) -> tuple[bool, bool, datetime]:
+def _merit(collected: CollectedSeries | LastPrice, interval: Interval) -> tuple[bool, bool, datetime]:
     """Return what a better source has more of: candles at all, real ones, new ones."""
-    newest = one.newest_close
-    return newest is not None, not one.simulated, EPOCH if newest is None else interval.floor(newest)
+    newest = collected.newest_close
+    return newest is not None, not collected.simulated, EPOCH if newest is None else interval.floor(newest)

@@ -29,8 +29,8 @@ def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | No
             return HTTPStatus.PRECONDITION_FAILED
     elif _is_newer(last_modified, environ.get("HTTP_IF_UNMODIFIED_SINCE")) is True:
         return HTTPStatus.PRECONDITION_FAILED
-    if (held := environ.get("HTTP_IF_NONE_MATCH")) is not None:
-        return HTTPStatus.NOT_MODIFIED if _matches_weakly(held, etag) else None
+    if (etags := environ.get("HTTP_IF_NONE_MATCH")) is not None:
+        return HTTPStatus.NOT_MODIFIED if _matches_weakly(etags, etag) else None
     return HTTPStatus.NOT_MODIFIED if _is_newer(last_modified, environ.get("HTTP_IF_MODIFIED_SINCE")) is False else None
 
 

@@ -38,10 +38,10 @@ def announce_model(event: str, model: Model, now: datetime, stale_after: timedel
     )
     if card.simulated:
         logs.event(_log, logging.WARNING, SIMULATED)
-    found = freshness(model, now, stale_after)
-    if found.stale:
+    state = freshness(model, now, stale_after)
+    if state.stale:
         age, newest_price_age = (
-            duration(timedelta(seconds=seconds)) for seconds in (found.age_seconds, found.candle_age_seconds)
+            duration(timedelta(seconds=seconds)) for seconds in (state.age_seconds, state.candle_age_seconds)
         )
         limit = duration(stale_after)
         logs.event(_log, logging.WARNING, STALE, age=age, newest_price_age=newest_price_age, stale_after=limit)
@@ -61,6 +61,6 @@ def base_url(host: str, port: int) -> str:
 def example_path(model: Model) -> str:
     """Return a request for Bitcoin a month ahead if the model holds it, else for its first pair."""
     pair, forecast = next(iter(model.forecasts.items()))
-    if any(held.base == "BTC" for held in model.forecasts):
+    if any(traded.base == "BTC" for traded in model.forecasts):
         return f"/bitcoin?date={forecast.last + timedelta(days=30)}"
     return f"/forecast/{pair.slug}"

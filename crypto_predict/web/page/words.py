@@ -316,15 +316,15 @@ def _calibration(scores: Sequence[Score]) -> str:
 
 def _prophet(scores: Sequence[ProphetScore]) -> str:
     errors = {score.horizon_days: score.relative_mae for score in scores if score.relative_mae is not None}
-    held = f"its own {_NOMINAL} % range held {listed([_of_100(score.coverage) for score in scores])} of 100 times"
+    coverage = f"its own {_NOMINAL} % range held {listed([_of_100(score.coverage) for score in scores])} of 100 times"
     horizons = days_listed([score.horizon_days for score in scores])
     if not errors:
-        return f"Prophet alone, at {horizons}: {held}."
+        return f"Prophet alone, at {horizons}: {coverage}."
     times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2f}" for error in errors.values()]
     compared = f"its error was {listed(times)} times that of {_STAYS}"
     if len(errors) < len(scores):
         compared += f" (at {days_listed(list(errors))})"
-    return f"Prophet alone, at {horizons}: {compared}; {held}."
+    return f"Prophet alone, at {horizons}: {compared}; {coverage}."
 
 
 def _live(live: LiveRecord | None) -> Iterator[str]:
@@ -341,8 +341,10 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
     if live.days < LEAST:
         sentences = [f"The published forecasts: {come}: it is too early to judge by them."]
     else:
-        held = "" if live.coverage is None else f"; the {_NOMINAL} % range held {_of_100(live.coverage)} of 100 times"
-        sentences = [f"The published forecasts: {come}{held}."]
+        coverage = (
+            "" if live.coverage is None else f"; the {_NOMINAL} % range held {_of_100(live.coverage)} of 100 times"
+        )
+        sentences = [f"The published forecasts: {come}{coverage}."]
         if live.relative_mae is not None:
             sentences.append(f"Their error was {_than(live.relative_mae)}.")
         else:

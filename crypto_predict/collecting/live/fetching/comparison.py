@@ -1,7 +1,5 @@
 """Candles of streams, compared with what REST answers for the same minutes."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -67,10 +65,10 @@ class Comparison:
         if missed:
             self._publish(Missed(series, missed))
 
-    def _memory(self, series: SeriesKey) -> _Memory:
+    def _memory(self, series: SeriesKey) -> "_Memory":
         return self._memories.setdefault(series, _Memory(series.interval.ceil(self._began), series.interval.length))
 
-    def _could_be_missed(self, memory: _Memory, candle: Candle) -> bool:
+    def _could_be_missed(self, memory: "_Memory", candle: Candle) -> bool:
         settled = candle.open_time + memory.length + PATIENCE <= self._clock.now()
         return settled and bool(candle.volume) and memory.is_unsent(candle.open_time)
 

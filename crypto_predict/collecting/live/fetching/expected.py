@@ -1,7 +1,5 @@
 """How much a collection will fetch and store, as far as that is known at its start."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -23,27 +21,29 @@ def expected(
     named by ``from_the_beginning``: how much an exchange has before is not known. Every further day of live collecting
     adds ``megabytes_a_day``.
     """
-    minutes = [one for one in series if one.series.interval is _MINUTE]
+    minutes = [collected for collected in series if collected.series.interval is _MINUTE]
     size = BYTES["PostgreSQL" if database.startswith("postgres") else "SQLite"]
     oldest = now - keep.get(_MINUTE, now - EPOCH)
-    candles = sum(_missing(one, max(oldest, one.since or one.first_open or now), now) for one in minutes)
+    candles = sum(
+        _missing(collected, max(oldest, collected.since or collected.first_open or now), now) for collected in minutes
+    )
     facts: dict[str, object] = {
         "pairs": len(minutes),
         "candles": candles,
         "megabytes": _megabytes(candles * size),
         "megabytes_a_day": _megabytes(len(minutes) * (Interval.DAY_1.length // _MINUTE.length) * size),
     }
-    if endless := [str(one.series.pair) for one in minutes if one.since is None]:
+    if endless := [str(collected.series.pair) for collected in minutes if collected.since is None]:
         facts["from_the_beginning"] = ",".join(endless)
     return facts
 
 
-def _missing(one: CollectedSeries, start: datetime, now: datetime) -> int:
+def _missing(collected: CollectedSeries, start: datetime, now: datetime) -> int:
     """Return the number of minutes from `start` to `now` that a series does not have."""
     total = max(0, (now - start) // _MINUTE.length)
-    if one.first_open is None or one.newest_close is None:
+    if collected.first_open is None or collected.newest_close is None:
         return total
-    stored = max(0, (one.newest_close - max(start, one.first_open)) // _MINUTE.length - one.missing)
+    stored = max(0, (collected.newest_close - max(start, collected.first_open)) // _MINUTE.length - collected.missing)
     return max(0, total - stored)
 
 

@@ -5,8 +5,6 @@ leaves them a fifth of the rate budget. Both may fetch the same window: only the
 stored, and which windows count as covered.
 """
 
-from __future__ import annotations
-
 import logging
 import random
 from collections import defaultdict
@@ -157,7 +155,7 @@ class Filler:
             sum(part.quarantined for part in parts),
         )
 
-    def _lane(self, name: str) -> _Lane | None:
+    def _lane(self, name: str) -> "_Lane | None":
         """Return the lane of a source; None if it is not collected here."""
         if name not in self._lanes and name in self._sources:
             self._lanes[name] = _Lane(self._sources[name], Schedule(self._clock))
@@ -165,13 +163,13 @@ class Filler:
                 self._start_threads(self._lanes[name])
         return self._lanes.get(name)
 
-    def _start_threads(self, lane: _Lane) -> None:
+    def _start_threads(self, lane: "_Lane") -> None:
         for kind, count in THREADS.items():
             for number in range(count):
                 name = f"fill-{lane.source.id}-{kind.name.lower()}-{number}"
                 self._threads.append(started(partial(self._work, lane, kind), name))
 
-    def _work(self, lane: _Lane, kind: Kind) -> None:
+    def _work(self, lane: "_Lane", kind: Kind) -> None:
         """Do the jobs of one kind until `stop` is called."""
         do = self._tail if kind is Kind.TAIL else self._history
         while (series := lane.schedule.next(kind)) is not None:
@@ -187,7 +185,7 @@ class Filler:
                         _log.info("%s: well again after %s", name, duration(timedelta(seconds=seconds)))
                 lane.schedule.done(kind, series, delay)
 
-    def _failed(self, lane: _Lane, kind: Kind, series: SeriesKey, error: Exception) -> None:
+    def _failed(self, lane: "_Lane", kind: Kind, series: SeriesKey, error: Exception) -> None:
         """Plan what follows an error. It may be of the source, of the database, or of one series."""
         delay = backoff(lane.schedule.failures(kind, series), *FAILED, least=1.0)
         match error:
@@ -217,7 +215,7 @@ class Filler:
         if self._outages[name].failed():
             _log.warning("%s: %s", name, text)
 
-    def _refused(self, lane: _Lane, series: SeriesKey) -> None:
+    def _refused(self, lane: "_Lane", series: SeriesKey) -> None:
         """Count an answer that the exchange does not have a pair, which may be a mistake once."""
         lane.refusals[series] = lane.refusals.get(series, 0) + 1
         if lane.refusals[series] < MOST_REFUSALS:
@@ -230,7 +228,7 @@ class Filler:
         _log.warning("%s: delisted, since the exchange does not have it; its candles stay", str(series))
         lane.drop(series)
 
-    def _tail(self, lane: _Lane, stored: CollectedSeries) -> float:
+    def _tail(self, lane: "_Lane", stored: CollectedSeries) -> float:
         """Ask for the newest end of a series; return the seconds until it is due again."""
         series, now = stored.series, self._clock.now()
         wanted = self._wanted(lane, stored, now)
@@ -249,7 +247,7 @@ class Filler:
         due = series.interval.floor(now - after) + series.interval.length + after
         return min((due - now).total_seconds(), LONGEST)
 
-    def _history(self, lane: _Lane, stored: CollectedSeries) -> float:
+    def _history(self, lane: "_Lane", stored: CollectedSeries) -> float:
         """Ask for one window of the history of a series; return the seconds until it is due again."""
         series = stored.series
         history = lane.histories.pop(series, None)
@@ -269,7 +267,7 @@ class Filler:
             _log.info("%s: its history is stored back to %s UTC", str(series), f"{start:%Y-%m-%d %H:%M}")
         return 0.0
 
-    def _missing(self, lane: _Lane, stored: CollectedSeries) -> Iterator[datetime]:
+    def _missing(self, lane: "_Lane", stored: CollectedSeries) -> Iterator[datetime]:
         """Ask for what is missing before the tail, the newest windows first, and for the gaps that are due.
 
         What follows the newest candle, and rejected rows at the ends, stay uncovered: they are asked for once a day.
@@ -291,7 +289,7 @@ class Filler:
         if not self._stopped.is_set():
             lane.complete[series] = _Complete(stored.since, max(done.until, end), done.at)
 
-    def _fetch(self, kind: Kind, lane: _Lane, stored: CollectedSeries, now: datetime) -> Fetch:
+    def _fetch(self, kind: Kind, lane: "_Lane", stored: CollectedSeries, now: datetime) -> Fetch:
         run = Run(self._database, now, None, None, self._stopped, stored=self._publish_stored)
         if self._is_streamed(stored.series):
             run = replace(run, storing=self._comparison.storing)
@@ -305,7 +303,7 @@ class Filler:
     def _publish_stored(self, series: SeriesKey, candles: Sequence[Candle], changed: int) -> None:
         self._publish(Stored(series, candles, changed, by_stream=False))
 
-    def _wanted(self, lane: _Lane, stored: CollectedSeries, now: datetime) -> Span:
+    def _wanted(self, lane: "_Lane", stored: CollectedSeries, now: datetime) -> Span:
         """Return the span of a series that shall be stored; its end may lie before its start."""
         interval = stored.series.interval
         start = max(stored.since or EPOCH, now - self._keep.get(interval, now - EPOCH))

@@ -1,7 +1,5 @@
 """What is fetched from one source, and when."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum

@@ -1,7 +1,5 @@
 """Fits coefficients, and computes the state of a series from the stored candles."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta

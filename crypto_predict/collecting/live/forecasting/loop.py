@@ -5,8 +5,6 @@ in one transaction. Another one prepares one pair at a time: it reads the histor
 computes a state anew after candles that came late. Streams and REST wait for neither.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading

@@ -1,7 +1,5 @@
 """A forecast series: its inbox, its forecasts not yet stored, and its next fit."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta

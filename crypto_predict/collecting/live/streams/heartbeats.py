@@ -1,7 +1,5 @@
 """When a stream was connected: spans of its states, ready to be stored."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The top of the book of every pair, once a minute."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 from collections.abc import Callable, Collection

@@ -1,7 +1,5 @@
 """The stream of one source: routes each event, candles to the writer, quotes to the book, faults to the quarantine."""
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from datetime import datetime, timedelta

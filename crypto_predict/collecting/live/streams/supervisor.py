@@ -1,7 +1,5 @@
 """One stream under supervision: whatever ends it, it is connected again."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import re
@@ -148,7 +146,7 @@ class Supervisor:
             self._present = None
             await present.close()
 
-    async def _hand_over(self, present: _Connection) -> _Connection | None:
+    async def _hand_over(self, present: "_Connection") -> "_Connection | None":
         """Return a connection for the pairs of now that has taken the place of `present`; None if there cannot be."""
         for _ in range(HAND_OVERS):
             successor = self._connect()
@@ -173,10 +171,10 @@ class Supervisor:
         self._failures += 1
         return backoff(self._failures - 1, FIRST_WAIT, LONGEST_WAIT, least=0.0)
 
-    def _connect(self) -> _Connection:
+    def _connect(self) -> "_Connection":
         return _Connection(self._feed, self._clock, self._pairs, self._mute, self._receive)
 
-    def _receive(self, connection: _Connection, message: FeedEvent) -> None:
+    def _receive(self, connection: "_Connection", message: FeedEvent) -> None:
         """Take an event of a connection. The first one says that it is alive."""
         if connection is not self._present:
             if isinstance(message, TickReceived):
@@ -198,7 +196,7 @@ class Supervisor:
             self.renew()
         self._hear(message)
 
-    def _take_over(self, connection: _Connection) -> None:
+    def _take_over(self, connection: "_Connection") -> None:
         self._present, connection.is_announced = connection, True
         attempts, facts = self._outage.failures + 1, dict[str, object]()
         if (seconds := self._outage.over()) is not None:
@@ -209,12 +207,12 @@ class Supervisor:
         event(_log, logging.INFO, text, source=self._feed.id, pairs=pairs, attempts=attempts, **facts)
         self._announce(connection)
 
-    def _announce(self, connection: _Connection) -> None:
+    def _announce(self, connection: "_Connection") -> None:
         refused = {pair: reason for pair, reason in connection.refused.items() if pair in self._pairs}
         accepted = [pair for pair in connection.pairs if pair in self._pairs and pair not in refused]
         self._hear(Connected(accepted, refused))
 
-    def _ended(self, connection: _Connection) -> Interrupted | None:
+    def _ended(self, connection: "_Connection") -> Interrupted | None:
         """Return why a connection has ended; None if the exchange does not have a pair, which is left out then."""
         error = connection.task.exception()
         if error is None:
@@ -248,7 +246,7 @@ class _Connection:
         clock: Clock,
         pairs: Sequence[Pair],
         mute: float,
-        receive: Callable[[_Connection, FeedEvent], None],
+        receive: "Callable[[_Connection, FeedEvent], None]",
     ) -> None:
         self.pairs = pairs
         self.refused: dict[Pair, str] = {}  # the reasons, of those pairs without which it goes on

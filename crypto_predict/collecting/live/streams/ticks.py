@@ -23,8 +23,6 @@ grace after its end: the first one after a connection, and the last one before a
 the future, or more than ten minutes before the minutes that are not saved yet.
 """
 
-from __future__ import annotations
-
 import math
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -98,10 +96,10 @@ class TickCandles:
         ticks = self._pairs.get(pair) or self._ticks(pair)
         bar = ticks.newest
         if not bar.start <= time < bar.end:
-            found = self._bar(ticks, tick)
-            if found is None:
+            current = self._bar(ticks, tick)
+            if current is None:
                 return
-            bar = found
+            bar = current
         # Written out, because this runs for every tick.
         if number in bar.ids:
             self.counts.duplicates += 1
@@ -133,16 +131,16 @@ class TickCandles:
             self._saved_until = until
             for ticks in self._pairs.values():
                 self._save(ticks)
-        found: dict[SeriesKey, list[BuiltCandle]] = {}
+        minutes: dict[SeriesKey, list[BuiltCandle]] = {}
         for pair, ticks in self._pairs.items():
             for interval, bar in ticks.take_changed():
-                found.setdefault(SeriesKey(self._source, pair, interval), []).append(bar.built())
-        return found
+                minutes.setdefault(SeriesKey(self._source, pair, interval), []).append(bar.built())
+        return minutes
 
-    def _ticks(self, pair: Pair) -> _PairTicks:
+    def _ticks(self, pair: Pair) -> "_PairTicks":
         return self._pairs.setdefault(pair, _PairTicks())
 
-    def _bar(self, ticks: _PairTicks, tick: TickReceived) -> _Bar | None:
+    def _bar(self, ticks: "_PairTicks", tick: TickReceived) -> "_Bar | None":
         """Return the minute that a tick belongs to; None if the tick was counted and dropped."""
         time = tick.time
         if not TIMES[0] <= time < TIMES[1]:
@@ -165,7 +163,7 @@ class TickCandles:
             ticks.newest = bar
         return bar
 
-    def _count_late(self, ticks: _PairTicks, tick: TickReceived) -> None:
+    def _count_late(self, ticks: "_PairTicks", tick: TickReceived) -> None:
         time = tick.time
         minute = ticks.saved.get((_MINUTE, _MINUTE.floor(time)))
         if minute is not None and tick.id in minute.ids:
@@ -182,7 +180,7 @@ class TickCandles:
                     saved.late += 1
                     ticks.changed.add(key)
 
-    def _save(self, ticks: _PairTicks) -> None:
+    def _save(self, ticks: "_PairTicks") -> None:
         """Save what is complete, and forget what was saved long ago."""
         for start in sorted(start for start, bar in ticks.minutes.items() if bar.end <= self._saved_until):
             minute = ticks.minutes.pop(start)
@@ -202,7 +200,7 @@ class TickCandles:
         for key in {key for key, bar in ticks.saved.items() if bar.end < self._saved_until - KEPT} - ticks.changed:
             del ticks.saved[key]
 
-    def _mark_partial(self, ticks: _PairTicks, bar: _Bar) -> None:
+    def _mark_partial(self, ticks: "_PairTicks", bar: "_Bar") -> None:
         """Mark a candle in which the present connection is not known to have delivered every tick."""
         offset = self._offset()
         first, last = _seconds(bar.start) - self._grace - offset, _seconds(bar.end) + self._grace - offset
@@ -244,16 +242,16 @@ class _Bar:
     partial: bool = False
 
     @classmethod
-    def of(cls, tick: TickReceived) -> _Bar:
+    def of(cls, tick: TickReceived) -> "_Bar":
         """Return the minute of a tick, which is yet to be added."""
         start, price = _MINUTE.floor(tick.time), tick.price
         return cls(start, start + _MINUTE.length, price, price, price, price, tick.time, tick.id, _NEVER)
 
-    def begin(self, interval: Interval, start: datetime) -> _Bar:
+    def begin(self, interval: Interval, start: datetime) -> "_Bar":
         """Return a longer candle that consists of this one so far."""
         return replace(self, start=start, end=start + interval.length, ids=set())
 
-    def merge(self, part: _Bar) -> None:
+    def merge(self, part: "_Bar") -> None:
         """Add another part of a longer candle."""
         if part.first < self.first:
             self.first, self.open = part.first, part.open
