@@ -61,7 +61,7 @@ def catch_up(run: Run, source: CandleSource, stored: CollectedSeries) -> Collect
 
 def _series_of(source: CandleSource, pair: Pair, interval: Interval) -> SeriesKey:
     if interval not in source.intervals:
-        labels = ", ".join(label_interval.label for label_interval in Interval if label_interval in source.intervals)
+        labels = ", ".join(supported.label for supported in Interval if supported in source.intervals)
         raise UnusableHistory(source.id, [f"it has candles of {labels}, but not of {interval.label}"])
     return SeriesKey(source.id, source.traded(pair), interval)
 

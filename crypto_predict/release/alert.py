@@ -65,8 +65,8 @@ def _lacks_page(needs: Mapping[str, Any]) -> bool:
 
 def _report(issues: str, run: str) -> None:
     """Open the issue, or change its body, which sends no notification."""
-    if issues_open := _open_issues(issues):
-        first, failures, since = min(issues_open)  # two runs at once may have opened two
+    if alerts := _open_issues(issues):
+        first, failures, since = min(alerts)  # two runs at once may have opened two
         _send("PATCH", f"{issues}/{first}", body=_body(run, failures + 1, f", since {since}"))
     else:
         _send("POST", issues, title=TITLE, body=_body(run, 1, ""))
