@@ -8,6 +8,7 @@ import sqlite3
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -97,20 +98,28 @@ def _rate(database: WritableDatabase, series: SeriesKey) -> float:
 
 def _driver_rate(url: str, number: int) -> float:
     """Return the candles a second of one statement a batch, which compares nothing with what is stored."""
-    seconds = 0.0
-    for batch in range(BATCHES):
-        rows = [(-number, batch * BATCH + n, *candle[1:], 100.5) for n, candle in enumerate(_candles(START, number))]
-        began = time.perf_counter()
-        if "://" in url:
-            with psycopg.connect(url) as server, server.cursor().copy("COPY price_history FROM STDIN") as copy:
+
+    def insert(rows: Sequence[Sequence[float | None]]) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            connection.executemany(f"INSERT INTO price_history VALUES ({', '.join('?' * len(rows[0]))})", rows)
+        else:
+            with connection.cursor() as cursor, cursor.copy("COPY price_history FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
-        else:
-            with sqlite3.connect(url) as file:
-                file.execute("PRAGMA synchronous = NORMAL")  # as durable as ours
-                file.executemany(f"INSERT INTO price_history VALUES ({', '.join('?' * len(rows[0]))})", rows)
-            file.close()
-        seconds += time.perf_counter() - began
+        connection.commit()
+
+    seconds = 0.0
+    connection = psycopg.connect(url) if "://" in url else sqlite3.connect(url)
+    with closing(connection):
+        if isinstance(connection, sqlite3.Connection):
+            connection.execute("PRAGMA synchronous = NORMAL")  # as durable as ours
+        for batch in range(BATCHES):
+            rows = [
+                (-number, batch * BATCH + n, *candle[1:], 100.5) for n, candle in enumerate(_candles(START, number))
+            ]
+            began = time.perf_counter()
+            insert(rows)
+            seconds += time.perf_counter() - began
     return BATCH * BATCHES / seconds
 
 

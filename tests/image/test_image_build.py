@@ -162,10 +162,10 @@ def test_every_stage_uses_the_base_that_is_pinned_by_digest(next_release: Releas
 def test_a_module_that_cannot_be_imported_fails_the_build(image: str, tmp_path: Path) -> None:
     """Without its byte code the image would start slowly for no visible reason."""
     context = copy_context(tmp_path)
-    (context / PACKAGE / "web" / "documentation" / "openapi.py").unlink()
+    (context / PACKAGE / "web" / "page" / "feed.py").unlink()
     done = engine.try_build("--target", "serving", arguments={}, context=context, tag=f"{image}-broken")
     assert done.returncode != 0
-    assert "No module named 'crypto_predict.web.documentation.openapi'" in done.stderr
+    assert "No module named 'crypto_predict.web.page.feed'" in done.stderr
 
 
 def test_the_next_release_continues_the_ledger(next_release: Release, tmp_path: Path) -> None:
