@@ -31,7 +31,7 @@ BATCH, BATCHES = 10_000, 10
 ORM_ROWS = 1_000
 LIVE = 200  # pairs
 # Of the rows a second that the bare driver inserts: on a quiet machine, 300,000 and 150,000 candles a second.
-GOALS = {"SQLite": 0.48, "PostgreSQL": 0.78}
+GOALS = {"SQLite": 0.46, "PostgreSQL": 0.59}
 SERIES = SeriesKey("bench", Pair("BTC", "USDT"), Interval.MINUTE_1)
 
 
