@@ -216,15 +216,18 @@ def collecting(
         CryptoPredictError: The collector cannot begin, or has ended.
     """
     with quick_imports():
-        from crypto_predict.collecting.live import beside, metrics  # noqa: PLC0415 nothing else needs the packages
+        from crypto_predict.collecting.live import metrics  # noqa: PLC0415 nothing else needs the packages
         from crypto_predict.collecting.live.collector import Collector  # noqa: PLC0415 as above
+        from crypto_predict.collecting.live.process import ENDING  # noqa: PLC0415 as above
         from crypto_predict.collecting.options import settings_beside  # noqa: PLC0415 as above
         from crypto_predict.store import open_writer  # noqa: PLC0415 as above
+        from crypto_predict.threads import running  # noqa: PLC0415 as above
 
     what = settings_beside(settings.database or DEFAULT_DATABASE, environ)
     with open_writer(what.database) as database:
         collector, address = Collector(what, database, clock), (what.metrics_host, what.metrics_port)
-        with metrics.serving(collector.figures, *address), beside.running(collector, failed):
+        thread = running(collector.run, collector.stop, failed, ENDING, "collector")
+        with metrics.serving(collector.figures, *address), thread:
             yield
 
 

@@ -8,5 +8,5 @@
 * ``forecasting``: minute forecasts of what is stored
 * ``writer``: stores what has arrived, also after the database was away
 * ``measurements``, ``metrics``: what the collector measures, and serves for Prometheus and health checks
-* ``process``, ``beside``: signals, or a thread beside a server
+* ``process``: signals, and an end in time
 """
