@@ -18,7 +18,7 @@ from tests.test_floors import MODULES, PACKAGE, all_imports
 image = engine.image  # a fixture
 pytestmark = [pytest.mark.engine, pytest.mark.repeats, pytest.mark.timeout(600)]
 
-LIVE = (f"{PACKAGE}.store", f"{PACKAGE}.collecting")
+LIVE = (f"{PACKAGE}.store", f"{PACKAGE}.collecting", f"{PACKAGE}.threads")
 MOST_BYTES = 12_600_000  # in the layers above the base
 
 
@@ -175,7 +175,7 @@ def part_of(path: str) -> str:
 def imported_modules() -> set[str]:
     """Return the modules of this project that `api.py` imports, directly or not, and their packages.
 
-    `store` and `collecting` are not among them: they need libraries that only the target `live` has.
+    `store`, `collecting` and its `threads` are not among them: only the target `live` has them and their libraries.
     """
     reached: set[str] = set()
     waiting = {name for name in all_imports()["api"] & MODULES.keys() if not name.startswith(LIVE)}
