@@ -4,8 +4,6 @@
     The list of the exchanges, and everything that ``--source`` may name.
 ``exchange``
     What the adapters of one exchange share with everything that names it: id, symbols, addresses, keys, limits.
-``alpaca``, ``binance``, ``poloniex``
-    The exchanges. Each has a folder with its `Exchange` and its adapters for REST and for the stream.
 ``network``
     What the adapters of exchanges share: HTTP and websockets.
 ``csv_file``
@@ -16,4 +14,6 @@
     A deterministic market for machines without a network.
 ``side_by_side``
     Questions at the same time, with results and log lines in their order.
+
+Each other folder is an exchange, with its `Exchange` and its adapters for REST and for the stream.
 """

@@ -19,10 +19,11 @@ from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
 from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.trades import LONGEST_MESSAGE, MOST_REQUESTS, SYMBOLS_A_REQUEST
 from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex import EXCHANGE as POLONIEX_EXCHANGE
 from crypto_predict.sources.poloniex.rest import Poloniex
-from crypto_predict.sources.poloniex.stream import LONGEST_MESSAGE, MOST_REQUESTS, SYMBOLS_A_REQUEST, PoloniexFeed
+from crypto_predict.sources.poloniex.stream import PoloniexFeed
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.motion import MINUTE, Motion, Trade, Traded, Traits, numbered_pairs

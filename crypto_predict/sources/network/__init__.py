@@ -7,8 +7,8 @@
     process to wait.
 ``wire``, ``paging``, ``answer_clock``
     Reading JSON, joining pages, and the exchange's clock.
-``websocket``
-    Connecting to a live stream, and why one has ended.
+``websocket``, ``trades``
+    Connecting to a live stream, and why one has ended; the streams of exchanges that send trades.
 ``sanitize``
     Texts of an exchange, as a log may contain them.
 """

@@ -30,6 +30,30 @@ def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, i
         span = Span(openings[-1] + interval.length, span.end)
 
 
+def in_windows(ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span, page: int) -> Iterator[Candle]:
+    """Yield every candle that opens in `span`, ascending, from windows of at most `page` candles, one answer.
+
+    An answer may be short at either end. What lies before its first and after its last candle is asked for again until
+    nothing more comes.
+    """
+    start = span.start
+    while start < span.end:
+        window = Span(start, min(start + page * interval.length, span.end))
+        candles_of_window: dict[datetime, Candle] = {}
+        unknown = [window]
+        while unknown:
+            part = unknown.pop()
+            if interval.ceil(part.start) >= part.end:  # no candle opens there
+                continue
+            candles = {candle.open_time: candle for candle in ask(part) if candle.open_time in part}
+            candles_of_window |= candles
+            if candles:
+                after = interval.floor(max(candles)) + interval.length
+                unknown += [Span(part.start, min(candles)), Span(after, part.end)]
+        yield from (candles_of_window[opening] for opening in sorted(candles_of_window))
+        start = window.end
+
+
 def closed(candles: Sequence[Candle], interval: Interval, end: datetime) -> list[Candle]:
     """Return the candles of the answer that has just come, without those that were open when it was sent.
 

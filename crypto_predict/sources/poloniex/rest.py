@@ -17,14 +17,14 @@ last trade and of its message, both perhaps days ago: a quote has the time of th
 the status of HTTP is, 200 included.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.answer_clock import AnswerClock
-from crypto_predict.sources.network.paging import closed
+from crypto_predict.sources.network.paging import closed, in_windows
 from crypto_predict.sources.network.source import ExchangeSource
 from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
 from crypto_predict.sources.poloniex import EXCHANGE
@@ -72,7 +72,7 @@ class Poloniex(ExchangeSource):
             allowance.take(len(received))
             return closed(received, interval, span.end)
 
-        return _in_windows(ask, interval, span)
+        return in_windows(ask, interval, span, EXCHANGE.page)
 
     def quote(self, pair: Pair) -> Quote:
         """Return the best bid and ask, with the time of the answer on the exchange's clock.
@@ -89,30 +89,6 @@ class Poloniex(ExchangeSource):
             self.allowance(),
             TICKER,
         )
-
-
-def _in_windows(ask: Callable[[Span], list[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
-    """Yield every candle that opens in `span`, ascending, from windows that fit into one answer.
-
-    An answer may be short at either end. What lies before its first and after its last candle is asked for again until
-    nothing more comes.
-    """
-    start = span.start
-    while start < span.end:
-        window = Span(start, min(start + EXCHANGE.page * interval.length, span.end))
-        candles_of_window: dict[datetime, Candle] = {}
-        unknown = [window]
-        while unknown:
-            part = unknown.pop()
-            if interval.ceil(part.start) >= part.end:  # no candle opens there
-                continue
-            candles = {candle.open_time: candle for candle in ask(part) if candle.open_time in part}
-            candles_of_window |= candles
-            if candles:
-                after = interval.floor(max(candles)) + interval.length
-                unknown += [Span(part.start, min(candles)), Span(after, part.end)]
-        yield from (candles_of_window[opening] for opening in sorted(candles_of_window))
-        start = window.end
 
 
 def _read_page(answer: object, interval: Interval) -> list[Candle]:
