@@ -1,9 +1,10 @@
 """The collector with each exchange: what they send differs, what is stored in the end does not."""
 
-from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from pkgutil import resolve_name
 
 import pytest
 
@@ -12,12 +13,13 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import ACTIVE, DELISTED, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import new_database
-from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
-from tests.support.replay.alpaca import KEYS, AlpacaInMotion
-from tests.support.replay.binance import BinanceInMotion
+from tests.support.live import collecting_here, minutes_of, states, stored, until
+from tests.support.replay.exchanges import VENUES
 from tests.support.replay.motion import MINUTE, Motion, Traits
+from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.poloniex import PoloniexInMotion
-from tests.support.replay.server import Exchange, ReplayServer
+from tests.support.replay.server import ReplayServer
+from tests.support.replay.venue import Venue
 
 START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
 BEGIN = datetime(2024, 5, 17, tzinfo=UTC)
@@ -25,36 +27,13 @@ LIVE = Span(START, START + timedelta(days=1))
 SPEED = 60.0
 
 
-def market(quote: str, skew: timedelta) -> Motion:
-    """Return a market of two pairs whose minutes all have trades: Poloniex and Alpaca leave out the others."""
-    pairs = [Pair("BTC", quote), Pair("ETH", quote)]
-    return Motion(Clock(START, SPEED), pairs, 0, BEGIN, Traits(quiet=0.0, skew=skew))
-
-
-def alpaca_of(server: ReplayServer) -> Mapping[str, str]:
-    keys = {"ALPACA_API_KEY": KEYS[0], "ALPACA_SECRET_KEY": KEYS[1]}
-    stream = f"{server.url.replace('http', 'ws')}/v1beta3/crypto/us"
-    return {"ALPACA_DATA_URL": server.url, "ALPACA_STREAM_URL": stream, "SOURCE": "alpaca", **keys}
-
-
-def poloniex_of(server: ReplayServer) -> Mapping[str, str]:
-    stream = f"{server.url.replace('http', 'ws')}/ws/public"
-    return {"POLONIEX_API_URL": server.url, "POLONIEX_STREAM_URL": stream, "SOURCE": "poloniex"}
-
-
-def opened(
-    source: str, skew: timedelta = timedelta(0)
-) -> tuple[Motion, Exchange, Callable[[ReplayServer], Mapping[str, str]]]:
-    """Return a market, its exchange, and what makes the settings of a server of it.
+def market(venue: Venue, skew: timedelta = timedelta(0)) -> Motion:
+    """Return a market of two pairs whose minutes all have trades, as some exchanges leave out the others.
 
     Its clock is ahead of the collector's by `skew`.
     """
-    motion = market("USD" if source == "alpaca" else "USDT", skew)
-    if source == "alpaca":
-        return motion, AlpacaInMotion(motion, one_connection=True), alpaca_of
-    if source == "poloniex":
-        return motion, PoloniexInMotion(motion), poloniex_of
-    return motion, BinanceInMotion(motion), binance_of
+    pairs = [venue.traded, replace(venue.traded, base="ETH")]
+    return Motion(Clock(START, SPEED), pairs, 0, BEGIN, Traits(quiet=0.0, skew=skew))
 
 
 def openings(database: str, source: str, pair: Pair, end: datetime) -> list[datetime]:
@@ -65,15 +44,15 @@ def true_openings(motion: Motion, pair: Pair, end: datetime) -> list[datetime]:
     return [one.open_time for one in motion.truth(pair, Span(BEGIN, end))]
 
 
-@pytest.mark.parametrize("source", ["alpaca", "binance", "poloniex"])
-def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(source: str, tmp_path: Path) -> None:
-    """Alpaca allows one connection, which is ended for the new pair; Poloniex sends trades alone."""
-    database = new_database("sqlite", tmp_path)
-    motion, exchange, settings = opened(source)
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
+def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(venue: Venue, tmp_path: Path) -> None:
+    """Alpaca allows one connection, which is ended for the new pair; some exchanges send trades alone."""
+    source, database, motion = venue.id, new_database("sqlite", tmp_path), market(venue)
+    sends_candles = resolve_name(venue.exchange.feed).sends_candles
     first, second = motion.pairs
     with (
-        ReplayServer(exchange) as server,
-        collecting_here(database, motion.clock, settings(server), "--pair", "BTC/USD"),
+        ReplayServer(venue.live(motion)) as server,
+        collecting_here(database, motion.clock, venue.environ(server), "--pair", "BTC/USD"),
     ):
         until(lambda: stored(database, minutes_of(source, first), Span(BEGIN, START)), "history")
         with open_writer(database) as writer:
@@ -89,10 +68,10 @@ def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(source: str, 
         for pair in motion.pairs:
             until(partial(is_quoted, database, source, pair), "the top of the book is stored")
             until(partial(is_connected, database, source, pair), "the stream is stored as connected")
-            if source == "poloniex":
+            if not sends_candles:
                 until(partial(whole_built, database, source, pair, LIVE.end), "a candle is built of all trades")
     built = {pair: whole_built(database, source, pair, end - MINUTE) for pair in motion.pairs}
-    assert source == "poloniex" or not any(built.values())
+    assert not sends_candles or not any(built.values())
     for pair, candles in built.items():
         official = {one.open_time: (*one[1:6], one.trades) for one in motion.truth(pair, Span(BEGIN, end))}
         assert candles.items() <= official.items(), "no trade was lost or doubled when a pair was added"
@@ -136,7 +115,7 @@ def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> No
             writer.follow(minutes_of("poloniex", pair), simulated=False)
     with (
         ReplayServer(exchange) as server,
-        collecting_here(database, motion.clock, poloniex_of(server)),
+        collecting_here(database, motion.clock, POLONIEX.environ(server)),
         open_reader(database) as reader,
     ):
         until(lambda: is_built(database, "poloniex", good), "a candle is built")
@@ -161,7 +140,7 @@ def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path)
     series, day = minutes_of("poloniex", pair), Span(BEGIN, BEGIN + timedelta(days=1))
     with (
         ReplayServer(PoloniexInMotion(motion)) as server,
-        collecting_here(database, motion.clock, poloniex_of(server), "--pair", "BTC/USD"),
+        collecting_here(database, motion.clock, POLONIEX.environ(server), "--pair", "BTC/USD"),
         open_writer(database) as reader,
     ):
         until(lambda: reader.minute_record(series), "a forecast has its outcome")
@@ -171,17 +150,16 @@ def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(seconds=40), timedelta(minutes=10)], ids=str)
-@pytest.mark.parametrize("source", ["alpaca", "binance", "poloniex"])
-def test_a_clock_that_is_ahead_makes_no_open_candle_official(source: str, ahead: timedelta, tmp_path: Path) -> None:
+@pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
+def test_a_clock_that_is_ahead_makes_no_open_candle_official(venue: Venue, ahead: timedelta, tmp_path: Path) -> None:
     """Over REST the exchanges send their open candle, too. It would be stored, served, and revised later."""
-    database = new_database("sqlite", tmp_path)
-    motion, exchange, settings = opened(source, -ahead)
+    source, database, motion = venue.id, new_database("sqlite", tmp_path), market(venue, -ahead)
     pair = motion.pairs[0]
     series, day = minutes_of(source, pair), Span(BEGIN, BEGIN + timedelta(days=1))
     end = Interval.MINUTE_1.floor(motion.now()) + 4 * MINUTE
     with (
-        ReplayServer(exchange) as server,
-        collecting_here(database, motion.clock, settings(server), "--pair", "BTC/USD"),
+        ReplayServer(venue.live(motion)) as server,
+        collecting_here(database, motion.clock, venue.environ(server), "--pair", "BTC/USD"),
     ):
 
         def is_whole() -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 
 import msgpack
 from aiohttp import WSMsgType, web
+from hypothesis import strategies as st
 from multidict import MultiMapping
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
@@ -393,4 +394,13 @@ VENUE = Venue(
     row=bar,
     rows_changed=lambda answer, change: {**answer, "bars": {str(BTC): change(answer["bars"][str(BTC)])}},
     refusal=lambda message: {"message": message},
+    cuts=st.builds(
+        Paging,
+        rows=st.lists(st.integers(30, 420), min_size=1, max_size=5),
+        overlap=st.integers(0, 29),
+        tokens=st.sampled_from(Tokens),
+    ).map(lambda paging: lambda candles: AlpacaExchange({(BTC, "1Min"): candles}, paging)),
+    live=lambda motion: AlpacaInMotion(motion, one_connection=True),
+    stream_path="/v1beta3/crypto/us",
+    keys=KEYS,
 )

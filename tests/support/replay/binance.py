@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from hypothesis import strategies as st
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.binance import EXCHANGE
@@ -350,4 +351,9 @@ VENUE = Venue(
     row=lambda candle: kline(candle, Interval.MINUTE_1),
     rows_changed=lambda answer, change: change(answer),
     refusal=lambda message: {"code": -1000, "msg": message},
+    cuts=st.integers(EXCHANGE.page // 10, EXCHANGE.page).map(
+        lambda page: lambda candles: BinanceExchange({(TETHER, Interval.MINUTE_1): candles}, page=page)
+    ),
+    live=BinanceInMotion,
+    stream_path="",
 )

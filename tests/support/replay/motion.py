@@ -100,6 +100,7 @@ class Motion:
         self._delisted: dict[Pair, datetime] = {}
         self._revised: dict[tuple[Pair, datetime], tuple[datetime, Candle]] = {}
         self._mistaken: dict[tuple[Pair, datetime], Candle] = {}
+        self._counted: dict[Pair, tuple[datetime, int]] = {}  # a minute, and the trades before it
 
     def now(self) -> datetime:
         """Return the time of the exchange's clock."""
@@ -174,6 +175,17 @@ class Motion:
                 if trade.time <= at:
                     return trade
         return None
+
+    def trade_number(self, pair: Pair, trade: Trade) -> int:
+        """Return the place of a trade among all trades of the pair since `begin`; that of the first is 1."""
+        opening = Interval.MINUTE_1.floor(trade.time)
+        start, number = self._counted.get(pair, (self.begin, 0))
+        if opening < start:
+            start, number = self.begin, 0
+        minutes = (start + count * MINUTE for count in range((opening - start) // MINUTE))
+        number += sum(len(self._trades(pair, minute)) for minute in minutes)
+        self._counted[pair] = opening, number
+        return number + 1 + self._trades(pair, opening).index(trade)
 
     def happenings(self, start: datetime, end: datetime) -> Iterator[Happening]:
         """Yield what the streams send in the whole seconds after `start` up to `end` (UTC, the exchange's clock).

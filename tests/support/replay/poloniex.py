@@ -17,6 +17,7 @@ from itertools import count
 from typing import Any
 
 from aiohttp import WSMsgType, web
+from hypothesis import strategies as st
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.network.wire import milliseconds
@@ -382,4 +383,14 @@ VENUE = Venue(
     row=lambda candle: row(candle, "MINUTE_1"),
     rows_changed=lambda answer, change: change(answer),
     refusal=lambda message: {"code": 500, "message": message},
+    cuts=st.builds(
+        Answers,
+        rows=st.lists(st.integers(40, EXCHANGE.page - 30), min_size=1, max_size=4),
+        kept=st.sampled_from(Kept),
+        descending=st.booleans(),
+        repeated=st.integers(0, 30),
+        numbers=st.sampled_from((str, float)),
+    ).map(lambda answers: lambda candles: PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, answers)),
+    live=PoloniexInMotion,
+    stream_path="/ws/public",
 )

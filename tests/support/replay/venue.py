@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Protocol, cast
 
 import pytest
+from hypothesis import strategies as st
 
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
@@ -16,6 +17,7 @@ from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay import server as replay
 from tests.support.replay.minutes import BTC, QUICK, START
+from tests.support.replay.motion import Motion
 from tests.support.replay.server import Exchange, Fault, ReplayServer
 
 TETHER = Pair("BTC", "USDT")
@@ -41,11 +43,26 @@ class Venue:
     row: Callable[[Candle], Any]  # of a minute
     rows_changed: Callable[[Any, Callable[[list[Any]], list[Any]]], Any]  # the answer with these rows
     refusal: Callable[[str], dict[str, Any]]  # with this message
+    cuts: st.SearchStrategy[Callable[[Sequence[Candle]], Exchange]]  # ways in which it cuts minutes into answers
+    live: Callable[[Motion], Exchange]  # a market in motion
+    stream_path: str
+    keys: tuple[str, ...] = ()  # that the live market accepts
 
     @property
     def id(self) -> str:
         """The id of the exchange."""
         return self.exchange.id
+
+    @property
+    def traded(self) -> Pair:
+        """What it trades for BTC in dollars."""
+        return self.exchange.traded(BTC)
+
+    def environ(self, server: ReplayServer) -> dict[str, str]:
+        """Return the settings of a collector that collects from this server."""
+        stream = server.url.replace("http", "ws") + self.stream_path
+        addresses = {self.exchange.api.variable: server.url, self.exchange.stream.variable: stream}
+        return {**addresses, **dict(zip(self.exchange.keys, self.keys, strict=True)), "SOURCE": self.id}
 
     @property
     def page(self) -> int:
