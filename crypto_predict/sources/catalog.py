@@ -9,7 +9,7 @@ from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleFeed, CandleSource, MarketReader
-from crypto_predict.sources import alpaca, binance, poloniex
+from crypto_predict.sources import alpaca, binance, coinbase, poloniex
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.exchange import Exchange
 from crypto_predict.sources.network.limits import Bounds
@@ -17,7 +17,7 @@ from crypto_predict.sources.simulated import Simulated, SimulatedFeed
 from crypto_predict.sources.stored import STORE, open_stored
 
 EXCHANGES: Mapping[str, Exchange] = {  # by their ids, in order of preference
-    exchange.id: exchange for exchange in (alpaca.EXCHANGE, binance.EXCHANGE, poloniex.EXCHANGE)
+    exchange.id: exchange for exchange in (alpaca.EXCHANGE, binance.EXCHANGE, coinbase.EXCHANGE, poloniex.EXCHANGE)
 }
 SIMULATED = Simulated.id
 FILE = "file:"

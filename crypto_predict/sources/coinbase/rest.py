@@ -1,0 +1,105 @@
+"""Coinbase's candles and top of book, without keys.
+
+Wire format::
+
+    GET /products/BTC-USD/candles?granularity=60&start=2024-05-17T12:00:00Z&end=2024-05-17T16:59:00Z
+    [[1715947260, 65214.9, 65250.0, 65249.99, 65215.01, 4.21867132], ...]
+    GET /products/BTC-USD/book?level=1
+    {"bids": [["65214.98", "0.0123", 2]], "asks": [["65214.99", "0.51", 7]], "sequence": 79984236331}
+    {"message": "NotFound"}
+
+A candle is its opening in seconds since 1970, low, high, open, close and volume in the base currency. The newest comes
+first. ``start`` and ``end`` are openings, both included, and more than 300 candles between them are refused. Without
+both, the newest candles are sent. A candle without trades does not exist. Now and then an answer is empty although
+there are candles, so it is asked for again.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.sources.coinbase import EXCHANGE
+from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.answer_clock import AnswerClock
+from crypto_predict.sources.network.paging import closed, in_windows
+from crypto_predict.sources.network.source import ExchangeSource
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, rows, whole
+
+_NUMBERS = ("low", "high", "open", "close", "volume")  # after the time
+
+
+class Coinbase(ExchangeSource):
+    """Candles and top of book of Coinbase's spot market."""
+
+    exchange = EXCHANGE
+
+    def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
+        super().__init__(settings, *args, **options)
+        self._clock = AnswerClock()
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
+
+        At most one answer is read ahead.
+
+        Raises:
+            SourceError: Coinbase cannot be reached, refuses or sends another format, or the history exceeds the bounds.
+            UnusableHistory: Coinbase does not have the pair.
+        """
+        path, allowance = f"/products/{EXCHANGE.symbol(pair)}/candles", self.allowance()
+
+        def ask(part: Span) -> list[Candle]:
+            first, last = interval.ceil(part.start), interval.ceil(part.end) - interval.length
+            query = {
+                "granularity": EXCHANGE.intervals[interval],
+                "start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
+                "end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
+            }
+            received = self.ask(pair, lambda: self.get(path, query), _read_page, allowance)
+            allowance.take(len(received))
+            return closed(received, interval, span.end)
+
+        return in_windows(lambda part: ask(part) or ask(part), interval, span, EXCHANGE.page)
+
+    def quote(self, pair: Pair) -> Quote:
+        """Return the best bid and ask, with the time of the answer on the exchange's clock; an empty side has zeros.
+
+        Raises:
+            SourceError: Coinbase cannot be reached, refuses or sends another format.
+            UnusableHistory: Coinbase does not have the pair.
+        """
+        path = f"/products/{EXCHANGE.symbol(pair)}/book"
+        return self.ask(
+            pair,
+            lambda: self.get(path, {"level": 1}),
+            lambda answer: _read_quote(answer, self._clock.arrived()),
+            self.allowance(),
+        )
+
+
+def _read_page(answer: object) -> list[Candle]:
+    return [_read_candle(row) for row in rows(answer, "candles", EXCHANGE.page)]
+
+
+def _read_candle(row: object) -> Candle:
+    if not isinstance(row, list) or len(row) <= len(_NUMBERS):
+        raise Malformed(f"a candle that is not a list of {len(_NUMBERS) + 1} values")
+    low, high, open_, close, volume = map(decimal, row[1:], _NUMBERS)
+    return Candle(instant(whole(row[0], "time") * 1000, "time"), open_, high, low, close, volume)
+
+
+def _read_quote(answer: object, time: datetime) -> Quote:
+    if not isinstance(answer, Mapping):
+        raise Malformed("no book")
+    return Quote(time, *_best(answer, "bids"), *_best(answer, "asks"))
+
+
+def _best(book: Mapping[str, object], side: str) -> tuple[float, float]:
+    """Return the first price and size of a side."""
+    levels = book.get(side)
+    if levels == []:
+        return 0.0, 0.0
+    if not (isinstance(levels, list) and isinstance(levels[0], list) and len(levels[0]) > 1):
+        raise Malformed(f"a book without {side}")
+    return decimal(levels[0][0], f"price of {side}"), decimal(levels[0][1], f"size of {side}")

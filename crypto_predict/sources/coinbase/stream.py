@@ -1,0 +1,78 @@
+"""Coinbase's trades as they happen, without keys.
+
+Wire format::
+
+    > {"type": "subscribe", "product_ids": ["BTC-USD"], "channels": ["matches"]}
+    < {"type": "subscriptions", "channels": [{"name": "matches", "product_ids": ["BTC-USD"]}]}
+    < {"type": "last_match", "trade_id": 645873011, "sequence": 79984236330, "time": "2024-05-17T12:01:02.340172Z",
+       "product_id": "BTC-USD", "price": "65214.99", "size": "0.00151", "side": "sell", "maker_order_id": "…", …}
+    < {"type": "match", "trade_id": 645873012, …}
+    < {"type": "error", "message": "Failed to subscribe", "reason": "BTC-XYZ is not a valid product"}
+
+``trade_id`` counts the trades of a pair one by one. ``last_match`` is the newest trade before the subscription.
+``subscriptions`` lists all pairs of the connection. A client that does not subscribe within 5 s is dropped, and further
+types of messages may come at any time. A pair without trades sends nothing: pings of the websocket show that the
+connection is alive.
+
+The channel ``ticker`` sends the top of the book with a trade only. In a quiet market it is old: quotes come from REST.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from crypto_predict.sources.coinbase import EXCHANGE
+from crypto_predict.sources.network.trades import Refused, TradeFeed, TradeStream
+from crypto_predict.sources.network.wire import Malformed, decimal, whole
+
+
+class _Stream(TradeStream):
+    exchange = EXCHANGE
+    requests_a_second = 4  # half of what the exchange allows
+
+    def subscription(self, symbols: Sequence[str]) -> Mapping[str, object]:
+        return {"type": "subscribe", "product_ids": symbols, "channels": ["matches"]}
+
+    def take(self, message: Mapping[str, object]) -> object:
+        match message.get("type"):
+            case "match" | "last_match":
+                self._take_trade(message)
+            case "subscriptions":
+                return _subscribed(message.get("channels"))
+            case "error":
+                raise Refused(f"{message.get('message')}: {message.get('reason')}")
+        return None
+
+    def _take_trade(self, trade: Mapping[str, object]) -> None:
+        symbol = trade.get("product_id")
+        if not isinstance(symbol, str):
+            raise Malformed("a trade without a product")
+        if (pair := self.pairs.get(symbol)) is not None:
+            price, size = (decimal(trade.get(name), name) for name in ("price", "size"))
+            self.trade(pair, _time(trade.get("time")), price, size, whole(trade.get("trade_id"), "trade_id"))
+
+
+class CoinbaseFeed(TradeFeed):
+    """The live stream of Coinbase's spot market: its trades, of which candles are built."""
+
+    stream = _Stream
+
+
+def _subscribed(channels: object) -> list[object]:
+    products = [
+        channel.get("product_ids")
+        for channel in (channels if isinstance(channels, list) else [None])
+        if isinstance(channel, Mapping)
+    ]
+    if not products or not all(isinstance(symbols, list) for symbols in products):
+        raise Malformed("subscriptions without lists of products")
+    return [symbol for symbols in products if isinstance(symbols, list) for symbol in symbols]
+
+
+def _time(text: object) -> datetime:
+    try:
+        time = datetime.fromisoformat(text) if isinstance(text, str) else None
+    except ValueError:
+        time = None
+    if time is None or time.tzinfo is None:
+        raise Malformed("'time' is missing or not a time with its zone")
+    return time.astimezone(UTC)

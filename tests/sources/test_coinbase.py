@@ -1,0 +1,133 @@
+"""Coinbase over REST: its wire format and what only it does."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from crypto_predict.errors import UnusableHistory
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.sources.coinbase import EXCHANGE
+from tests.support.replay import server as replay
+from tests.support.replay.coinbase import VENUE, CoinbaseExchange, bare_minutes, book
+from tests.support.replay.minutes import BTC, START
+from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.venue import MINUTE
+
+TOP = Quote(START, 65214.98, 0.0123, 65214.99, 0.51)
+
+
+def row_changed(place: int, value: Any) -> Fault:
+    """Return an answer with this value in its third row."""
+
+    def change(rows: list[Any]) -> list[Any]:
+        rows[2][place] = value
+        return rows
+
+    return replay.altered(change)
+
+
+MALFORMED = {
+    "row: null": (replay.answer(200, "[null]"), "a candle that is not a list of 6 values"),
+    "row: short": (replay.answer(200, "[[1, 1, 1, 1, 1]]"), "a candle that is not a list of 6 values"),
+    "no time": (row_changed(0, None), "'time' is missing or not a whole number"),
+    "time in words": (row_changed(0, "noon"), "'time' is missing or not a whole number"),
+    "time out of range": (row_changed(0, 10**14), "'time' is out of range"),
+    "no high": (row_changed(2, None), "'high' is missing or not a number"),
+    "word for a price": (row_changed(4, "none"), "'close' is missing or not a number"),
+    "boolean volume": (row_changed(5, True), "'volume' is missing or not a number"),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_answer_is_asked_for_again_and_then_refused(fault: Fault, reason: str) -> None:
+    assert reason in VENUE.given_up(fault).reason
+
+
+def test_the_documented_row_is_a_candle() -> None:
+    """Low comes before high, and open before close."""
+    documented = [1415398768 // 60 * 60, 0.32, 4.2, 0.35, 4.1, 12.3]
+    opening = datetime(2014, 11, 7, 22, 19, tzinfo=UTC)
+    for sent in (documented, [documented[0], *map(str, documented[1:])]):
+        with VENUE.serving([]) as server:
+            server.inject(replay.answer(200, json.dumps([sent])))
+            [candle] = VENUE.source(server).candles(BTC, Interval.MINUTE_1, Span(opening, opening + MINUTE))
+        assert candle == Candle(opening, 0.35, 4.2, 0.32, 4.1, 12.3)
+
+
+def test_a_request_has_both_ends_and_no_more_than_300_candles() -> None:
+    """With one end alone Coinbase sends the newest candles; it refuses a span of 301."""
+    with VENUE.serving(bare_minutes(2 * VENUE.page)) as server:
+        VENUE.read(server, VENUE.page + 10)
+        queries = [request.query for request in server.requests]
+    assert queries == [
+        {"granularity": "60", "start": "2023-01-01T00:00:00Z", "end": "2023-01-01T04:59:00Z"},
+        {"granularity": "60", "start": "2023-01-01T05:00:00Z", "end": "2023-01-01T05:09:00Z"},
+    ]
+
+
+def test_an_empty_answer_is_not_believed_at_once() -> None:
+    """Coinbase sends one now and then although it has the candles."""
+    exchange = CoinbaseExchange({(BTC, Interval.MINUTE_1): bare_minutes(20)})
+    with ReplayServer(exchange) as server:
+        exchange.empty = 1
+        assert VENUE.read(server, 20) == bare_minutes(20)
+        assert len(server.requests) == 2
+
+
+@pytest.mark.parametrize("interval", EXCHANGE.intervals)
+def test_every_interval_is_requested_by_its_seconds(interval: Interval) -> None:
+    candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(bare_minutes(7))]
+    with VENUE.serving(candles, interval) as server:
+        span = Span(START, START + 7 * interval.length)
+        assert list(VENUE.source(server).candles(BTC, interval, span)) == candles
+    [request] = server.requests
+    assert (request.path, request.query["granularity"]) == ("/products/BTC-USD/candles", str(interval.seconds))
+
+
+def test_an_interval_that_coinbase_does_not_have_is_not_among_its_own() -> None:
+    """Whoever wants it builds it of minutes."""
+    assert Interval.MINUTE_10 not in EXCHANGE.intervals
+
+
+def test_a_pair_that_coinbase_does_not_have_is_an_unusable_history() -> None:
+    unknown = Pair("NOPE", "USD")
+    with VENUE.serving(bare_minutes(10), quote=TOP) as server:
+        for ask in (lambda: VENUE.read(server, 10, unknown), lambda: VENUE.source(server).quote(unknown)):
+            server.requests.clear()
+            with pytest.raises(UnusableHistory, match="it does not have the pair NOPE/USD"):
+                ask()
+            assert len(server.requests) == 1
+
+
+def test_a_quote_is_the_first_level_of_the_book_at_the_time_of_the_answer() -> None:
+    with VENUE.serving(bare_minutes(10), quote=TOP) as server:
+        begun = datetime.now(UTC) - timedelta(seconds=2)
+        quote = VENUE.source(server).quote(BTC)
+        [request] = server.requests
+    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (65214.98, 0.0123, 65214.99, 0.51)
+    assert quote.time >= begun
+    assert (request.path, request.query) == ("/products/BTC-USD/book", {"level": "1"})
+
+
+def test_an_empty_side_of_the_book_has_zeros() -> None:
+    """A halted pair has no bids. The collector does not store such a quote."""
+    with VENUE.serving(bare_minutes(10), quote=TOP) as server:
+        server.inject(replay.answer(200, json.dumps({**book(TOP), "bids": []})))
+        quote = VENUE.source(server).quote(BTC)
+    assert (quote.bid, quote.bid_size, quote.ask) == (0.0, 0.0, 65214.99)
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ([], "no book"),
+        ({"asks": []}, "a book without bids"),
+        ({"bids": [["1", "2", 1]], "asks": [["1"]]}, "a book without asks"),
+        ({"bids": [["one", "2", 1]], "asks": []}, "'price of bids' is missing or not a number"),
+    ],
+)
+def test_a_book_in_another_format_is_refused(answer: object, reason: str) -> None:
+    fault = replay.answer(200, json.dumps(answer))
+    assert reason in VENUE.given_up(fault, TOP, lambda source: source.quote(BTC)).reason

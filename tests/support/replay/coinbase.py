@@ -1,0 +1,249 @@
+"""Coinbase on the replay server: ``GET /products/{id}/candles``, ``book``, and the stream of ``matches``.
+
+It does what its documentation and reports of its users say: rows come newest first, the open candle included; a span of
+more than 300 candles is refused, and without both ends the newest are sent; an answer may be empty although there are
+candles; a minute without trades does not exist. The stream begins with the last trade of each pair, numbers the trades
+of a pair one by one, and drops a client that does not subscribe within 5 s.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from aiohttp import WSMsgType, web
+from hypothesis import strategies as st
+
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
+from crypto_predict.sources.coinbase import EXCHANGE
+from tests.support.replay.minutes import BTC, minutes
+from tests.support.replay.motion import Happening, Motion, Trade, Traded
+from tests.support.replay.server import Answer, Handler
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
+from tests.support.replay.venue import Venue
+
+_MOST = 300
+_SUBSCRIBE_WITHIN = 5  # seconds
+_GRANULARITIES = {"60", "300", "900", "3600", "21600", "86400"}
+_TOO_MANY = (
+    "granularity too small for the requested time range. Count of aggregations requested exceeds 300. Reduce the range"
+)
+
+
+class CoinbaseExchange:
+    """Serves the ascending candles of `market`, in answers of at most `most`, and the quotes of its pairs.
+
+    The next `empty` answers with candles are empty.
+    """
+
+    def __init__(
+        self,
+        market: Mapping[tuple[Pair, Interval], Sequence[Candle]],
+        quotes: Mapping[Pair, Quote] | None = None,
+        most: int = _MOST,
+    ) -> None:
+        self.empty = 0
+        self._market = {(_symbol(pair), interval): candles for (pair, interval), candles in market.items()}
+        self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
+        self._most = most
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints."""
+        return [web.get(path, handler) for path, handler in self._rest().items()]
+
+    def unknown(self) -> web.Response:
+        """Return the answer to an unknown endpoint."""
+        return _refused(404, "Route not found")
+
+    def _rest(self) -> Mapping[str, Handler]:
+        return {"/products/{symbol}/candles": self._candles, "/products/{symbol}/book": self._book}
+
+    def _is_listed(self, symbol: str) -> bool:
+        return symbol in self._quotes or symbol in {listed for listed, _ in self._market}
+
+    def _candles_in(self, symbol: str, interval: Interval, span: Span) -> Sequence[Candle]:
+        return [candle for candle in self._market.get((symbol, interval), ()) if candle.open_time in span]
+
+    def _quote(self, symbol: str) -> Quote | None:
+        return self._quotes.get(symbol)
+
+    def _now(self) -> datetime:
+        return max((candles[-1].open_time for candles in self._market.values() if candles), default=EPOCH)
+
+    async def _candles(self, request: web.Request) -> web.Response:
+        symbol, query = request.match_info["symbol"], request.query
+        if not self._is_listed(symbol):
+            return _refused(404, "NotFound")
+        if query.get("granularity") not in _GRANULARITIES:
+            return _refused(400, "Unsupported granularity")
+        interval = Interval(timedelta(seconds=int(query["granularity"])))
+        if "start" in query and "end" in query:
+            try:
+                first, last = (datetime.fromisoformat(query[name]) for name in ("start", "end"))
+            except ValueError:
+                return _refused(400, "Invalid start")
+            if (last - first) // interval.length >= _MOST:
+                return _refused(400, _TOO_MANY)
+        else:  # one end alone is ignored
+            last = self._now()
+            first = last - _MOST * interval.length
+        candles = self._candles_in(symbol, interval, Span(first, last + timedelta(microseconds=1)))
+        if candles and self.empty:
+            self.empty -= 1
+            candles = []
+        return web.json_response([row(candle) for candle in reversed(candles[-self._most :])])
+
+    async def _book(self, request: web.Request) -> web.Response:
+        quote = self._quote(request.match_info["symbol"])
+        if quote is None:
+            return _refused(404, "NotFound")
+        if request.query.get("level", "1") != "1":
+            return _refused(400, "Invalid level")
+        return web.json_response(book(quote))
+
+
+class CoinbaseInMotion(CoinbaseExchange):
+    """Serves `motion`: the candles up to now with the open one, the top of the book, and the channel ``matches``."""
+
+    def __init__(self, motion: Motion) -> None:
+        super().__init__({})
+        self._motion = motion
+        self._pairs = {_symbol(pair): pair for pair in motion.pairs}
+        self.streams = Streams(motion, self._encoded)
+        self.received: list[str] = []  # messages of clients
+        self.refused: set[str] = set()  # products that it has, but does not stream
+        self.reason = "{} is not a valid product"  # of a refusal; {} is replaced by the product
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints. Those of REST do not answer during an outage."""
+        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
+        return [*rest, web.get("/", self._stream)]
+
+    def _is_listed(self, symbol: str) -> bool:
+        return symbol in self._pairs and self._motion.is_listed(self._pairs[symbol])
+
+    def _candles_in(self, symbol: str, interval: Interval, span: Span) -> Sequence[Candle]:
+        candles = self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
+        return [candle for candle in candles if candle.trades]
+
+    def _quote(self, symbol: str) -> Quote | None:
+        return self._motion.quote(self._pairs[symbol]) if self._is_listed(symbol) else None
+
+    def _now(self) -> datetime:
+        return self._motion.now()
+
+    async def _stream(self, request: web.Request) -> Answer:
+        return await self.streams.serve(request, self._talk)
+
+    async def _talk(self, connection: Connection) -> None:
+        """Answer the client until it leaves; drop one that does not subscribe."""
+        wait: float | None = _SUBSCRIBE_WITHIN
+        while True:
+            try:
+                async with self._motion.clock.timeout(wait or float("inf")):
+                    message = await connection.websocket.receive()
+            except TimeoutError:
+                drop(connection)
+                return
+            if message.type is WSMsgType.TEXT:
+                self.received.append(message.data)
+                self._reply(connection, message.data)
+                wait = None if connection.topics else wait
+            elif message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
+                return
+
+    def _reply(self, connection: Connection, text: str) -> None:
+        try:
+            request = json.loads(text)
+            symbols, channels = request["product_ids"], request["channels"]
+        except (ValueError, TypeError, LookupError):
+            connection.say(error_frame("Failed to subscribe", "Malformed JSON"))
+            return
+        if request.get("type") != "subscribe" or channels != ["matches"]:
+            connection.say(error_frame("Failed to subscribe", f"{channels} is not a valid channel"))
+            return
+        for symbol in symbols:
+            if not self._is_listed(symbol) or symbol in self.refused:
+                connection.say(error_frame("Failed to subscribe", self.reason.format(symbol)))
+                return
+        connection.topics |= set(symbols)
+        for symbol in symbols:
+            pair = self._pairs[symbol]
+            if (trade := self._motion.last_trade(pair, self._motion.now())) is not None:
+                connection.say(self.match(pair, trade, "last_match"))
+        subscriptions = [{"name": "matches", "product_ids": sorted(connection.topics)}]
+        connection.say(json.dumps({"type": "subscriptions", "channels": subscriptions}))
+
+    def match(self, pair: Pair, trade: Trade, kind: str = "match") -> str:
+        """Return the message of a trade."""
+        number = self._motion.trade_number(pair, trade)
+        values = {
+            "type": kind,
+            "trade_id": number,
+            "maker_order_id": "ac928c66-ca53-498f-9c13-a110027a60e8",
+            "taker_order_id": "132fb6ae-456b-4654-b4e0-d681ac05cea1",
+            "side": "sell" if trade.is_bought else "buy",  # of the maker
+            "size": f"{trade.size:.8f}",
+            "price": repr(trade.price),
+            "product_id": _symbol(pair),
+            "sequence": 3 * number,
+            "time": f"{trade.time:%Y-%m-%dT%H:%M:%S.%fZ}",
+        }
+        return json.dumps(values)
+
+    def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
+        if isinstance(happening, Traded):
+            return _symbol(happening.pair), self.match(happening.pair, happening.trade)
+        return None
+
+
+def row(candle: Candle) -> list[Any]:
+    """Return a candle in Coinbase's format: its opening in seconds, low, high, open, close and volume."""
+    opening = (candle.open_time - EPOCH) // timedelta(seconds=1)
+    return [opening, candle.low, candle.high, candle.open, candle.close, candle.volume]
+
+
+def book(quote: Quote) -> dict[str, Any]:
+    """Return the top of a book in Coinbase's format. The last value of a level is the number of its orders."""
+    return {
+        "bids": [[repr(quote.bid), f"{quote.bid_size:.8f}", 2]],
+        "asks": [[repr(quote.ask), f"{quote.ask_size:.8f}", 7]],
+        "sequence": 79984236331,
+        "auction_mode": False,
+        "auction": None,
+    }
+
+
+def error_frame(message: str, reason: str) -> str:
+    """Return an error message of the stream."""
+    return json.dumps({"type": "error", "message": message, "reason": reason})
+
+
+def bare_minutes(count: int) -> list[Candle]:
+    """Return `count` minutes with the values that the exchange sends: without trades."""
+    return [candle._replace(trades=None) for candle in minutes(count)]
+
+
+def _symbol(pair: Pair) -> str:
+    return f"{pair.base}-{pair.quote}"
+
+
+def _refused(status: int, message: str) -> web.Response:
+    return web.json_response({"message": message}, status=status)
+
+
+VENUE = Venue(
+    exchange=EXCHANGE,
+    minutes=bare_minutes,
+    market=lambda candles, interval, rows, quote: CoinbaseExchange(
+        {(BTC, interval): candles}, {BTC: quote} if quote else {}, most=rows
+    ),
+    row=row,
+    rows_changed=lambda answer, change: change(answer),
+    refusal=lambda message: {"message": message},
+    cuts=st.integers(200, EXCHANGE.page).map(
+        lambda most: lambda candles: CoinbaseExchange({(BTC, Interval.MINUTE_1): candles}, most=most)
+    ),
+    live=CoinbaseInMotion,
+    stream_path="",
+)
