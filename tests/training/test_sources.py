@@ -1,7 +1,7 @@
-"""Which exchange a model is trained from: over real HTTP from three exchanges, to the card and the report."""
+"""Which exchange a model is trained from: over real HTTP from all exchanges, to the card and the report."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -19,10 +19,8 @@ from crypto_predict.training import pipeline, report
 from crypto_predict.training.options import read_settings
 from tests.support.histories import START, make_candle, wandering
 from tests.support.replay import server as replay
-from tests.support.replay.alpaca import AlpacaExchange
-from tests.support.replay.binance import BinanceExchange
-from tests.support.replay.poloniex import PoloniexExchange
-from tests.support.replay.server import Exchange, Fault, ReplayServer
+from tests.support.replay.exchanges import VENUES
+from tests.support.replay.server import Fault
 from tests.support.training import QUICK
 
 BTC, TETHER = Pair("BTC", "USD"), Pair("BTC", "USDT")
@@ -30,8 +28,7 @@ DAYS = 100
 TODAY = START + DAYS * DAY
 NOW = TODAY + timedelta(minutes=20)  # no hour has closed
 CLOSE = wandering(DAYS - 1)
-NAMES = ("alpaca", "binance", "poloniex")
-VARIABLES = {name: EXCHANGES[name].api.variable for name in NAMES}
+NAMES = tuple(EXCHANGES)  # in order of preference
 
 
 def market(factor: float = 1.0, days: int = DAYS) -> list[Candle]:
@@ -39,16 +36,9 @@ def market(factor: float = 1.0, days: int = DAYS) -> list[Candle]:
     return [make_candle(START + n * DAY, factor * wandering(n), factor * wandering(n - 1)) for n in range(days)]
 
 
-def exchange_of(name: str, candles: Sequence[Candle]) -> Exchange:
-    """Return the exchange of this name with these days."""
-    if name == "alpaca":
-        return AlpacaExchange({(BTC, "1Day"): candles})
-    return (BinanceExchange if name == "binance" else PoloniexExchange)({(TETHER, Interval.DAY_1): candles})
-
-
 @dataclass
 class Exchanges:
-    """Three exchanges, which have the same prices unless `candles` are given for one of them."""
+    """All exchanges, which have the same prices unless `candles` are given for one of them."""
 
     stack: ExitStack
     folder: Path
@@ -62,12 +52,12 @@ class Exchanges:
     ) -> PairCard:
         """Train, and return the card of the model."""
         servers = {
-            name: self.stack.enter_context(ReplayServer(exchange_of(name, (candles or {}).get(name, market()))))
-            for name in NAMES
+            venue.id: self.stack.enter_context(venue.serving((candles or {}).get(venue.id, market()), Interval.DAY_1))
+            for venue in VENUES
         }
         for name, fault in (faults or {}).items():
             servers[name].inject(fault, times=100)
-        environ = {VARIABLES[name]: server.url for name, server in servers.items()}
+        environ = {EXCHANGES[name].api.variable: server.url for name, server in servers.items()}
         environ |= {"GATE_LEAST_DAYS": "50", "GATE_MOST_APART": most_apart}
         output = self.folder / "model.pkl"
         arguments = ["--days", str(DAYS), *QUICK, "--output", str(output), *options]
@@ -78,7 +68,7 @@ class Exchanges:
 
 @pytest.fixture
 def exchanges(tmp_path: Path) -> Iterator[Exchanges]:
-    """Three exchanges, and a folder for the model."""
+    """All exchanges, and a folder for the model."""
     with ExitStack() as stack:
         yield Exchanges(stack, tmp_path)
 
@@ -95,7 +85,7 @@ def test_by_default_the_first_exchange_is_used_and_the_second_one_confirms_it(
     assert check.close == pytest.approx(1.001 * CLOSE)
     assert check.difference == pytest.approx(0.001)
     assert len(exchanges.asked["binance"].requests) == 1
-    assert exchanges.asked["poloniex"].requests == []
+    assert [exchanges.asked[name].requests for name in NAMES[2:]] == [[] for _ in NAMES[2:]]
     text = report.as_text(exchanges.run)
     assert "source: alpaca for BTC/USD" in text
     assert "BTC/USD: the last close is 24,641.84 (BTC/USDT) at binance, +0.10% apart" in text
@@ -124,15 +114,16 @@ def test_a_refusal_moves_on_to_the_next_exchange_and_stands_on_the_card(
     assert passed_over.startswith("alpaca: 127.0.0.1:")
     assert reason in passed_over
     assert card.cross_check is not None
-    assert card.cross_check.source == "poloniex"
+    assert card.cross_check.source == NAMES[2]
     assert "BTC/USD: binance is used, since others are not: alpaca: " in caplog.text
     assert "BTC/USD: the prices of binance are those of BTC/USDT" in caplog.text
     assert "source: binance (BTC/USDT) for BTC/USD" in report.as_text(exchanges.run)
 
 
 def test_the_last_exchange_is_used_without_a_second_opinion(exchanges: Exchanges) -> None:
-    card = exchanges.train(faults={"alpaca": replay.answer(451), "binance": replay.answer(451)})
-    assert (card.source, card.cross_check, len(card.passed_over)) == ("poloniex", None, 2)
+    *others, last = NAMES
+    card = exchanges.train(faults=dict.fromkeys(others, replay.answer(451)))
+    assert (card.source, card.cross_check, len(card.passed_over)) == (last, None, len(others))
     assert "BTC/USD: not used: alpaca: 127.0.0.1:" in report.as_text(exchanges.run)
 
 
@@ -147,11 +138,11 @@ def test_a_stale_exchange_gives_way_to_a_fresh_one(gate: tuple[str, ...], exchan
 def test_a_second_opinion_that_fails_does_not_fail_the_training(
     exchanges: Exchanges, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = {"binance": replay.answer(451), "poloniex": replay.answer(404)}
+    broken = dict.fromkeys(NAMES[1:], replay.answer(404)) | {"binance": replay.answer(451)}
     with caplog.at_level(logging.INFO):
         card = exchanges.train(faults=broken)
     assert (card.source, card.cross_check) == ("alpaca", None)
-    for name in ("binance", "poloniex"):
+    for name in NAMES[1:]:
         assert f"BTC/USD: the last close is not compared with that of {name}: {name}: 127.0.0.1:" in caplog.text
 
 
