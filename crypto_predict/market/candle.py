@@ -119,6 +119,12 @@ def resample(candles: Iterable[Candle], span: Span, interval: Interval) -> Itera
     return aggregate((candle for candle in candles if candle.open_time in whole), interval)
 
 
+def differ(values: Sequence[object], other_values: Sequence[object]) -> bool:
+    """Return whether the values of two candles with one opening differ where both have one."""
+    pairs = zip(values, other_values, strict=True)
+    return any(value != other for value, other in pairs if value is not None and other is not None)
+
+
 def digest(candles: Iterable[Candle], interval: Interval) -> str:
     """Return the SHA-256 of candles, so that two histories can be compared.
 

@@ -7,6 +7,7 @@ from itertools import chain
 from sqlalchemy import Connection, Row, Select, bindparam, select, tuple_, update
 
 from crypto_predict.market import Candle, SeriesKey
+from crypto_predict.market.candle import differ
 from crypto_predict.market.vwap import DAY_SECONDS, Session, session_end
 from crypto_predict.store import bulk
 from crypto_predict.store.tables import price_history, revisions, symbols
@@ -80,13 +81,17 @@ class Change:
         last_open = symbol.last_open
         first, last = min(incoming), max(incoming)
         stored = {} if last_open is None or first > last_open else _stored(connection, symbol, (first, last))
-        self._changed = {
-            opening: candle
-            for opening, candle in incoming.items()
-            if opening not in stored or stored[opening][2:-1] != candle[1:]
-        }
-        self.revised = [stored[opening][:-1] for opening in sorted(stored.keys() & self._changed.keys())]
-        self.new = len(self._changed) - len(self.revised)
+        self._changed = incoming if not stored else dict[int, Candle]()
+        self.revised: list[bulk.Values] = []  # as they were, ascending
+        for opening in sorted(incoming) if stored else ():
+            candle, row = incoming[opening], stored.get(opening)
+            if row is not None and differ(row[2:-1], candle[1:]):
+                self.revised.append(row[:-1])
+            elif row is not None:  # a stream and REST may each have values that the other one lacks
+                candle = _joined(candle, row)
+            if row is None or row[2:-1] != candle[1:]:
+                self._changed[opening] = candle
+        self.new = len(incoming.keys() - stored.keys())
         self._old: dict[int, bulk.Values] = {}  # the stored candles of all sessions in which something changes
         self._session = Session()
         if self._changed:
@@ -139,6 +144,14 @@ def store(connection: Connection, changes: Sequence[Change], now: int) -> None:
     if changes:
         heads = [(change.symbol.id, change.head()) for change in changes]
         connection.execute(_UPDATE, [{"key": key, **dict(zip(_HEAD, head, strict=True))} for key, head in heads])
+
+
+def _joined(candle: Candle, row: bulk.Values) -> Candle:
+    """Return a candle with the values of its stored row that it does not have."""
+    if None not in candle:
+        return candle
+    pairs = zip(candle[1:], row[2:-1], strict=True)
+    return Candle._make((candle[0], *(old if value is None else value for value, old in pairs)))
 
 
 def _stored(connection: Connection, symbol: Symbol, between: tuple[int, int]) -> dict[int, bulk.Values]:

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from crypto_predict.market import Pair
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.market.ports import CandleClosed, FeedEvent, Heartbeat, Interrupted, PairRefused
 from crypto_predict.sources.coinbase import EXCHANGE
 from crypto_predict.sources.coinbase.stream import CoinbaseFeed
 from tests.support.replay import streams
 from tests.support.replay.coinbase import VENUE, CoinbaseInMotion, error_frame
-from tests.support.replay.motion import MINUTE, Motion, Traded, Traits
+from tests.support.replay.motion import MINUTE, Motion, Traits
 from tests.support.replay.server import ReplayServer
 
 BTC, ETH, LTC = (Pair(base, "USD") for base in ("BTC", "ETH", "LTC"))
@@ -26,7 +26,7 @@ START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
 QUICK = 60.0  # seconds of the market in one of this machine
 DEADLINE = 60.0  # seconds, after which a test fails
 
-MATCH = {
+MATCH = {  # as documented
     "type": "match",
     "trade_id": 10,
     "sequence": 50,
@@ -38,7 +38,12 @@ MATCH = {
     "price": "400.23",
     "side": "sell",
 }
-TICK = TickReceived("coinbase", BTC, datetime(2024, 5, 17, 12, 0, 27, 28459, UTC), 400.23, 5.23512, 10)
+NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
+
+
+def match(number: int, time: str, **values: str) -> str:
+    """Return the message of a trade at a time of the day."""
+    return json.dumps({**MATCH, "trade_id": number, "time": f"2024-05-17T{time}Z", **values})
 
 
 @dataclass(frozen=True)
@@ -85,36 +90,47 @@ def coinbase(speed: float = 1.0, **traits: Any) -> Iterator[Market]:
         yield Market(exchange, motion, server)
 
 
-def ticks_of(events: Sequence[FeedEvent]) -> list[TickReceived]:
-    return [event for event in events if isinstance(event, TickReceived)]
+def candles_of(events: Sequence[FeedEvent]) -> list[CandleClosed]:
+    return [event for event in events if isinstance(event, CandleClosed)]
 
 
-def test_each_trade_is_a_tick_and_the_ids_of_a_pair_follow_each_other() -> None:
-    """A missing id would be a missing trade."""
+def test_every_minute_is_built_of_its_trades_from_the_first_one_on() -> None:
+    """The last trade before the subscription shows that none is missing, so no minute waits for REST."""
     with coinbase(QUICK, quiet=0.0) as market:
-        ticks = ticks_of(market.events(until=lambda events: len(ticks_of(events)) >= 8))
-        traded = [each for each in market.motion.happenings(START, START + 9 * MINUTE) if isinstance(each, Traded)]
-    expected = {(pair, trade.time): (trade.price, trade.size) for pair, trade in traded}
-    assert [expected[tick.pair, tick.time] for tick in ticks] == [(tick.price, tick.size) for tick in ticks]
-    for pair in (BTC, ETH):
-        numbers = [tick.id for tick in ticks if tick.pair == pair]
-        assert [after - before for before, after in pairwise(numbers)] == [1] * (len(numbers) - 1)
-    assert {tick.pair for tick in ticks} == {BTC, ETH}
+        events = market.events(until=lambda events: len(candles_of(events)) >= 6)
+        truth = {
+            (pair, candle.open_time): candle
+            for pair in (BTC, ETH)
+            for candle in market.motion.truth(pair, Span(START - MINUTE, START + 9 * MINUTE))
+        }
+    for closed in candles_of(events):
+        expected = truth[closed.series.pair, closed.candle.open_time]
+        assert closed.candle[:6] == expected[:6]
+        assert closed.candle.trades == expected.trades
+        assert closed.candle[8] == expected[8], "the maker's side is the other one"
+        assert closed.candle.quote_volume == pytest.approx(expected.quote_volume)
+    assert {closed.series.pair for closed in candles_of(events)} == {BTC, ETH}
+    assert candles_of(events)[0].candle.open_time <= START + MINUTE
 
 
-def test_the_documented_match_is_a_tick_and_unknown_messages_are_left_out() -> None:
+def test_a_minute_is_closed_by_the_next_trade_and_unknown_messages_are_left_out() -> None:
     """New types of messages may come at any time, and a pair that was not subscribed is nobody's."""
     frames = [
-        {"type": "status", "products": []},
-        {"type": "heartbeat", "last_trade_id": 0, "product_id": "BTC-USD"},
-        {**MATCH, "product_id": "XRP-USD"},
-        MATCH,
+        json.dumps({"type": "status", "products": []}),
+        json.dumps({"type": "heartbeat", "last_trade_id": 0, "product_id": "BTC-USD"}),
+        match(9, "11:59:59.9", price="7"),
+        match(11, "12:00:59.999999", price="401", size="0.1", side="buy"),
+        match(2, "12:00:59", product_id="XRP-USD"),
+        json.dumps(MATCH),
+        match(12, "12:01:00"),
     ]
-    with coinbase() as market:
-        bursts = [streams.burst(json.dumps(frame)) for frame in frames]
-        events = market.events(streams.together(streams.mute, streams.unmute, *bursts, streams.closed()))
-    assert TICK in ticks_of(events)
-    assert not [tick for tick in ticks_of(events) if tick.pair not in (BTC, ETH)]
+    with coinbase(QUICK, quiet=1.0) as market:
+        bursts = map(streams.burst, frames)
+        [closed] = candles_of(market.events(*bursts, until=lambda events: bool(candles_of(events))))
+    assert closed.series == SeriesKey("coinbase", BTC, Interval.MINUTE_1)
+    turnover = round(400.23 * 5.23512 + 401 * 0.1, 8)
+    bought = round(400.23 * 5.23512, 8)
+    assert closed.candle == Candle(NOON, 400.23, 401, 400.23, 401, 5.33512, turnover, 2, 5.23512, bought)
 
 
 @pytest.mark.parametrize(
@@ -143,7 +159,8 @@ def test_a_product_that_is_refused_does_not_stop_the_others(reason: str) -> None
     with coinbase(QUICK, quiet=0.0) as market:
         market.exchange.refused, market.exchange.reason = {"ETH-USD"}, reason
         events = market.events(
-            pairs=(BTC, ETH, LTC), until=lambda events: {tick.pair for tick in ticks_of(events)} == {BTC, LTC}
+            pairs=(BTC, ETH, LTC),
+            until=lambda events: {closed.series.pair for closed in candles_of(events)} == {BTC, LTC},
         )
     [refused] = [event for event in events if isinstance(event, PairRefused)]
     assert refused.pair == ETH
@@ -165,7 +182,7 @@ def test_a_quiet_market_is_alive_as_long_as_pings_are_answered() -> None:
 
     with coinbase(QUICK, quiet=1.0) as market:
         events = market.events(until=lambda events: len(beats(events)) >= 5)
-    assert ticks_of(events) == []
+    assert candles_of(events) == []
     assert [after.time > before.time for before, after in pairwise(beats(events))] == [True] * 4
 
 
@@ -173,4 +190,4 @@ def test_a_connection_whose_pings_are_not_answered_ends() -> None:
     with coinbase(QUICK) as market:
         end = market.events(streams.silence)[-1]
     assert isinstance(end, Interrupted)
-    assert end.reason.endswith("did not answer a ping within 15 s")
+    assert end.reason.endswith("did not answer a ping within 5 s")

@@ -83,6 +83,21 @@ def test_a_closed_candle_that_differs_is_a_revision(
     )
 
 
+def test_a_value_that_one_side_lacks_is_no_revision_and_is_kept(
+    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
+) -> None:
+    """A stream of trades counts them, and the REST of the same exchange does not."""
+    counted, bare = candle(1440)._replace(trades=7), candle(1440)._replace(trades=None)
+    for sent in ([bare], [counted], [bare, candle(1441)]):
+        writer.write_closed([Closed(series[0], sent)])
+    assert [stored.candle for stored in reader.candles(series[0], EVER, MANY)][-2:] == [counted, candle(1441)]
+    assert reader.revisions(series[0], EVER) == []
+    differing = bare._replace(close=99.5)
+    assert writer.write_closed([Closed(series[0], [differing])]) == 1
+    assert [stored.candle for stored in reader.candles(series[0], EVER, MANY)][-2] == differing
+    assert [revised.candle for revised in reader.revisions(series[0], EVER)] == [counted]
+
+
 def test_closed_candles_are_stored_together_or_not_at_all(
     writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
 ) -> None:

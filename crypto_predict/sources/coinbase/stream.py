@@ -1,4 +1,4 @@
-"""Coinbase's trades as they happen, without keys.
+"""Coinbase's minutes, built from every trade as it happens, without keys.
 
 Wire format::
 
@@ -9,10 +9,10 @@ Wire format::
     < {"type": "match", "trade_id": 645873012, …}
     < {"type": "error", "message": "Failed to subscribe", "reason": "BTC-XYZ is not a valid product"}
 
-``trade_id`` counts the trades of a pair one by one. ``last_match`` is the newest trade before the subscription.
-``subscriptions`` lists all pairs of the connection. A client that does not subscribe within 5 s is dropped, and further
-types of messages may come at any time. A pair without trades sends nothing: pings of the websocket show that the
-connection is alive.
+``trade_id`` counts the trades of a pair one by one, ``side`` is that of the maker, and ``last_match`` is the newest
+trade before the subscription. ``subscriptions`` lists all pairs of the connection. A client that does not subscribe
+within 5 s is dropped, and further types of messages may come at any time. A pair without trades sends nothing: pings of
+the websocket show that the connection is alive.
 
 The channel ``ticker`` sends the top of the book with a trade only. In a quiet market it is old: quotes come from REST.
 """
@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 from crypto_predict.sources.coinbase import EXCHANGE
+from crypto_predict.sources.network.numbered import Trade
 from crypto_predict.sources.network.trades import Refused, TradeFeed, TradeStream
 from crypto_predict.sources.network.wire import Malformed, decimal, whole
 
@@ -28,6 +29,7 @@ from crypto_predict.sources.network.wire import Malformed, decimal, whole
 class _Stream(TradeStream):
     exchange = EXCHANGE
     requests_a_second = 4  # half of what the exchange allows
+    ping_every = 5  # a quiet minute is whole with the first answer after its end
 
     def subscription(self, symbols: Sequence[str]) -> Mapping[str, object]:
         return {"type": "subscribe", "product_ids": symbols, "channels": ["matches"]}
@@ -47,14 +49,16 @@ class _Stream(TradeStream):
         if not isinstance(symbol, str):
             raise Malformed("a trade without a product")
         if (pair := self.pairs.get(symbol)) is not None:
+            number, time = whole(trade.get("trade_id"), "trade_id"), _time(trade.get("time"))
             price, size = (decimal(trade.get(name), name) for name in ("price", "size"))
-            self.trade(pair, _time(trade.get("time")), price, size, whole(trade.get("trade_id"), "trade_id"))
+            self.numbered(pair, Trade(number, time, price, size, is_bought=trade.get("side") == "sell"))
 
 
 class CoinbaseFeed(TradeFeed):
-    """The live stream of Coinbase's spot market: its trades, of which candles are built."""
+    """The live stream of Coinbase's spot market: its trades, of which closed minutes are built."""
 
     stream = _Stream
+    sends_candles = True
 
 
 def _subscribed(channels: object) -> list[object]:

@@ -1,4 +1,8 @@
-"""Live streams of trades, of which the collector builds candles: what does not depend on the exchange."""
+"""Live streams of trades, of which candles are built: what does not depend on the exchange.
+
+Where the numbers of a pair's trades follow each other, the stream itself builds closed minutes, of which no trade is
+missing. Elsewhere the collector builds candles as well as it can.
+"""
 
 import asyncio
 import json
@@ -14,18 +18,24 @@ from urllib.request import getproxies
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
-from crypto_predict.market import Pair
+from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.market.ports import (
+    CandleClosed,
+    FeedEvent,
+    Heartbeat,
+    Interrupted,
+    PairRefused,
+    TickReceived,
+)
 from crypto_predict.sources.exchange import Exchange, Settings
+from crypto_predict.sources.network.numbered import NumberedMinutes, Trade
 from crypto_predict.sources.network.sanitize import Sanitizer
 from crypto_predict.sources.network.session import host_of
 from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, dial, of_error, within
 from crypto_predict.sources.network.wire import Malformed
 
-# Seconds of the market.
-PING_EVERY = 15
-ANSWER_WITHIN = 15  # to the handshake, a subscription or a ping
+ANSWER_WITHIN = 15  # seconds of the market, to the handshake and to a subscription
 
 MOST_WAITING = 10_000  # events that were not taken yet
 SYMBOLS_A_REQUEST = 50
@@ -54,14 +64,17 @@ class TradeStream:
 
     exchange: ClassVar[Exchange]
     requests_a_second: ClassVar[int]
+    ping_every: ClassVar[float] = 15  # seconds of the market, within which the ping before must have been answered
 
-    def __init__(self, pairs: Mapping[str, Pair], clock: Clock, most_waiting: int) -> None:
+    def __init__(self, pairs: Mapping[str, Pair], clock: Clock, most_waiting: int, minutes: NumberedMinutes) -> None:
         self.waiting: asyncio.Queue[FeedEvent | None] = asyncio.Queue()  # None after the last one
         self.heard_at = clock.now()  # the time of the last message
         self.batch: Sequence[str] = ()  # the symbols of the newest subscription
         self.pairs = pairs  # by symbol
         self.pong: asyncio.Future[Any] | None = None  # of the newest ping
         self._clock, self._most_waiting = clock, most_waiting
+        self._minutes = minutes  # also of the trades of other connections
+        self._has_traded = False  # since the last heartbeat, with numbers
         # Seconds on the monotonic clock.
         self._ping_at = clock.monotonic()
         self._beat_at = float("-inf")
@@ -72,9 +85,10 @@ class TradeStream:
         raise NotImplementedError
 
     def take(self, message: Mapping[str, object]) -> object:
-        """Take a message: hand each trade to `trade`, and return the symbols that an answer has subscribed to.
+        """Take a message: hand each trade to `trade` or `numbered`, and return the symbols of an answer.
 
-        Everything else returns None. Messages of an unknown kind are left out.
+        An answer lists the symbols that are subscribed to. Everything else returns None; messages of an unknown kind
+        are left out.
 
         Raises:
             Refused: It is an error.
@@ -89,9 +103,14 @@ class TradeStream:
         return pong
 
     def trade(self, pair: Pair, time: datetime, price: float, size: float, number: int) -> None:
-        """Put a trade, with its number among those of the pair."""
+        """Put a trade; the ids of a pair's trades ascend."""
         if self._is_subscribed:  # before the first heartbeat nobody expects all trades of a pair
             self._put(TickReceived(self.exchange.id, pair, time, price, size, number))
+
+    def numbered(self, pair: Pair, trade: Trade) -> None:
+        """Take a trade of an exchange that numbers those of a pair one by one; its minute is put once it is whole."""
+        self._minutes.add(pair, trade)
+        self._has_traded = True
 
     async def read(self, url: str, rest: str) -> None:
         """Connect, subscribe, and read until the connection ends; it ends with an error. `rest` is the host of REST.
@@ -168,8 +187,8 @@ class TradeStream:
             now = self._clock.monotonic()
             if now >= self._ping_at:
                 if self.pong is not None and not self.pong.done():
-                    raise Broken(f"did not answer a ping within {PING_EVERY} s")
-                self.pong, self._ping_at = await self.ping(websocket), now + PING_EVERY
+                    raise Broken(f"did not answer a ping within {self.ping_every:g} s")
+                self.pong, self._ping_at = await self.ping(websocket), now + self.ping_every
             try:
                 async with self._clock.timeout(self._ping_at - now):
                     frame = await websocket.recv()
@@ -187,8 +206,13 @@ class TradeStream:
         now = self._clock.monotonic()
         has_room = self.waiting.qsize() < self._most_waiting  # an answer to a ping has nobody to raise an error for
         if self._is_subscribed and has_room and now - self._beat_at >= _HEARTBEAT_EVERY:
-            self._beat_at = now
-            self._put(Heartbeat(self.heard_at))
+            is_first, self._beat_at = self._beat_at == float("-inf"), now
+            # Trades are data, although a quiet pair closes its minute late.
+            self._put(Heartbeat(self.heard_at, is_confirmed=self._has_traded))
+            self._has_traded = False
+            # With the first heartbeat this connection takes the place of another one. Only then are its minutes heard.
+            for pair, candle in () if is_first else self._minutes.whole(now):
+                self._put(CandleClosed(SeriesKey(self.exchange.id, pair, Interval.MINUTE_1), candle))
 
     def _put(self, event: FeedEvent) -> None:
         if self.waiting.qsize() >= self._most_waiting:
@@ -200,13 +224,14 @@ class TradeFeed:
     """The live stream of an exchange that sends trades. Its `stream` reads one connection."""
 
     stream: ClassVar[type[TradeStream]]
-    sends_candles = False
+    sends_candles: ClassVar[bool] = False  # minutes, where the trades are numbered
     sends_quotes = False
 
     def __init__(self, settings: Settings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
         self._url, self._clock, self._most_waiting = settings.stream_url, clock, most_waiting
         self._host, self._rest = host_of(settings.stream_url), host_of(settings.api_url)
         self._sanitize = Sanitizer((), settings.stream_url, *getproxies().values())
+        self._minutes = NumberedMinutes(self.id)
 
     @property
     def id(self) -> str:
@@ -214,7 +239,7 @@ class TradeFeed:
         return self.stream.exchange.id
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
-        """Connect and yield the trades of these pairs, as `CandleFeed.events` does.
+        """Connect and yield the trades of these pairs, or their minutes, as `CandleFeed.events` does.
 
         The first heartbeat comes when the exchange has answered all subscriptions, after a `PairRefused` for each pair
         that it has refused; if it has refused all of them, the connection ends. A message that is not in the exchange's
@@ -224,7 +249,8 @@ class TradeFeed:
             UnusableHistory: The exchange cannot have one of the pairs.
         """
         exchange = self.stream.exchange
-        stream = self.stream({exchange.symbol(pair): pair for pair in pairs}, self._clock, self._most_waiting)
+        symbols = {exchange.symbol(pair): pair for pair in pairs}
+        stream = self.stream(symbols, self._clock, self._most_waiting, self._minutes)
         reading = asyncio.create_task(stream.read(self._url, self._rest))
         reading.add_done_callback(lambda _: stream.waiting.put_nowait(None))
         try:

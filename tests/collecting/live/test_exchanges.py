@@ -1,5 +1,7 @@
 """The collector with each exchange: what they send differs, what is stored in the end does not."""
 
+import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,11 +16,14 @@ from crypto_predict.market.ports import ACTIVE, DELISTED, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import new_database
 from tests.support.live import collecting_here, minutes_of, states, stored, until
+from tests.support.replay.coinbase import VENUE as COINBASE
+from tests.support.replay.coinbase import CoinbaseInMotion
 from tests.support.replay.exchanges import VENUES
 from tests.support.replay.motion import MINUTE, Motion, Traits
 from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.poloniex import PoloniexInMotion
 from tests.support.replay.server import ReplayServer
+from tests.support.replay.streams import Frame, changed
 from tests.support.replay.venue import Venue
 
 START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
@@ -130,6 +135,34 @@ def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> No
         }
     assert not is_built(database, "poloniex", unstreamed)
     assert not is_connected(database, "poloniex", unstreamed)
+
+
+def test_a_minute_of_which_coinbase_does_not_send_every_trade_is_that_of_rest(tmp_path: Path) -> None:
+    """Its trades are numbered, so that a missing one is seen. The other minutes have what REST has not."""
+    database, motion = new_database("sqlite", tmp_path), market(COINBASE)
+    exchange, pair = CoinbaseInMotion(motion), motion.pairs[0]
+    begun = Interval.MINUTE_1.floor(START) + MINUTE
+    broken, end = begun + 2 * MINUTE, begun + 5 * MINUTE
+
+    def without_trades(frame: Frame) -> Sequence[Frame]:
+        message = json.loads(frame)
+        passed = datetime.fromisoformat(message["time"]) - broken
+        is_lost = message["product_id"] == "BTC-USD" and MINUTE / 3 < passed < 2 * MINUTE / 3
+        return [] if is_lost else [frame]
+
+    exchange.streams.inject(changed(without_trades))
+    with (
+        ReplayServer(exchange) as server,
+        collecting_here(database, motion.clock, COINBASE.environ(server), "--pair", "BTC/USD"),
+    ):
+        series = minutes_of(COINBASE.id, pair)
+
+        def minutes() -> dict[datetime, int | None]:
+            return {candle.open_time: candle.trades for candle in stored(database, series, Span(begun, end))}
+
+        truth = {candle.open_time: candle.trades for candle in motion.truth(pair, Span(begun, end))}
+        until(lambda: minutes() == truth | {broken: None})
+        assert not is_built(database, COINBASE.id, pair)
 
 
 def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path) -> None:

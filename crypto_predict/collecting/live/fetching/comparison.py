@@ -8,6 +8,7 @@ from threading import Lock
 
 from crypto_predict.collecting.live.events import Missed, Publish
 from crypto_predict.market import Candle, SeriesKey, Span
+from crypto_predict.market.candle import differ
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import MarketWriter, StreamState
 
@@ -97,12 +98,6 @@ class Comparison:
             for opening in openings
             if any(span.start <= opening and opening + lasting <= span.end for span in spans)
         ]
-
-
-def differ(streamed: Candle, official: Candle) -> bool:
-    """Return whether two candles of one opening differ in a value that both have."""
-    values = zip(streamed, official, strict=True)
-    return any(ours != theirs for ours, theirs in values if ours is not None and theirs is not None)
 
 
 class _Memory:

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.events import Event, Missed
-from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison, differ
+from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison
 from crypto_predict.market import Candle, Span
+from crypto_predict.market.candle import differ
 from crypto_predict.market.ports import Closed, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.clocks import MovedClock
