@@ -2,8 +2,8 @@
 
 from datetime import datetime
 
+from crypto_predict.market.collected import ForecastStep
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteScores
-from crypto_predict.market.ports import ForecastStep
 
 _AHEAD = range(1, MINUTES_AHEAD + 1)
 _QUANTILES = tuple(tuple(60_000.0 + (level - 0.5) * minutes for level in LEVELS) for minutes in _AHEAD)

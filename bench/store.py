@@ -20,7 +20,6 @@ from sqlalchemy.orm import DeclarativeBase, Session
 from bench.figures import Figure, in_turn
 from bench.minute_forecasts import step
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
-from crypto_predict.market.ports import Closed
 from crypto_predict.store import WritableDatabase, open_reader, open_writer
 from crypto_predict.store.tables import price_history
 from crypto_predict.web.collected.prices import last
@@ -133,7 +132,7 @@ def _closed(url: str) -> float:
             database.follow(one, simulated=True)
             database.write(one, candles[:-10], Span(START, candles[-10].open_time))
         for candle in candles[-10:]:
-            closed = [Closed(one, [candle]) for one in series]
+            closed = {key: [candle] for key in series}
             began = time.perf_counter()
             database.write_closed(closed)
             taken.append(time.perf_counter() - began)

@@ -14,7 +14,8 @@ from bench.figures import Figure, in_turn
 from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, TickReceived
+from crypto_predict.market.collected import BuiltCandle
+from crypto_predict.market.events import TickReceived
 
 PAIRS, TICKS, MINUTES = 500, 600_000, 20
 GOAL = 200_000  # ticks a second

@@ -9,7 +9,8 @@ from crypto_predict.collecting.windows import REVISED, asked_again, due_at, is_f
 from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.history import closing_limit
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
-from crypto_predict.market.ports import CandleSource, CollectedSeries, StoredGap
+from crypto_predict.market.collected import CollectedSeries, StoredGap
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.wording import counted
 
 _log = logging.getLogger(__name__)

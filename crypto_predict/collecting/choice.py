@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair, SeriesKey
-from crypto_predict.market.ports import CollectedSeries
+from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.sources.catalog import traded_at
 
 

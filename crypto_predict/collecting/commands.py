@@ -16,7 +16,8 @@ from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings,
 from crypto_predict.collecting.progress import Progress
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
 from crypto_predict.errors import CryptoPredictError, SeriesHeld, UnusableHistory
-from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketReader, MarketWriter
+from crypto_predict.market.collected import CollectedSeries
+from crypto_predict.market.ports import CandleSource, MarketReader, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.wording import counted
 

@@ -11,7 +11,8 @@ from crypto_predict.collecting.progress import Progress
 from crypto_predict.collecting.windows import WINDOW, windows
 from crypto_predict.history import place
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
-from crypto_predict.market.ports import CandleSource, CollectedSeries, MarketWriter, Quarantined
+from crypto_predict.market.collected import CollectedSeries, Quarantined
+from crypto_predict.market.ports import CandleSource, MarketWriter
 
 _log = logging.getLogger(__name__)
 

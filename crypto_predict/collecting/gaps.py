@@ -12,7 +12,8 @@ from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
 from crypto_predict.market import Gap, SeriesKey, Span
-from crypto_predict.market.ports import MarketReader, StoredGap
+from crypto_predict.market.collected import StoredGap
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.market.verdict import Silence, silences
 from crypto_predict.wording import counted
 

@@ -11,7 +11,7 @@ from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
-from crypto_predict.market.ports import Shard
+from crypto_predict.market.collected import Shard
 from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, whole_number
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, SIMULATED
 from crypto_predict.sources.network.limits import Bounds

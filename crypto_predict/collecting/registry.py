@@ -9,7 +9,8 @@ from crypto_predict.collecting.options import collected_sources
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, STOPPED, CandleSource, CollectedSeries, MarketWriter
+from crypto_predict.market.collected import ACTIVE, STOPPED, CollectedSeries
+from crypto_predict.market.ports import CandleSource, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.sources.network.session import answer_within
 

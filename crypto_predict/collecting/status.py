@@ -7,16 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 from crypto_predict.logs import instant
 from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
+from crypto_predict.market.collected import ACTIVE, CollectedSeries, MinuteRecord, SeriesSize, StreamSpan, StreamState
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
-from crypto_predict.market.ports import (
-    ACTIVE,
-    CollectedSeries,
-    MarketReader,
-    MinuteRecord,
-    SeriesSize,
-    StreamSpan,
-    StreamState,
-)
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.wording import duration
 
 WIDEST = 100  # columns of the table

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 
 from crypto_predict.market import EPOCH, Interval, Span
-from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
+from crypto_predict.market.collected import MOST_ATTEMPTS, StoredGap
 
 # Candles in a window, which is asked for, judged and stored at once: whole pages of 500 or 1,000, and less than one of
 # 10,000. So no request is spent on a part of a page.

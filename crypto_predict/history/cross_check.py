@@ -7,7 +7,7 @@ from crypto_predict.baked.schema import CrossCheck
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.history.failover import History
 from crypto_predict.market import Span
-from crypto_predict.market.ports import CandleSource, Exchange
+from crypto_predict.market.ports import CandleSource, PriceSource
 
 _log = logging.getLogger(__name__)
 
@@ -18,12 +18,12 @@ def compare_last_close(history: History, source: CandleSource, others: Sequence[
     Each exchange is asked for one candle. Its failure is only logged. Files and simulated prices are neither compared
     nor asked: they may be copies, or are made up.
     """
-    if not isinstance(source, Exchange):
+    if not isinstance(source, PriceSource):
         return None
     last = history.candles[-1]
     span = Span(last.open_time, history.end)
     for other in others:
-        if not isinstance(other, Exchange) or other.id == source.id:
+        if not isinstance(other, PriceSource) or other.id == source.id:
             continue
         try:
             candles = [

@@ -23,7 +23,7 @@ from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable
 from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, Defect, place
 from crypto_predict.history.columns import CandleBuffer, Candles
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
-from crypto_predict.market.ports import CandleSource, Exchange, RowSource
+from crypto_predict.market.ports import CandleSource, PriceSource, RowSource
 from crypto_predict.sources.network.retry import noticing_trouble
 from crypto_predict.threads import started
 
@@ -155,7 +155,7 @@ class _Readings:
 
     def result(self, number: int) -> _Reading:
         """Return what is read of a source, or raise its error."""
-        if not isinstance(self._sources[number], Exchange):
+        if not isinstance(self._sources[number], PriceSource):
             return self._read(self._sources[number])
         self._begin(number)
         return self._begun[number].result()
@@ -165,7 +165,7 @@ class _Readings:
         with self._lock:
             if number in self._begun or number >= len(self._sources):
                 return
-            if isinstance(self._sources[number], Exchange):
+            if isinstance(self._sources[number], PriceSource):
                 self._begun[number] = started(lambda: self._read_exchange(number), "question")
 
     def _read_exchange(self, number: int) -> _Reading:

@@ -7,7 +7,9 @@
 * ``verdict``: whether an opening was traded, quiet, or not listened to
 * ``forecast``: forecasts of the next minutes, and the sums of their scores
 * ``clock``: the clock that live collecting goes by
-* ``ports``: the interfaces between the parts, and their values
+* ``events``: what a live stream sends
+* ``collected``: the values of a collection, as a database has them
+* ``ports``: the interfaces between the parts
 
 Every instant is a time-zone-aware datetime in UTC. A candle is named by its opening, which it includes; it ends where
 the next one opens, which it does not include.

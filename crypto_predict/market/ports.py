@@ -1,15 +1,26 @@
 """The ports between the parts: what a source, a feed and a database of the market can do."""
 
-import hashlib
 from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle
-from crypto_predict.market.forecast import MinuteForecast, MinuteModel, MinuteScores
+from crypto_predict.market.candle import Candle, Quote, StoredCandle
+from crypto_predict.market.collected import (
+    BuiltCandle,
+    CollectedSeries,
+    ForecastStep,
+    LastPrice,
+    MinuteRecord,
+    Quarantined,
+    Revision,
+    SeriesSize,
+    Shard,
+    StoredGap,
+    StreamSpan,
+)
+from crypto_predict.market.events import Dated, FeedEvent
+from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.interval import Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -65,15 +76,8 @@ class QuoteSource(Protocol):
 
 
 @runtime_checkable
-class Exchange(CandleSource, QuoteSource, Protocol):
+class PriceSource(CandleSource, QuoteSource, Protocol):
     """An exchange. Only exchanges can confirm each other's prices: files may be copies of them."""
-
-
-class Dated(NamedTuple):
-    """What an exchange's clock showed."""
-
-    time: datetime  # UTC, in whole seconds
-    arrived: float  # when an answer with it arrived, in seconds of `time.monotonic`
 
 
 @runtime_checkable
@@ -91,77 +95,6 @@ class RowSource(CandleSource, Protocol):
 
     def rows(self, pair: Pair, interval: Interval, span: Span) -> Iterator[tuple[Candle, int]]:
         """Return what `candles` returns, each candle with its line in the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class CandleClosed:
-    """A candle is complete."""
-
-    series: SeriesKey
-    candle: Candle
-
-
-@dataclass(frozen=True, slots=True)
-class CandleRevised:
-    """A complete candle was changed by the exchange."""
-
-    series: SeriesKey
-    candle: Candle
-
-
-@dataclass(frozen=True, slots=True)
-class QuoteReceived:
-    """The top of the book changed."""
-
-    source: str
-    pair: Pair
-    quote: Quote
-
-
-class TickReceived(NamedTuple):
-    """A trade. Candles are built from these where a stream does not send any. A tuple, because there are many."""
-
-    source: str
-    pair: Pair
-    time: datetime  # UTC, when it was traded, on the exchange's clock
-    price: float
-    size: float  # in the base currency
-    id: int  # of the trade; ascending in the order of the trades of a pair
-
-
-@dataclass(frozen=True, slots=True)
-class Heartbeat:
-    """The stream is alive: a message or the answer to a ping has arrived. At most one a second is sent."""
-
-    time: datetime  # UTC, of this machine's clock
-    is_confirmed: bool = False  # the exchange has just repeated what it sends: a market without data is quiet
-
-
-@dataclass(frozen=True, slots=True)
-class Interrupted:
-    """The stream ended; nothing is missing before `complete_until`."""
-
-    reason: str
-    complete_until: datetime  # UTC, not included
-    exchange_down: bool = False  # the exchange has answered that it is not available; otherwise the connection failed
-
-
-@dataclass(frozen=True, slots=True)
-class Retiring:
-    """The exchange will close the connection soon: another one should take its place before."""
-
-
-@dataclass(frozen=True, slots=True)
-class PairRefused:
-    """The connection goes on without a pair. Whether the exchange has it is decided by what REST answers."""
-
-    pair: Pair
-    reason: str
-
-
-FeedEvent = (
-    CandleClosed | CandleRevised | QuoteReceived | TickReceived | PairRefused | Heartbeat | Interrupted | Retiring
-)
 
 
 class CandleFeed(Protocol):
@@ -190,136 +123,6 @@ class CandleFeed(Protocol):
             RefusedKeys: The exchange does not accept the keys that are set, or asks for keys and none are set.
             UnusableHistory: The exchange does not have one of the pairs, which the error names.
         """
-
-
-ACTIVE = "active"  # it is collected
-STOPPED = "stopped"  # it was removed from collection; its candles stay
-DELISTED = "delisted"  # the exchange no longer has the pair
-SERIES_STATES = (ACTIVE, STOPPED, DELISTED)
-
-MOST_ATTEMPTS = 4  # questions for the candles of a gap, after which it is final
-
-
-@dataclass(frozen=True, slots=True)
-class StoredGap:
-    """A gap in a database, with what is known about it.
-
-    Its end can also be that of the span for which the source was asked: what lies beyond is not covered.
-    """
-
-    gap: Gap
-    cause: str  # why the candles are missing
-    attempts: int  # how often the source has been asked for them
-    verdict: str  # whether they can still come
-    found_at: datetime  # UTC
-
-
-class StreamState(Enum):
-    """What was known of the live stream of a pair."""
-
-    CONNECTED = "connected"
-    DISCONNECTED = "disconnected"  # the connection failed, or the collector did not run
-    EXCHANGE_DOWN = "exchange down"  # the exchange has answered that it is not available
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSpan:
-    """A span in which the stream of a pair was in one state. Where nothing is stored, it was disconnected."""
-
-    span: Span
-    state: StreamState
-    reason: str  # empty while connected
-
-
-@dataclass(frozen=True, slots=True)
-class BuiltCandle:
-    """A candle built from the ticks of a stream, which are trades."""
-
-    open_time: datetime  # UTC
-    open: float
-    high: float
-    low: float
-    close: float
-    ticks: int  # of which it was built, more than 0
-    late: int  # ticks that came after it was saved, and are not in it
-    partial: bool  # the stream was not connected in all of its interval
-    volume: float | None = None  # of these ticks, in the base currency; None if an earlier version has built it
-
-
-@dataclass(frozen=True, slots=True)
-class Quarantined:
-    """A row that no market can have made, or that opens where no candle can."""
-
-    candle: Candle
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class CollectedSeries:
-    """One series of a database, and how complete it is."""
-
-    series: SeriesKey
-    simulated: bool
-    state: str  # one of `SERIES_STATES`
-    first_open: datetime | None  # UTC; None before the first candle
-    newest_close: datetime | None  # UTC; None before the first candle
-    gaps: int
-    missing: int  # candles in these gaps
-    since: datetime | None = None  # UTC, how far back it shall be collected; None: from the pair's beginning
-    compared: int = 0  # candles of the stream that were compared with those of REST
-    mismatched: int = 0  # of these, those that differed
-    version: int = 0  # grows with every change of its candles and its coverage
-
-    def lag(self, now: datetime) -> timedelta | None:
-        """Return the time from the newest close to the newest close that can exist; None before the first candle."""
-        return None if self.newest_close is None else self.series.interval.floor(now) - self.newest_close
-
-
-@dataclass(frozen=True, slots=True)
-class LastPrice:
-    """The newest price of one series, beside an earlier one."""
-
-    series: SeriesKey
-    simulated: bool
-    state: str  # one of `SERIES_STATES`
-    newest_close: datetime | None  # UTC, the time of `price`; None before the first candle
-    price: float | None  # the close of the newest candle
-    earlier: float | None  # the close of a candle before it; None if it is missing
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """A stored candle that was replaced by another one."""
-
-    candle: Candle  # as it was before
-    changed_at: datetime  # UTC
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesSize:
-    """How large one series is in a database."""
-
-    series: SeriesKey
-    rows: int  # candles
-    bytes: int  # estimated: the share of these rows in the bytes of all candles; with SQLite, in those of the file
-
-
-@dataclass(frozen=True, slots=True)
-class MinuteRecord:
-    """The live record of the minute forecasts of one series."""
-
-    since: datetime  # UTC, the first outcome
-    until: datetime  # UTC: every outcome up to this close has been scored; it grows with each `write_forecasts`
-    scores: tuple[MinuteScores, ...]  # by horizon, ascending
-
-
-@dataclass(frozen=True, slots=True)
-class ForecastStep:
-    """What one closed candle adds to the minute forecasts of a series."""
-
-    forecast: MinuteForecast | None  # made at its close; None if the candles cannot carry one
-    until: datetime  # UTC, its close
-    scores: tuple[MinuteScores, ...]  # of the forecasts whose outcome it is, at most one for each horizon
 
 
 class MarketReader(Protocol):
@@ -391,29 +194,6 @@ class MarketReader(Protocol):
         """Return the newest model of every series that has one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shard:
-    """One of several parts of all pairs, each collected by its own process."""
-
-    number: int = 1  # from 1
-    of: int = 1
-
-    def __contains__(self, pair: Pair) -> bool:
-        digest = hashlib.sha256(str(pair).encode()).digest()
-        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
-
-
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Candles of a stream that are to be stored, ascending: the exchange has said that they are complete."""
-
-    series: SeriesKey
-    candles: Sequence[Candle]
-
-
 class MarketWriter(MarketReader, Protocol):
     """Write access to a database of the market.
 
@@ -455,7 +235,7 @@ class MarketWriter(MarketReader, Protocol):
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
         """Store quotes and return how many were new or changed."""
 
-    def write_closed(self, closed: Sequence[Closed]) -> int:
+    def write_closed(self, closed: Mapping[SeriesKey, Sequence[Candle]]) -> int:
         """Store the closed candles of many series in one transaction and return how many were new or changed.
 
         It is `write` for each, where every candle covers its own interval: a candle between two of them that is not

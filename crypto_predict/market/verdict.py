@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from crypto_predict.market.candle import Candle, StoredCandle
+from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.market.interval import Interval, Span
-from crypto_predict.market.ports import StreamSpan, StreamState
 
 NO_STREAM = "no live stream was recorded"
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, select
 
+from crypto_predict.market.collected import ForecastStep, MinuteRecord
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteScores
-from crypto_predict.market.ports import ForecastStep, MinuteRecord
 from crypto_predict.store import bulk
 from crypto_predict.store.columns import instant, seconds_up
 from crypto_predict.store.damaged import DamagedRows, number, whole

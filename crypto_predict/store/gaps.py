@@ -13,7 +13,7 @@ from typing import cast
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from crypto_predict.market import Interval, Span
-from crypto_predict.market.ports import MOST_ATTEMPTS
+from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
 from crypto_predict.store.columns import seconds_up
 from crypto_predict.store.storing import Symbol

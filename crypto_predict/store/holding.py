@@ -14,7 +14,8 @@ import psycopg
 from crypto_predict import locks
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import SeriesKey
-from crypto_predict.market.ports import Held, Shard
+from crypto_predict.market.collected import Shard
+from crypto_predict.market.ports import Held
 from crypto_predict.store.address import SqliteFile
 from crypto_predict.store.database import Connections
 

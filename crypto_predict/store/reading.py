@@ -14,8 +14,7 @@ from sqlalchemy.types import NullType
 
 from crypto_predict.errors import shown
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
-from crypto_predict.market.forecast import MinuteForecast, MinuteModel
-from crypto_predict.market.ports import (
+from crypto_predict.market.collected import (
     SERIES_STATES,
     BuiltCandle,
     CollectedSeries,
@@ -28,6 +27,7 @@ from crypto_predict.market.ports import (
     StreamSpan,
     StreamState,
 )
+from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.store import forecasts, schema, tables
 from crypto_predict.store.columns import (
     LEAST_SECONDS,

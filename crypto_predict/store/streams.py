@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import Connection, bindparam, delete, select
 
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import StreamSpan
+from crypto_predict.market.collected import StreamSpan
 from crypto_predict.store import bulk, tables
 from crypto_predict.store.columns import microseconds
 

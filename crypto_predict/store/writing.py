@@ -9,17 +9,9 @@ from sqlalchemy import Connection, select, text, update
 
 from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
+from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, Shard, StreamSpan
 from crypto_predict.market.forecast import MinuteModel
-from crypto_predict.market.ports import (
-    SERIES_STATES,
-    BuiltCandle,
-    Closed,
-    ForecastStep,
-    Held,
-    Quarantined,
-    Shard,
-    StreamSpan,
-)
+from crypto_predict.market.ports import Held
 from crypto_predict.store import bulk, forecasts, purging, schema, streams
 from crypto_predict.store.address import SqliteFile
 from crypto_predict.store.columns import microseconds, names, seconds_up
@@ -98,17 +90,16 @@ class WritableDatabase(Database):
                 gaps.renew(_touched(incoming, step, answered), answered)
         return len(change) if change else 0
 
-    def write_closed(self, closed: Sequence[Closed]) -> int:
+    def write_closed(self, closed: Mapping[SeriesKey, Sequence[Candle]]) -> int:
         """Store the closed candles of many series in one transaction and return how many were new or changed.
 
         It is `write` for each, where every candle covers its own interval: a candle between two of them that is not
         stored was not asked for yet. Series that are not in the database are left out.
         """
         now = microseconds(datetime.now(UTC))
-        incoming: dict[SeriesKey, dict[int, Candle]] = {}
-        for event in closed:
-            if event.candles:
-                incoming.setdefault(event.series, {}).update(by_opening(event.candles, event.series.interval.seconds))
+        incoming = {
+            series: by_opening(candles, series.interval.seconds) for series, candles in closed.items() if candles
+        }
         if not incoming:
             return 0
         with self._connections.transaction() as connection:

@@ -10,7 +10,8 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schema import MOST_PAIRS, Model
 from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import ACTIVE, CandleSource, CollectedSeries, MarketReader
+from crypto_predict.market.collected import ACTIVE, CollectedSeries
+from crypto_predict.market.ports import CandleSource, MarketReader
 from crypto_predict.sources.catalog import SIMULATED, in_dollars, open_sources
 from crypto_predict.sources.stored import COLLECTED, STORE
 from crypto_predict.training.options import HistoryRequest, TrainSettings

@@ -22,7 +22,8 @@ from crypto_predict.collecting.windows import REVISED, WINDOW
 from crypto_predict.errors import DatabaseError, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Gap, Interval, Pair, SeriesKey, Span
-from crypto_predict.market.ports import MOST_ATTEMPTS, MarketWriter
+from crypto_predict.market.collected import MOST_ATTEMPTS
+from crypto_predict.market.ports import MarketWriter
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase, open_writer

@@ -19,7 +19,7 @@ import pytest
 
 from crypto_predict.collecting.windows import REVISED
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
-from crypto_predict.market.ports import StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database

@@ -10,7 +10,8 @@ from crypto_predict.collecting.registry import HISTORY, Registry, open_registry
 from crypto_predict.errors import InvalidValue, RefusedKeys, Unreachable, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, STOPPED, CollectedSeries, PairRegistry
+from crypto_predict.market.collected import ACTIVE, STOPPED, CollectedSeries
+from crypto_predict.market.ports import PairRegistry
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.catalog import EXCHANGES

@@ -12,7 +12,6 @@ from crypto_predict.collecting import retention
 from crypto_predict.collecting.retention import BATCH, parse_keep
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.market import Interval
-from crypto_predict.market.ports import Closed
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
@@ -104,7 +103,7 @@ def test_others_read_and_write_between_two_batches(database: WritableDatabase, u
             def wait(self, timeout: float | None = None) -> bool:
                 assert timeout is not None
                 assert timeout >= retention.PAUSE
-                assert other.write_closed([Closed(MINUTES, [candle(12 * DAY + len(left))])]) == 1
+                assert other.write_closed({MINUTES: [candle(12 * DAY + len(left))]}) == 1
                 left.append(len(other.candles(MINUTES, EVER, MANY)))
                 return False
 

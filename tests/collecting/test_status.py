@@ -8,8 +8,8 @@ import pytest
 
 from crypto_predict.collecting.status import ENDED, SILENT
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.collected import DELISTED, StreamSpan, StreamState
 from crypto_predict.market.forecast import MinuteModel
-from crypto_predict.market.ports import DELISTED, StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.collecting import collect_here
 from tests.support.minute_forecasts import KEEP, step

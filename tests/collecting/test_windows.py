@@ -19,7 +19,7 @@ from crypto_predict.collecting.windows import (
     windows,
 )
 from crypto_predict.market import EPOCH, Gap, Interval, Span
-from crypto_predict.market.ports import MOST_ATTEMPTS, StoredGap
+from crypto_predict.market.collected import MOST_ATTEMPTS, StoredGap
 
 START = datetime(2024, 5, 17, tzinfo=UTC)
 MINUTE = Interval.MINUTE_1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Interval, Span, StoredCandle
-from crypto_predict.market.ports import StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.market.verdict import NO_STREAM, Judged, Verdict, judge, of_candle, silences
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)

@@ -9,7 +9,7 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.market import Span
-from crypto_predict.market.ports import StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.browser import Browser, needs_page
 from tests.support.front import Front

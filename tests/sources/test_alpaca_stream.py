@@ -15,14 +15,7 @@ import pytest
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    CandleClosed,
-    CandleRevised,
-    FeedEvent,
-    Heartbeat,
-    Interrupted,
-    QuoteReceived,
-)
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
 from crypto_predict.sources.alpaca import EXCHANGE as ALPACA_EXCHANGE
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.alpaca.stream import MOST_WAITING, SILENCE, AlpacaFeed
@@ -170,7 +163,7 @@ def test_an_updated_bar_revises_a_candle() -> None:
         changed = candle._replace(close=candle.high, trades=7)
         assert venue.sent(bar_frame(BTC, candle), bar_frame(BTC, changed, "u")) == [
             CandleClosed(SERIES, candle),
-            CandleRevised(SERIES, changed),
+            CandleClosed(SERIES, changed),
         ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleClosed, FeedEvent, Heartbeat, Interrupted, PairRefused
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, PairRefused
 from crypto_predict.sources.coinbase import EXCHANGE
 from crypto_predict.sources.coinbase.stream import CoinbaseFeed
 from tests.support.replay import streams

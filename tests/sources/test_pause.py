@@ -14,7 +14,8 @@ from crypto_predict.errors import SourceError, Unreachable
 from crypto_predict.history import read_history
 from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleFeed, FeedEvent, Interrupted
+from crypto_predict.market.events import FeedEvent, Interrupted
+from crypto_predict.market.ports import CandleFeed
 from crypto_predict.sources.network.limits import Bounds
 from crypto_predict.sources.network.pause import LONGEST, Pause, forget, pause_of
 from crypto_predict.store import open_writer

@@ -17,7 +17,8 @@ from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
+from crypto_predict.market.collected import BuiltCandle
+from crypto_predict.market.events import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.trades import LONGEST_MESSAGE, MOST_REQUESTS, SYMBOLS_A_REQUEST
 from crypto_predict.sources.network.wire import milliseconds

@@ -10,7 +10,8 @@ import pytest
 
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleClosed, CandleFeed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
+from crypto_predict.market.ports import CandleFeed
 from crypto_predict.sources.catalog import open_feeds
 from crypto_predict.sources.simulated import GENESIS, Simulated
 from crypto_predict.sources.simulated.stream import SimulatedFeed

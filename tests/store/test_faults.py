@@ -41,7 +41,7 @@ try:
                 break
             some = candles(first, first + {WINDOW})
             if first // {WINDOW} % 2:
-                writer.write_closed([Closed(MINUTES, some)])
+                writer.write_closed({MINUTES: some})
                 seen = StreamSpan(span(0, first + {WINDOW}), StreamState.CONNECTED, "")
                 writer.write_streams(MINUTES.source, [MINUTES.pair], seen)
             else:

@@ -16,8 +16,8 @@ from sqlalchemy import text
 
 from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market.collected import STOPPED, ForecastStep, MinuteRecord
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel
-from crypto_predict.market.ports import STOPPED, ForecastStep, MinuteRecord
 from crypto_predict.store import Database, WritableDatabase, open_writer
 from tests.store.test_schema import connected, execute
 from tests.support.databases import KINDS, new_database

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Gap, SeriesKey, Span
-from crypto_predict.market.ports import MOST_ATTEMPTS, Closed, Quarantined
+from crypto_predict.market.collected import MOST_ATTEMPTS, Quarantined
 from crypto_predict.store import Database, WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
@@ -189,7 +189,7 @@ def test_any_writes_in_any_order_give_what_a_plain_model_gives(
     model = Model()
     for written, asked in history:
         if asked == CLOSED:
-            count = shared.write_closed([Closed(series, [one]) for one in written])
+            count = shared.write_closed({series: written})
         else:
             count = shared.write(series, written, None if asked is None else span(*asked))
         assert count == model.write(written, asked)

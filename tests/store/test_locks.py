@@ -9,7 +9,7 @@ import pytest
 
 from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import Shard
+from crypto_predict.market.collected import Shard
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.children import child, line
 from tests.support.databases import new_postgresql, stopped_server, wire

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
-from crypto_predict.market.ports import BuiltCandle, Closed, Quarantined, StreamSpan, StreamState
+from crypto_predict.market.collected import BuiltCandle, Quarantined, StreamSpan, StreamState
 from crypto_predict.store import Database, WritableDatabase
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
 
@@ -54,7 +54,7 @@ def test_a_series_goes_on_after_its_candles_were_deleted(writer: WritableDatabas
     writer.write(MINUTES, candles(0, 30), span(0, 30))
     assert purge(writer, 60) == [30]
     for minute in (60, 61):
-        assert writer.write_closed([Closed(MINUTES, [candle(minute)])]) == 1
+        assert writer.write_closed({MINUTES: [candle(minute)]}) == 1
     assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(60, 62))
     assert reader.coverage(MINUTES) == [span(60, 62)]
 
@@ -63,10 +63,10 @@ def test_whole_days_leave_the_vwap_right(writer: WritableDatabase, reader: Datab
     """Also where the day that stays is computed again, and where a candle follows."""
     writer.write(MINUTES, candles(DAY - 50, DAY + 50), span(DAY - 50, DAY + 50))
     assert purge(writer, DAY, 20) == [20, 20, 10]
-    writer.write_closed([Closed(MINUTES, [candle(DAY + 50)])])
+    writer.write_closed({MINUTES: [candle(DAY + 50)]})
     assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(DAY, DAY + 51))
     changed = candle(DAY)._replace(close=99.5)
-    writer.write_closed([Closed(MINUTES, [changed])])
+    writer.write_closed({MINUTES: [changed]})
     expected = vwaps([changed, *candles(DAY + 1, DAY + 51)])
     assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == expected
 

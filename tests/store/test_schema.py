@@ -16,7 +16,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, make_url, text
 
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market.ports import BuiltCandle, Closed
+from crypto_predict.market.collected import BuiltCandle
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
 from tests.support.children import child
@@ -120,7 +120,7 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
     with open_writer(url) as writer, open_reader(url) as reader:
         (found,) = reader.collected()
         assert (found.since, found.compared, found.mismatched, found.gaps, found.missing) == (None, 0, 0, 1, 10)
-        writer.write_closed([Closed(MINUTES, [candle(90)])])
+        writer.write_closed({MINUTES: [candle(90)]})
         stored = reader.candles(MINUTES, EVER, MANY)
         assert [one.candle for one in stored] == [*candles(0, 50), *candles(60, 91)]
         assert stored[-1].vwap == vwap([one.candle for one in stored])

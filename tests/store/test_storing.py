@@ -8,7 +8,7 @@ import pytest
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Interval, Pair, SeriesKey
-from crypto_predict.market.ports import ACTIVE, STOPPED, Closed
+from crypto_predict.market.collected import ACTIVE, STOPPED
 from crypto_predict.store import Database, WritableDatabase
 from tests.support.minutes import EVER, MANY, MINUTES, START, candle, candles, span, vwaps
 
@@ -28,17 +28,16 @@ def series(writer: WritableDatabase) -> Sequence[SeriesKey]:
 def test_closed_candles_continue_each_series(
     writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
 ) -> None:
-    """One begins a new session, one has its candles in two parts, one has none, and one is not in the database."""
-    closed = [
-        Closed(series[0], candles(1440, 1443)),
-        Closed(series[1], [candle(1440)]),
-        Closed(series[2], []),
-        Closed(series[1], [candle(1441)]),
-        Closed(MINUTES, [candle(5)]),
-        Closed(UNKNOWN, [candle(0)]),
-    ]
+    """One begins a new session, one has none, one is new, and one is not in the database."""
+    closed = {
+        series[0]: candles(1440, 1443),
+        series[1]: candles(1440, 1442),
+        series[2]: [],
+        MINUTES: [candle(5)],
+        UNKNOWN: [candle(0)],
+    }
     assert [writer.write_closed(closed) for _ in range(2)] == [6, 0]
-    assert writer.write_closed([]) == writer.write_closed(closed[-1:]) == 0
+    assert writer.write_closed({}) == writer.write_closed({UNKNOWN: [candle(0)]}) == 0
     for one, first, last in zip([*series, MINUTES], (1430, 1430, 1430, 5), (1443, 1442, 1440, 6), strict=True):
         stored = reader.candles(one, EVER, MANY)
         assert [each.candle for each in stored] == candles(first, last)
@@ -53,12 +52,12 @@ def test_a_hole_before_a_closed_candle_was_not_asked_for_yet(
 ) -> None:
     """So it is not a gap but a span that is not covered. Once the source was asked for it, it is one."""
     one = series[0]
-    writer.write_closed([Closed(one, [candle(1443), candle(1445)])])
+    writer.write_closed({one: [candle(1443), candle(1445)]})
     assert reader.coverage(one) == [span(1430, 1440), span(1443, 1444), span(1445, 1446)]
     assert reader.gaps(one, EVER) == []
     writer.write(one, [candle(1440)], span(1440, 1445))
     assert [each.gap.missing for each in reader.gaps(one, EVER)] == [2, 1]
-    writer.write_closed([Closed(one, candles(1441, 1443))])
+    writer.write_closed({one: candles(1441, 1443)})
     assert [each.gap.missing for each in reader.gaps(one, EVER)] == [1]
 
 
@@ -66,7 +65,7 @@ def test_what_was_asked_for_after_the_newest_candle_becomes_a_gap(
     writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
 ) -> None:
     writer.write(series[0], [], span(1440, 1442))
-    writer.write_closed([Closed(one, [candle(1443)]) for one in series])
+    writer.write_closed({one: [candle(1443)] for one in series})
     assert [[each.gap.missing for each in reader.gaps(one, EVER)] for one in series] == [[2], [], []]
 
 
@@ -75,7 +74,7 @@ def test_a_closed_candle_that_differs_is_a_revision(
 ) -> None:
     """It keeps the old values, and the VWAP of the rest of its session follows; the candle after it is new."""
     changed = [candle(1435)._replace(close=99.5), candle(1440)]
-    assert writer.write_closed([Closed(series[1], changed)]) == 2
+    assert writer.write_closed({series[1]: changed}) == 2
     assert [one.candle for one in reader.revisions(series[1], EVER)] == [candle(1435)]
     expected = [*candles(1430, 1435), changed[0], *candles(1436, 1441)]
     assert [(one.candle, one.vwap) for one in reader.candles(series[1], EVER, MANY)] == list(
@@ -89,11 +88,11 @@ def test_a_value_that_one_side_lacks_is_no_revision_and_is_kept(
     """A stream of trades counts them, and the REST of the same exchange does not."""
     counted, bare = candle(1440)._replace(trades=7), candle(1440)._replace(trades=None)
     for sent in ([bare], [counted], [bare, candle(1441)]):
-        writer.write_closed([Closed(series[0], sent)])
+        writer.write_closed({series[0]: sent})
     assert [stored.candle for stored in reader.candles(series[0], EVER, MANY)][-2:] == [counted, candle(1441)]
     assert reader.revisions(series[0], EVER) == []
     differing = bare._replace(close=99.5)
-    assert writer.write_closed([Closed(series[0], [differing])]) == 1
+    assert writer.write_closed({series[0]: [differing]}) == 1
     assert [stored.candle for stored in reader.candles(series[0], EVER, MANY)][-2] == differing
     assert [revised.candle for revised in reader.revisions(series[0], EVER)] == [counted]
 
@@ -103,9 +102,9 @@ def test_closed_candles_are_stored_together_or_not_at_all(
 ) -> None:
     broken = candle(1440)._replace(trades=10**30)
     with pytest.raises(DatabaseError):
-        writer.write_closed([Closed(series[0], [candle(1440)]), Closed(series[1], [broken])])
+        writer.write_closed({series[0]: [candle(1440)], series[1]: [broken]})
     with pytest.raises(ValueError, match="belongs in the quarantine"):
-        writer.write_closed([Closed(series[0], [candle(1440)._replace(open_time=START.replace(second=1))])])
+        writer.write_closed({series[0]: [candle(1440)._replace(open_time=START.replace(second=1))]})
     assert [reader.coverage(one) for one in series] == [[span(1430, 1440)]] * 3
     assert [size.rows for size in reader.sizes()] == [10, 10, 10, 0]
 
@@ -118,7 +117,7 @@ def test_writers_of_the_same_series_do_not_lock_each_other_out(
 
     def stream(order: Sequence[SeriesKey]) -> None:
         for minute in range(1440, 1460):
-            writer.write_closed([Closed(one, [candle(minute)]) for one in order])
+            writer.write_closed({one: [candle(minute)] for one in order})
 
     def backfill(order: Sequence[SeriesKey]) -> None:
         for minute in range(1429, 1419, -1):

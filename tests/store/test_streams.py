@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.market import Interval, Pair, Span
-from crypto_predict.market.ports import BuiltCandle, StreamSpan, StreamState
+from crypto_predict.market.collected import BuiltCandle, StreamSpan, StreamState
 from crypto_predict.store import Database, WritableDatabase, open_writer
 from tests.support.databases import KINDS, new_database
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, span

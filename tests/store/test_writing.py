@@ -11,7 +11,7 @@ import pytest
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import Closed, Quarantined
+from crypto_predict.market.collected import Quarantined
 from crypto_predict.store import Database, WritableDatabase
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 
@@ -156,10 +156,10 @@ def test_the_version_of_a_series_grows_with_every_change_and_with_nothing_else(
         ("the first candles", lambda: writer.write(MINUTES, candles(0, 10), span(0, 10))),
         ("a revision", lambda: writer.write(MINUTES, [revised])),
         ("an answer without candles", lambda: writer.write(MINUTES, [], span(10, 15))),
-        ("a candle of a stream", lambda: writer.write_closed([Closed(MINUTES, [candle(20)])])),
-        ("a revision of a stream", lambda: writer.write_closed([Closed(MINUTES, [candle(5)])])),
+        ("a candle of a stream", lambda: writer.write_closed({MINUTES: [candle(20)]})),
+        ("a revision of a stream", lambda: writer.write_closed({MINUTES: [candle(5)]})),
         ("a candle before", lambda: writer.write(MINUTES, [candle(17)])),
-        ("its coverage", lambda: writer.write_closed([Closed(MINUTES, [candle(17)])])),
+        ("its coverage", lambda: writer.write_closed({MINUTES: [candle(17)]})),
     ]
     for change, write in writes:
         before = version()

@@ -12,7 +12,8 @@ from crypto_predict.collecting.live.pairs import Roster
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleSource, MarketWriter, Shard
+from crypto_predict.market.collected import Shard
+from crypto_predict.market.ports import CandleSource, MarketWriter
 from tests.support.live import minutes_of
 from tests.support.minutes import EVER, MANY, MINUTE
 

@@ -14,8 +14,9 @@ from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
+from crypto_predict.market.collected import MinuteRecord
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
-from crypto_predict.market.ports import MarketReader, MarketWriter, MinuteRecord
+from crypto_predict.market.ports import MarketReader, MarketWriter
 from tests.support.live import until
 
 MINUTE = timedelta(minutes=1)

@@ -22,7 +22,7 @@ from crypto_predict.collecting.live.process import Ending
 from crypto_predict.collecting.options import read_settings
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import StreamSpan
+from crypto_predict.market.collected import StreamSpan
 from crypto_predict.store import open_reader, open_writer
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import KEPT, ROOT

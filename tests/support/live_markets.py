@@ -12,7 +12,7 @@ from typing import NamedTuple
 from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import StreamState
+from crypto_predict.market.collected import StreamState
 from crypto_predict.store import open_reader
 from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
 from tests.support.replay.binance import BinanceInMotion

@@ -3,8 +3,8 @@
 import math
 from datetime import timedelta
 
+from crypto_predict.market.collected import ForecastStep
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteScores
-from crypto_predict.market.ports import ForecastStep
 from tests.support.minutes import MINUTE, START
 
 KEEP = timedelta(days=1)

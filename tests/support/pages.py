@@ -22,8 +22,8 @@ from crypto_predict.forecasting.record import Record
 from crypto_predict.http_server.connections import Site
 from crypto_predict.http_server.server import Server, listen
 from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span, aggregate
+from crypto_predict.market.collected import ForecastStep, StreamSpan, StreamState
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
-from crypto_predict.market.ports import Closed, ForecastStep, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.app import BODIES, create_app, create_service
 from crypto_predict.web.operations.startup import announce
@@ -214,7 +214,7 @@ class Growing:
         added = candle(self.end)
         self.end += MINUTE
         connected = StreamSpan(Span(added.open_time, self.end), StreamState.CONNECTED, "")
-        self._writer.write_closed([Closed(series, [added]) for series in self._all])
+        self._writer.write_closed({series: [added] for series in self._all})
         self._writer.write_streams(self._all[0].source, [series.pair for series in self._all], connected)
         self._writer.write_forecasts({series: [_step(self.end)] for series in self._all}, KEEP)
         return added

@@ -12,7 +12,7 @@ from crypto_predict.collecting.options import DEFAULT_PAIRS, settings_beside
 from crypto_predict.collecting.options import read_settings as read_collect_settings
 from crypto_predict.errors import Refused, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
-from crypto_predict.market.ports import STOPPED
+from crypto_predict.market.collected import STOPPED
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.training import pipeline
 from crypto_predict.training.options import read_settings

@@ -24,7 +24,8 @@ from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleSource, CollectedSeries, Held, MarketWriter
+from crypto_predict.market.collected import CollectedSeries
+from crypto_predict.market.ports import CandleSource, Held, MarketWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 from crypto_predict.threads import in_thread
 

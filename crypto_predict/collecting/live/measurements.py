@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from crypto_predict.market import Pair, SeriesKey
-from crypto_predict.market.ports import CollectedSeries, StreamState
+from crypto_predict.market.collected import CollectedSeries, StreamState
 from crypto_predict.wording import counted
 
 LAGGING = 300.0  # seconds behind, from which a stream counts as not ready

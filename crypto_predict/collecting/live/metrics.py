@@ -27,7 +27,7 @@ from crypto_predict.collecting.live.measurements import (
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.logs import event
 from crypto_predict.market import SeriesKey
-from crypto_predict.market.ports import StreamState
+from crypto_predict.market.collected import StreamState
 
 PREFIX = "crypto_predict_collector_"
 IDLE = 5.0  # seconds after which a connection without a request is closed

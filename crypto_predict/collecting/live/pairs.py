@@ -11,7 +11,8 @@ from crypto_predict.collecting.registry import Registry
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, CandleSource, CollectedSeries, MarketWriter, Shard
+from crypto_predict.market.collected import ACTIVE, CollectedSeries, Shard
+from crypto_predict.market.ports import CandleSource, MarketWriter
 
 EVERY = 20.0  # seconds from one `refresh` to the next
 

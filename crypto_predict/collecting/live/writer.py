@@ -18,7 +18,8 @@ from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, Closed, Held, MarketWriter, Quarantined, StreamSpan
+from crypto_predict.market.collected import BuiltCandle, Quarantined, StreamSpan
+from crypto_predict.market.ports import Held, MarketWriter
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 
@@ -215,7 +216,7 @@ class Writer:
             self._held.renew()
             self._renewed = now
         if closed:
-            database.write_closed([Closed(series, candles) for series, candles in closed.items()])
+            database.write_closed(closed)
             batch.candles.clear()
             for series, candles in closed.items():
                 self.stored_candles[series] += len(candles)

@@ -32,14 +32,7 @@ from websockets.legacy.exceptions import InvalidStatusCode, RedirectHandshake
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    CandleClosed,
-    CandleRevised,
-    FeedEvent,
-    Heartbeat,
-    Interrupted,
-    QuoteReceived,
-)
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
 from crypto_predict.sources.alpaca import EXCHANGE
 from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.exchange import Settings
@@ -280,7 +273,7 @@ class _Stream(CryptoDataStream):
         self._events.append(CandleClosed(*self._read_bar(message)))
 
     async def _add_updated_bar(self, message: Any) -> None:
-        self._events.append(CandleRevised(*self._read_bar(message)))
+        self._events.append(CandleClosed(*self._read_bar(message)))
 
     async def _add_quote(self, message: Any) -> None:
         quote = read_quote(message, _time(message))

@@ -38,15 +38,7 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from crypto_predict import logs
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    CandleClosed,
-    CandleRevised,
-    FeedEvent,
-    Heartbeat,
-    Interrupted,
-    QuoteReceived,
-    Retiring,
-)
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived, Retiring
 from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.sanitize import Sanitizer
@@ -283,7 +275,7 @@ class _Inbox:
             self.finish(f"has sent {self._most:,} candles that were not taken yet; this machine is too slow")
             return
         series = SeriesKey(BinanceFeed.id, pair, Interval.MINUTE_1)
-        self._waiting.append(CandleClosed(series, candle) if previous is None else CandleRevised(series, candle))
+        self._waiting.append(CandleClosed(series, candle))
         progress.add(candle)
         self._arrived.set()
 

@@ -21,7 +21,7 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
-from crypto_predict.market.ports import Dated
+from crypto_predict.market.events import Dated
 from crypto_predict.sources.exchange import Exchange, Refusal, Settings
 from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after

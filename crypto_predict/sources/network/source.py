@@ -6,7 +6,7 @@ from typing import ClassVar, TypeVar
 
 from crypto_predict.errors import SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import Interval, Pair
-from crypto_predict.market.ports import Dated
+from crypto_predict.market.events import Dated
 from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.limits import Allowance, Bounds, RateBudget
 from crypto_predict.sources.network.retry import Failure, RetryPolicy

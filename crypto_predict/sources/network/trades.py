@@ -20,14 +20,7 @@ from websockets.exceptions import WebSocketException
 
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    CandleClosed,
-    FeedEvent,
-    Heartbeat,
-    Interrupted,
-    PairRefused,
-    TickReceived,
-)
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
 from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.numbered import NumberedMinutes, Trade
 from crypto_predict.sources.network.sanitize import Sanitizer

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, price_decimals
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
+from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
 from crypto_predict.sources.simulated.market import GENESIS, Simulated
 
 QUOTE_EVERY = 5  # seconds; the pairs take turns

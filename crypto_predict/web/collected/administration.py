@@ -17,7 +17,8 @@ from typing import TypeVar
 
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory, shown
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import CollectedSeries, PairRegistry
+from crypto_predict.market.collected import CollectedSeries
+from crypto_predict.market.ports import PairRegistry
 from crypto_predict.settings import TOKEN_BYTES, masked
 from crypto_predict.web.collected.database import WAIT_SECONDS, Overloaded
 from crypto_predict.web.http.errors import WebError

@@ -11,7 +11,8 @@ from flask import Request
 
 from crypto_predict.http_server.request_head import BUSY
 from crypto_predict.market import Interval, Span
-from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader
+from crypto_predict.market.collected import ACTIVE, CollectedSeries
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Database, Overloaded
 from crypto_predict.web.http import conditional, representations

@@ -18,7 +18,8 @@ from itertools import groupby, islice
 from typing import Any
 
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span, StoredCandle, aggregate
-from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.market.collected import CollectedSeries
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import pages
 from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, page_schema, table_operation
 from crypto_predict.web.collected.pages import Page, Question, Table, Values

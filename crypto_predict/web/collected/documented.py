@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import DAY, Candle
+from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.market.ports import ACTIVE, CollectedSeries
 from crypto_predict.web.collected.calls import CONTENT_TYPES, NotAcceptable, until_candle
 from crypto_predict.web.collected.pages import DEFAULT_LIMIT, MOST_ROWS, PAGE, Page, Question, T, Table
 from crypto_predict.web.collected.series import INTERVAL, Example, NotCollected, SeriesState, state

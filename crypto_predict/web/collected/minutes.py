@@ -18,7 +18,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from crypto_predict.market import Interval, Span, StoredCandle
-from crypto_predict.market.ports import ACTIVE, BuiltCandle, CollectedSeries, MarketReader
+from crypto_predict.market.collected import ACTIVE, BuiltCandle, CollectedSeries
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.market.verdict import Judged, Verdict, judge
 from crypto_predict.web.collected import candles, pages
 from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation

@@ -15,8 +15,9 @@ from http import HTTPStatus
 from urllib.parse import quote
 
 from crypto_predict.market import EPOCH, Interval, Pair, Span
+from crypto_predict.market.collected import ACTIVE, CollectedSeries, StreamState
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
-from crypto_predict.market.ports import ACTIVE, CollectedSeries, MarketReader, StreamState
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import documented
 from crypto_predict.web.collected.calls import STORED_AFTER, Call
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample

@@ -9,8 +9,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from crypto_predict.market import EPOCH, Interval, Span
+from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.forecast import MinuteForecast
-from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import minutes_ahead, pages
 from crypto_predict.web.collected.calls import until_close
 from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation

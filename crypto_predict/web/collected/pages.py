@@ -9,8 +9,9 @@ from urllib.parse import quote, urlencode
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
+from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.settings import whole_number
 from crypto_predict.web.collected.calls import CONTENT_TYPES, VARY, Call
 from crypto_predict.web.collected.series import choose, of_pair

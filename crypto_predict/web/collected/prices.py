@@ -12,7 +12,8 @@ from itertools import groupby
 from typing import Annotated
 
 from crypto_predict.market import DAY, Pair
-from crypto_predict.market.ports import ACTIVE, LastPrice, MarketReader
+from crypto_predict.market.collected import ACTIVE, LastPrice
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import STATE, best, rank

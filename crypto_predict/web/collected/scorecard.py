@@ -9,8 +9,9 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Scorecard
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Pair
+from crypto_predict.market.collected import CollectedSeries, MinuteRecord
 from crypto_predict.market.forecast import MinuteScores
-from crypto_predict.market.ports import CollectedSeries, MarketReader, MinuteRecord
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample

@@ -8,7 +8,8 @@ from typing import Annotated, NamedTuple, TypeVar
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
-from crypto_predict.market.ports import SERIES_STATES, CollectedSeries, LastPrice, MarketReader
+from crypto_predict.market.collected import SERIES_STATES, CollectedSeries, LastPrice
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.schemas import TEXT, Schema
 from crypto_predict.wording import counted

@@ -7,7 +7,8 @@ before it (`rel="prev"`). With `start` it begins there, and `Link` has the next 
 from datetime import datetime, timedelta
 
 from crypto_predict.market import EPOCH, Interval, Quote, Span
-from crypto_predict.market.ports import CollectedSeries, MarketReader
+from crypto_predict.market.collected import CollectedSeries
+from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import pages
 from crypto_predict.web.collected.candles import ARRIVAL
 from crypto_predict.web.collected.documented import INSTANT, NUMBER, Sample, page_schema, table_operation

@@ -11,7 +11,7 @@ import requests
 from crypto_predict.baked import store
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import Shard
+from crypto_predict.market.collected import Shard
 from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store import open_writer
 from tests.support.live import minutes_of, until

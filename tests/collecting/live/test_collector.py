@@ -9,7 +9,7 @@ from crypto_predict.collecting.live.collector import Collector
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import DELISTED, STOPPED, CollectedSeries, Shard
+from crypto_predict.market.collected import DELISTED, STOPPED, CollectedSeries, Shard
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import KINDS, new_database, new_postgresql
 from tests.support.live import PATIENCE, minutes_of, stored, until

@@ -16,7 +16,7 @@ import pytest
 
 from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import StreamSpan
+from crypto_predict.market.collected import StreamSpan
 from crypto_predict.market.verdict import Judged, Verdict, judge
 from crypto_predict.store import open_reader
 from tests.support.databases import KINDS, new_database, stopped_server

@@ -12,7 +12,7 @@ import pytest
 
 from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, DELISTED, StreamState
+from crypto_predict.market.collected import ACTIVE, DELISTED, StreamState
 from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import new_database
 from tests.support.live import collecting_here, minutes_of, states, stored, until

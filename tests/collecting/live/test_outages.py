@@ -7,7 +7,7 @@ import pytest
 
 from crypto_predict.market import Interval, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import StreamState
+from crypto_predict.market.collected import StreamState
 from tests.support.databases import new_database, new_postgresql, stopped_server
 from tests.support.disks import full, small_disk
 from tests.support.live import minutes_of, states, stored, until

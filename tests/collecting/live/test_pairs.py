@@ -12,7 +12,8 @@ from crypto_predict.collecting.options import DEFAULT_PAIRS
 from crypto_predict.errors import DatabaseError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, DELISTED, STOPPED, CandleSource, Shard
+from crypto_predict.market.collected import ACTIVE, DELISTED, STOPPED, Shard
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import Simulated

@@ -16,7 +16,7 @@ import pytest
 
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import StreamState
+from crypto_predict.market.collected import StreamState
 from crypto_predict.store import open_reader
 from tests.support.collecting import EVER, collect_here
 from tests.support.collecting import collecting as collecting_process

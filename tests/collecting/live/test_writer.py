@@ -13,7 +13,7 @@ from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, Quarantined, Shard, StreamSpan, StreamState
+from crypto_predict.market.collected import BuiltCandle, Quarantined, Shard, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.collecting import EVER
 from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from werkzeug.test import Client
 
-from crypto_predict.market.ports import ForecastStep
+from crypto_predict.market.collected import ForecastStep
 from crypto_predict.store import open_writer
 from tests.support.applications import client
 from tests.support.collected import END, LATE, MINUTES, fill

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from crypto_predict.market import Span
-from crypto_predict.market.ports import BuiltCandle, ForecastStep, StreamSpan, StreamState
+from crypto_predict.market.collected import BuiltCandle, ForecastStep, StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from crypto_predict.store.tables import metadata
 from tests.support.applications import client

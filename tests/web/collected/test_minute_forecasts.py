@@ -12,15 +12,8 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from crypto_predict.market import Interval, Pair, Span
+from crypto_predict.market.collected import DELISTED, STOPPED, ForecastStep, StreamSpan, StreamState
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD
-from crypto_predict.market.ports import (
-    DELISTED,
-    STOPPED,
-    Closed,
-    ForecastStep,
-    StreamSpan,
-    StreamState,
-)
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.calls import STORED_AFTER
 from crypto_predict.web.collected.minutes_ahead import HEARTBEAT, OLDEST
@@ -43,7 +36,7 @@ def writer(own_url: str) -> Iterator[WritableDatabase]:
     """A database with ten candles of real prices, without forecasts, and a stream that is connected."""
     with open_writer(own_url) as writer:
         writer.follow(MINUTES, simulated=False)
-        writer.write_closed([Closed(MINUTES, [candle(minute) for minute in range(10)])])
+        writer.write_closed({MINUTES: [candle(minute) for minute in range(10)]})
         connect(writer, LATE)
         yield writer
 
@@ -125,7 +118,7 @@ def test_a_pair_may_be_written_with_a_slash(writer: WritableDatabase, served: Cl
 
 def test_an_invented_forecast_says_so_and_a_real_one_comes_first(writer: WritableDatabase, served: Client) -> None:
     writer.follow(INVENTED, simulated=True)
-    writer.write_closed([Closed(INVENTED, [candle(minute) for minute in range(10)])])
+    writer.write_closed({INVENTED: [candle(minute) for minute in range(10)]})
     writer.write_forecasts({MINUTES: [step(10)], INVENTED: [step(9)]}, KEEP)
     real, invented = served.get(ADDRESS), served.get(f"{ADDRESS}?source=simulated")
     assert "Crypto-Predict-Simulated" not in real.headers
@@ -285,7 +278,7 @@ def test_a_damaged_forecast_takes_nothing_else_away(tmp_path: Path) -> None:
     url = str(tmp_path / "market.db")
     with open_writer(url) as writer:
         writer.follow(MINUTES, simulated=False)
-        writer.write_closed([Closed(MINUTES, [candle(9)])])
+        writer.write_closed({MINUTES: [candle(9)]})
         writer.write_forecasts({MINUTES: [step(9), step(10)]}, KEEP)
     with sqlite3.connect(url) as connection:
         connection.execute("UPDATE forecasts SET distances = x'00' WHERE cutoff = (SELECT MAX(cutoff) FROM forecasts)")

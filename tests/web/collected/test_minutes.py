@@ -12,7 +12,7 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from crypto_predict.market import DAY, Interval, SeriesKey, Span
-from crypto_predict.market.ports import DELISTED, STOPPED, BuiltCandle, StreamSpan, StreamState
+from crypto_predict.market.collected import DELISTED, STOPPED, BuiltCandle, StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from crypto_predict.web.collected.minutes import JUDGED_AFTER, TABLE
 from tests.support.applications import client

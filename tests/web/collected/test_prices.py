@@ -9,7 +9,7 @@ import pytest
 from werkzeug.test import Client
 
 from crypto_predict.market import DAY, Interval, Pair, SeriesKey
-from crypto_predict.market.ports import STOPPED
+from crypto_predict.market.collected import STOPPED
 from crypto_predict.store import open_writer
 from tests.support.applications import client
 from tests.support.collected import END, LATE, MINUTES, TETHER, days, minutes

@@ -18,7 +18,7 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from crypto_predict.market import Interval
-from crypto_predict.market.ports import ForecastStep
+from crypto_predict.market.collected import ForecastStep
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.version import __version__
 from crypto_predict.web import app

@@ -10,7 +10,8 @@ from crypto_predict.collecting.live.events import Missed, Publish
 from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.candle import differ
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import MarketWriter, StreamState
+from crypto_predict.market.collected import StreamState
+from crypto_predict.market.ports import MarketWriter
 
 REMEMBERED = 256  # newest openings of a series; those that REST did not answer for by then are not compared
 LATE = timedelta(seconds=10)  # after the close; a stream has sent the candle by then

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from crypto_predict.market import EPOCH, Interval
-from crypto_predict.market.ports import CollectedSeries
+from crypto_predict.market.collected import CollectedSeries
 
 # Bytes of a stored candle, indexes included; docs/collecting.md has the same.
 BYTES = {"SQLite": 100, "PostgreSQL": 150}

@@ -24,7 +24,8 @@ from crypto_predict.errors import DatabaseError, RefusedKeys, SeriesHeld, Source
 from crypto_predict.history import SETTLE, closing_limit
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import DELISTED, CandleSource, CollectedSeries, MarketWriter
+from crypto_predict.market.collected import DELISTED, CollectedSeries
+from crypto_predict.market.ports import CandleSource, MarketWriter
 from crypto_predict.outages import Outage, backoff
 from crypto_predict.sources.network.limits import patiently
 from crypto_predict.sources.network.retry import Failure

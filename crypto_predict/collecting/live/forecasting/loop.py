@@ -22,7 +22,8 @@ from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CollectedSeries, ForecastStep, MarketWriter
+from crypto_predict.market.collected import CollectedSeries, ForecastStep
+from crypto_predict.market.ports import MarketWriter
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 

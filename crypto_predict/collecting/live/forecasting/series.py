@@ -10,7 +10,7 @@ from crypto_predict.collecting.live.forecasting.state import ForecastState
 from crypto_predict.collecting.live.measurements import SeriesForecasts
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
 from crypto_predict.market import Candle, Interval
-from crypto_predict.market.ports import CollectedSeries, ForecastStep
+from crypto_predict.market.collected import CollectedSeries, ForecastStep
 
 MOST_PENDING = 60  # steps that wait for the database; of more, the oldest are dropped
 MOST_CANDLES = 1_000  # that wait until the history was read, which has them, too

@@ -9,8 +9,8 @@ from crypto_predict.forecasting.minutes.features import MinuteState
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.forecasting.minutes.outcomes import DayVolatility, is_usable, scores_of
 from crypto_predict.market import Candle, Interval
+from crypto_predict.market.collected import ForecastStep
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteScores
-from crypto_predict.market.ports import ForecastStep
 
 UNFITTED = "its coefficients are not fitted yet"
 

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from crypto_predict.logs import event
 from crypto_predict.market import Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import Interrupted, StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
+from crypto_predict.market.events import Interrupted
 
 JUMP = timedelta(seconds=5)  # a clock that differs more from the time that has passed was set
 

@@ -22,22 +22,17 @@ from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    DELISTED,
+from crypto_predict.market.collected import DELISTED, Quarantined
+from crypto_predict.market.events import (
     CandleClosed,
-    CandleFeed,
-    CandleRevised,
-    CandleSource,
-    DatedSource,
-    Exchange,
     Heartbeat,
     Interrupted,
     PairRefused,
-    Quarantined,
     QuoteReceived,
     Retiring,
     TickReceived,
 )
+from crypto_predict.market.ports import CandleFeed, CandleSource, DatedSource, PriceSource
 
 AHEAD = timedelta(minutes=5)  # of both clocks: a candle that opens later is not real
 UNKNOWN = timedelta(days=1)  # the same while the exchange's clock is not known, since that of this machine may be wrong
@@ -59,7 +54,7 @@ class Stream:
         self._supervisor = Supervisor(feed, clock, self.receive)
         self._ticks = TickCandles(feed.id, clock)
         self._heartbeats = Heartbeats(feed.id, clock, writer.stream)
-        self._quotes = TopOfBook(feed.id, source if isinstance(source, Exchange) else None, clock, writer.quote)
+        self._quotes = TopOfBook(feed.id, source if isinstance(source, PriceSource) else None, clock, writer.quote)
         self._followed: frozenset[Pair] = frozenset()
         self._refused: frozenset[Pair] = frozenset()  # without which the connection goes on
         self._newest: dict[SeriesKey, datetime] = {}  # UTC openings
@@ -77,7 +72,7 @@ class Stream:
                 if message.pair in self._followed:
                     self._heartbeats.data()
                     self._quotes.received(message.pair, message.quote)
-            case CandleClosed() | CandleRevised():
+            case CandleClosed():
                 if message.series.pair in self._followed:
                     self._heartbeats.data()
                     self._candle(message.series, message.candle)

@@ -12,15 +12,8 @@ from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.logs import event
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import (
-    CandleFeed,
-    FeedEvent,
-    Heartbeat,
-    Interrupted,
-    PairRefused,
-    Retiring,
-    TickReceived,
-)
+from crypto_predict.market.events import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
+from crypto_predict.market.ports import CandleFeed
 from crypto_predict.outages import Outage, backoff
 from crypto_predict.wording import duration
 

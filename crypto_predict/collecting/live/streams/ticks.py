@@ -33,7 +33,8 @@ from statistics import median
 
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, TickReceived
+from crypto_predict.market.collected import BuiltCandle
+from crypto_predict.market.events import TickReceived
 
 LONGER = (Interval.MINUTE_5, Interval.MINUTE_10)  # in addition to minutes
 GRACE = 2.0  # seconds for ticks that come out of order

@@ -12,7 +12,7 @@ from crypto_predict.collecting.live.events import Event, Missed
 from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison
 from crypto_predict.market import Candle, Span
 from crypto_predict.market.candle import differ
-from crypto_predict.market.ports import Closed, StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.clocks import MovedClock
 from tests.support.databases import KINDS, new_database
@@ -31,7 +31,7 @@ class Live:
 
     def stream(self, *sent: Candle) -> None:
         """Let the stream deliver."""
-        self.database.write_closed([Closed(MINUTES, sent)])
+        self.database.write_closed({MINUTES: sent})
         self.comparison.streamed(MINUTES, [one.open_time for one in sent])
 
     def answer(self, received: Sequence[Candle], minute: int) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from crypto_predict.collecting.live.fetching.expected import BYTES, expected
 from crypto_predict.market import Interval, Pair, SeriesKey
-from crypto_predict.market.ports import ACTIVE, CollectedSeries
+from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from tests.support.live import minutes_of
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

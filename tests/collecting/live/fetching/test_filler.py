@@ -24,7 +24,7 @@ from crypto_predict.collecting.windows import TAIL, WINDOW
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import ACTIVE, DELISTED, Closed, Shard
+from crypto_predict.market.collected import ACTIVE, DELISTED, Shard
 from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
@@ -356,7 +356,7 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
             for kind, first, count in events:
                 if kind == "stream":
                     sent = [candle for candle in whole if candle.open_time in span(first, first + count)]
-                    database.write_closed([Closed(SERIES, sent)])
+                    database.write_closed({SERIES: sent})
                     filler.stored(Stored(SERIES, sent, len(sent), by_stream=True))
                 elif kind == "ask":
                     filler.tail(SERIES)

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import BuiltCandle, Heartbeat, TickReceived
+from crypto_predict.market.collected import BuiltCandle
+from crypto_predict.market.events import Heartbeat, TickReceived
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.poloniex.stream import PoloniexFeed
 from tests.support.clocks import MovedClock

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from crypto_predict.collecting.live.streams.heartbeats import Heartbeats
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import Interrupted, StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
+from crypto_predict.market.events import Interrupted
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")

@@ -18,7 +18,7 @@ from crypto_predict.collecting.live.streams.supervisor import (
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
+from crypto_predict.market.events import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.streams.ticks import GRACE, TickCandles
 from crypto_predict.market import Interval, Pair, SeriesKey
-from crypto_predict.market.ports import BuiltCandle, TickReceived
+from crypto_predict.market.collected import BuiltCandle
+from crypto_predict.market.events import TickReceived
 from tests.support.clocks import MovedClock
 from tests.support.minutes import EVER, real_minutes
 

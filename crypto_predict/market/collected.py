@@ -1,0 +1,155 @@
+"""The values of a collection, as a database has them: its series, gaps, streams and records."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+
+from crypto_predict.market.candle import Candle, Gap
+from crypto_predict.market.forecast import MinuteForecast, MinuteScores
+from crypto_predict.market.interval import Span
+from crypto_predict.market.pair import Pair, SeriesKey
+
+ACTIVE = "active"  # it is collected
+STOPPED = "stopped"  # it was removed from collection; its candles stay
+DELISTED = "delisted"  # the exchange no longer has the pair
+SERIES_STATES = (ACTIVE, STOPPED, DELISTED)
+
+MOST_ATTEMPTS = 4  # questions for the candles of a gap, after which it is final
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGap:
+    """A gap in a database, with what is known about it.
+
+    Its end can also be that of the span for which the source was asked: what lies beyond is not covered.
+    """
+
+    gap: Gap
+    cause: str  # why the candles are missing
+    attempts: int  # how often the source has been asked for them
+    verdict: str  # whether they can still come
+    found_at: datetime  # UTC
+
+
+class StreamState(Enum):
+    """What was known of the live stream of a pair."""
+
+    CONNECTED = "connected"
+    DISCONNECTED = "disconnected"  # the connection failed, or the collector did not run
+    EXCHANGE_DOWN = "exchange down"  # the exchange has answered that it is not available
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSpan:
+    """A span in which the stream of a pair was in one state. Where nothing is stored, it was disconnected."""
+
+    span: Span
+    state: StreamState
+    reason: str  # empty while connected
+
+
+@dataclass(frozen=True, slots=True)
+class BuiltCandle:
+    """A candle built from the ticks of a stream, which are trades."""
+
+    open_time: datetime  # UTC
+    open: float
+    high: float
+    low: float
+    close: float
+    ticks: int  # of which it was built, more than 0
+    late: int  # ticks that came after it was saved, and are not in it
+    partial: bool  # the stream was not connected in all of its interval
+    volume: float | None = None  # of these ticks, in the base currency; None if an earlier version has built it
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A row that no market can have made, or that opens where no candle can."""
+
+    candle: Candle
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedSeries:
+    """One series of a database, and how complete it is."""
+
+    series: SeriesKey
+    simulated: bool
+    state: str  # one of `SERIES_STATES`
+    first_open: datetime | None  # UTC; None before the first candle
+    newest_close: datetime | None  # UTC; None before the first candle
+    gaps: int
+    missing: int  # candles in these gaps
+    since: datetime | None = None  # UTC, how far back it shall be collected; None: from the pair's beginning
+    compared: int = 0  # candles of the stream that were compared with those of REST
+    mismatched: int = 0  # of these, those that differed
+    version: int = 0  # grows with every change of its candles and its coverage
+
+    def lag(self, now: datetime) -> timedelta | None:
+        """Return the time from the newest close to the newest close that can exist; None before the first candle."""
+        return None if self.newest_close is None else self.series.interval.floor(now) - self.newest_close
+
+
+@dataclass(frozen=True, slots=True)
+class LastPrice:
+    """The newest price of one series, beside an earlier one."""
+
+    series: SeriesKey
+    simulated: bool
+    state: str  # one of `SERIES_STATES`
+    newest_close: datetime | None  # UTC, the time of `price`; None before the first candle
+    price: float | None  # the close of the newest candle
+    earlier: float | None  # the close of a candle before it; None if it is missing
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A stored candle that was replaced by another one."""
+
+    candle: Candle  # as it was before
+    changed_at: datetime  # UTC
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesSize:
+    """How large one series is in a database."""
+
+    series: SeriesKey
+    rows: int  # candles
+    bytes: int  # estimated: the share of these rows in the bytes of all candles; with SQLite, in those of the file
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteRecord:
+    """The live record of the minute forecasts of one series."""
+
+    since: datetime  # UTC, the first outcome
+    until: datetime  # UTC: every outcome up to this close has been scored; it grows with each `write_forecasts`
+    scores: tuple[MinuteScores, ...]  # by horizon, ascending
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastStep:
+    """What one closed candle adds to the minute forecasts of a series."""
+
+    forecast: MinuteForecast | None  # made at its close; None if the candles cannot carry one
+    until: datetime  # UTC, its close
+    scores: tuple[MinuteScores, ...]  # of the forecasts whose outcome it is, at most one for each horizon
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of several parts of all pairs, each collected by its own process."""
+
+    number: int = 1  # from 1
+    of: int = 1
+
+    def __contains__(self, pair: Pair) -> bool:
+        digest = hashlib.sha256(str(pair).encode()).digest()
+        return int.from_bytes(digest[:8], "big") % self.of == self.number - 1
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.of}"
