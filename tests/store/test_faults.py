@@ -25,7 +25,7 @@ EVERY = 10  # minutes there is a forecast
 BACKFILL = f"""
 import resource, sys
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market.ports import Closed, StreamSpan, StreamState
+from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.minute_forecasts import KEEP, step
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
@@ -41,7 +41,7 @@ try:
                 break
             some = candles(first, first + {WINDOW})
             if first // {WINDOW} % 2:
-                writer.write_closed({MINUTES: some})
+                writer.write_closed({{MINUTES: some}})
                 seen = StreamSpan(span(0, first + {WINDOW}), StreamState.CONNECTED, "")
                 writer.write_streams(MINUTES.source, [MINUTES.pair], seen)
             else:
