@@ -14,7 +14,7 @@ from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pa
 from crypto_predict.market.collected import Shard
 from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, whole_number
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, SIMULATED
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.stored import COLLECTED, STORE, pair_or_collected
 from crypto_predict.wording import listed
 

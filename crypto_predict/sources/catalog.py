@@ -11,8 +11,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.ports import CandleFeed, CandleSource, MarketReader
 from crypto_predict.sources import alpaca, binance, coinbase, poloniex
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.sources.exchange import Exchange
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds, Exchange
 from crypto_predict.sources.simulated import Simulated, SimulatedFeed
 from crypto_predict.sources.stored import STORE, open_stored
 

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from crypto_predict.errors import InvalidValue, UnusableHistory, shown
 from crypto_predict.market import Interval, Pair
-from crypto_predict.settings import masked
+from crypto_predict.settings import masked, whole_number
 
 if TYPE_CHECKING:
     from crypto_predict.market.clock import Clock
@@ -79,6 +79,25 @@ class Address(NamedTuple):
         if not sound:
             raise InvalidValue(self.variable, masked(url), f"an address such as {self.default}")
         return url.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The most that one history may take of any source."""
+
+    seconds: int = 300  # an exchange that answers sends six years of days in one answer
+    candles: int = 200_000  # a hundred years of days, or twenty of hours
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Bounds:
+        """Read ``SOURCE_SECONDS`` and ``SOURCE_CANDLES``. An empty value counts as absent.
+
+        Raises:
+            InvalidValue: A bound is not a whole number in its range.
+        """
+        seconds = whole_number("SOURCE_SECONDS", 1, 86_400)(environ.get("SOURCE_SECONDS") or str(cls().seconds))
+        candles = whole_number("SOURCE_CANDLES", 1, 10**7)(environ.get("SOURCE_CANDLES") or str(cls().candles))
+        return cls(seconds, candles)
 
 
 class Rate(NamedTuple):

@@ -24,7 +24,7 @@ from crypto_predict.settings import (
     whole_number,
 )
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, pair_in_name, source_names
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.stored import COLLECTED, pair_or_collected
 from crypto_predict.wording import listed, read_duration
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, QuoteSource
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.binance import BinanceExchange, kline

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.exchanges import VENUES
 from tests.support.replay.minutes import BTC, QUICK, START

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.sources.network.limits import RESERVE, Bounds, RateBudget, patiently
+from crypto_predict.sources.exchange import Bounds
+from crypto_predict.sources.network.limits import RESERVE, RateBudget, patiently
 
 
 class Clock:

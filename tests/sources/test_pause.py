@@ -16,7 +16,7 @@ from crypto_predict.market import Interval, Pair, Quote, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import FeedEvent, Interrupted
 from crypto_predict.market.ports import CandleFeed
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.network.pause import LONGEST, Pause, forget, pause_of
 from crypto_predict.store import open_writer
 from tests.support.databases import new_database

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, TextIO, cast
 
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 
 MOST_LINES = Bounds().candles
 MOST_LENGTH = 10_000  # characters of a line

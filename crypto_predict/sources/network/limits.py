@@ -1,16 +1,15 @@
-"""Bounds of one history, and the rate limit of an exchange."""
+"""What one history may still take of a source, and the rate limit of an exchange."""
 
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from threading import Lock
 
 from crypto_predict.errors import SourceError
-from crypto_predict.settings import whole_number
+from crypto_predict.sources.exchange import Bounds
 
 RESERVE = 5  # one fifth of every budget is left to requests that are not patient
 
@@ -25,25 +24,6 @@ def patiently() -> Iterator[None]:
         yield
     finally:
         _patient.reset(token)
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """The most that one history may take of any source."""
-
-    seconds: int = 300  # an exchange that answers sends six years of days in one answer
-    candles: int = 200_000  # a hundred years of days, or twenty of hours
-
-    @classmethod
-    def from_environ(cls, environ: Mapping[str, str]) -> "Bounds":
-        """Read ``SOURCE_SECONDS`` and ``SOURCE_CANDLES``. An empty value counts as absent.
-
-        Raises:
-            InvalidValue: A bound is not a whole number in its range.
-        """
-        seconds = whole_number("SOURCE_SECONDS", 1, 86_400)(environ.get("SOURCE_SECONDS") or str(cls().seconds))
-        candles = whole_number("SOURCE_CANDLES", 1, 10**7)(environ.get("SOURCE_CANDLES") or str(cls().candles))
-        return cls(seconds, candles)
 
 
 class Allowance:

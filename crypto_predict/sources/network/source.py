@@ -7,8 +7,8 @@ from typing import ClassVar, TypeVar
 from crypto_predict.errors import SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.events import Dated
-from crypto_predict.sources.exchange import Exchange, Settings
-from crypto_predict.sources.network.limits import Allowance, Bounds, RateBudget
+from crypto_predict.sources.exchange import Bounds, Exchange, Settings
+from crypto_predict.sources.network.limits import Allowance, RateBudget
 from crypto_predict.sources.network.retry import Failure, RetryPolicy
 from crypto_predict.sources.network.session import BoundedSession, answer_within, host_of, seconds_left
 from crypto_predict.sources.network.wire import Malformed

@@ -13,7 +13,7 @@ from crypto_predict.errors import SourceError
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource, DatedSource, QuoteSource
 from crypto_predict.sources import exchange
-from crypto_predict.sources.network.limits import Bounds
+from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay import server as replay
 from tests.support.replay.minutes import BTC, QUICK, START
