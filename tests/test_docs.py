@@ -89,7 +89,7 @@ def test_the_guide_lists_exactly_the_options_and_their_defaults(command: str) ->
 def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     """Variables of options follow from the names of the options."""
     package = ROOT / "crypto_predict"
-    names = ("settings.py", "training/options.py", "sources/network/limits.py")
+    names = ("settings.py", "training/options.py", "sources/exchange.py")
     code = "".join((package / name).read_text(encoding="utf-8") for name in names)
     read = set(re.findall(r"\"((?:ADMIN|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
     read |= {name for exchange in EXCHANGES.values() for name in (*exchange.keys, *exchange.other_variables)}
