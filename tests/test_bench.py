@@ -86,8 +86,8 @@ def test_the_crps_of_students_t_is_the_integral_that_defines_it() -> None:
         distribution = stats.t(freedom, scale=sigma * math.sqrt((freedom - 2) / freedom))
         below, _ = integrate.quad(lambda x, of=distribution: of.cdf(x) ** 2, -math.inf, move)
         above, _ = integrate.quad(lambda x, of=distribution: of.sf(x) ** 2, move, math.inf)
-        [found] = crps_student(np.array([move]), np.array([sigma]), np.array([freedom]))
-        assert found == pytest.approx(below + above, rel=1e-6)
+        [result] = crps_student(np.array([move]), np.array([sigma]), np.array([freedom]))
+        assert result == pytest.approx(below + above, rel=1e-6)
 
 
 def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
@@ -102,7 +102,7 @@ def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
 def test_every_forecast_is_asked_for_every_move() -> None:
     """A price that does not move is above every lower limit, and below every higher one."""
     still, spread = np.full(3, math.log(100)), np.linspace(-0.1, 0.1, len(LEVELS))
-    found = Forecasts(1, np.arange(3), still, still, still, still, still, still[:, None] + spread, still)
-    answers = list(asked(found))
-    assert [one.happened for one in answers] == [move < 0 for move in MOVES] * 3
+    forecasts = Forecasts(1, np.arange(3), still, still, still, still, still, still[:, None] + spread, still)
+    answers = list(asked(forecasts))
+    assert [answer.happened for answer in answers] == [move < 0 for move in MOVES] * 3
     assert all(a.probability > b.probability for a, b in pairwise(answers[: len(MOVES)]))

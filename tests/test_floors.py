@@ -91,14 +91,14 @@ def imports_of(source: str) -> set[str]:
 
     ``from package import module`` imports ``package.module`` if that is a module of this project.
     """
-    found = set()
+    result = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
+            result |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             names = {f"{node.module}.{alias.name}" for alias in node.names}
-            found |= {name if name in MODULES else str(node.module) for name in names}
-    return found
+            result |= {name if name in MODULES else str(node.module) for name in names}
+    return result
 
 
 @functools.cache
@@ -159,14 +159,14 @@ def test_every_library_is_declared_where_it_is_imported(extras: set[str], parts:
 
 def reachable(part: str) -> set[str]:
     """Return the modules that a part imports, directly or not, with the folders that they are in."""
-    found: set[str] = set()
+    result: set[str] = set()
     waiting = {module for module in MODULES if part_of(module) == part}
     while waiting:
         module = waiting.pop()
-        found.add(module)
+        result.add(module)
         above = {module.rpartition(".")[0]} & MODULES.keys()
-        waiting |= ((all_imports()[module] | above) & MODULES.keys()) - found
-    return found
+        waiting |= ((all_imports()[module] | above) & MODULES.keys()) - result
+    return result
 
 
 def test_a_collector_needs_numpy_alone_for_its_forecasts() -> None:
@@ -190,13 +190,13 @@ def cycles(imports: dict[str, set[str]]) -> list[list[str]]:
         for target in targets & imports.keys():
             above, own, other = _siblings(module, target)
             edges[above][own].add(other)
-    found = []
+    result = []
     for graph in [*edges.values(), {module: targets - {module} for module, targets in imports.items()}]:
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
-            found.append(error.args[1])
-    return found
+            result.append(error.args[1])
+    return result
 
 
 def _siblings(module: str, target: str) -> tuple[str, str, str]:

@@ -46,12 +46,12 @@ def test_another_future_changes_no_feature() -> None:
     """Features are standardised with the minutes of the training alone."""
     candles, cut = market(0, 3 * DAY), int(0.9 * 3 * DAY)
     other = [*candles[:cut], *later(candles[cut:], 0, 1.1)]
-    found = []
+    result = []
     for history in (candles, other):
         minutes = Minutes.of(columns(history))
-        found.append(engineered(minutes, Parts.of(minutes, moves_of(minutes)).train))
-    np.testing.assert_array_equal(found[0][:cut], found[1][:cut])
-    assert not np.array_equal(found[0][cut:], found[1][cut:])
+        result.append(engineered(minutes, Parts.of(minutes, moves_of(minutes)).train))
+    np.testing.assert_array_equal(result[0][:cut], result[1][:cut])
+    assert not np.array_equal(result[0][cut:], result[1][cut:])
 
 
 @pytest.mark.timeout(300)  # four networks are compiled
@@ -59,14 +59,14 @@ def test_another_future_changes_no_feature() -> None:
 def test_every_forecaster_is_scored_at_the_same_minutes_and_twice_the_same() -> None:
     candles = columns(market(0, 3 * DAY))
     scores, epochs = compare(BTC, candles, most_epochs=1)
-    assert [(one.horizon_minutes, one.forecaster) for one in scores] == [
+    assert [(score.horizon_minutes, score.forecaster) for score in scores] == [
         (horizon, name) for horizon in HORIZONS for name in ("lstm", "ours", "persistence")
     ]
-    assert len({one.forecasts for one in scores}) == 1
-    persistence = [one for one in scores if one.forecaster == "persistence"]
-    assert {(one.relative_mae, one.relative_mse, one.relative_winkler) for one in persistence} == {(1, 1, 1)}
-    assert all(0.5 < one.coverage < 1 for one in scores)
-    assert [one.epoch for one in epochs] == [1]
+    assert len({score.forecasts for score in scores}) == 1
+    persistence = [score for score in scores if score.forecaster == "persistence"]
+    assert {(score.relative_mae, score.relative_mse, score.relative_winkler) for score in persistence} == {(1, 1, 1)}
+    assert all(0.5 < score.coverage < 1 for score in scores)
+    assert [epoch.epoch for epoch in epochs] == [1]
     assert compare(BTC, candles, most_epochs=1) == (scores, epochs)
 
 

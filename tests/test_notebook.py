@@ -135,5 +135,5 @@ def test_the_saved_run_contains_no_path_and_no_time(saved: NotebookNode) -> None
         ("a/b/c </td>", 0),
     ],
 )
-def test_absolute_paths_are_recognised(text: str, found: int) -> None:
-    assert len(ABSOLUTE_PATH.findall(text)) == found
+def test_absolute_paths_are_recognised(text: str, result: int) -> None:
+    assert len(ABSOLUTE_PATH.findall(text)) == result

@@ -73,8 +73,8 @@ def test_the_ends_of_what_a_float_can_be_have_a_probability(distribution: Distri
 @given(distributions())
 def test_the_given_quantiles_are_kept_exactly(distribution: Distribution) -> None:
     """The interval of an answer and its quantiles at 10 and 90 % are one fact."""
-    found = [distribution.quantile(level) for level in distribution.levels]
-    assert found == [math.exp(log_price) for log_price in distribution.log_prices]
+    result = [distribution.quantile(level) for level in distribution.levels]
+    assert result == [math.exp(log_price) for log_price in distribution.log_prices]
 
 
 @given(st.floats(-5, 12), st.floats(0.001, 2), st.floats(0.05, 0.95))
@@ -111,12 +111,12 @@ def test_the_density_is_continuous_where_a_tail_begins(distribution: Distributio
 @pytest.mark.parametrize("price", [1e-12, 1.0, 67_010.0])
 def test_a_known_price_has_all_of_the_probability(price: float) -> None:
     """Between the last close and the newest price there is nothing to be forecast."""
-    known = Distribution((0.1, 0.9), (math.log(price),) * 2)
-    assert (known.below(price * 1.0001), known.above(price * 1.0001)) == (1, 0)
-    assert (known.below(price * 0.9999), known.above(price * 0.9999)) == (0, 1)
-    assert {known.quantile(level) for level in (0.01, 0.1, 0.5, 0.99)} == {math.exp(math.log(price))}
-    assert known.covers(price * 1.0001)
-    assert known.covers(price * 0.9999)
+    distribution = Distribution((0.1, 0.9), (math.log(price),) * 2)
+    assert (distribution.below(price * 1.0001), distribution.above(price * 1.0001)) == (1, 0)
+    assert (distribution.below(price * 0.9999), distribution.above(price * 0.9999)) == (0, 1)
+    assert {distribution.quantile(level) for level in (0.01, 0.1, 0.5, 0.99)} == {math.exp(math.log(price))}
+    assert distribution.covers(price * 1.0001)
+    assert distribution.covers(price * 0.9999)
 
 
 def test_a_price_beyond_the_outer_quantiles_is_not_covered() -> None:

@@ -166,9 +166,9 @@ def test_prophet_alone_does_not_use_the_anchor(share: float) -> None:
     instant = LAST_CLOSE + share * DAY
     elsewhere = Evaluator(make_forecast(anchor=Anchor(ANCHOR.at, 10 * ANCHOR.price)))
     before, after = log_price(LAST), log_price(LAST + DAY)
-    found = EVALUATOR.at(instant, PROPHET)
-    assert found == elsewhere.at(instant, PROPHET)
-    assert found.price == pytest.approx(math.exp(before + share * (after - before)), abs=0.01)
+    prediction = EVALUATOR.at(instant, PROPHET)
+    assert prediction == elsewhere.at(instant, PROPHET)
+    assert prediction.price == pytest.approx(math.exp(before + share * (after - before)), abs=0.01)
 
 
 WITHOUT = Evaluator(make_forecast(prophet_bands=()))
@@ -346,9 +346,9 @@ def test_models_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
 
 
 def test_a_history_of_one_day_is_enough_for_predictions() -> None:
-    one = Evaluator(make_forecast(first=LAST))
-    assert one.at_close(LAST) == EVALUATOR.at_close(LAST)
-    assert one.at_close(END) == EVALUATOR.at_close(END)
+    evaluator = Evaluator(make_forecast(first=LAST))
+    assert evaluator.at_close(LAST) == EVALUATOR.at_close(LAST)
+    assert evaluator.at_close(END) == EVALUATOR.at_close(END)
 
 
 def test_many_threads_get_the_same_predictions_as_one() -> None:

@@ -58,8 +58,8 @@ def test_the_distribution_widens_from_the_newest_price_on() -> None:
 
 
 def test_the_price_between_the_last_close_and_the_newest_price_is_known() -> None:
-    known = EVALUATOR.distribution(LAST_CLOSE + DAY / 4)
-    assert len(set(known.log_prices)) == 1
+    distribution = EVALUATOR.distribution(LAST_CLOSE + DAY / 4)
+    assert len(set(distribution.log_prices)) == 1
 
 
 @pytest.mark.parametrize(

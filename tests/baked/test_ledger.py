@@ -66,7 +66,7 @@ def nested(depth: int) -> list[Any]:
 
 def test_the_example_holds_entries_of_both_kinds_and_two_pairs() -> None:
     """The other tests damage it."""
-    assert [type(one) for one in contents(DATA)] == [Release, Outcome, Release, Release]
+    assert [type(content) for content in contents(DATA)] == [Release, Outcome, Release, Release]
     assert contents(DATA)[-1].pair == ETH
 
 
@@ -89,14 +89,14 @@ def test_what_is_appended_follows_what_was_read(path: Path) -> None:
 
 def test_each_entry_is_visited_in_order_with_its_place(path: Path) -> None:
     """From which it can be read again. With the line in the error if the visitor refuses one."""
-    found: list[tuple[Release | Outcome, Place]] = []
+    result: list[tuple[Release | Outcome, Place]] = []
     path.write_bytes(DATA)
-    Ledger.read(path, visit=lambda content, place: found.append((content, place)))
-    assert [content for content, _ in found] == contents(DATA)
-    for content, place in found:
+    Ledger.read(path, visit=lambda content, place: result.append((content, place)))
+    assert [content for content, _ in result] == contents(DATA)
+    for content, place in result:
         (entry,) = entries_from(path, place, place.offset + 1)
         assert entry.content == content
-    assert [entry.content for entry in entries_from(path, found[1][1], len(DATA))] == contents(DATA)[1:]
+    assert [entry.content for entry in entries_from(path, result[1][1], len(DATA))] == contents(DATA)[1:]
 
     def refuse(content: Release | Outcome, _: Place) -> None:
         if content.pair == ETH:
@@ -293,9 +293,9 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
 )
 def test_an_invalid_release_is_refused_with_its_fault(path: Path, changes: dict[str, Any], fault: str) -> None:
     """Its digest is right, as a faulty program or a forger would write it."""
-    found = broken(path, sealed({**RELEASE, **changes}))
-    assert found.line == 1
-    assert fault in found.reason
+    broken_ledger = broken(path, sealed({**RELEASE, **changes}))
+    assert broken_ledger.line == 1
+    assert fault in broken_ledger.reason
 
 
 @pytest.mark.parametrize("close", [0, -1.0, math.nan, -math.inf, None, "100", False])

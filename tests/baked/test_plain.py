@@ -222,8 +222,8 @@ def test_missing_and_unknown_fields_are_reported_together() -> None:
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    found = faults_of(text=1, number="x", leaves=[{"number": None}, {"number": -1.0}, {}])
-    assert found == (
+    result = faults_of(text=1, number="x", leaves=[{"number": None}, {"number": -1.0}, {}])
+    assert result == (
         "text: expected text, found 1",
         "number: expected a finite number, found 'x'",
         "leaves[0].number: expected a finite number, found None",

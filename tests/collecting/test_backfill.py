@@ -88,11 +88,11 @@ def fill(
 
 
 def stored(database: MarketWriter) -> list[Candle]:
-    return [one.candle for one in database.candles(MINUTES, EVER, MANY)]
+    return [candle.candle for candle in database.candles(MINUTES, EVER, MANY)]
 
 
 def gaps_of(database: MarketWriter) -> list[Gap]:
-    return [one.gap for one in database.gaps(MINUTES, EVER)]
+    return [gap.gap for gap in database.gaps(MINUTES, EVER)]
 
 
 @pytest.mark.parametrize(("kind", "days", "number"), [("sqlite", 90, 4_302), ("postgresql", 31, 1_054)])
@@ -100,9 +100,9 @@ def test_the_real_gaps_of_an_exchange_are_the_table_of_gaps(kind: str, days: int
     """A quarter of real minutes, served as if by an exchange; one month of it for the slower database."""
     market = real_minutes(days)
     expected = [
-        Gap(one.open_time + MINUTE, following.open_time, (following.open_time - one.open_time) // MINUTE - 1)
-        for one, following in pairwise(market)
-        if following.open_time - one.open_time > MINUTE
+        Gap(candle.open_time + MINUTE, following.open_time, (following.open_time - candle.open_time) // MINUTE - 1)
+        for candle, following in pairwise(market)
+        if following.open_time - candle.open_time > MINUTE
     ]
     assert len(expected) == number
     first = market[0].open_time
@@ -158,7 +158,7 @@ def test_the_newest_candles_are_asked_for_again_and_old_values_are_kept(file: Wr
     changed = [*market[:8], market[8]._replace(close=17.5), *market[9:]]
     fill(file, Market(changed), now=START + 20 * MINUTE + SETTLE)
     assert stored(file) == changed
-    assert [one.candle for one in file.revisions(MINUTES, EVER)] == [market[8]]
+    assert [revision.candle for revision in file.revisions(MINUTES, EVER)] == [market[8]]
 
 
 def test_a_gap_is_asked_for_again_until_it_is_final(file: WritableDatabase) -> None:
@@ -418,4 +418,4 @@ def test_prices_of_two_sources_are_two_series(file: WritableDatabase) -> None:
     fill(file, Market(minutes(5)), until=START.date())
     fill(file, Market(minutes(5), id="other"), until=START.date())
     pair = Interval.MINUTE_1
-    assert [one.series for one in file.collected()] == [MINUTES, SeriesKey("other", BTC, pair)]
+    assert [collected.series for collected in file.collected()] == [MINUTES, SeriesKey("other", BTC, pair)]

@@ -71,9 +71,9 @@ def test_a_second_backfill_asks_for_nothing(server: ReplayServer, tmp_path: Path
     database = str(tmp_path / "market.db")
     arguments = ("--backfill", "--pair", "BTC/USD", "--since", "2023-01-01", "--until", "2023-01-02")
     collect_here(database, *arguments, **alpaca_of(server.url))
-    asked = len(server.requests)
+    requests = len(server.requests)
     run = collect_here(database, *arguments, **alpaca_of(server.url))
-    assert (run.code, len(server.requests)) == (0, asked)
+    assert (run.code, len(server.requests)) == (0, requests)
     assert "0 candles new or changed" in run.output
 
 
@@ -85,8 +85,8 @@ def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: li
         assert collect_here(database, "--backfill", "--pair", "BTC/USD", *days, **alpaca_of(server.url)).code == 0
     expected = [candle for candle in market if START + 3 * DAY <= candle.open_time < START + 14 * DAY]
     assert stored_candles(database) == expected
-    queries = [asked.query for asked in server.requests]
-    asked = [datetime.fromisoformat(one["end"]) - datetime.fromisoformat(one["start"]) for one in queries]
+    queries = [request.query for request in server.requests]
+    asked = [datetime.fromisoformat(query["end"]) - datetime.fromisoformat(query["start"]) for query in queries]
     assert sum(asked, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
 
 
@@ -214,7 +214,9 @@ def test_a_pair_that_fails_does_not_harm_the_others(server: ReplayServer, tmp_pa
     assert "DOGE/EUR 1m: failed: no usable history in DOGE/EUR: alpaca: no candle of DOGE/EUR" in failed
     assert "4,320 candles new or changed" in done
     with open_reader(database) as reader:
-        assert [one.series for one in reader.collected()] == [MINUTES], "a pair without candles is not stored"
+        assert [collected.series for collected in reader.collected()] == [MINUTES], (
+            "a pair without candles is not stored"
+        )
 
 
 def test_an_outage_in_the_middle_keeps_what_was_delivered(
@@ -228,7 +230,7 @@ def test_an_outage_in_the_middle_keeps_what_was_delivered(
     assert run.code == 3
     assert 0 < len(stored_candles(database)) < len(market)
     assert collect_here(database, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
-    assert stored_candles(database) == [one for one in market if one.open_time < START + 21 * DAY]
+    assert stored_candles(database) == [candle for candle in market if candle.open_time < START + 21 * DAY]
 
 
 def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, database: str) -> None:
@@ -252,7 +254,7 @@ def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
     database = str(tmp_path / "market.db")
     server.inject(fault, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
     with collecting(database, *THREE_WEEKS, **alpaca_of(server.url)) as process:
-        while not any(asked.query["start"] > (START + 7 * DAY).isoformat() for asked in server.requests):
+        while not any(request.query["start"] > (START + 7 * DAY).isoformat() for request in server.requests):
             time.sleep(0.01)
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
@@ -262,7 +264,7 @@ def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
     )
     assert "Traceback" not in errors
     assert collect_here(database, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
-    assert stored_candles(database) == [one for one in market if one.open_time < START + 21 * DAY]
+    assert stored_candles(database) == [candle for candle in market if candle.open_time < START + 21 * DAY]
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
@@ -287,10 +289,10 @@ def test_once_fetches_what_is_missing_up_to_now(database: str) -> None:
     with open_reader(database) as reader:
         stored = reader.collected()
         assert {str(one.series.pair) for one in stored} == {"BTC/USD", "ETH/USD", "BNB/USD", "LTC/USD", "SOL/USD"}
-        for one in stored:
-            assert one.newest_close is not None
-            assert now - one.newest_close < timedelta(minutes=3)
-            assert (one.gaps, one.missing, one.simulated) == (0, 0, True)
+        for collected in stored:
+            assert collected.newest_close is not None
+            assert now - collected.newest_close < timedelta(minutes=3)
+            assert (collected.gaps, collected.missing, collected.simulated) == (0, 0, True)
 
 
 def test_the_status_is_a_table_of_at_most_100_columns(tmp_path: Path) -> None:
@@ -308,12 +310,12 @@ def test_the_status_is_a_table_of_at_most_100_columns(tmp_path: Path) -> None:
     assert head.split() == ["pair", "source", "every", "from", "to", "(UTC)", "lag", "gaps", "missing", "rows", "size"]
     assert len(row) <= 100
     assert "simulated  10m    2023-01-01  2025-09-26 00:10" in row
-    (found,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
-    assert found["pair"] == str(longest)
-    assert (found["start"], found["end"]) == ("2023-01-01T00:00:00.000Z", "2025-09-26T00:10:00.000Z")
-    assert (found["rows"], found["simulated"], found["interval"]) == (2, True, "10m")
-    assert found["bytes"] > 0
-    assert found["lag_seconds"] > 0
+    (result,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert result["pair"] == str(longest)
+    assert (result["start"], result["end"]) == ("2023-01-01T00:00:00.000Z", "2025-09-26T00:10:00.000Z")
+    assert (result["rows"], result["simulated"], result["interval"]) == (2, True, "10m")
+    assert result["bytes"] > 0
+    assert result["lag_seconds"] > 0
 
 
 def test_an_empty_database_says_what_to_type(tmp_path: Path) -> None:
@@ -346,7 +348,9 @@ def test_a_source_or_an_interval_that_is_not_stored_is_named(mode: str, tmp_path
 def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
     """Its cause, how often it was asked for, and whether it can still come."""
     database = str(tmp_path / "market.db")
-    with exchange([one for one in minutes(5_000) if not 100 <= (one.open_time - START).seconds // 60 < 117]) as thin:
+    with exchange(
+        [minute for minute in minutes(5_000) if not 100 <= (minute.open_time - START).seconds // 60 < 117]
+    ) as thin:
         days = ("--since", "2023-01-01", "--until", "2023-01-01", "--pair", "BTC/USD")
         collect_here(database, "--backfill", *days, **alpaca_of(thin.url))
         collect_here(database, "--backfill", *days, **alpaca_of(thin.url))
@@ -356,8 +360,8 @@ def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
         "    asked for 2 times; verdict: open; the next --backfill asks again",
         "    live: 17 candles disconnected (no live stream was recorded)",
     ]
-    (found,) = json.loads(collect_here(database, "--explain-gap", "--json", "--pair", "BTC/USD").output)["gaps"]
-    assert (found["missing"], found["attempts"], found["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
+    (result,) = json.loads(collect_here(database, "--explain-gap", "--json", "--pair", "BTC/USD").output)["gaps"]
+    assert (result["missing"], result["attempts"], result["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
     assert collect_here(database, "--explain-gap", "--since", "2023-01-02").output == "no candle is missing\n"
 
 
@@ -395,8 +399,8 @@ def test_a_hole_is_explained_with_the_verdicts_on_its_minutes(tmp_path: Path) ->
         "    live: 4 candles quiet; 7 candles disconnected (no message for 20 s); 2 candles exchange down (HTTP 503); "
         "2 candles disconnected (no live stream was recorded)"
     )
-    (found,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
-    assert [(one["start"][11:16], one["end"][11:16], one["verdict"], one["reason"]) for one in found["verdicts"]] == [
+    (result,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
+    assert [(one["start"][11:16], one["end"][11:16], one["verdict"], one["reason"]) for one in result["verdicts"]] == [
         ("01:40", "01:44", "quiet", ""),
         ("01:44", "01:50", "disconnected", "no message for 20 s"),
         ("01:50", "01:52", "exchange down", "HTTP 503"),
@@ -431,8 +435,8 @@ def test_what_was_never_asked_for_is_a_hole_too(tmp_path: Path) -> None:
         writer.write(MINUTES, candles[200:], Span(START + 200 * MINUTE, START + 300 * MINUTE))
     _, line, _ = collect_here(database, "--explain-gap").output.splitlines()
     assert line == "  2023-01-01 01:40 to 2023-01-01 03:20 UTC, 100 candles: not asked for; a backfill asks for it"
-    (found,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
-    assert (found["cause"], found["attempts"], found["asked_again_from"]) == ("not asked for", 0, None)
+    (result,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
+    assert (result["cause"], result["attempts"], result["asked_again_from"]) == ("not asked for", 0, None)
 
 
 def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

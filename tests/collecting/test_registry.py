@@ -89,9 +89,9 @@ def test_adding_twice_changes_nothing_and_does_not_ask_again(exchanges: Exchange
     """The pair is also named by what an exchange trades in its place."""
     registry = exchanges.registry(file)
     added = registry.add(BTC, "binance", SINCE)
-    asked = len(exchanges.binance.requests)
+    requests = len(exchanges.binance.requests)
     assert registry.add(BTC) == registry.add(TETHER, "binance") == registry.add(BTC, "binance", SINCE) == added
-    assert (len(exchanges.binance.requests), exchanges.alpaca.requests) == (asked, [])
+    assert (len(exchanges.binance.requests), exchanges.alpaca.requests) == (requests, [])
     earlier = SINCE - timedelta(days=1)
     assert registry.add(BTC, "binance", earlier).since == earlier
 
@@ -132,8 +132,11 @@ def test_a_removed_pair_is_stopped_and_keeps_its_candles(exchanges: Exchanges, d
     hours = SeriesKey("binance", TETHER, Interval.HOUR_1)
     database.follow(hours, simulated=False)
     database.write(series, candles(0, 3))
-    assert {(one.series, one.state) for one in registry.remove(BTC)} == {(series, STOPPED), (hours, STOPPED)}
-    assert {one.state for one in database.collected()} == {STOPPED}
+    assert {(collected.series, collected.state) for collected in registry.remove(BTC)} == {
+        (series, STOPPED),
+        (hours, STOPPED),
+    }
+    assert {collected.state for collected in database.collected()} == {STOPPED}
     with pytest.raises(InvalidValue, match="pair: 'BTC/USD' is not collected; these are:"):
         registry.remove(BTC)
     again = registry.add(BTC, "binance")
@@ -145,7 +148,7 @@ def test_a_pair_is_removed_from_one_source(exchanges: Exchanges, file: WritableD
     registry = exchanges.registry(file)
     for source in ("alpaca", "binance"):
         registry.add(BTC, source)
-    assert [one.series.source for one in registry.remove(BTC, "alpaca")] == ["alpaca"]
+    assert [collected.series.source for collected in registry.remove(BTC, "alpaca")] == ["alpaca"]
     with pytest.raises(InvalidValue, match="is not collected from alpaca; these are: BTC/USDT from binance"):
         registry.remove(BTC, "alpaca")
 

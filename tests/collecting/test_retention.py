@@ -87,7 +87,7 @@ def test_whole_days_older_than_kept_are_deleted(database: WritableDatabase) -> N
     """The day of which a part is still kept stays whole. A second time nothing is left to delete."""
     stop = threading.Event()
     assert [retention.purge(database, KEEP, NOW, stop) for _ in range(2)] == [10 * DAY, 0]
-    assert [one.candle for one in database.candles(MINUTES, EVER, MANY)] == candles(10 * DAY, 12 * DAY)
+    assert [row.candle for row in database.candles(MINUTES, EVER, MANY)] == candles(10 * DAY, 12 * DAY)
     assert database.coverage(MINUTES) == [span(10 * DAY, 12 * DAY)]
     assert database.coverage(HOURS) == [span(0, 12 * DAY)]
 
@@ -109,7 +109,7 @@ def test_others_read_and_write_between_two_batches(database: WritableDatabase, u
 
         retention.purge(database, KEEP, NOW, Pause())
     assert left == [12 * DAY - BATCH + 1, 12 * DAY - 2 * BATCH + 2]
-    assert [one.candle for one in database.candles(MINUTES, EVER, MANY)] == candles(10 * DAY, 12 * DAY + 2)
+    assert [row.candle for row in database.candles(MINUTES, EVER, MANY)] == candles(10 * DAY, 12 * DAY + 2)
 
 
 def test_a_deletion_that_is_stopped_continues_later(database: WritableDatabase) -> None:

@@ -33,8 +33,8 @@ def streams(database: str, *spans: StreamSpan, series: SeriesKey = BTC) -> None:
         opening = Interval.MINUTE_1.floor(spans[-1].span.end) - HOUR
         writer.write(series, [Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0)])
         writer.compared(series, 1_440, 3)
-        for one in spans:
-            writer.write_streams(series.source, [series.pair], one)
+        for span in spans:
+            writer.write_streams(series.source, [series.pair], span)
 
 
 def connected(start: datetime, end: datetime) -> StreamSpan:
@@ -73,17 +73,17 @@ def test_an_exchange_that_is_down_is_shown_since_then_and_cut_to_100_columns(now
     (line,) = live_lines(output)
     assert f"delisted  3 of 1,440  exchange down since {now - HOUR:%Y-%m-%d %H:%M}: the exch" in line
     assert line.endswith("…")
-    found = stream_of(database)
-    assert (found["state"], found["reason"]) == ("exchange down", REASON)
+    result = stream_of(database)
+    assert (result["state"], result["reason"]) == ("exchange down", REASON)
 
 
 def test_without_a_running_collector_the_stream_is_disconnected_since_its_end(now: datetime, tmp_path: Path) -> None:
     """After kill -9 nobody writes that it has ended."""
     database, end = str(tmp_path / "market.db"), now - SILENT - timedelta(minutes=5)
     streams(database, connected(now - 2 * HOUR, end))
-    found = stream_of(database)
-    assert (found["state"], found["reason"]) == ("disconnected", ENDED)
-    assert datetime.fromisoformat(found["since"]) == end
+    result = stream_of(database)
+    assert (result["state"], result["reason"]) == ("disconnected", ENDED)
+    assert datetime.fromisoformat(result["since"]) == end
 
 
 def test_a_database_that_was_only_backfilled_has_one_table(tmp_path: Path) -> None:

@@ -79,8 +79,8 @@ def test_one_question_is_enough_for_the_gaps_of_a_window(steps: list[tuple[int, 
         end += apart + length
     wanted = Span(at(0), at(end + 1))
     asked = list(asked_again(gaps, wanted, MINUTE))
-    for one in gaps:
-        for edge in (one.gap.start, one.gap.end - MINUTE.length):
+    for stored_gap in gaps:
+        for edge in (stored_gap.gap.start, stored_gap.gap.end - MINUTE.length):
             assert sum(edge in span for span in asked) == 1
     numbers = [{(edge - EPOCH) // (WINDOW * MINUTE.length) for edge in (span.start, last(span))} for span in asked]
     assert all(len(number) == 1 for number in numbers)

@@ -217,7 +217,7 @@ def test_a_gap_does_not_widen_the_band() -> None:
     whole = fit(make_history(400, drift))
     gapped = fit(make_history(400, drift, missing=frozenset(range(100, 106))))
     for horizon in (1, 7, 30):
-        ours, expected = (one.forecast_quantiles[horizon - 1] for one in (gapped, whole))
+        ours, expected = (pair_forecast.forecast_quantiles[horizon - 1] for pair_forecast in (gapped, whole))
         assert ours == pytest.approx(expected, rel=0.05, abs=1e-3)
 
 

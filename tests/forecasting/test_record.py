@@ -111,16 +111,16 @@ def data_of(record: Record) -> bytes:
 
 
 def releases(record: Record) -> list[Release]:
-    return [one for one in contents(data_of(record)) if isinstance(one, Release)]
+    return [content for content in contents(data_of(record)) if isinstance(content, Release)]
 
 
 def outcomes(record: Record) -> dict[date, float]:
     """The recorded closes of real Bitcoin; of several of a day the first."""
-    found: dict[date, float] = {}
-    for one in contents(data_of(record)):
-        if isinstance(one, Outcome) and (one.pair, one.simulated) == (BTC, False):
-            found.setdefault(one.day, one.close)
-    return found
+    result: dict[date, float] = {}
+    for content in contents(data_of(record)):
+        if isinstance(content, Outcome) and (content.pair, content.simulated) == (BTC, False):
+            result.setdefault(content.day, content.close)
+    return result
 
 
 def live_of(record: Record, pair: Pair = BTC) -> LiveRecord:
@@ -223,7 +223,11 @@ def test_appending_keeps_the_earlier_bytes(path: Path, steps: list[tuple[Pair, b
         assert data_of(record).startswith(settled)
         assert Record.read(path) == record
         assert Record.read(path).scorecard() == record.scorecard()
-    settled_days = [(one.pair, one.simulated, one.day) for one in contents(data_of(record)) if isinstance(one, Outcome)]
+    settled_days = [
+        (content.pair, content.simulated, content.day)
+        for content in contents(data_of(record))
+        if isinstance(content, Outcome)
+    ]
     assert len(set(settled_days)) == len(settled_days)
 
 

@@ -63,7 +63,9 @@ def test_pairs_are_changed_over_http(served: Served, database: str) -> None:
     assert (added.status_code, added.json()["source"]) == (201, "simulated")
     assert requests.post(f"{served.url}/pairs", data=body("ADA/USD"), headers=HEADERS, timeout=60).status_code == 200
     with open_reader(database) as reader:
-        assert [(str(one.series.pair), one.state) for one in reader.collected()] == [("ADA/USD", "active")]
+        assert [(str(collected.series.pair), collected.state) for collected in reader.collected()] == [
+            ("ADA/USD", "active")
+        ]
     removed = requests.delete(f"{served.url}/pairs/ADA-USD", headers=HEADERS, timeout=60)
     assert (removed.status_code, removed.json()[0]["state"]) == (200, "stopped")
     assert requests.delete(f"{served.url}/pairs/ADA-USD", timeout=60).status_code == 401

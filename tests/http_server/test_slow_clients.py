@@ -127,8 +127,8 @@ def runs(model: Path) -> Iterator[tuple[dict[str, ClientRun], list[float]]]:
                 name: threads.submit(ClientRun, socket.socket(), served.address, behave)
                 for name, behave in BEHAVIOURS.items()
             }
-            found = {name: future.result() for name, future in futures.items()}
-        yield found, prober.waits
+            result = {name: future.result() for name, future in futures.items()}
+        yield result, prober.waits
 
 
 def test_other_clients_are_served_throughout(runs: tuple[dict[str, ClientRun], list[float]]) -> None:

@@ -73,9 +73,9 @@ def dropped_lines(client: socket.socket) -> float:
     """Return the number of dropped lines in the metrics."""
     client.sendall(request("/metrics"))
     metrics = read_answer(client.makefile("rb"))[2].decode()
-    found = re.search(r"^crypto_predict_log_lines_dropped_total (\S+)$", metrics, re.MULTILINE)
-    assert found is not None
-    return float(found[1])
+    match = re.search(r"^crypto_predict_log_lines_dropped_total (\S+)$", metrics, re.MULTILINE)
+    assert match is not None
+    return float(match[1])
 
 
 def test_a_second_signal_does_not_wait_for_a_slow_reader(model: Path) -> None:

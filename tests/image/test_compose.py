@@ -22,12 +22,12 @@ PUBLISHED = ["127.0.0.1:${PORT:-8000}:8000"]
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[tuple[Project, int]]:
     """The project's compose file, and the port at which `api` will answer."""
-    found, port = project(tmp_path, COMPOSE, {"api": "compose", "trainer": "compose-trainer"}), engine.free_port()
-    found.override("api", environment={"PORT": str(port), "HOST": "127.0.0.1"})
+    result, port = project(tmp_path, COMPOSE, {"api": "compose", "trainer": "compose-trainer"}), engine.free_port()
+    result.override("api", environment={"PORT": str(port), "HOST": "127.0.0.1"})
     try:
-        yield found, port
+        yield result, port
     finally:
-        found.remove()
+        result.remove()
 
 
 @pytest.mark.engine
@@ -111,8 +111,8 @@ def services(path: Path, **environ: str) -> dict[str, Any]:
     """Return the services that compose would start with a file."""
     command = [*compose_command(), "--file", str(path), "config", "--format", "json"]
     done = subprocess.run(command, env={**os.environ, **environ}, capture_output=True, text=True, check=True)
-    found: dict[str, Any] = json.loads(done.stdout)["services"]
-    return found
+    result: dict[str, Any] = json.loads(done.stdout)["services"]
+    return result
 
 
 @pytest.mark.parametrize("path", [COMPOSE, LIVE], ids=lambda path: path.name)

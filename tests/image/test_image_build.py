@@ -202,11 +202,11 @@ def test_the_keys_reach_the_exchange_and_are_not_stored(next_release: Release, t
     engine.build("--target", "train", arguments=next_release.arguments, context=next_release.context, tag=stage)
     search = ["grep", "-rlF", *(word for key in KEYS.values() for word in ("-e", key))]
     places = ["/training", "/layer", "/root", "/tmp", "/var", "/run", "/etc", "/home"]
-    found = subprocess.run(["docker", "run", "--rm", "--network", "none", stage, *search, *places], check=False)
+    process = subprocess.run(["docker", "run", "--rm", "--network", "none", stage, *search, *places], check=False)
     metadata = [docker("history", "--no-trunc", tag) + json.dumps(inspect(tag)) for tag in (next_release.tag, stage)]
     published = layers_above_base(next_release.tag, tmp_path)
     engine.forget(stage)
-    assert found.returncode == 1
+    assert process.returncode == 1
     assert [key for key in KEYS.values() if key in "".join(metadata) + next_release.report] == []
     assert [name for layer in published for name, content in layer.items() if any_key_in(content)] == []
 
@@ -297,9 +297,9 @@ def test_compiled_libraries_are_for_the_target_platform(image: str, platform: st
     """The build unpacks their wheels without emulating the platform."""
     tag = f"{image}-{platform.rpartition('/')[2]}"
     engine.build("--target", "serving", "--platform", platform, arguments={}, tag=tag)
-    found = machines(tag)
+    result = machines(tag)
     engine.forget(tag)
-    assert set(found.values()) == {machine}
+    assert set(result.values()) == {machine}
 
 
 def machines(tag: str) -> dict[str, int]:

@@ -72,14 +72,14 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     collecting = {**database, "METRICS_HOST": "127.0.0.1"}
     project.override("collector", image=project.images[0], network_mode="host", environment=collecting)
     project.override("api", environment={**database, "HOST": "127.0.0.1", "PORT": str(port)})
-    found = Live(project, port, metrics_port, since)
+    result = Live(project, port, metrics_port, since)
     try:
         variables = {"PAIR": "BTC/USD", "SINCE": f"{since:%Y-%m-%d}", "DATABASE_PASSWORD": PASSWORD}
         variables["METRICS_PORT"] = str(metrics_port)
         project.compose("up", "--detach", **variables)
-        await_line(found.container("collector")["Id"], "its history is complete")
-        found.await_status("/candles/BTC-USD", 200)  # the server was started before there were tables
-        yield found
+        await_line(result.container("collector")["Id"], "its history is complete")
+        result.await_status("/candles/BTC-USD", 200)  # the server was started before there were tables
+        yield result
     finally:
         project.remove()
         engine.forget(*([built] if built else []))
@@ -140,11 +140,11 @@ def test_the_collector_streams_and_is_healthy(live: Live) -> None:
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_service_is_locked_down(live: Live, service: str) -> None:
     """Neither the server of the database nor the collector needs to be root, or to write outside of its volume."""
-    found = live.container(service)
-    host = found["HostConfig"]
+    result = live.container(service)
+    host = result["HostConfig"]
     assert (host["ReadonlyRootfs"], host["CapDrop"], host["PortBindings"] or {}) == (True, ["ALL"], {})
     assert host["SecurityOpt"][0].startswith("no-new-privileges")
-    assert found["Config"]["User"] not in {"", "0", "root"}
+    assert result["Config"]["User"] not in {"", "0", "root"}
 
 
 def test_the_password_of_the_database_is_in_no_address_and_in_no_log(live: Live) -> None:

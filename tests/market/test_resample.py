@@ -35,13 +35,13 @@ def test_longer_candles_equal_those_of_pandas(base: str) -> None:
         groups = frame.resample(interval.length)
         expected = groups.agg({"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"})
         expected = expected[groups["open"].count() > 0]
-        found = pd.DataFrame([candle[:6] for candle in resample(minutes, span, interval)])
-        assert found[0].tolist() == list(expected.index)
+        data_frame = pd.DataFrame([candle[:6] for candle in resample(minutes, span, interval)])
+        assert data_frame[0].tolist() == list(expected.index)
         prices = ["open", "high", "low", "close"]
-        assert (found[[1, 2, 3, 4]].to_numpy() == expected[prices].to_numpy()).all()
+        assert (data_frame[[1, 2, 3, 4]].to_numpy() == expected[prices].to_numpy()).all()
         # pandas sums with an error of its own in the last bit
-        assert found[5].tolist() == pytest.approx(expected["volume"].tolist(), rel=1e-14, abs=0)
-        assert len(found) > 80
+        assert data_frame[5].tolist() == pytest.approx(expected["volume"].tolist(), rel=1e-14, abs=0)
+        assert len(data_frame) > 80
 
 
 def minute(number: int, volume: float = 1.0) -> Candle:

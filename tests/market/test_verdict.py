@@ -34,33 +34,36 @@ def stored(minute: int, volume: float = 1.0, trades: int | None = None) -> Store
 def verdicts(streams: Sequence[StreamSpan], minutes: int = 1) -> list[Verdict]:
     """Return the verdicts on minutes without a candle."""
     span = Span(START, START + minutes * MINUTE)
-    return [one.verdict for one in judge(span, Interval.MINUTE_1, [], streams, [])]
+    return [judged.verdict for judged in judge(span, Interval.MINUTE_1, [], streams, [])]
 
 
 @st.composite
 def stream_spans(draw: st.DrawFn) -> list[StreamSpan]:
     """States of a stream before, in and after ten minutes: ascending and apart, with and without holes."""
     edges = sorted(draw(st.sets(st.integers(-6, QUARTERS + 6), max_size=14)))
-    found = []
+    result = []
     for first, last in pairwise(edges):
         state = draw(st.sampled_from([CONNECTED, CONNECTED, DISCONNECTED, DOWN, None]))
         if state is not None:
             reason = "" if state is CONNECTED else draw(st.sampled_from(["timeout", "maintenance"]))
-            found.append(stream(first, last, state, reason))
-    return found
+            result.append(stream(first, last, state, reason))
+    return result
 
 
 def oracle(minute: int, streams: Sequence[StreamSpan]) -> tuple[Verdict, set[str]]:
     """Return the verdict on a minute without a candle and the reasons that it can have, by its four quarters."""
     quarters = [
-        next((one for one in streams if at(quarter) in one.span), None) for quarter in range(4 * minute, 4 * minute + 4)
+        next((state for state in streams if at(quarter) in state.span), None)
+        for quarter in range(4 * minute, 4 * minute + 4)
     ]
-    states = [DISCONNECTED if one is None else one.state for one in quarters]
+    states = [DISCONNECTED if state is None else state.state for state in quarters]
     if DOWN in states:
-        return Verdict.EXCHANGE_DOWN, {one.reason for one in quarters if one and one.state is DOWN}
+        return Verdict.EXCHANGE_DOWN, {state.reason for state in quarters if state and state.state is DOWN}
     if set(states) == {CONNECTED}:
         return Verdict.QUIET, {""}
-    return Verdict.DISCONNECTED, {one.reason for one in quarters if one and one.state is DISCONNECTED} or {NO_STREAM}
+    return Verdict.DISCONNECTED, {state.reason for state in quarters if state and state.state is DISCONNECTED} or {
+        NO_STREAM
+    }
 
 
 @given(stream_spans(), st.sets(st.integers(0, 9)), st.lists(st.integers(0, 10), max_size=6, unique=True))
@@ -71,27 +74,27 @@ def test_every_minute_has_exactly_one_verdict_and_it_is_that_of_the_oracle(
     ends = iter(sorted(edges)[: len(edges) // 2 * 2])
     covered = [Span(START + first * MINUTE, START + last * MINUTE) for first, last in zip(ends, ends, strict=True)]
     candles = [stored(minute) for minute in sorted(minutes)]
-    found = list(judge(TEN, Interval.MINUTE_1, candles, streams, covered))
-    assert [one.open_time for one in found] == [START + minute * MINUTE for minute in range(10)]
-    for minute, one in enumerate(found):
+    result = list(judge(TEN, Interval.MINUTE_1, candles, streams, covered))
+    assert [judged.open_time for judged in result] == [START + minute * MINUTE for minute in range(10)]
+    for minute, candle in enumerate(result):
         if minute in minutes:
-            assert one == Judged(START + minute * MINUTE, Verdict.TRADED, True, "", stored(minute))
+            assert candle == Judged(START + minute * MINUTE, Verdict.TRADED, True, "", stored(minute))
             continue
         verdict, reasons = oracle(minute, streams)
-        assert (one.verdict, one.stored) == (verdict, None)
-        assert one.reason in reasons
-        assert one.asked == any(one.open_time in span for span in covered)
+        assert (candle.verdict, candle.stored) == (verdict, None)
+        assert candle.reason in reasons
+        assert candle.asked == any(candle.open_time in span for span in covered)
 
 
 @given(stream_spans())
 def test_silences_are_the_longest_parts_with_one_verdict(streams: list[StreamSpan]) -> None:
     """They cover the span without a hole or an overlap, and neighbours differ."""
-    found = list(silences(TEN, Interval.MINUTE_1, streams))
-    assert [found[0].span.start, *(one.span.end for one in found)] == [
-        *(one.span.start for one in found),
+    result = list(silences(TEN, Interval.MINUTE_1, streams))
+    assert [result[0].span.start, *(silence.span.end for silence in result)] == [
+        *(silence.span.start for silence in result),
         TEN.end,
     ]
-    assert all((one.verdict, one.reason) != (other.verdict, other.reason) for one, other in pairwise(found))
+    assert all((one.verdict, one.reason) != (other.verdict, other.reason) for one, other in pairwise(result))
 
 
 @pytest.mark.parametrize("interval", [Interval.MINUTE_5, Interval.MINUTE_10])
@@ -100,9 +103,9 @@ def test_a_longer_interval_has_the_worst_verdict_of_its_minutes(interval: Interv
     """An hour is quiet only if the stream was connected throughout."""
     ranks = [Verdict.QUIET, Verdict.DISCONNECTED, Verdict.EXCHANGE_DOWN]
     minutes = list(judge(TEN, Interval.MINUTE_1, [], streams, []))
-    for one in judge(TEN, interval, [], streams, []):
-        inside = [each.verdict for each in minutes if interval.floor(each.open_time) == one.open_time]
-        assert one.verdict is max(inside, key=ranks.index)
+    for judged in judge(TEN, interval, [], streams, []):
+        inside = [each.verdict for each in minutes if interval.floor(each.open_time) == judged.open_time]
+        assert judged.verdict is max(inside, key=ranks.index)
 
 
 @pytest.mark.parametrize(
@@ -117,8 +120,8 @@ def test_a_longer_interval_has_the_worst_verdict_of_its_minutes(interval: Interv
 def test_a_candle_without_volume_and_trades_is_quiet(volume: float, trades: int | None, verdict: Verdict) -> None:
     """Whatever is known of the stream: the exchange itself has said so."""
     assert of_candle(stored(0, volume, trades).candle) is verdict
-    (one,) = judge(Span(START, START + MINUTE), Interval.MINUTE_1, [stored(0, volume, trades)], [], [])
-    assert (one.verdict, one.asked) == (verdict, True)
+    (judged,) = judge(Span(START, START + MINUTE), Interval.MINUTE_1, [stored(0, volume, trades)], [], [])
+    assert (judged.verdict, judged.asked) == (verdict, True)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +153,8 @@ def test_a_microsecond_without_a_connection_is_enough() -> None:
 
 def test_a_minute_is_asked_for_if_all_of_it_is_covered() -> None:
     half = Span(START, START + MINUTE * 1.5)
-    found = judge(Span(START, START + 2 * MINUTE), Interval.MINUTE_1, [], [], [half])
-    assert [one.asked for one in found] == [True, False]
+    result = judge(Span(START, START + 2 * MINUTE), Interval.MINUTE_1, [], [], [half])
+    assert [judged.asked for judged in result] == [True, False]
 
 
 def test_an_empty_span_has_no_minutes() -> None:
@@ -162,8 +165,8 @@ def test_an_empty_span_has_no_minutes() -> None:
 def test_years_without_a_stream_are_one_silence() -> None:
     """What was collected before there were streams is explained at once."""
     years = Span(START - timedelta(days=3650), START + 3 * MINUTE)
-    found = list(silences(years, Interval.MINUTE_1, [stream(0, 4, CONNECTED)]))
-    assert [(one.span.start, one.verdict) for one in found] == [
+    result = list(silences(years, Interval.MINUTE_1, [stream(0, 4, CONNECTED)]))
+    assert [(silence.span.start, silence.verdict) for silence in result] == [
         (years.start, Verdict.DISCONNECTED),
         (START, Verdict.QUIET),
         (START + MINUTE, Verdict.DISCONNECTED),

@@ -234,8 +234,8 @@ def test_candles_reach_as_far_as_the_range_and_the_line_is_drawn_before_them(
     rows: dict[str, dict[str, str]] = {}
 
     def read() -> None:
-        head, *found = browser.rows(f"{FIGURE} .scroll tr")
-        rows.update({time[:10]: dict(zip(head[1:], cells, strict=True)) for time, *cells in found})
+        head, *result = browser.rows(f"{FIGURE} .scroll tr")
+        rows.update({time[:10]: dict(zip(head[1:], cells, strict=True)) for time, *cells in result})
 
     read()
     for _ in range(9):
@@ -251,12 +251,12 @@ def test_candles_reach_as_far_as_the_range_and_the_line_is_drawn_before_them(
         assert rows[day].get("daily close", "") == expected
     assert all(ink(browser, "up", "down"))
     assert (ink(browser, "price")[0] > 50) == (slug == "BTC-USD")
-    pages = [one for one in browser.requests() if "limit=5000" in one]
+    pages = [request for request in browser.requests() if "limit=5000" in request]
     assert len(pages) == math.ceil(days / 34)
     choose(browser, "Line", "All")
     browser.settle()
     assert ink(browser, "up", "down") == [0, 0]
-    assert not [one for one in browser.requests() if "limit=5000" in one]
+    assert not [request for request in browser.requests() if "limit=5000" in request]
 
 
 def test_no_more_candles_are_asked_for_once_the_line_is_chosen(collected: str, browser: Browser) -> None:
@@ -267,7 +267,7 @@ def test_no_more_candles_are_asked_for_once_the_line_is_chosen(collected: str, b
         "for (const view of ['candles', 'line']) document.querySelector(`#forecast-chart [value=${view}]`).click()"
     )
     browser.settle()
-    assert len([one for one in browser.requests() if "limit=5000" in one]) == 1
+    assert len([request for request in browser.requests() if "limit=5000" in request]) == 1
 
 
 def day_of(document: dict[str, Any], name: str, ahead: int) -> str:
@@ -307,22 +307,22 @@ def test_the_table_behind_the_chart_is_the_data(url: str, document: dict[str, An
     assert not browser.all(f"{FIGURE} table tbody")
     browser.one(f"{FIGURE} summary").click()
     browser.until(lambda: browser.all(f"{FIGURE} .scroll tbody tr"), "the rows are made")
-    found: dict[str, list[str]] = {}
+    result: dict[str, list[str]] = {}
 
     def read() -> None:
-        found.update({time: cells for time, *cells in browser.rows(f"{FIGURE} .scroll tbody tr")})
+        result.update({time: cells for time, *cells in browser.rows(f"{FIGURE} .scroll tbody tr")})
 
     read()
-    first, last = min(found), max(found)
+    first, last = min(result), max(result)
     assert first < document["last"] < last
     choose(browser, "Earlier")
     read()
     choose(browser, "Later", "Later")
     read()
-    assert min(found) < first
-    assert max(found) > last
+    assert min(result) < first
+    assert max(result) > last
     for ahead in range(-40, 40):
-        row = found[f"{day_of(document, 'last', ahead)} UTC"]
+        row = result[f"{day_of(document, 'last', ahead)} UTC"]
         values = document["closes"] if ahead <= 0 else document["prediction"]
         assert f"{values[ahead - 1]:,.{document['decimals']}f}" in row
 

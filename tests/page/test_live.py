@@ -171,7 +171,7 @@ def test_an_unchanged_answer_is_not_sent_again(site: Site, live: Browser) -> Non
         live.pass_time(MINUTE)
         live.until(lambda: site.asked, "it is asked again")
         live.settle()
-    assert [one.path for one in site.asked if "if-none-match" not in one.headers] == []
+    assert [response.path for response in site.asked if "if-none-match" not in response.headers] == []
 
 
 def test_a_hidden_page_asks_nothing_and_catches_up_when_it_is_shown(site: Site, live: Browser) -> None:

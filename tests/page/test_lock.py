@@ -16,8 +16,8 @@ KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDepende
 
 def read(name: str) -> dict[str, Any]:
     """Return a JSON file of the page."""
-    found: dict[str, Any] = json.loads((SOURCES / name).read_text(encoding="utf-8"))
-    return found
+    result: dict[str, Any] = json.loads((SOURCES / name).read_text(encoding="utf-8"))
+    return result
 
 
 @pytest.fixture(scope="module")

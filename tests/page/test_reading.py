@@ -84,10 +84,14 @@ def test_the_forecast_and_the_record_are_readable_without_scripts(site: Site, br
     if site.recorded:
         assert len(browser.one("#record").text) > 200
         assert browser.all("#record table")
-    assert [one.get_attribute("id") for one in browser.all("main > section") if one.is_displayed()][:1] == ["forecast"]
+    assert [
+        web_element.get_attribute("id") for web_element in browser.all("main > section") if web_element.is_displayed()
+    ][:1] == ["forecast"]
     needing = browser.all("[data-needs='scripts'], [data-needs='live']")
-    assert not any(one.is_displayed() for one in needing if one.get_attribute("data-needs") == "scripts")
-    assert any(one.is_displayed() for one in browser.all(".banner")) == site.simulated
+    assert not any(
+        web_element.is_displayed() for web_element in needing if web_element.get_attribute("data-needs") == "scripts"
+    )
+    assert any(web_element.is_displayed() for web_element in browser.all(".banner")) == site.simulated
 
 
 @needs_axe

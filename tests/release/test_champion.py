@@ -75,11 +75,11 @@ def place(published: Published, tmp_path: Path) -> Iterator[Place]:
 def test_model_and_ledger_of_the_last_release_are_handed_to_the_training(place: Place) -> None:
     place.sign()
     done = place.champion()
-    found = {"digest": place.digest, "build": BUILD}
+    result = {"digest": place.digest, "build": BUILD}
     paths = {"champion": place.taken / MODEL, "ledger": place.taken / LEDGER}
-    assert done.outputs == {"follows": place.digest, **found, **{name: str(path) for name, path in paths.items()}}
+    assert done.outputs == {"follows": place.digest, **result, **{name: str(path) for name, path in paths.items()}}
     assert {path.name: path.read_bytes() for path in paths.values()} == releases.files()
-    assert place.job.release("locate", "--image", place.tag).outputs == found
+    assert place.job.release("locate", "--image", place.tag).outputs == result
 
 
 def test_the_first_release_has_no_champion(place: Place) -> None:

@@ -42,8 +42,8 @@ def test_a_release_is_refused_for_the_age_of_its_model_not_of_its_newest_price(
     tmp_path: Path, hours: int, refused: bool
 ) -> None:
     """A source may be late by a day, and no retrain helps: the gate has its own limit, 48 hours."""
-    found = stale_faults(model_of_age(hours, price_hours=30), tmp_path)
-    assert any("the model was trained at" in fault for fault in found) is refused
+    result = stale_faults(model_of_age(hours, price_hours=30), tmp_path)
+    assert any("the model was trained at" in fault for fault in result) is refused
 
 
 @pytest.mark.parametrize(("limit", "refused"), [(48, True), (200, False)])
@@ -51,5 +51,5 @@ def test_the_newest_candle_may_be_as_old_as_the_gate_of_the_model_allows(
     tmp_path: Path, limit: float, refused: bool
 ) -> None:
     """`GATE_STALEST_HOURS` moves the limit of the gate, and the smoke test must not refuse what the gate accepted."""
-    found = stale_faults(model_of_age(1, price_hours=100, stalest_hours=limit), tmp_path)
-    assert any("the last candle of BTC/USD closed at" in fault for fault in found) is refused
+    result = stale_faults(model_of_age(1, price_hours=100, stalest_hours=limit), tmp_path)
+    assert any("the last candle of BTC/USD closed at" in fault for fault in result) is refused

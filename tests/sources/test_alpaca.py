@@ -72,7 +72,7 @@ def test_no_page_token_is_followed_for_ever(tokens: Tokens, requests: int) -> No
     """An empty or repeated token is not sent; new tokens without new candles are followed ten times."""
     with exchange(minutes(100), Paging(rows=(25,), tokens=tokens)) as server:
         assert read(server, 100) == minutes(100)
-        sent = [asked.query["page_token"] for asked in server.requests if "page_token" in asked.query]
+        sent = [request.query["page_token"] for request in server.requests if "page_token" in request.query]
         assert len(server.requests) == requests
     assert len(set(sent)) == len(sent)
     assert "" not in sent
@@ -137,8 +137,8 @@ def test_every_interval_is_requested_by_its_name(interval: Interval, timeframe: 
     with exchange(candles, timeframe=timeframe) as server:
         source: CandleSource = Alpaca(ALPACA_EXCHANGE.settings({"ALPACA_DATA_URL": f"{server.url}/"}))
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
-    [asked] = server.requests
-    assert asked.query == {
+    [request] = server.requests
+    assert request.query == {
         "symbols": "BTC/USD",
         "timeframe": timeframe,
         "start": START.isoformat(),
@@ -157,8 +157,8 @@ def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | Non
         environ = {"ALPACA_DATA_URL": server.url, "ALPACA_API_KEY": key or "", "ALPACA_SECRET_KEY": secret or ""}
         source = ALPACA_EXCHANGE.open_source(environ)
         list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + timedelta(minutes=3))))
-    [asked] = server.requests
-    given = {name: value for name, value in asked.headers.items() if name.startswith(("apca", "authorization"))}
+    [request] = server.requests
+    given = {name: value for name, value in request.headers.items() if name.startswith(("apca", "authorization"))}
     assert given == ({"apca-api-key-id": KEY, "apca-api-secret-key": SECRET} if sent else {})
 
 
@@ -190,7 +190,7 @@ def test_a_quote_is_the_top_of_the_book_with_the_time_of_the_exchange() -> None:
         assert source.quote(BTC) == TOP
         with pytest.raises(UnusableHistory, match="it has no quote of NOPE/USD"):
             source.quote(Pair("NOPE", "USD"))
-    assert [asked.path for asked in server.requests] == ["/v1beta3/crypto/us/latest/quotes"] * 2
+    assert [request.path for request in server.requests] == ["/v1beta3/crypto/us/latest/quotes"] * 2
 
 
 @pytest.mark.parametrize(

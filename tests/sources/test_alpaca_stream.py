@@ -82,14 +82,14 @@ class Venue:
 
 
 async def _all_events(feed: AlpacaFeed, acts: Sequence[Callable[[], object]], pairs: Sequence[Pair]) -> list[FeedEvent]:
-    found: list[FeedEvent] = []
+    feed_events: list[FeedEvent] = []
     async with asyncio.timeout(DEADLINE):
         async for event in feed.events(pairs):
-            if not found:
+            if not feed_events:
                 for act in acts:
                     await asyncio.to_thread(act)
-            found.append(event)
-    return found
+            feed_events.append(event)
+    return feed_events
 
 
 def end_of(events: Sequence[FeedEvent]) -> Interrupted:
@@ -134,26 +134,26 @@ def test_a_minute_of_each_pair_comes_when_it_has_closed_and_quotes_come_between(
     with alpaca(speed=10, start=START - timedelta(seconds=20)) as venue:
 
         async def until_closed() -> list[FeedEvent]:
-            found: list[FeedEvent] = []
+            feed_events: list[FeedEvent] = []
             async with (
                 asyncio.timeout(DEADLINE),
                 aclosing(AlpacaFeed(venue.settings, Clock()).events([BTC, ETH])) as all_,
             ):
                 async for event in all_:
-                    found.append(event)
-                    if len({one.series for one in found if isinstance(one, CandleClosed)}) == 2:
-                        return found
-            return found
+                    feed_events.append(event)
+                    if len({collected.series for collected in feed_events if isinstance(collected, CandleClosed)}) == 2:
+                        return feed_events
+            return feed_events
 
-        found = asyncio.run(until_closed())
-        candles = [event for event in found if isinstance(event, CandleClosed)]
-        quotes = [event for event in found if isinstance(event, QuoteReceived)]
+        result = asyncio.run(until_closed())
+        candles = [event for event in result if isinstance(event, CandleClosed)]
+        quotes = [event for event in result if isinstance(event, QuoteReceived)]
         for event in candles:
             opening = event.candle.open_time
             assert venue.rest(event.series.pair, Span(opening, opening + MINUTE)) == [event.candle]
     assert [event.series.pair for event in candles] == [BTC, ETH]
     assert {event.pair for event in quotes} == {BTC, ETH}
-    assert {type(event) for event in found} == {CandleClosed, QuoteReceived, Heartbeat}
+    assert {type(event) for event in result} == {CandleClosed, QuoteReceived, Heartbeat}
 
 
 def test_an_updated_bar_revises_a_candle() -> None:
@@ -201,7 +201,7 @@ def test_nothing_is_missing_before_the_newest_minute_but_one() -> None:
     """When a bar has come, those of the minute before have come for every pair."""
     with alpaca() as venue:
         first, second, third = minutes(venue, 3)
-        faults = [*(streams.burst(bar_frame(BTC, one)) for one in (first, third, second)), streams.closed()]
+        faults = [*(streams.burst(bar_frame(BTC, candle)) for candle in (first, third, second)), streams.closed()]
         assert venue.interrupted(streams.together(*faults)).complete_until == third.open_time
 
 
@@ -302,14 +302,14 @@ def quiet_for(venue: Venue, clock: Leaping, spells: int) -> list[FeedEvent]:
     venue.exchange.streams.inject(streams.mute)
 
     async def read() -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE):
             async for event in AlpacaFeed(venue.settings, clock).events([BTC, ETH]):
-                found.append(event)
-                if len(confirmed(found)) == spells and event is confirmed(found)[-1]:
+                feed_events.append(event)
+                if len(confirmed(feed_events)) == spells and event is confirmed(feed_events)[-1]:
                     await asyncio.to_thread(venue.exchange.streams.apply, streams.drop)
-                clock.leapt = SILENCE * (1 + len(confirmed(found)))
-        return found
+                clock.leapt = SILENCE * (1 + len(confirmed(feed_events)))
+        return feed_events
 
     return asyncio.run(read())
 
@@ -362,7 +362,7 @@ def test_every_location_is_a_venue_of_its_own_for_rest_and_stream() -> None:
         assert Alpaca(settings).quote(BTC).bid > 0
         events = venue.events(lambda: venue.exchange.streams.apply(streams.closed()), settings=settings)
         assert "received 1000" in end_of(events).reason
-        assert {one.path for one in venue.server.requests} == {
+        assert {request.path for request in venue.server.requests} == {
             "/v1beta3/crypto/eu-1",
             "/v1beta3/crypto/eu-1/latest/quotes",
         }
@@ -375,15 +375,15 @@ def test_a_stream_with_a_bar_a_minute_goes_on() -> None:
         faults = [streams.burst(bar_frame(BTC, candle)) for candle in minutes(venue, 3)]
 
         async def minute_by_minute() -> list[FeedEvent]:
-            found: list[FeedEvent] = []
+            feed_events: list[FeedEvent] = []
             async with asyncio.timeout(DEADLINE):
                 async for event in AlpacaFeed(venue.settings, clock).events([BTC]):
                     # At the start, and when a ping was answered after a bar and its heartbeat.
-                    if isinstance(event, Heartbeat) and not (found and isinstance(found[-1], CandleClosed)):
+                    if isinstance(event, Heartbeat) and not (feed_events and isinstance(feed_events[-1], CandleClosed)):
                         clock.leapt += 60
                         await asyncio.to_thread(venue.exchange.streams.apply, (faults or [streams.closed()]).pop(0))
-                    found.append(event)
-            return found
+                    feed_events.append(event)
+            return feed_events
 
         assert "received 1000" in end_of(asyncio.run(minute_by_minute())).reason
 
@@ -487,14 +487,14 @@ def test_a_feed_that_is_not_read_ends_before_it_fills_the_memory() -> None:
         frame = quote_frame(BTC, venue.motion.quote(BTC))
 
         async def slowly() -> list[FeedEvent]:
-            found: list[FeedEvent] = []
+            feed_events: list[FeedEvent] = []
             async with asyncio.timeout(DEADLINE):
                 async for event in AlpacaFeed(venue.settings).events([BTC]):
-                    found.append(event)
+                    feed_events.append(event)
                     if len(venue.exchange.streams.connections) > 0 and not isinstance(event, Interrupted):
                         await asyncio.to_thread(venue.exchange.streams.apply, streams.burst(frame, MOST_WAITING // 2))
                         await asyncio.sleep(0.05)
-            return found
+            return feed_events
 
         end = end_of(asyncio.run(slowly()))
     assert "has sent 1,000 messages that were not taken yet" in end.reason

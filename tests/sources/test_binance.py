@@ -86,7 +86,7 @@ def test_dollars_are_read_as_tether() -> None:
     with BINANCE.serving(full_minutes(10)) as server:
         assert BINANCE.read(server, 10, BTC_USD) == full_minutes(10)
         assert BINANCE.source(server).traded(BTC_USD) == BTC
-        assert {asked.query["symbol"] for asked in server.requests} == {"BTCUSDT"}
+        assert {request.query["symbol"] for request in server.requests} == {"BTCUSDT"}
 
 
 @pytest.mark.parametrize("end", [START, START - MINUTE])
@@ -106,10 +106,10 @@ def test_every_interval_is_requested_by_its_name(interval: Interval, label: str)
     with BINANCE.serving(candles, interval) as server:
         source: CandleSource = BINANCE.source(server)
         assert list(source.candles(BTC, interval, Span(START, START + 5 * interval.length))) == candles[:5]
-    [asked] = server.requests
+    [request] = server.requests
     first = int(START.timestamp()) * 1000
-    assert asked.path == "/api/v3/klines"
-    assert asked.query == {
+    assert request.path == "/api/v3/klines"
+    assert request.query == {
         "symbol": "BTCUSDT",
         "interval": label,
         "startTime": str(first),
@@ -173,8 +173,8 @@ def test_a_quote_is_the_top_of_the_book_at_the_time_of_its_arrival() -> None:
         quote = source.quote(BTC_USD)
     assert quote == replace(TOP, time=quote.time)
     assert before <= quote.time <= datetime.now(UTC)
-    [asked] = server.requests
-    assert (asked.path, asked.query) == ("/api/v3/ticker/bookTicker", {"symbol": "BTCUSDT"})
+    [request] = server.requests
+    assert (request.path, request.query) == ("/api/v3/ticker/bookTicker", {"symbol": "BTCUSDT"})
 
 
 @pytest.mark.parametrize(

@@ -102,19 +102,19 @@ class Market:
         self, done: Done, fault: StreamFault | None = None, when: Done | None = None, feed: BinanceFeed | None = None
     ) -> list[FeedEvent]:
         """Do what `read` does."""
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         pairs = self.motion.pairs
         when = when or closings(len(pairs))
         async with asyncio.timeout(60), aclosing((feed or self.feed()).events(pairs)) as events:
             async for event in events:
                 self.running.release()
-                found.append(event)
-                if done(found):
+                feed_events.append(event)
+                if done(feed_events):
                     break
-                if fault is not None and when(found):
+                if fault is not None and when(feed_events):
                     await asyncio.to_thread(self.streams.apply, fault)
                     fault = None
-        return found
+        return feed_events
 
 
 @contextmanager
@@ -185,26 +185,26 @@ def quote(live: Market) -> str:
 def test_a_closed_candle_is_the_one_that_rest_has() -> None:
     """With every value, so that the stream and REST can be joined and compared."""
     with market(quiet=0.5) as live:
-        found = live.read(closings(10))
-        assert {event.series for event in closed(found)} == {
+        result = live.read(closings(10))
+        assert {event.series for event in closed(result)} == {
             SeriesKey("binance", pair, Interval.MINUTE_1) for pair in (BTC, ETH)
         }
         for pair in (BTC, ETH):
-            received = candles(found, pair)
+            received = candles(result, pair)
             span = Span(received[0].open_time, received[-1].open_time + MINUTE)
             assert received == live.motion.truth(pair, span)
             # A source leaves out a minute that closed less than 4 s ago, unless the span ends within it.
             span = Span(span.start, span.end - MINUTE / 2)
             assert received == list(Binance(Settings(live.server.url)).candles(pair, Interval.MINUTE_1, span))
             assert any(candle.volume == 0 for candle in received)
-        assert not ended(found)
+        assert not ended(result)
 
 
 def test_the_first_minute_is_that_in_which_the_stream_was_opened() -> None:
     """What closed before is asked for over REST; nothing lies in between."""
     with market() as live:
-        found = live.read(closings(2))
-    assert {event.candle.open_time for event in closed(found)} == {FIRST}
+        result = live.read(closings(2))
+    assert {event.candle.open_time for event in closed(result)} == {FIRST}
 
 
 def test_a_quote_has_the_time_of_its_arrival_and_each_pair_one_a_second() -> None:
@@ -214,12 +214,12 @@ def test_a_quote_has_the_time_of_its_arrival_and_each_pair_one_a_second() -> Non
         taken: dict[Pair, list[float]] = {BTC: [], ETH: []}
 
         def done(events: Sequence[FeedEvent]) -> bool:
-            if isinstance(found := events[-1], QuoteReceived):
-                taken[found.pair].append(live.clock.monotonic())
-                assert found.source == "binance"
-                assert START <= found.quote.time <= live.clock.now()
-                assert 0 < found.quote.bid < found.quote.ask
-                assert found.quote.bid_size != found.quote.ask_size
+            if isinstance(result := events[-1], QuoteReceived):
+                taken[result.pair].append(live.clock.monotonic())
+                assert result.source == "binance"
+                assert START <= result.quote.time <= live.clock.now()
+                assert 0 < result.quote.bid < result.quote.ask
+                assert result.quote.bid_size != result.quote.ask_size
             return min(map(len, taken.values())) == 3
 
         live.read(done)
@@ -231,9 +231,9 @@ def test_heartbeats_come_at_most_once_a_second_and_while_no_data_does() -> None:
     """The answer to a ping is a sign of life; a quiet market is not a dead stream."""
     with market(feed_speed=BRISK) as live:
         live.streams.inject(streams.mute)
-        found = live.read(lambda events: len(events) >= 4)
+        result = live.read(lambda events: len(events) >= 4)
         now = live.clock.now()
-    times = [event.time for event in found if isinstance(event, Heartbeat)]
+    times = [event.time for event in result if isinstance(event, Heartbeat)]
     assert len(times) == 4
     assert all(later - earlier >= timedelta(seconds=1) for earlier, later in pairwise(times))
     assert START <= times[0] < times[-1] <= now
@@ -256,14 +256,14 @@ ENDS: dict[str, tuple[StreamFault, str, bool]] = {
 def test_whatever_ends_the_connection_ends_the_feed(fault: StreamFault, reason: str, down: bool) -> None:
     """A feed that connected again by itself would hide the hole."""
     with market(feed_speed=BRISK if fault in {streams.silence, streams.mute} else PATIENT) as live:
-        found = live.read(ended, fault)
+        result = live.read(ended, fault)
         live.streams.wait_open(0)
         assert live.streams.opened == 1
-        end = end_of(found)
+        end = end_of(result)
         assert end.reason.startswith(f"{live.server.url.removeprefix('http://')} ")
     assert re.search(reason, end.reason)
     assert end.exchange_down is down
-    assert end.complete_until == newest_close(found)
+    assert end.complete_until == newest_close(result)
 
 
 def test_a_feed_can_be_read_again_and_what_is_missing_is_known() -> None:
@@ -316,11 +316,11 @@ def test_a_refused_handshake_ends_the_feed_and_says_whether_the_exchange_is_down
 ) -> None:
     with market(feed_speed=BRISK, feed_start=FIRST) as live:
         live.server.inject(fault)
-        found = live.read(ended)
-        assert len(found) == 1
+        result = live.read(ended)
+        assert len(result) == 1
         assert live.streams.opened == 0
         assert live.read(closings(2))
-    end = end_of(found)
+    end = end_of(result)
     assert reason in end.reason
     assert end.exchange_down is down
     assert end.complete_until == FIRST
@@ -362,23 +362,23 @@ def test_candles_that_come_twice_or_in_another_order_are_each_yielded_once() -> 
     with market() as live:
         swapped = streams.swapped(lambda frame: '"x":true' in str(frame) and "BTC" in str(frame))
         live.streams.inject(streams.together(swapped, streams.doubled))
-        found = live.read(
+        result = live.read(
             ended, streams.drop, when=lambda events: min(len(candles(events, pair)) for pair in (BTC, ETH)) >= 4
         )
-    numbers = [(candle.open_time - START) // MINUTE + 1 for candle in candles(found, BTC)]
+    numbers = [(candle.open_time - START) // MINUTE + 1 for candle in candles(result, BTC)]
     assert numbers[:4] == [1, 0, 3, 2]
-    received = candles(found, ETH)
+    received = candles(result, ETH)
     assert len({candle.open_time for candle in received}) == len(received) >= 4
-    assert end_of(found).complete_until == FIRST + 4 * MINUTE
+    assert end_of(result).complete_until == FIRST + 4 * MINUTE
 
 
 def test_nothing_is_complete_after_a_candle_that_did_not_come() -> None:
     """REST is asked from there on, whatever came afterwards."""
     with market() as live:
         live.motion.hole(ETH, FIRST + MINUTE)
-        found = live.read(ended, streams.drop, when=closings(5))
-        assert candles(found, ETH)[-1].open_time >= FIRST + 2 * MINUTE
-        assert end_of(found).complete_until == FIRST + MINUTE
+        result = live.read(ended, streams.drop, when=closings(5))
+        assert candles(result, ETH)[-1].open_time >= FIRST + 2 * MINUTE
+        assert end_of(result).complete_until == FIRST + MINUTE
 
 
 def test_a_candle_that_comes_again_with_other_values_is_a_revision() -> None:
@@ -387,17 +387,17 @@ def test_a_candle_that_comes_again_with_other_values_is_a_revision() -> None:
         revised = sample(live, opening, volume=123.0)
         repeated = sample(live, opening, ETH)
         frames = streams.together(streams.burst(repeated), streams.burst(revised, 2))
-        found = live.read(lambda events: len(closed(events)) == 3 or ended(events), frames)
-        before, after = candles(found, BTC)
+        result = live.read(lambda events: len(closed(events)) == 3 or ended(events), frames)
+        before, after = candles(result, BTC)
     assert after == before._replace(volume=123.0)
-    assert [event.series.pair for event in closed(found)].count(ETH) == 1
+    assert [event.series.pair for event in closed(result)].count(ETH) == 1
 
 
 def test_a_slow_stream_is_read_as_it_comes() -> None:
     with market() as live:
         live.streams.inject(streams.slowed(0.002))
-        found = live.read(closings(4))
-        received = candles(found, BTC)
+        result = live.read(closings(4))
+        received = candles(result, BTC)
         assert received == live.motion.truth(BTC, Span(received[0].open_time, received[-1].open_time + MINUTE))
 
 
@@ -406,30 +406,30 @@ def test_more_candles_than_may_wait_end_the_feed_and_those_that_waited_are_yield
     openings = [FIRST + (number - 60) * MINUTE for number in range(12)]
 
     async def read(live: Market) -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(60), aclosing(live.feed(most_waiting=5).events([BTC, ETH])) as events:
             async for event in events:
-                found.append(event)
-                if len(found) == 1:
+                feed_events.append(event)
+                if len(feed_events) == 1:
                     frames = [streams.burst(sample(live, opening)) for opening in openings]
                     reading = [task for task in asyncio.all_tasks() if "_Connection._read" in repr(task)]
                     await asyncio.to_thread(live.streams.apply, streams.together(*frames))
                     await asyncio.wait(reading)  # and nothing is taken
-        return found
+        return feed_events
 
     with market(speed=1, feed_speed=1) as live:
-        found = asyncio.run(read(live))
-    assert "has sent 5 candles that were not taken yet" in end_of(found).reason
-    assert [candle.open_time for candle in candles(found, BTC)] == openings[:5]
-    assert end_of(found).complete_until == FIRST
+        result = asyncio.run(read(live))
+    assert "has sent 5 candles that were not taken yet" in end_of(result).reason
+    assert [candle.open_time for candle in candles(result, BTC)] == openings[:5]
+    assert end_of(result).complete_until == FIRST
 
 
 def test_quotes_without_end_take_no_memory_and_end_nothing() -> None:
     """Of those that wait, only the newest one of a pair is kept."""
     with market() as live:
         flood = streams.burst(quote(live), 3 * MOST_WAITING)
-        found = live.read(closings(4), flood)
-    assert not ended(found)
+        result = live.read(closings(4), flood)
+    assert not ended(result)
 
 
 def reasons_of(live: Market, frames: Sequence[str]) -> list[str]:
@@ -440,7 +440,7 @@ def reasons_of(live: Market, frames: Sequence[str]) -> list[str]:
     async def read() -> list[list[FeedEvent]]:
         return await asyncio.gather(*(live.reading(ended) for _ in frames))
 
-    ends = [end_of(found) for found in asyncio.run(read())]
+    ends = [end_of(result) for result in asyncio.run(read())]
     assert {end.complete_until for end in ends} == {FIRST}
     assert not any(end.exchange_down for end in ends)
     said = " sent a message that is not in Binance's format: "
@@ -499,8 +499,8 @@ def test_a_closed_candle_with_a_malformed_value_ends_the_feed() -> None:
 def test_no_change_of_a_candle_crashes_the_feed(changes: dict[str, Any]) -> None:
     with market() as live:
         frame = changed_candle(sample(live, FIRST + MINUTE), **changes)
-        found = live.read(lambda events: ended(events) or closings(4)(events), streams.burst(frame))
-    assert len(closed(found)) >= 2
+        result = live.read(lambda events: ended(events) or closings(4)(events), streams.burst(frame))
+    assert len(closed(result)) >= 2
 
 
 def test_messages_of_other_kinds_and_pairs_are_left_out() -> None:
@@ -512,17 +512,17 @@ def test_messages_of_other_kinds_and_pairs_are_left_out() -> None:
     ]
     with market() as live:
         strange = sample(live, FIRST).replace("BTC", "XYZ").replace("btc", "xyz")
-        found = live.read(closings(4), streams.together(*map(streams.burst, [*frames, strange])))
-    assert not ended(found)
-    assert {event.series.pair for event in closed(found)} == {BTC, ETH}
+        result = live.read(closings(4), streams.together(*map(streams.burst, [*frames, strange])))
+    assert not ended(result)
+    assert {event.series.pair for event in closed(result)} == {BTC, ETH}
 
 
 def test_a_candle_is_read_however_its_json_is_written() -> None:
     """What is not recognized at first sight is parsed."""
     with market() as live:
         live.streams.inject(streams.changed(lambda frame: [json.dumps(json.loads(frame), indent=1).encode()]))
-        found = live.read(closings(4))
-        received = candles(found, ETH)
+        result = live.read(closings(4))
+        received = candles(result, ETH)
         assert received == live.motion.truth(ETH, Span(received[0].open_time, received[-1].open_time + MINUTE))
 
 
@@ -533,8 +533,8 @@ def test_a_malformed_quote_is_left_out_and_logged_once(caplog: pytest.LogCapture
         live.streams.inject(
             streams.changed(lambda sent: [frame] if "btcusdt@bookTicker" in str(sent) else [sent]),
         )
-        found = live.read(closings(6))
-    assert {event.pair for event in found if isinstance(event, QuoteReceived)} == {ETH}
+        result = live.read(closings(6))
+    assert {event.pair for event in result if isinstance(event, QuoteReceived)} == {ETH}
     assert [record.getMessage() for record in caplog.records if record.name.startswith("crypto")] == ["malformed quote"]
 
 
@@ -549,11 +549,11 @@ def test_many_pairs_share_several_connections_and_end_together() -> None:
             if len(sizes) == 1:
                 connection.push("{")
 
-        found = live.read(ended, break_one)
+        result = live.read(ended, break_one)
         live.streams.wait_open(0)
     assert sorted(sizes) == [2, 2 * PAIRS_A_CONNECTION, 2 * PAIRS_A_CONNECTION]
-    assert {event.series.pair for event in closed(found)} == set(pairs)
-    assert end_of(found).complete_until == FIRST + MINUTE
+    assert {event.series.pair for event in closed(result)} == set(pairs)
+    assert end_of(result).complete_until == FIRST + MINUTE
 
 
 def test_one_refused_connection_of_several_ends_the_feed() -> None:
@@ -595,17 +595,17 @@ def test_a_feed_says_before_a_day_has_passed_that_its_connection_will_end_and_go
             live.clock.moved = LIFETIME if closed(events) else 0.0
             return retiring(events) and len(closed(events)) >= 6
 
-        found = live.read(done)
-    assert sum(isinstance(event, Retiring) for event in found) == 1
-    assert not ended(found)
+        result = live.read(done)
+    assert sum(isinstance(event, Retiring) for event in result) == 1
+    assert not ended(result)
 
 
 def test_a_feed_passes_on_that_the_server_shuts_down_and_goes_on_to_its_end() -> None:
     with market() as live:
-        found = live.read(ended, shutting_down(seconds=2))
-    assert sum(isinstance(event, Retiring) for event in found) == 1
-    assert "received 1001" in end_of(found).reason
-    assert end_of(found).complete_until == newest_close(found)
+        result = live.read(ended, shutting_down(seconds=2))
+    assert sum(isinstance(event, Retiring) for event in result) == 1
+    assert "received 1001" in end_of(result).reason
+    assert end_of(result).complete_until == newest_close(result)
 
 
 def test_messages_of_symbols_with_letters_beyond_ascii_are_passed_over() -> None:
@@ -613,26 +613,26 @@ def test_messages_of_symbols_with_letters_beyond_ascii_are_passed_over() -> None
     with market() as live:
         candle = live.motion.truth(BTC, Span(FIRST, FIRST + MINUTE))[0]
         frame = candle_frame("币安人生USDT", Candled(BTC, candle, is_closed=True, time=START))
-        found = live.read(closings(6), streams.burst(f'{{"stream":"币安人生usdt@kline_1m","data":{frame}}}'))
-    assert {event.series.pair for event in closed(found)} == {BTC, ETH}
-    assert not ended(found)
+        result = live.read(closings(6), streams.burst(f'{{"stream":"币安人生usdt@kline_1m","data":{frame}}}'))
+    assert {event.series.pair for event in closed(result)} == {BTC, ETH}
+    assert not ended(result)
 
 
 @pytest.mark.parametrize("skew", [timedelta(minutes=3), timedelta(seconds=-90)])
 def test_the_clock_of_the_exchange_decides_which_candle_is_closed(skew: timedelta) -> None:
     with market(skew=skew) as live:
-        found = live.read(ended, streams.drop)
+        result = live.read(ended, streams.drop)
         opening = Interval.MINUTE_1.floor(START + skew)
-    assert candles(found, BTC)[0].open_time == opening
-    assert end_of(found).complete_until <= newest_close(found)
+    assert candles(result, BTC)[0].open_time == opening
+    assert end_of(result).complete_until <= newest_close(result)
 
 
 def test_a_delisted_pair_falls_silent_and_the_other_goes_on() -> None:
     with market() as live:
         live.motion.delist(BTC, START + MINUTE)
-        found = live.read(lambda events: len(candles(events, ETH)) == 3)
-    assert len(candles(found, BTC)) == 1
-    assert not ended(found)
+        result = live.read(lambda events: len(candles(events, ETH)) == 3)
+    assert len(candles(result, BTC)) == 1
+    assert not ended(result)
 
 
 def test_a_pair_that_binance_cannot_have_is_named() -> None:

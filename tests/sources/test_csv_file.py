@@ -267,8 +267,8 @@ YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD
 def test_a_fault_in_a_header_of_three_lines_is_reported_with_its_line(
     path: Path, lines: Sequence[str], fault: str
 ) -> None:
-    [found] = faults_of(path, "\n".join(lines))
-    assert found.startswith(fault)
+    [result] = faults_of(path, "\n".join(lines))
+    assert result.startswith(fault)
 
 
 def test_a_column_called_price_does_not_make_a_header_of_three_lines(path: Path) -> None:
@@ -430,9 +430,9 @@ def test_a_time_ms_that_is_not_in_milliseconds_is_reported(path: Path, time: str
     ],
 )
 def test_a_faulty_header_is_reported_with_the_columns_found(path: Path, header: str, fault: str) -> None:
-    [found] = faults_of(path, f"{header}\n{ROWS[0]}\n")
-    assert found.startswith(f"line 1: {fault}")
-    assert len(found) < 700
+    [result] = faults_of(path, f"{header}\n{ROWS[0]}\n")
+    assert result.startswith(f"line 1: {fault}")
+    assert len(result) < 700
 
 
 MONTHS = [f"{EPOCH + timedelta(days=day):%Y-%m-%d},10,12,9,11,{day}" for day in range(200)]
@@ -499,9 +499,9 @@ def test_a_file_that_is_not_a_table_of_candles_is_refused_with_the_reason(
     path: Path, content: bytes, faults: list[str]
 ) -> None:
     """Faults of rows that could be read come first, then why reading ended."""
-    found = faults_of(path, content)
-    assert found[0].startswith(faults[0])
-    assert found[-1].startswith(faults[-1])
+    result = faults_of(path, content)
+    assert result[0].startswith(faults[0])
+    assert result[-1].startswith(faults[-1])
 
 
 def test_a_missing_file_a_folder_and_a_pipe_have_different_messages(tmp_path: Path) -> None:
@@ -535,9 +535,9 @@ def test_a_hostile_number_of_faults_ends_the_reading(path: Path) -> None:
     """The message shows the first twenty."""
     with pytest.raises(UnusableHistory, match=r"\n  line 21: [^\n]+\n  \.\.\. and 981 more$") as error:
         read(path, HEADER + "\nx" * 50_000)
-    found = error.value.faults
-    assert len(found) == MOST_FAULTS + 1
-    assert found[-1] == f"reading stopped at line {MOST_FAULTS + 1}"
+    result = error.value.faults
+    assert len(result) == MOST_FAULTS + 1
+    assert result[-1] == f"reading stopped at line {MOST_FAULTS + 1}"
 
 
 def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:

@@ -152,8 +152,8 @@ def test_every_candle_is_returned_once_for_any_gaps_and_pages(
     market = data.draw(venue.cuts)
     span = Span(START + start * MINUTE, START + max(start, count + 5) * MINUTE)
     with ReplayServer(market(candles)) as server:
-        found = list(venue.source(server).candles(BTC, Interval.MINUTE_1, span))
-    assert found == [candle for candle in candles if candle.open_time in span]
+        result = list(venue.source(server).candles(BTC, Interval.MINUTE_1, span))
+    assert result == [candle for candle in candles if candle.open_time in span]
 
 
 def test_a_full_history_takes_as_many_requests_as_pages_and_is_not_read_ahead(venue: Venue) -> None:
@@ -162,7 +162,7 @@ def test_a_full_history_takes_as_many_requests_as_pages_and_is_not_read_ahead(ve
     with venue.serving(venue.minutes(count)) as server:
         candles = venue.source(server).candles(BTC, Interval.MINUTE_1, Span(START, START + count * MINUTE))
         assert server.requests == []
-        assert [one.open_time for one in islice(candles, 2)] == [START, START + MINUTE]
+        assert [candle.open_time for candle in islice(candles, 2)] == [START, START + MINUTE]
         assert len(server.requests) <= 2
         assert sum(1 for _ in candles) == count - 2
         assert len(server.requests) == 3
@@ -188,7 +188,7 @@ def test_candles_outside_the_span_are_dropped(venue: Venue) -> None:
 
 def test_an_unordered_page_is_sorted_and_the_last_copies_win(venue: Venue) -> None:
     """The first copy may be from before the close."""
-    growing = [venue.row(one._replace(close=9.5)) for one in venue.minutes(8)]
+    growing = [venue.row(minute._replace(close=9.5)) for minute in venue.minutes(8)]
     with venue.serving(venue.minutes(20)) as server:
         server.inject(venue.altered(lambda rows: [*growing, *rows[::-1]]))
         assert venue.read(server, 20) == venue.minutes(20)
@@ -244,8 +244,8 @@ def test_a_candle_that_had_not_closed_by_the_clock_of_the_exchange_is_not_return
             server.inject(replay.with_headers(date=date), times=9)
             source = venue.source(server)
             assert source.dated is None
-            found = list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + 10 * MINUTE)))
-            assert found == minutes[:expected], seconds
+            result = list(source.candles(BTC, Interval.MINUTE_1, Span(START, START + 10 * MINUTE)))
+            assert result == minutes[:expected], seconds
             # Whoever asks for the open candle gets it: a pair that was listed today has only that day.
             inside = Span(START, last_close - MINUTE / 2)
             assert list(source.candles(BTC, Interval.MINUTE_1, inside)) == minutes
@@ -313,9 +313,9 @@ def test_the_password_of_an_address_is_sent_and_never_printed(venue: Venue) -> N
         server.inject(replay.echoing_authorization)
         with pytest.raises(SourceError, match=r"refused: Basic \*\*\*") as caught:
             venue.open(url, Bounds(), QUICK).quote(BTC)
-        [asked] = server.requests
+        [request] = server.requests
     encoded = base64.b64encode(b"user:hush{0}").decode()
-    assert asked.headers["authorization"] == f"Basic {encoded}"
+    assert request.headers["authorization"] == f"Basic {encoded}"
     settings = venue.exchange.settings({venue.exchange.api.variable: url})
     text = f"{caught.value} {settings!r} {settings}"
     assert [secret for secret in ("hush", encoded) if secret in text] == []
@@ -337,9 +337,9 @@ def real_history(path: Path, venue: Venue) -> list[Candle]:
     names = ("open", "high", "low", "close", "volume")
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    found = []
+    candles = []
     for row, invented in zip(rows, venue.minutes(len(rows)), strict=True):
         opening = datetime.combine(date.fromisoformat(row["time"]), time(), START.tzinfo)
         values: list[Any] = [opening, *(float(row[name]) for name in names), *invented[len(names) + 1 :]]
-        found.append(Candle(*values))
-    return found
+        candles.append(Candle(*values))
+    return candles

@@ -79,7 +79,7 @@ def test_during_a_ban_no_question_of_any_kind_is_sent(status: int, venue: Venue,
         with pytest.raises(Unreachable, match=rf"answered {status} .*; it is not asked before 20.* UTC"):
             first()
         with ThreadPoolExecutor(8) as threads:
-            refusals = [asked.exception() for asked in [threads.submit(other) for other in (first, *others)]]
+            refusals = [future.exception() for future in [threads.submit(other) for other in (first, *others)]]
         for refusal in refusals:
             assert isinstance(refusal, Unreachable)
             assert f" UTC: it has answered {status} " in refusal.reason
@@ -99,7 +99,7 @@ def test_after_429_all_wait_and_are_answered_then(venue: Venue) -> None:
         with pytest.raises(Unreachable, match=r"it asks to wait 1 s, longer than the 0 s"):
             venue.source(server, longest_retry_after=0.0).quote(BTC)
         with ThreadPoolExecutor(13) as threads:
-            answers = [asked.result() for asked in [threads.submit(ask) for ask in questions(venue, server.url)]]
+            answers = [future.result() for future in [threads.submit(ask) for ask in questions(venue, server.url)]]
         assert ban.early == []
     assert answers[0] == venue.minutes(10)
     assert all(isinstance(quote, Quote) and quote.bid == TOP.bid for quote in answers[1:])
@@ -112,7 +112,7 @@ def test_the_first_question_after_a_pause_goes_alone() -> None:
             BINANCE.source(server, longest_retry_after=0.0).quote(BTC)
         with ThreadPoolExecutor(8) as threads:
             asked = [threads.submit(BINANCE.source(server, attempts=5).quote, BTC) for _ in range(8)]
-            assert {one.result().bid for one in asked} == {TOP.bid}
+            assert {future.result().bid for future in asked} == {TOP.bid}
         assert (len(server.requests), ban.early) == (3 + 8, [])
 
 
@@ -144,7 +144,8 @@ def test_a_ban_of_requests_is_one_of_the_handshake_and_the_reverse() -> None:
 def test_a_history_comes_from_the_next_exchange_meanwhile() -> None:
     """A training does not wait for the end of a ban."""
     days = [
-        one._replace(open_time=START + number * timedelta(days=1)) for number, one in enumerate(BINANCE.minutes(40))
+        candle._replace(open_time=START + number * timedelta(days=1))
+        for number, candle in enumerate(BINANCE.minutes(40))
     ]
     now = START + timedelta(days=40, minutes=1)
     with (
@@ -186,17 +187,17 @@ def test_a_pause_of_years_is_not_believed(text: str) -> None:
 
 
 def test_threads_that_look_for_a_pause_at_once_find_the_same_one() -> None:
-    found: list[Pause] = []
+    pauses: list[Pause] = []
     barrier = threading.Barrier(8)
 
     def look() -> None:
         barrier.wait()
-        found.append(pause_of("one.example"))
+        pauses.append(pause_of("one.example"))
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(lambda _: look(), range(8)))
     forget("one.example")
-    assert len(set(map(id, found))) == 1
+    assert len(set(map(id, pauses))) == 1
 
 
 def test_the_weight_of_a_refused_answer_is_counted() -> None:

@@ -110,12 +110,12 @@ def test_numbers_may_be_text_or_numbers() -> None:
 
 @pytest.mark.parametrize("interval", Interval)
 def test_every_interval_is_requested_by_its_name(interval: Interval) -> None:
-    candles = [one._replace(open_time=START + i * interval.length) for i, one in enumerate(full_minutes(7))]
+    candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(full_minutes(7))]
     with ReplayServer(PoloniexExchange({(TETHER, interval): candles})) as server:
         source: CandleSource = POLONIEX_EXCHANGE.open_source({"POLONIEX_API_URL": f"{server.url}/"})
         assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
-    [asked] = server.requests
-    assert (asked.path, asked.query["interval"]) == ("/markets/BTC_USDT/candles", interval.name)
+    [request] = server.requests
+    assert (request.path, request.query["interval"]) == ("/markets/BTC_USDT/candles", interval.name)
 
 
 def test_dollars_are_traded_as_tether() -> None:
@@ -151,7 +151,7 @@ def test_the_replay_server_refuses_unknown_symbols_as_the_exchange_does() -> Non
             requests.get(f"{server.url}/markets/NOPE_USDT/{name}", timeout=30)
             for name in ("candles", "ticker24h", "candles", "ticker24h")
         ]
-    assert [(one.status_code, one.json()["code"]) for one in answers] == list(UNKNOWN_SYMBOL)
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == list(UNKNOWN_SYMBOL)
 
 
 def test_the_top_of_the_book_is_read_from_the_ticker() -> None:
@@ -159,8 +159,8 @@ def test_the_top_of_the_book_is_read_from_the_ticker() -> None:
         with ReplayServer(PoloniexExchange({}, Answers(numbers=numbers), {TETHER: TOP})) as server:
             source: QuoteSource = POLONIEX.source(server)
             assert replace(source.quote(BTC), time=TOP.time) == TOP
-        [asked] = server.requests
-        assert (asked.path, asked.query) == ("/markets/BTC_USDT/ticker24h", {})
+        [request] = server.requests
+        assert (request.path, request.query) == ("/markets/BTC_USDT/ticker24h", {})
 
 
 def test_a_quote_has_the_time_of_the_answer_and_not_that_of_the_last_trade() -> None:
@@ -230,8 +230,8 @@ def test_the_rate_budget_allows_ten_tickers_a_second() -> None:
 def test_real_minutes_are_returned_with_exactly_their_gaps(kept: Kept) -> None:
     """Nothing is lost at a gap, and nothing is filled in."""
     candles = [
-        one._replace(quote_volume=one.close, trades=i % 90, taker_base_volume=i / 2, taker_quote_volume=i)
-        for i, one in enumerate(real_minutes(31))
+        candle._replace(quote_volume=candle.close, trades=i % 90, taker_base_volume=i / 2, taker_quote_volume=i)
+        for i, candle in enumerate(real_minutes(31))
     ]
     with ReplayServer(
         PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((POLONIEX.page, 320), kept))

@@ -79,14 +79,14 @@ class Venue:
     async def _events(
         self, feed: PoloniexFeed, faults: Sequence[StreamFault], pairs: Sequence[Pair]
     ) -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE):
             async for event in feed.events(pairs):
-                if isinstance(event, Heartbeat) and not any(isinstance(one, Heartbeat) for one in found):
+                if isinstance(event, Heartbeat) and not any(isinstance(one, Heartbeat) for one in feed_events):
                     for fault in faults:
                         await asyncio.to_thread(self.exchange.streams.apply, fault)
-                found.append(event)
-        return found
+                feed_events.append(event)
+        return feed_events
 
 
 @contextmanager
@@ -114,13 +114,13 @@ def taken(
     """Return the events until `done`."""
 
     async def take() -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE), aclosing(venue.feed().events(pairs)) as events:
             async for event in events:
-                found.append(event)
-                if done(found):
+                feed_events.append(event)
+                if done(feed_events):
                     break
-        return found
+        return feed_events
 
     return asyncio.run(take())
 
@@ -131,8 +131,12 @@ def count_of(kind: type, events: Sequence[FeedEvent]) -> int:
 
 def test_each_trade_is_a_tick_with_its_own_time_and_not_that_of_its_message() -> None:
     with poloniex(QUICK, clock=quick()) as venue:
-        events = taken(venue, lambda found: count_of(TickReceived, found) >= 8)
-        happened = [one for one in venue.motion.happenings(START, START + 5 * MINUTE) if isinstance(one, Traded)]
+        events = taken(venue, lambda result: count_of(TickReceived, result) >= 8)
+        happened = [
+            happening
+            for happening in venue.motion.happenings(START, START + 5 * MINUTE)
+            if isinstance(happening, Traded)
+        ]
     ticks = [event for event in events if isinstance(event, TickReceived)]
     expected = [
         TickReceived("poloniex", pair, trade.time, trade.price, trade.size, milliseconds(trade.time))
@@ -157,7 +161,7 @@ def test_candles_of_the_ticks_are_those_of_rest() -> None:
     """For each minute that the stream was connected in."""
     clock, end = Clock(START, FAST), START + 5 * MINUTE
     candles = TickCandles("poloniex", clock, grace=20)  # a third of a second, as the machine may be busy
-    found: dict[SeriesKey, list[BuiltCandle]] = {}
+    built_candles: dict[SeriesKey, list[BuiltCandle]] = {}
 
     async def collect(venue: Venue) -> None:
         """Take the events of one connection."""
@@ -172,7 +176,7 @@ def test_candles_of_the_ticks_are_those_of_rest() -> None:
                     is_connected = True
                     candles.connected([BTC, ETH], clock.now())
                 for series, built in candles.close().items():
-                    found.setdefault(series, []).extend(built)
+                    built_candles.setdefault(series, []).extend(built)
                 if clock.now() > end:
                     break
 
@@ -182,8 +186,8 @@ def test_candles_of_the_ticks_are_those_of_rest() -> None:
         source, compared = Poloniex(venue.settings), 0
         for pair in (BTC, ETH):
             rest = source.candles(pair, Interval.MINUTE_1, Span(START, end - MINUTE))
-            official = {one.open_time: one for one in rest}
-            for built in found[SeriesKey("poloniex", pair, Interval.MINUTE_1)]:
+            official = {candle.open_time: candle for candle in rest}
+            for built in built_candles[SeriesKey("poloniex", pair, Interval.MINUTE_1)]:
                 if built.open_time in official and not (built.partial or built.late):
                     one = official[built.open_time]
                     assert (built.open, built.high, built.low, built.close) == one[1:5]
@@ -194,20 +198,20 @@ def test_candles_of_the_ticks_are_those_of_rest() -> None:
 
 def test_the_replay_server_sends_tickers_as_the_exchange_does() -> None:
     """They repeat the last price, and their `ts` is not the time of the trade: nothing is built from them."""
-    found: list[dict[str, Any]] = []
+    result: list[dict[str, Any]] = []
 
     async def take(venue: Venue) -> None:
         async with asyncio.timeout(DEADLINE), connect(venue.settings.stream_url) as websocket:
             await websocket.send('{"event":"subscribe","channel":["ticker"],"symbols":["BTC_USDT"]}')
             assert json.loads(await websocket.recv())["event"] == "subscribe"
-            while len(found) < 20:
+            while len(result) < 20:
                 if tickers := json.loads(await websocket.recv()).get("data"):
-                    found.extend(tickers)
+                    result.extend(tickers)
                     await websocket.send('{"event":"ping"}')  # a client that is silent for 30 s is dropped
 
     with poloniex(FAST, clock=Clock(START, FAST), quiet=0.5) as venue:
         asyncio.run(take(venue))
-    times = [(one["closeTime"], one["ts"]) for one in found]
+    times = [(one["closeTime"], one["ts"]) for one in result]
     assert all(traded <= pushed for traded, pushed in times)
     assert len({traded for traded, _ in times}) < len({pushed for _, pushed in times}) == len(times)
     assert max(pushed - traded for traded, pushed in times) > 5_000
@@ -215,19 +219,19 @@ def test_the_replay_server_sends_tickers_as_the_exchange_does() -> None:
 
 def test_a_pair_that_nobody_trades_sends_nothing() -> None:
     with poloniex(QUICK, clock=quick(), quiet=1.0) as venue:
-        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 3)
+        events = taken(venue, lambda result: count_of(Heartbeat, result) >= 3)
     assert count_of(TickReceived, events) == 0
 
 
 def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_last_confirmation() -> None:
     pairs = numbered_pairs(2 * SYMBOLS_A_REQUEST + 1)
     with poloniex(pairs=pairs) as venue:
-        taken(venue, lambda found: isinstance(found[-1], Heartbeat), pairs)
+        taken(venue, lambda result: isinstance(result[-1], Heartbeat), pairs)
         asked = [json.loads(text) for text in venue.exchange.received]
     requests = [one for one in asked if one["event"] == "subscribe"]
-    assert [len(one["symbols"]) for one in requests] == [SYMBOLS_A_REQUEST, SYMBOLS_A_REQUEST, 1]
-    assert [symbol for one in requests for symbol in one["symbols"]] == [f"{pair.base}_USDT" for pair in pairs]
-    assert {tuple(one["channel"]) for one in requests} == {("trades",)}
+    assert [len(request["symbols"]) for request in requests] == [SYMBOLS_A_REQUEST, SYMBOLS_A_REQUEST, 1]
+    assert [symbol for request in requests for symbol in request["symbols"]] == [f"{pair.base}_USDT" for pair in pairs]
+    assert {tuple(request["channel"]) for request in requests} == {("trades",)}
 
 
 def test_a_dollar_pair_is_the_pair_that_was_asked_for() -> None:
@@ -251,7 +255,7 @@ def test_ticks_out_of_order_and_repeated_ones_are_yielded_as_they_come() -> None
 
 def test_a_message_has_the_trades_of_many_pairs_of_which_others_are_ignored() -> None:
     frames = [json.loads(trade_frame(symbol, TRADE)) for symbol in ("BTC_USDT", "XYZ_USDT", "ETH_USDT")]
-    together = json.dumps({"channel": "trades", "data": [one["data"][0] for one in frames]})
+    together = json.dumps({"channel": "trades", "data": [frame["data"][0] for frame in frames]})
     other = '{"channel":"candles_minute_1","data":[{"symbol":"BTC_USDT","close":"1"}]}'
     with poloniex() as venue:
         ticks = venue.ticks(other, together)
@@ -261,11 +265,11 @@ def test_a_message_has_the_trades_of_many_pairs_of_which_others_are_ignored() ->
 def test_heartbeats_come_with_pongs_too_and_at_most_once_a_second() -> None:
     """A quiet market is not a dead stream."""
     with poloniex(clock=quick()) as venue:
-        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 3)
+        events = taken(venue, lambda result: count_of(Heartbeat, result) >= 3)
     times = [event.time for event in events if isinstance(event, Heartbeat)]
     assert times[-1] - times[0] >= timedelta(seconds=25)  # pings are 15 s apart
     with poloniex(speed=FAST, clock=Clock(START, FAST)) as venue:
-        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 10)
+        events = taken(venue, lambda result: count_of(Heartbeat, result) >= 10)
     times = [event.time for event in events if isinstance(event, Heartbeat)]
     assert all(after - before >= timedelta(seconds=0.9) for before, after in pairwise(times))
 
@@ -274,17 +278,17 @@ def test_the_client_is_not_dropped_though_nobody_takes_its_events() -> None:
     """Poloniex drops a client after 30 s without a message. A slow database must not cost the connection."""
 
     async def wait_long(venue: Venue) -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE), aclosing(venue.feed().events([BTC, ETH])) as events:
             async for event in events:
-                found.append(event)
-                if len(found) == 1:
+                feed_events.append(event)
+                if len(feed_events) == 1:
                     await venue.clock.sleep(50)
                 if event == TICK:
                     break
-                if isinstance(event, Heartbeat) and len(found) > 2:
+                if isinstance(event, Heartbeat) and len(feed_events) > 2:
                     await asyncio.to_thread(venue.exchange.streams.apply, burst)
-        return found
+        return feed_events
 
     burst = streams.burst(trade_frame("BTC_USDT", TRADE))
     with poloniex(QUICK, clock=quick(), quiet=1.0) as venue:
@@ -320,7 +324,7 @@ def test_a_stream_that_is_mute_from_the_start_has_heartbeats_only() -> None:
     """It may be a quiet market. The supervisor connects it again after a while, and waits longer each time."""
     with poloniex(QUICK, clock=quick()) as venue:
         venue.exchange.streams.inject(streams.mute)
-        events = taken(venue, lambda found: count_of(Heartbeat, found) >= 3)
+        events = taken(venue, lambda result: count_of(Heartbeat, result) >= 3)
     assert {type(event) for event in events} == {Heartbeat}
 
 
@@ -456,15 +460,15 @@ def test_compression_is_not_offered_and_a_compressed_message_ends_the_connection
 
 def test_events_that_are_not_taken_end_the_connection_after_a_bounded_number() -> None:
     async def take_slowly(venue: Venue) -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         flood = streams.burst(trade_frame("BTC_USDT", TRADE), 500)
         async with asyncio.timeout(DEADLINE):
             async for event in venue.feed(most_waiting=100).events([BTC]):
-                if not found:
+                if not feed_events:
                     await asyncio.to_thread(venue.exchange.streams.apply, flood)
                     await asyncio.sleep(1)
-                found.append(event)
-        return found
+                feed_events.append(event)
+        return feed_events
 
     with poloniex() as venue:
         *events, end = asyncio.run(take_slowly(venue))
@@ -493,10 +497,10 @@ def test_a_refused_pair_that_the_answer_does_not_name_is_found_by_halving_and_ha
     lost = {pairs[7], pairs[SYMBOLS_A_REQUEST - 1], pairs[-1]}
     streamed: set[str] = set()
 
-    def is_alive(found: Sequence[FeedEvent]) -> bool:
+    def is_alive(feed_events: Sequence[FeedEvent]) -> bool:
         """Also see what the connection has subscribed to."""
         streamed.update(*(connection.topics for connection in venue.exchange.streams.connections))
-        return isinstance(found[-1], Heartbeat)
+        return isinstance(feed_events[-1], Heartbeat)
 
     with poloniex(pairs=[pair for pair in pairs if pair not in lost]) as venue:
         venue.exchange.refusal = message
@@ -510,7 +514,7 @@ def test_refused_pairs_that_the_answer_names_are_left_out_at_once() -> None:
     unknown = Pair("XYZ", "USDT")
     with poloniex() as venue:
         venue.exchange.refusal = "Invalid symbol {}"
-        events = taken(venue, lambda found: isinstance(found[-1], Heartbeat), [BTC, unknown, ETH])
+        events = taken(venue, lambda result: isinstance(result[-1], Heartbeat), [BTC, unknown, ETH])
         assert asked(venue) == [["BTC_USDT", "XYZ_USDT", "ETH_USDT"], ["BTC_USDT", "ETH_USDT"]]
     assert refusals(events) == {unknown: f'{venue.host} answered "Invalid symbol XYZ_USDT"'}
 
@@ -518,7 +522,7 @@ def test_refused_pairs_that_the_answer_names_are_left_out_at_once() -> None:
 def test_a_pair_that_is_not_confirmed_counts_as_refused() -> None:
     with poloniex() as venue:
         venue.exchange.replies.append('{"event":"subscribe","channel":"trades","symbols":["BTC_USDT"]}')
-        events = taken(venue, lambda found: isinstance(found[-1], Heartbeat))
+        events = taken(venue, lambda result: isinstance(result[-1], Heartbeat))
     assert refusals(events) == {ETH: f'{venue.host} answered "no confirmation"'}
 
 
@@ -526,7 +530,7 @@ def test_a_refused_request_may_have_subscribed_to_some_of_its_pairs() -> None:
     """Asked for alone, they are then subscribed to already, which is what was wanted."""
     with poloniex() as venue:
         venue.exchange.replies += [error_frame(text) for text in ("Bad request", "Already subscribed")]
-        events = taken(venue, lambda found: isinstance(found[-1], Heartbeat))
+        events = taken(venue, lambda result: isinstance(result[-1], Heartbeat))
         assert asked(venue) == [["BTC_USDT", "ETH_USDT"], ["BTC_USDT"], ["ETH_USDT"]]
     assert refusals(events) == {}
 

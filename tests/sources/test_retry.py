@@ -95,8 +95,8 @@ def test_retry_after_is_read_in_seconds(seconds: int) -> None:
 @given(now=st.integers(10**6, 4 * 10**9), seconds=st.integers(-1000, 1000))
 def test_retry_after_is_read_as_a_date_by_the_clock_of_the_exchange(now: int, seconds: int) -> None:
     """A laptop whose clock is an hour wrong must not wait an hour."""
-    asked, due = (datetime.fromtimestamp(instant, UTC) for instant in (now, now + seconds))
-    headers = {"Retry-After": format_datetime(due, usegmt=True), "Date": format_datetime(asked, usegmt=True)}
+    time, due = (datetime.fromtimestamp(instant, UTC) for instant in (now, now + seconds))
+    headers = {"Retry-After": format_datetime(due, usegmt=True), "Date": format_datetime(time, usegmt=True)}
     assert retry_after(headers) == max(0, seconds)
 
 

@@ -43,14 +43,14 @@ def taken(
     """Return the events until `done` or the end; after each of them, `act` is called."""
 
     async def take() -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE), aclosing((feed or SimulatedFeed(0, clock)).events(pairs)) as events:
             async for event in events:
-                found.append(event)
-                act(found)
-                if done(found):
+                feed_events.append(event)
+                act(feed_events)
+                if done(feed_events):
                     break
-        return found
+        return feed_events
 
     return asyncio.run(take())
 
@@ -69,8 +69,8 @@ def rest(pair: Pair, start: datetime, minutes: int, seed: int = 0) -> list[Candl
 
 def assert_as_rest(events: Sequence[FeedEvent], pair: Pair = BTC, seed: int = 0) -> None:
     """Assert that every candle from the first one on has come once. The first day takes a moment to compute."""
-    found = closed(events, pair)
-    assert found == rest(pair, found[0].open_time, len(found), seed)
+    result = closed(events, pair)
+    assert result == rest(pair, result[0].open_time, len(result), seed)
 
 
 @pytest.mark.parametrize("seed", [0, 7])
@@ -101,7 +101,7 @@ def test_quotes_lie_around_the_price_and_come_every_few_seconds() -> None:
 
 
 def test_heartbeats_come_every_second_and_not_more_often() -> None:
-    events = taken(Clock(MIDNIGHT, 20), lambda found: len(found) >= 30, pairs=())
+    events = taken(Clock(MIDNIGHT, 20), lambda result: len(result) >= 30, pairs=())
     times = [event.time for event in events if isinstance(event, Heartbeat)]
     assert len(times) == 30
     assert len({time.replace(microsecond=0) for time in times}) == 30
@@ -126,7 +126,7 @@ def test_a_long_jump_of_the_clock_ends_the_stream_and_rest_has_what_lies_in_betw
         if closings(1)(events):
             clock.jumped = timedelta(hours=1)
 
-    *events, end = taken(clock, lambda found: isinstance(found[-1], Interrupted), act=jump)
+    *events, end = taken(clock, lambda result: isinstance(result[-1], Interrupted), act=jump)
     assert isinstance(end, Interrupted)
     assert end.complete_until == closed(events)[-1].open_time + MINUTE
     assert not end.exchange_down
@@ -149,7 +149,7 @@ def test_a_clock_that_is_set_back_doubles_nothing_and_the_stream_lives_on() -> N
 
 
 def test_before_the_genesis_there_is_nothing_but_heartbeats() -> None:
-    events = taken(Clock(GENESIS - DAY, 600), lambda found: len(found) >= 200)
+    events = taken(Clock(GENESIS - DAY, 600), lambda result: len(result) >= 200)
     assert {type(event) for event in events} == {Heartbeat}
 
 
@@ -158,15 +158,15 @@ def test_a_slow_consumer_gets_every_candle() -> None:
     clock = Clock(MIDNIGHT, 240)
 
     async def take() -> list[FeedEvent]:
-        found: list[FeedEvent] = []
+        feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE), aclosing(SimulatedFeed(0, clock).events([BTC])) as events:
             async for event in events:
-                found.append(event)
+                feed_events.append(event)
                 if isinstance(event, CandleClosed):
                     await clock.sleep(90)
-                if len(closed(found)) == 4:
+                if len(closed(feed_events)) == 4:
                     break
-        return found
+        return feed_events
 
     assert_as_rest(asyncio.run(take()))
 
@@ -174,7 +174,7 @@ def test_a_slow_consumer_gets_every_candle() -> None:
 def test_many_pairs_are_sent_over_midnight() -> None:
     """Each needs the candles of another day then."""
     pairs = [Pair(f"A{number}", "USD") for number in range(10)]
-    events = taken(Clock(MIDNIGHT - 2.5 * MINUTE, 120), lambda found: len(closed(found, pairs[-1])) == 5, pairs)
+    events = taken(Clock(MIDNIGHT - 2.5 * MINUTE, 120), lambda result: len(closed(result, pairs[-1])) == 5, pairs)
     for pair in pairs:
         assert_as_rest(events, pair)
         assert closed(events, pair)[-1].open_time >= MIDNIGHT

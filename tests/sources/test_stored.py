@@ -110,8 +110,8 @@ def test_real_prices_come_before_simulated_ones_and_new_ones_before_old_ones(dat
     collect(database, "alpaca", BTC, Interval.DAY_1, START, START + 40 * DAY)
     collect(database, "binance", TETHER, Interval.DAY_1, START, START + 50 * DAY)
     collect(database, "poloniex", TETHER, Interval.DAY_1, START - DAY, START + 50 * DAY)
-    found = [(source.id, source.simulated) for source in sources(database)]
-    assert found == [
+    result = [(source.id, source.simulated) for source in sources(database)]
+    assert result == [
         ("store:poloniex", False),
         ("store:binance", False),
         ("store:alpaca", False),

@@ -19,8 +19,8 @@ anything = st.recursive(
 @given(value=st.floats())
 def test_a_number_is_read_as_it_is_written(value: float) -> None:
     """Also NaN and infinity: `history` judges values."""
-    for found in (number(value, "n"), decimal(value, "n"), decimal(repr(value), "n")):
-        assert found == value or (math.isnan(found) and math.isnan(value))
+    for result in (number(value, "n"), decimal(value, "n"), decimal(repr(value), "n")):
+        assert result == value or (math.isnan(result) and math.isnan(value))
 
 
 @given(value=st.integers(-(10**18) + 1, 10**18 - 1))
@@ -54,9 +54,9 @@ def test_a_text_that_is_not_a_decimal_number_is_malformed(text: str) -> None:
 
 @given(moment=st.datetimes(timezones=st.just(UTC)))
 def test_an_instant_survives_as_milliseconds(moment: datetime) -> None:
-    found = instant(milliseconds(moment), "t")
-    assert timedelta(0) <= moment - found < timedelta(milliseconds=1)
-    assert instant(str(milliseconds(moment)), "t") == found
+    time = instant(milliseconds(moment), "t")
+    assert timedelta(0) <= moment - time < timedelta(milliseconds=1)
+    assert instant(str(milliseconds(moment)), "t") == time
 
 
 @pytest.mark.parametrize("value", [1_735_689_600_000_000, -(10**15), 10**17])

@@ -11,9 +11,9 @@ from tests.support.minutes import MINUTES
 @pytest.fixture(params=KINDS)
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The address of an empty database, once on each kind."""
-    found = new_database(request.param, tmp_path)
-    yield found
-    give_back(found)
+    result = new_database(request.param, tmp_path)
+    yield result
+    give_back(result)
 
 
 @pytest.fixture

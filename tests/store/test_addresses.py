@@ -70,7 +70,7 @@ def test_postgres_is_another_name_of_postgresql() -> None:
         writer.follow(MINUTES, simulated=False)
     for scheme in ("postgres", "postgresql+psycopg"):
         with open_reader(url.replace("postgresql", scheme, 1)) as reader:
-            assert [one.series for one in reader.collected()] == [MINUTES]
+            assert [collected.series for collected in reader.collected()] == [MINUTES]
 
 
 def test_a_wrong_password_is_reported_without_it() -> None:

@@ -62,7 +62,7 @@ def check_forecasts(reader: Database) -> int:
     assert (record.scores if record else ()) == ((scores(1, made), scores(15, made)) if made else ())
     kept = range(max(0, made - 1 - KEEP // (EVERY * MINUTE)), made)
     cutoffs = [START + number * EVERY * MINUTE for number in kept]
-    assert [one.cutoff for one in reader.minute_forecasts(MINUTES, EVER, MANY)] == cutoffs
+    assert [forecast.cutoff for forecast in reader.minute_forecasts(MINUTES, EVER, MANY)] == cutoffs
     return made * EVERY
 
 
@@ -71,13 +71,13 @@ def check(reader: Database) -> int:
     covered = reader.coverage(MINUTES)
     stored = reader.candles(MINUTES, EVER, MANY)
     assert covered == ([span(0, len(stored))] if stored else [])
-    assert [one.candle for one in stored] == candles(0, len(stored))
+    assert [row.candle for row in stored] == candles(0, len(stored))
     assert reader.gaps(MINUTES, EVER) == []
     assert reader.revisions(MINUTES, EVER) == []
     assert [size.rows for size in reader.sizes()] in ([len(stored)], [])
     seen = reader.streams(MINUTES.source, MINUTES.pair, EVER)
-    assert [one.span.start for one in seen] in ([START], [])
-    assert all(one.span.end <= covered[0].end for one in seen)
+    assert [state.span.start for state in seen] in ([START], [])
+    assert all(state.span.end <= covered[0].end for state in seen)
     assert check_forecasts(reader) <= len(stored)
     if stored:
         session = [candle(minute) for minute in range(len(stored)) if candle(minute).open_time.date() == START.date()]
@@ -97,8 +97,8 @@ def test_a_process_killed_at_any_moment_leaves_whole_windows(url: str) -> None:
             assert process.stdout is not None
             reported = ([reported, *process.stdout.read().split("\n")[:-1]])[-1]
         with open_reader(url) as reader:
-            found = min(check(reader), check_forecasts(reader))
-        assert found >= (WINDOWS * WINDOW if reported == "done" else int(reported) + WINDOW)
+            result = min(check(reader), check_forecasts(reader))
+        assert result >= (WINDOWS * WINDOW if reported == "done" else int(reported) + WINDOW)
     with child(BACKFILL, url) as process:
         assert process.communicate(timeout=60)[0].endswith("done\n")
     with open_reader(url) as reader:

@@ -27,13 +27,15 @@ from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candles, s
 OTHER = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
 
 
-def numbers(one: MinuteForecast) -> list[float]:
-    return [one.price, *one.points, *itertools.chain.from_iterable(one.quantiles)]
+def numbers(minute_forecast: MinuteForecast) -> list[float]:
+    return [minute_forecast.price, *minute_forecast.points, *itertools.chain.from_iterable(minute_forecast.quantiles)]
 
 
 def cutoffs(reader: Database, series: SeriesKey = MINUTES) -> list[int]:
     """Return the minutes after `START` at which the stored forecasts were made."""
-    return [(one.cutoff - START) // MINUTE for one in reader.minute_forecasts(series, EVER, MANY)]
+    return [
+        (minute_forecast.cutoff - START) // MINUTE for minute_forecast in reader.minute_forecasts(series, EVER, MANY)
+    ]
 
 
 def test_forecasts_are_read_back(writer: WritableDatabase, reader: Database) -> None:
@@ -41,13 +43,13 @@ def test_forecasts_are_read_back(writer: WritableDatabase, reader: Database) -> 
     writer.follow(OTHER, simulated=False)
     writer.write_forecasts({MINUTES: [step(minute) for minute in range(5)], OTHER: [step(2)]}, KEEP)
     writer.write_forecasts({}, KEEP)
-    found = reader.minute_forecasts(MINUTES, EVER, MANY)
-    assert [one.cutoff for one in found] == [START + minute * MINUTE for minute in range(5)]
-    for minute, one in enumerate(found):
-        assert numbers(one) == pytest.approx(numbers(forecast(minute)), rel=1e-7)
-        assert one.price == forecast(minute).price
-    assert reader.minute_forecasts(MINUTES, span(1, 4), 2) == found[1:3]
-    assert reader.minute_forecasts(MINUTES, span(1, 4), 2, newest=True) == found[2:4]
+    rows = reader.minute_forecasts(MINUTES, EVER, MANY)
+    assert [one.cutoff for one in rows] == [START + minute * MINUTE for minute in range(5)]
+    for minute, minute_forecast in enumerate(rows):
+        assert numbers(minute_forecast) == pytest.approx(numbers(forecast(minute)), rel=1e-7)
+        assert minute_forecast.price == forecast(minute).price
+    assert reader.minute_forecasts(MINUTES, span(1, 4), 2) == rows[1:3]
+    assert reader.minute_forecasts(MINUTES, span(1, 4), 2, newest=True) == rows[2:4]
     assert reader.minute_forecasts(MINUTES, span(1, 1), 9) == reader.minute_forecasts(MINUTES, EVER, 0) == []
     assert cutoffs(reader, OTHER) == [2]
     assert cutoffs(reader, dataclasses.replace(MINUTES, source="alpaca")) == []
@@ -84,9 +86,9 @@ def test_any_forecast_is_read_back(
     quantiles = tuple(tuple(price * math.exp(move) for move in row) for row in spreads)
     made = MinuteForecast(START, price, tuple(price * math.exp(move) for move in points), quantiles)
     shared.write_forecasts({series: [ForecastStep(made, START, ())]}, KEEP)
-    (found,) = shared.minute_forecasts(series, EVER, MANY)
-    assert numbers(found) == pytest.approx(numbers(made), rel=1e-7)
-    assert all(list(row) == sorted(row) for row in found.quantiles)
+    (minute_forecast,) = shared.minute_forecasts(series, EVER, MANY)
+    assert numbers(minute_forecast) == pytest.approx(numbers(made), rel=1e-7)
+    assert all(list(row) == sorted(row) for row in minute_forecast.quantiles)
 
 
 def test_the_record_is_the_sum_of_the_scores(writer: WritableDatabase, reader: Database) -> None:
@@ -114,8 +116,8 @@ def test_no_outcome_counts_twice(writer: WritableDatabase, reader: Database) -> 
         writer.write_forecasts({MINUTES: repeated}, KEEP)
         assert (reader.minute_record(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)) == before
     writer.write_forecasts({MINUTES: [*steps, step(3, 1), step(3, 1), step(2, 1)]}, KEEP)
-    found = reader.minute_record(MINUTES)
-    assert found == MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2)))
+    minute_record = reader.minute_record(MINUTES)
+    assert minute_record == MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2)))
     assert cutoffs(reader) == [0, 1, 2, 3]
 
 
@@ -136,9 +138,9 @@ def test_threads_that_write_the_same_steps_count_them_once(writer: WritableDatab
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(lambda each: writer.write_forecasts({MINUTES: [each]}, KEEP), [steps[0]] * 3))
         list(threads.map(lambda some: writer.write_forecasts({MINUTES: some}, KEEP), [steps, steps[:10], steps]))
-    found = reader.minute_record(MINUTES)
-    assert found is not None
-    assert found.scores == tuple(scores(horizon, 20) for horizon in range(1, 16))
+    minute_record = reader.minute_record(MINUTES)
+    assert minute_record is not None
+    assert minute_record.scores == tuple(scores(horizon, 20) for horizon in range(1, 16))
     assert cutoffs(reader) == list(range(20))
 
 
@@ -238,10 +240,14 @@ def test_a_damaged_forecast_is_left_out(
         connection.commit()
         connection.engine.dispose()
     for _ in range(2):
-        assert [one.cutoff for one in writer.minute_forecasts(MINUTES, EVER, MANY)] == [START + MINUTE]
-    assert [one.cutoff for one in writer.minute_forecasts(MINUTES, EVER, 1)] == [START + MINUTE], "a full page"
+        assert [minute_forecast.cutoff for minute_forecast in writer.minute_forecasts(MINUTES, EVER, MANY)] == [
+            START + MINUTE
+        ]
+    assert [minute_forecast.cutoff for minute_forecast in writer.minute_forecasts(MINUTES, EVER, 1)] == [
+        START + MINUTE
+    ], "a full page"
     assert writer.damaged == 3
-    (record,) = (one for one in caplog.records if one.message == "damaged row left out")
+    (record,) = (log_record for log_record in caplog.records if log_record.message == "damaged row left out")
     assert re.search(reason, str(record.__dict__))
 
 
@@ -296,5 +302,5 @@ def test_what_lies_between_two_minutes_is_in_the_later_one(writer: WritableDatab
         (START + second / 2, START + MINUTE, []),
         (START + second / 2, START + MINUTE + second / 2, [1]),
     ):
-        found = reader.minute_forecasts(MINUTES, Span(start, end), MANY)
-        assert [(one.cutoff - START) // MINUTE for one in found] == expected
+        rows = reader.minute_forecasts(MINUTES, Span(start, end), MANY)
+        assert [(minute_forecast.cutoff - START) // MINUTE for minute_forecast in rows] == expected

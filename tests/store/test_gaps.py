@@ -20,9 +20,9 @@ from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, ca
 
 def gaps(reader: Database) -> list[tuple[int, int, int]]:
     """Return the minutes of each gap, and the attempts."""
-    found = reader.gaps(MINUTES, EVER)
-    assert all(one.gap.missing == (one.gap.end - one.gap.start) // MINUTE for one in found)
-    return [((one.gap.start - START) // MINUTE, (one.gap.end - START) // MINUTE, one.attempts) for one in found]
+    rows = reader.gaps(MINUTES, EVER)
+    assert all(gap.gap.missing == (gap.gap.end - gap.gap.start) // MINUTE for gap in rows)
+    return [((gap.gap.start - START) // MINUTE, (gap.gap.end - START) // MINUTE, gap.attempts) for gap in rows]
 
 
 def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableDatabase, reader: Database) -> None:
@@ -64,16 +64,16 @@ def test_after_enough_attempts_the_source_does_not_have_it(writer: WritableDatab
     verdicts: list[tuple[int, str]] = []
     for asked in (span(0, 10), span(3, 5), span(6, 9), *[span(0, 3), span(2, 6)] * 2):
         writer.write(MINUTES, [] if verdicts else [candle(0), candle(1), *candles(5, 10)], asked)
-        verdicts += [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)]
+        verdicts += [(gap.attempts, gap.verdict) for gap in reader.gaps(MINUTES, EVER)]
     counts = [1, 1, 1, 2, 3, 4, 5]
     final = "the source does not have it"
     assert verdicts == [(count, "open" if count < MOST_ATTEMPTS else final) for count in counts]
     assert verdicts[-1] == (5, final)
-    (found,) = reader.gaps(MINUTES, EVER)
-    assert found.found_at >= began.replace(microsecond=0)
+    (stored_gap,) = reader.gaps(MINUTES, EVER)
+    assert stored_gap.found_at >= began.replace(microsecond=0)
     writer.write(MINUTES, [candle(3)])
-    assert [(one.attempts, one.verdict) for one in reader.gaps(MINUTES, EVER)] == [(5, final), (5, final)]
-    assert {one.found_at for one in reader.gaps(MINUTES, EVER)} == {found.found_at}
+    assert [(gap.attempts, gap.verdict) for gap in reader.gaps(MINUTES, EVER)] == [(5, final), (5, final)]
+    assert {gap.found_at for gap in reader.gaps(MINUTES, EVER)} == {stored_gap.found_at}
 
 
 def test_a_gap_that_grows_is_asked_for_again(writer: WritableDatabase, reader: Database) -> None:
@@ -100,7 +100,7 @@ def test_the_cause_tells_missing_from_rejected(
 ) -> None:
     rows = [Quarantined(candle(minute), f"reason {number}") for number, minute in enumerate(rejected)]
     writer.write(MINUTES, [candle(0), candle(3)], span(0, 4), rows)
-    assert [one.cause for one in reader.gaps(MINUTES, EVER)] == [cause]
+    assert [gap.cause for gap in reader.gaps(MINUTES, EVER)] == [cause]
 
 
 def test_gaps_are_found_in_a_part_of_the_history(writer: WritableDatabase, reader: Database) -> None:
@@ -141,7 +141,7 @@ class Model:
             for minute in sorted(self.covered - self.candles.keys())
             if self.candles and min(self.candles) < minute < max(self.candles)
         ]
-        return [Gap(one.start, one.end, (one.end - one.start) // MINUTE) for one in runs(missing)]
+        return [Gap(run.start, run.end, (run.end - run.start) // MINUTE) for run in runs(missing)]
 
 
 def runs(minutes: Sequence[int]) -> Iterator[Span]:
@@ -195,10 +195,10 @@ def test_any_writes_in_any_order_give_what_a_plain_model_gives(
         assert count == model.write(written, asked)
         ascending = [model.candles[minute] for minute in sorted(model.candles)]
         stored = shared.candles(series, EVER, MANY)
-        assert [one.candle for one in stored] == ascending
-        assert [one.vwap for one in stored] == vwaps(ascending)
+        assert [row.candle for row in stored] == ascending
+        assert [row.vwap for row in stored] == vwaps(ascending)
         assert shared.coverage(series) == list(runs(sorted(model.covered)))
-        assert [one.gap for one in shared.gaps(series, EVER)] == model.gaps()
+        assert [stored_gap.gap for stored_gap in shared.gaps(series, EVER)] == model.gaps()
         assert len(shared.revisions(series, EVER)) == model.revised
     (collected,) = (one for one in shared.collected() if one.series == series)
     assert (collected.gaps, collected.missing) == (len(model.gaps()), sum(gap.missing for gap in model.gaps()))

@@ -69,7 +69,7 @@ def test_the_name_of_a_series_is_harmless(writer: WritableDatabase, tmp_path: Pa
         assert all(path.parent == tmp_path for path in {*tmp_path.rglob("*")} - {*before})
         assert writer.write(HOSTILE, candles(0, 3)) == 3
     assert sorted(tmp_path.rglob("*")) == before
-    assert HOSTILE in [one.series for one in writer.collected()]
+    assert HOSTILE in [collected.series for collected in writer.collected()]
 
 
 def test_of_many_threads_one_holds_a_series(writer: WritableDatabase) -> None:

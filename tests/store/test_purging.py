@@ -24,7 +24,7 @@ def purge(writer: WritableDatabase, minute: int, limit: int = 100) -> list[int]:
 
 
 def stored(reader: Database, series: SeriesKey = MINUTES) -> Sequence[Candle]:
-    return [one.candle for one in reader.candles(series, EVER, MANY)]
+    return [row.candle for row in reader.candles(series, EVER, MANY)]
 
 
 def test_old_candles_are_deleted_in_batches(writer: WritableDatabase, reader: Database) -> None:
@@ -36,7 +36,7 @@ def test_old_candles_are_deleted_in_batches(writer: WritableDatabase, reader: Da
     writer.write(FIVES, [candle(minute) for minute in range(0, 300, 5)], span(0, 300))
     assert writer.purge(Interval.MINUTE_1, START + 200.5 * MINUTE, 60) == 60
     assert (stored(reader)[0], reader.coverage(MINUTES)) == (candle(60), [span(60, 300)])
-    assert [one.missing for one in reader.collected() if one.series == MINUTES] == [20]
+    assert [collected.missing for collected in reader.collected() if collected.series == MINUTES] == [20]
     assert writer.purge(Interval.MINUTE_1, START + 200.5 * MINUTE, 60) == 60
     assert (stored(reader)[0], reader.coverage(MINUTES)) == (candle(140), [span(140, 300)])
     assert reader.gaps(MINUTES, EVER) == []
@@ -45,7 +45,7 @@ def test_old_candles_are_deleted_in_batches(writer: WritableDatabase, reader: Da
     assert (stored(reader, OTHER), reader.coverage(OTHER), len(stored(reader, FIVES))) == ([], [], 60)
     rows = {size.series: size.rows for size in reader.sizes()}
     assert rows == {MINUTES: 99, OTHER: 0, FIVES: 60}
-    spans = {one.series: (one.first_open, one.newest_close) for one in reader.collected()}
+    spans = {collected.series: (collected.first_open, collected.newest_close) for collected in reader.collected()}
     assert spans[MINUTES] == (START + 201 * MINUTE, START + 300 * MINUTE)
     assert spans[OTHER] == (None, None)
 
@@ -55,7 +55,7 @@ def test_a_series_goes_on_after_its_candles_were_deleted(writer: WritableDatabas
     assert purge(writer, 60) == [30]
     for minute in (60, 61):
         assert writer.write_closed({MINUTES: [candle(minute)]}) == 1
-    assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(60, 62))
+    assert [row.vwap for row in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(60, 62))
     assert reader.coverage(MINUTES) == [span(60, 62)]
 
 
@@ -64,11 +64,11 @@ def test_whole_days_leave_the_vwap_right(writer: WritableDatabase, reader: Datab
     writer.write(MINUTES, candles(DAY - 50, DAY + 50), span(DAY - 50, DAY + 50))
     assert purge(writer, DAY, 20) == [20, 20, 10]
     writer.write_closed({MINUTES: [candle(DAY + 50)]})
-    assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(DAY, DAY + 51))
+    assert [row.vwap for row in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(DAY, DAY + 51))
     changed = candle(DAY)._replace(close=99.5)
     writer.write_closed({MINUTES: [changed]})
     expected = vwaps([changed, *candles(DAY + 1, DAY + 51)])
-    assert [one.vwap for one in reader.candles(MINUTES, EVER, MANY)] == expected
+    assert [row.vwap for row in reader.candles(MINUTES, EVER, MANY)] == expected
 
 
 def test_what_is_kept_for_each_minute_goes_with_the_minutes(writer: WritableDatabase, reader: Database) -> None:
@@ -91,7 +91,7 @@ def test_what_is_kept_for_each_minute_goes_with_the_minutes(writer: WritableData
     assert reader.quotes("binance", pair, EVER, MANY) == quotes[5:]
     assert reader.streams("binance", pair, EVER) == [long, *streams[6:]]
     assert (reader.built(MINUTES, EVER, MANY), reader.built(FIVES, EVER, MANY)) == (built[5:], [row])
-    assert [one.candle for one in reader.revisions(MINUTES, EVER)] == [candle(8)]
-    assert [one.candle for one in reader.quarantine(MINUTES, EVER)] == [candle(7)]
+    assert [revision.candle for revision in reader.revisions(MINUTES, EVER)] == [candle(8)]
+    assert [quarantined.candle for quarantined in reader.quarantine(MINUTES, EVER)] == [candle(7)]
     assert writer.purge(Interval.MINUTE_5, START + 5 * MINUTE, 3) == 1
     assert purge(writer, 5) == [0]

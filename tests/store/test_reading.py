@@ -30,7 +30,7 @@ def test_pages_of_candles_are_complete_and_apart(writer: WritableDatabase, reade
     writer.write(MINUTES, [*candles(0, 4), *candles(6, 12)])
     pages, begin = [], START
     while page := reader.candles(MINUTES, Span(begin, START + 11 * MINUTE), 3):
-        pages.append([(one.candle.open_time - START) // MINUTE for one in page])
+        pages.append([(row.candle.open_time - START) // MINUTE for row in page])
         begin = page[-1].candle.open_time + MINUTE
     assert pages == [[0, 1, 2], [3, 6, 7], [8, 9, 10]]
 
@@ -51,8 +51,8 @@ def test_a_span_may_begin_and_end_between_two_candles(writer: WritableDatabase, 
         (START, START, []),
         (START + 3 * MINUTE, START, []),
     ):
-        found = reader.candles(MINUTES, Span(begin, end), MANY)
-        assert [one.candle for one in found] == [candle(minute) for minute in minutes]
+        rows = reader.candles(MINUTES, Span(begin, end), MANY)
+        assert [row.candle for row in rows] == [candle(minute) for minute in minutes]
 
 
 def test_an_unknown_series_is_empty(reader: Database) -> None:
@@ -86,16 +86,16 @@ def test_the_last_price_stands_beside_the_last_one_of_a_time_before_it(
     writer.follow(other, simulated=True)
     writer.write(other, candles(0, 2))  # another series does not matter
     writer.write(MINUTES, [candle(minute) for minute in [*stored, DAY]])
-    known, found = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
-    assert (known.series, known.simulated, known.price, known.earlier) == (other, True, candle(1).close, None)
-    assert (found.series, found.simulated, found.state) == (MINUTES, False, "active")
-    assert (found.newest_close, found.price) == (START + (DAY + 1) * MINUTE, candle(DAY).close)
-    assert found.earlier == (None if earlier is None else candle(earlier).close)
+    price, last_price = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
+    assert (price.series, price.simulated, price.price, price.earlier) == (other, True, candle(1).close, None)
+    assert (last_price.series, last_price.simulated, last_price.state) == (MINUTES, False, "active")
+    assert (last_price.newest_close, last_price.price) == (START + (DAY + 1) * MINUTE, candle(DAY).close)
+    assert last_price.earlier == (None if earlier is None else candle(earlier).close)
 
 
 def test_a_series_without_candles_does_not_have_a_last_price(reader: Database) -> None:
-    (found,) = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
-    assert (found.series, found.newest_close, found.price, found.earlier) == (MINUTES, None, None, None)
+    (price,) = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
+    assert (price.series, price.newest_close, price.price, price.earlier) == (MINUTES, None, None, None)
 
 
 def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
@@ -108,11 +108,12 @@ def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
     ]
     for key in reversed(keys):
         writer.follow(key, simulated=False)
-    for found in (reader.collected(), reader.sizes()):
-        assert [one.series for one in found if one.series != MINUTES] == keys
-    assert {(one.state, one.first_open, one.newest_close, one.gaps, one.missing) for one in reader.collected()} == {
-        ("active", None, None, 0, 0)
-    }
+    for rows in (reader.collected(), reader.sizes()):
+        assert [collected.series for collected in rows if collected.series != MINUTES] == keys
+    assert {
+        (collected.state, collected.first_open, collected.newest_close, collected.gaps, collected.missing)
+        for collected in reader.collected()
+    } == {("active", None, None, 0, 0)}
 
 
 def test_the_series_of_one_pair_are_found(writer: WritableDatabase, reader: Database) -> None:
@@ -124,9 +125,9 @@ def test_the_series_of_one_pair_are_found(writer: WritableDatabase, reader: Data
         written = [one for first in edges for one in candles(first, first + 10)]
         writer.write(series, written, span(0, 20 * count + 10))
     for series, count in ((MINUTES, 1), (other, 2)):
-        (found,) = reader.collected(series.pair)
-        assert (found.series, found.gaps, found.missing) == (series, count, 10 * count)
-        assert found in reader.collected()
+        (collected,) = reader.collected(series.pair)
+        assert (collected.series, collected.gaps, collected.missing) == (series, count, 10 * count)
+        assert collected in reader.collected()
     assert reader.collected(Pair("NOPE", "USD")) == []
 
 
@@ -159,7 +160,7 @@ def test_who_may_write_reads_beside_another_writer(writer: WritableDatabase, url
         begin = "UPDATE symbols SET candles = candles"
     with connected(url) as other:
         other.execute(begin)
-        assert [one.series for one in writer.collected()] == [MINUTES]
+        assert [collected.series for collected in writer.collected()] == [MINUTES]
         other.rollback()
 
 
@@ -171,9 +172,9 @@ def test_writers_of_one_series_wait_for_each_other(writer: WritableDatabase, rea
             for first in range(0, 600, 30)
         ]
         assert sum(future.result() for future in writing) == 600
-    assert [one.candle for one in reader.candles(MINUTES, EVER, MANY)] == candles(0, 600)
+    assert [row.candle for row in reader.candles(MINUTES, EVER, MANY)] == candles(0, 600)
     assert reader.coverage(MINUTES) == [span(0, 600)]
-    assert [(one.gaps, one.first_open) for one in reader.collected()] == [(0, START)]
+    assert [(collected.gaps, collected.first_open) for collected in reader.collected()] == [(0, START)]
 
 
 def test_reading_needs_neither_numpy_nor_pandas() -> None:

@@ -45,7 +45,7 @@ def test_the_steps_make_the_tables(url: str) -> None:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, metadata)
         connection.engine.dispose()
-    assert [one[1].name for one in differences] == ["crypto_predict_schema"]  # Alembic's own
+    assert [difference[1].name for difference in differences] == ["crypto_predict_schema"]  # Alembic's own
     config = Config()
     config.set_main_option("script_location", "crypto_predict.store:migrations")
     assert ScriptDirectory.from_config(config).get_heads() == [SCHEMA]
@@ -60,12 +60,12 @@ open_writer(sys.argv[1]).close()
 
 
 def test_processes_that_start_at_once_make_the_tables_once(url: str) -> None:
-    with child(OPEN, url) as one, child(OPEN, url) as two, child(OPEN, url) as three:
-        for process in (one, two, three):
+    with child(OPEN, url) as popen, child(OPEN, url) as two, child(OPEN, url) as three:
+        for process in (popen, two, three):
             assert process.stdin is not None
             process.stdin.write("now\n")
             process.stdin.flush()
-        for process in (one, two, three):
+        for process in (popen, two, three):
             assert (process.wait(60), process.stderr and process.stderr.read()) == (0, "")
     with open_reader(url) as reader:
         assert reader.collected() == []
@@ -118,12 +118,18 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
             execute(url, statement)
     execute(url, f"UPDATE crypto_predict_schema SET version_num = '{version}'")
     with open_writer(url) as writer, open_reader(url) as reader:
-        (found,) = reader.collected()
-        assert (found.since, found.compared, found.mismatched, found.gaps, found.missing) == (None, 0, 0, 1, 10)
+        (collected,) = reader.collected()
+        assert (collected.since, collected.compared, collected.mismatched, collected.gaps, collected.missing) == (
+            None,
+            0,
+            0,
+            1,
+            10,
+        )
         writer.write_closed({MINUTES: [candle(90)]})
         stored = reader.candles(MINUTES, EVER, MANY)
-        assert [one.candle for one in stored] == [*candles(0, 50), *candles(60, 91)]
-        assert stored[-1].vwap == vwap([one.candle for one in stored])
+        assert [row.candle for row in stored] == [*candles(0, 50), *candles(60, 91)]
+        assert stored[-1].vwap == vwap([row.candle for row in stored])
         assert reader.coverage(MINUTES) == [span(0, 91)]
         writer.write_forecasts({MINUTES: [step(91, 1)]}, KEEP)
         assert reader.minute_record(MINUTES) is not None

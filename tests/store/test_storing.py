@@ -43,8 +43,8 @@ def test_closed_candles_continue_each_series(
         assert [each.candle for each in stored] == candles(first, last)
         assert [each.vwap for each in stored] == vwaps(candles(first, last))
         assert reader.coverage(one) == [span(first, last)]
-    assert {one.state for one in reader.collected()} == {ACTIVE}
-    assert UNKNOWN not in [one.series for one in reader.collected()]
+    assert {collected.state for collected in reader.collected()} == {ACTIVE}
+    assert UNKNOWN not in [collected.series for collected in reader.collected()]
 
 
 def test_a_hole_before_a_closed_candle_was_not_asked_for_yet(
@@ -75,9 +75,9 @@ def test_a_closed_candle_that_differs_is_a_revision(
     """It keeps the old values, and the VWAP of the rest of its session follows; the candle after it is new."""
     changed = [candle(1435)._replace(close=99.5), candle(1440)]
     assert writer.write_closed({series[1]: changed}) == 2
-    assert [one.candle for one in reader.revisions(series[1], EVER)] == [candle(1435)]
+    assert [revision.candle for revision in reader.revisions(series[1], EVER)] == [candle(1435)]
     expected = [*candles(1430, 1435), changed[0], *candles(1436, 1441)]
-    assert [(one.candle, one.vwap) for one in reader.candles(series[1], EVER, MANY)] == list(
+    assert [(row.candle, row.vwap) for row in reader.candles(series[1], EVER, MANY)] == list(
         zip(expected, vwaps(expected), strict=True)
     )
 
@@ -132,7 +132,7 @@ def test_writers_of_the_same_series_do_not_lock_each_other_out(
         assert [each.candle for each in reader.candles(one, EVER, MANY)] == candles(1420, 1460)
         assert [each.vwap for each in reader.candles(one, EVER, MANY)] == vwaps(candles(1420, 1460))
         assert reader.coverage(one) == [span(1420, 1460)]
-    assert [one.compared for one in reader.collected()] == [20, 20, 20, 0]
+    assert [collected.compared for collected in reader.collected()] == [20, 20, 20, 0]
 
 
 def test_the_state_of_a_series_is_kept(writer: WritableDatabase, reader: Database) -> None:
@@ -143,8 +143,8 @@ def test_the_state_of_a_series_is_kept(writer: WritableDatabase, reader: Databas
     for _ in range(2):
         writer.compared(MINUTES, 5, 1)
     writer.follow(MINUTES, simulated=False)
-    (found,) = reader.collected()
-    assert (found.state, found.since, found.compared, found.mismatched) == (ACTIVE, START, 10, 2)
+    (collected,) = reader.collected()
+    assert (collected.state, collected.since, collected.compared, collected.mismatched) == (ACTIVE, START, 10, 2)
 
 
 def test_only_a_stored_series_has_a_state(writer: WritableDatabase) -> None:

@@ -84,10 +84,10 @@ def test_the_last_state_that_was_written_holds_at_every_second(
     """Spans of a pair are ascending and as long as can be."""
     source = f"source {next(numbers)}"
     model: dict[Pair, dict[int, StreamState]] = {BTC: {}, ETH: {}}
-    for pairs, first, length, found in written:
-        shared.write_streams(source, sorted(pairs), state(first, first + length, found))
+    for pairs, first, length, stream_state in written:
+        shared.write_streams(source, sorted(pairs), state(first, first + length, stream_state))
         for pair in pairs:
-            model[pair] |= dict.fromkeys(range(first, first + length), found)
+            model[pair] |= dict.fromkeys(range(first, first + length), stream_state)
     for pair, seconds in model.items():
         runs = [
             [second for _, second in group]

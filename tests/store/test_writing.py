@@ -19,7 +19,7 @@ DAYS = dataclasses.replace(MINUTES, interval=Interval.DAY_1)
 
 
 def stored(reader: Database) -> list[Candle]:
-    return [one.candle for one in reader.candles(MINUTES, EVER, MANY)]
+    return [row.candle for row in reader.candles(MINUTES, EVER, MANY)]
 
 
 def test_written_candles_are_read_back_exactly(writer: WritableDatabase, reader: Database) -> None:
@@ -58,9 +58,9 @@ def test_a_changed_candle_keeps_its_old_values(writer: WritableDatabase, reader:
     assert writer.write(MINUTES, [second, candle(3)]) == 1
     assert writer.write(MINUTES, [third]) == 1
     assert stored(reader) == [candle(0), candle(1), third, candle(3), candle(4)]
-    found = reader.revisions(MINUTES, EVER)
-    assert [revision.candle for revision in found] == [candle(2), second]
-    assert began <= found[0].changed_at <= found[1].changed_at <= datetime.now(UTC)
+    rows = reader.revisions(MINUTES, EVER)
+    assert [revision.candle for revision in rows] == [candle(2), second]
+    assert began <= rows[0].changed_at <= rows[1].changed_at <= datetime.now(UTC)
     assert reader.revisions(MINUTES, span(3, 5)) == []
 
 
@@ -99,7 +99,10 @@ def test_a_series_must_be_added_before_it_is_written(writer: WritableDatabase) -
     writer.follow(DAYS, simulated=True)
     with pytest.raises(DatabaseError, match="BTC/USDT 1d from binance has simulated prices; use another database"):
         writer.follow(DAYS, simulated=False)
-    assert [(one.series, one.simulated) for one in writer.collected()] == [(MINUTES, False), (DAYS, True)]
+    assert [(collected.series, collected.simulated) for collected in writer.collected()] == [
+        (MINUTES, False),
+        (DAYS, True),
+    ]
 
 
 def test_coverage_is_merged_and_whole(writer: WritableDatabase, reader: Database) -> None:
@@ -147,7 +150,7 @@ def test_the_version_of_a_series_grows_with_every_change_and_with_nothing_else(
     """An answer that was made of an older version can differ; one of the same version cannot."""
 
     def version() -> int:
-        (one,) = [one for one in reader.collected() if one.series == MINUTES]
+        (one,) = [collected for collected in reader.collected() if collected.series == MINUTES]
         return one.version
 
     writer.follow(DAYS, simulated=False)

@@ -259,9 +259,9 @@ class Browser:
 
     def faults(self) -> list[str]:
         """Return what the pages did wrong since the last call: errors, violations, requests to other origins."""
-        found = [entry["message"] for entry in self._log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
-        found += [f"blocked: {one}" for one in self.run("return globalThis.watched?.violations.splice(0) ?? []")]
-        return found + [f"request to another origin: {url}" for url in self.requests() if not self._is_own(url)]
+        result = [entry["message"] for entry in self._log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
+        result += [f"blocked: {one}" for one in self.run("return globalThis.watched?.violations.splice(0) ?? []")]
+        return result + [f"request to another origin: {url}" for url in self.requests() if not self._is_own(url)]
 
     def requests(self) -> list[str]:
         """Return the addresses of the requests since the last call, or that of `faults`, in their order."""
@@ -272,12 +272,12 @@ class Browser:
 
     def transfers(self) -> dict[str, int]:
         """Return the bytes with headers that came for each address since the last call, or that of `requests`."""
-        found = Counter[str]()
+        counter = Counter[str]()
         for name, one in self._messages():
             address = self._addresses.get(one.get("requestId", ""), "")
             if name == "Network.loadingFinished" and address.startswith("http"):
-                found[address] += round(one["encodedDataLength"])
-        return dict(found)
+                counter[address] += round(one["encodedDataLength"])
+        return dict(counter)
 
     def command(self, name: str, **parameters: object) -> Any:
         """Send a command of the DevTools protocol."""
@@ -285,8 +285,8 @@ class Browser:
 
     def long_tasks(self) -> Sequence[float]:
         """Return the milliseconds of the tasks over 50 ms since the page began, or since the last call."""
-        found: list[float] = self.run("return watched.tasks.splice(0)")
-        return found
+        result: list[float] = self.run("return watched.tasks.splice(0)")
+        return result
 
     def _is_own(self, url: str) -> bool:
         return url.startswith(f"{self._origin}/")
@@ -300,7 +300,7 @@ class Browser:
         for one in messages:
             if one["method"] == "Network.requestWillBeSent":
                 self._addresses[one["params"]["requestId"]] = one["params"]["request"]["url"]
-        return [(one["method"], one["params"]) for one in messages]
+        return [(message["method"], message["params"]) for message in messages]
 
 
 @contextlib.contextmanager

@@ -29,12 +29,12 @@ class Build:
     def executed(self) -> dict[str, list[int]]:
         """Return the positions of the executed steps by stage; 2 is the first instruction below FROM."""
         done = set(re.findall(r"(?m)^#(\d+) DONE ", self.report))
-        found: dict[str, list[int]] = {}
+        result: dict[str, list[int]] = {}
         for number, place, _ in self._steps():
             stage, position = place.split()[0], int(place.split()[-1].partition("/")[0])
             if number in done and position > 1:
-                found.setdefault(stage, []).append(position)
-        return found
+                result.setdefault(stage, []).append(position)
+        return result
 
     def new_cache(self) -> int:
         """Return the bytes that the executed steps of this build added to the engine's cache.

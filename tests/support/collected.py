@@ -37,11 +37,11 @@ def days() -> list[Candle]:
 def fill(database: str) -> None:
     """Write simulated minutes and quotes of BTC/USD, real days of the same pair, and real minutes of BTC/USDT."""
     tether = [candle._replace(quote_volume=candle.volume * candle.close, trades=3) for candle in minutes(seed=3)]
-    found = days()
+    result = days()
     with open_writer(database) as writer:
         for series, candles, covered in (
             (MINUTES, minutes(), Span(START, END)),
-            (DAYS, found, Span(found[0].open_time, found[-1].open_time + DAY)),
+            (DAYS, result, Span(result[0].open_time, result[-1].open_time + DAY)),
             (TETHER, tether, Span(START, END)),
         ):
             writer.follow(series, simulated=series is MINUTES)
@@ -52,23 +52,23 @@ def fill(database: str) -> None:
 def quotes() -> list[Quote]:
     """Return the quotes of the last two hours, one in each minute, at irregular seconds."""
     chance = random.Random(1)
-    found = []
+    result = []
     for minute in range(-120, 0):
         time = END + timedelta(minutes=minute, microseconds=chance.randrange(60_000_000))
         bid = 60_000 + chance.random()
-        found.append(Quote(time, bid, chance.random(), bid + 0.5, chance.random()))
-    return found
+        result.append(Quote(time, bid, chance.random(), bid + 0.5, chance.random()))
+    return result
 
 
 def vwaps(candles: Sequence[Candle]) -> list[float | None]:
     """Return the VWAP of each candle's day up to its end: the formula, term by term."""
-    found: list[float | None] = []
+    result: list[float | None] = []
     for index, candle in enumerate(candles):
         session = [one for one in candles[: index + 1] if one.open_time.date() == candle.open_time.date()]
         volume = sum(one.volume for one in session)
         turnover = sum((one.high + one.low + one.close) / 3 * one.volume for one in session)
-        found.append(turnover / volume if volume else None)
-    return found
+        result.append(turnover / volume if volume else None)
+    return result
 
 
 def _walk(start: datetime, end: datetime, seed: int) -> Iterator[Candle]:

@@ -58,7 +58,7 @@ def collecting(database: str, *arguments: str, **environ: str) -> Iterator[subpr
 def stored_candles(database: str, series: SeriesKey = MINUTES) -> list[Candle]:
     """Return every stored candle of a series."""
     with open_reader(database) as reader:
-        return [one.candle for one in reader.candles(series, EVER, 10**9)]
+        return [candle.candle for candle in reader.candles(series, EVER, 10**9)]
 
 
 def alpaca_of(url: str) -> Mapping[str, str]:

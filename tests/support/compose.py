@@ -84,7 +84,7 @@ def project(folder: Path, file: Path, builds: Mapping[str, str]) -> Project:
         (folder / path.name).write_text(text.replace("context: .", f"context: {ROOT}"))
     (folder / "compose.override.yaml").write_text(json.dumps({"services": {}}))
     images = {service: f"{name}:{image}" for service, image in builds.items()}
-    found = Project(folder, name, file.name, tuple(sorted(set(images.values()))))
+    result = Project(folder, name, file.name, tuple(sorted(set(images.values()))))
     for service, image in images.items():
-        found.override(service, image=image, build={"network": "host"}, network_mode="host")
-    return found
+        result.override(service, image=image, build={"network": "host"}, network_mode="host")
+    return result

@@ -51,10 +51,10 @@ def why_no_engine() -> str:
     """Return why no container engine can be used; empty if one answers."""
     if shutil.which("docker") is None:
         return "docker is not installed"
-    found = subprocess.run(
+    process = subprocess.run(
         ["docker", "version", "--format", "{{.Server.Version}}"], capture_output=True, text=True, check=False
     )
-    return "" if found.returncode == 0 else f"no container engine answers: {found.stderr.strip()}"
+    return "" if process.returncode == 0 else f"no container engine answers: {process.stderr.strip()}"
 
 
 def docker(*words: str, seconds: float = 120) -> str:

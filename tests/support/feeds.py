@@ -67,11 +67,11 @@ def _faults(data: bytes, address: str) -> Iterator[str]:
         yield from (f"{count} entries with the {name} {value}" for value, count in counts.items() if count > 1)
     if held and text(feed, "updated") != max(text(one, "updated") for one in held):
         yield "updated is not that of the newest entry"
-    for one in held:
-        yield from _element_faults(one)
-        if "alternate" not in links(one):
+    for element in held:
+        yield from _element_faults(element)
+        if "alternate" not in links(element):
             yield "an entry without content has no alternate link"
-        if not text(one, "summary").strip():
+        if not text(element, "summary").strip():
             yield "an entry without content has no summary"
     relations = links(feed)
     if feed.find(f"{HISTORY}archive") is not None and "current" not in relations:
@@ -115,19 +115,19 @@ def _text_faults(element: ET.Element) -> Iterator[str]:
 
 
 def _link_faults(element: ET.Element) -> Iterator[str]:
-    found = element.findall(f"{ATOM}link")
-    for child in [*found, *element.findall(f"{ATOM}category")]:
+    result = element.findall(f"{ATOM}link")
+    for child in [*result, *element.findall(f"{ATOM}category")]:
         if len(child) or child.text:
             yield f"{child.tag} is not empty"
     for child in element.findall(f"{ATOM}category"):
         if not child.get("term"):
             yield "a category has no term"
-    for link in found:
+    for link in result:
         href = link.get("href")
         if href is None or re.search(r"[\s<>\"{}|\\^`]", href):
             yield f"the address {href} is not an IRI"
         if not MEDIA_TYPE.fullmatch(link.get("type", "a/b")):
             yield f"{link.get('type')} is not a media type"
-    for relation, count in Counter((link.get("rel", "alternate"), link.get("type")) for link in found).items():
+    for relation, count in Counter((link.get("rel", "alternate"), link.get("type")) for link in result).items():
         if count > 1:
             yield f"{count} links of {relation}"

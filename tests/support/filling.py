@@ -21,7 +21,7 @@ from tests.support.minutes import EVER, MANY, MINUTE
 def candles_in(database: MarketWriter, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
     """Return what is stored, up to an instant."""
     span = Span(EVER.start, EVER.end if until is None else until)
-    return [one.candle for one in database.candles(series, span, MANY)]
+    return [candle.candle for candle in database.candles(series, span, MANY)]
 
 
 def settled(clock: Clock) -> datetime:

@@ -50,7 +50,7 @@ class Collected:
 
     def follow(self, *series: SeriesKey) -> None:
         """Look at the database as a collector does now and then."""
-        self.forecasts.follow([one for one in self.database.collected() if one.series in series])
+        self.forecasts.follow([collected for collected in self.database.collected() if collected.series in series])
 
     def store(self, candles: Sequence[Candle], series: SeriesKey = BTC) -> None:
         """Store candles; the forecasts hear of them."""
@@ -92,11 +92,11 @@ def forecasting(database: MarketWriter, *series: SeriesKey, clock: Clock | None 
         await asyncio.wait(tasks)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="forecasting")
-    found = Collected(database, forecasts, clock)
-    found.follow(*(series or (BTC,)))
+    collected = Collected(database, forecasts, clock)
+    collected.follow(*(series or (BTC,)))
     thread.start()
     try:
-        yield found
+        yield collected
     finally:
         forecasts.stop()
         loop.call_soon_threadsafe(ending.set)
@@ -111,26 +111,26 @@ def forecasts_of(database: MarketReader, series: SeriesKey = BTC) -> list[Minute
 
 def cutoffs(database: MarketReader, series: SeriesKey = BTC) -> list[datetime]:
     """Return the cutoff of every stored forecast."""
-    return [one.cutoff for one in forecasts_of(database, series)]
+    return [forecast.cutoff for forecast in forecasts_of(database, series)]
 
 
 def scored(record: MinuteRecord | None) -> dict[int, int]:
     """Return the number of scored forecasts by horizon."""
-    return {} if record is None else {one.horizon_minutes: one.forecasts for one in record.scores}
+    return {} if record is None else {score.horizon_minutes: score.forecasts for score in record.scores}
 
 
 def outcomes(database: MarketReader, series: SeriesKey = BTC) -> dict[int, list[float]]:
     """Return by horizon the absolute errors of all stored forecasts whose outcome is stored, in time order."""
-    closes = {one.candle.open_time + MINUTE: one.candle.close for one in database.candles(series, EVER, 10**6)}
+    closes = {candle.candle.open_time + MINUTE: candle.candle.close for candle in database.candles(series, EVER, 10**6)}
     made = forecasts_of(database, series)
     return {
         horizon: errors
         for horizon in range(1, MINUTES_AHEAD + 1)
         if (
             errors := [
-                abs(math.log(closes[one.cutoff + horizon * MINUTE] / one.points[horizon - 1]))
-                for one in made
-                if one.cutoff + horizon * MINUTE in closes
+                abs(math.log(closes[forecast.cutoff + horizon * MINUTE] / forecast.points[horizon - 1]))
+                for forecast in made
+                if forecast.cutoff + horizon * MINUTE in closes
             ]
         )
     }

@@ -37,5 +37,5 @@ class Front:
                 request.method, target, headers=headers, data=await request.read(), allow_redirects=False
             ) as answer,
         ):
-            found = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP]
-            return web.Response(status=answer.status, headers=found, body=await answer.read())
+            result = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP]
+            return web.Response(status=answer.status, headers=result, body=await answer.read())

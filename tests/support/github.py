@@ -237,13 +237,13 @@ class GitHubSide:
         """Return the issue that a request names, or the refusal."""
         if not self._repository.has_issues:
             return _refused(410, "Issues has been disabled in this repository.")
-        found = (issue for issue in self._repository.issues if str(issue["number"]) == request.match_info["number"])
-        return next(found, self.unknown())
+        result = (issue for issue in self._repository.issues if str(issue["number"]) == request.match_info["number"])
+        return next(result, self.unknown())
 
     async def _show_release(self, request: web.Request) -> web.Response:
         tag = request.match_info["tag"]
-        found = [release for release in self._repository.releases if release["tag_name"] == tag]
-        return web.json_response(found[0]) if found else self.unknown()
+        result = [release for release in self._repository.releases if release["tag_name"] == tag]
+        return web.json_response(result[0]) if result else self.unknown()
 
     async def _release(self, request: web.Request) -> web.Response:
         """Publish a release. GitHub makes its tag at HEAD if the repository does not have it."""
@@ -261,12 +261,12 @@ class GitHubSide:
         """List attestations. GitHub answers 404 without any, as `gh attestation verify` shows."""
         wanted = request.query.get("predicate_type", "*")
         pattern = PREDICATES.get(wanted, wanted)
-        found = [
+        result = [
             {"repository_id": 1, "bundle_url": "", "initiator": "user", "bundle": bundle}
             for bundle in self._repository.attestations.get(request.match_info["digest"], ())
             if fnmatch.fnmatchcase(_statement(bundle)["predicateType"], pattern)
         ]
-        return _page(request, found, lambda rows: {"attestations": rows}) if found else self.unknown()
+        return _page(request, result, lambda rows: {"attestations": rows}) if result else self.unknown()
 
     async def _attest(self, request: web.Request) -> web.Response:
         if self._repository.private:

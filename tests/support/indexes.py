@@ -93,8 +93,8 @@ class Layout:
         return {**self._put(manifest), "platform": _platform(platform)}
 
     def _head(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads((self.folder / "index.json").read_text())["manifests"][0]
-        return {name: found[name] for name in ("mediaType", "digest", "size")}
+        result: dict[str, Any] = json.loads((self.folder / "index.json").read_text())["manifests"][0]
+        return {name: result[name] for name in ("mediaType", "digest", "size")}
 
     def _point_to(self, head: dict[str, Any]) -> None:
         (self.folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [head]}))

@@ -25,8 +25,8 @@ Layer = dict[str, bytes]  # the content of each file by its path
 
 def inspect(reference: str) -> dict[str, Any]:
     """Return what the engine reports about an image."""
-    found: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
-    return found
+    result: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
+    return result
 
 
 def layers_above_base(reference: str, folder: Path) -> list[Layer]:
@@ -63,8 +63,8 @@ def _manifest(url: str, name: str) -> dict[str, Any]:
     """Return the manifest of a tag or digest; for an index, that of its image, not of an attestation."""
     answer = requests.get(f"{url}/{name}", headers={"Accept": ", ".join(_INDEXES + _MANIFESTS)}, timeout=30)
     answer.raise_for_status()
-    found: dict[str, Any] = answer.json()
-    if "manifests" not in found:
-        return found
-    of_image = next(entry for entry in found["manifests"] if entry["platform"]["architecture"] != "unknown")
+    result: dict[str, Any] = answer.json()
+    if "manifests" not in result:
+        return result
+    of_image = next(entry for entry in result["manifests"] if entry["platform"]["architecture"] != "unknown")
     return _manifest(url, of_image["digest"])

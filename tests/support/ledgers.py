@@ -56,12 +56,12 @@ def data_of(ledger: Ledger) -> bytes:
 
 def contents(data: bytes) -> list[Release | Outcome]:
     """The content of each entry of a ledger."""
-    found, previous = [], NO_ENTRY
+    releases, previous = [], NO_ENTRY
     for line in data.splitlines(keepends=True):
         entry = read_entry(line, previous)
-        found.append(entry.content)
+        releases.append(entry.content)
         previous = entry.sha256
-    return found
+    return releases
 
 
 def members(content: Release | Outcome) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def minutes_of(source: str, pair: Pair) -> SeriesKey:
 def stored(database: str, series: SeriesKey, span: Span) -> list[Candle]:
     """Return the stored candles of a span."""
     with open_reader(database) as reader:
-        return [one.candle for one in reader.candles(series, span, 10**6)]
+        return [candle.candle for candle in reader.candles(series, span, 10**6)]
 
 
 def states(database: str, source: str, pair: Pair, span: Span) -> list[StreamSpan]:

@@ -54,50 +54,53 @@ def market(
 
 
 def collecting(
-    database: str, found: Market, *arguments: str, clock: Clock | None = None
+    database: str, result: Market, *arguments: str, clock: Clock | None = None
 ) -> AbstractContextManager[Collector]:
     """Return a context in which two pairs are collected, unless others are named."""
     named = arguments or ("--pair", "BTC/USD,ETH/USD")
-    return collecting_here(database, clock or found.motion.clock, binance_of(found.server), *named)
+    return collecting_here(database, clock or result.motion.clock, binance_of(result.server), *named)
 
 
-def is_whole(database: str, found: Market, pair: Pair, end: datetime) -> bool:
+def is_whole(database: str, result: Market, pair: Pair, end: datetime) -> bool:
     """Return whether every candle of the market up to an instant is stored, once and unaltered."""
-    return stored(database, minutes_of("binance", pair), Span(BEGIN, end)) == found.truth(pair, end)
+    return stored(database, minutes_of("binance", pair), Span(BEGIN, end)) == result.truth(pair, end)
 
 
-def wait_whole(database: str, found: Market, *pairs: Pair, minutes: int = 2) -> datetime:
+def wait_whole(database: str, result: Market, *pairs: Pair, minutes: int = 2) -> datetime:
     """Wait until so many more minutes have closed and all is stored; return the last close."""
-    end = found.close() + minutes * MINUTE
-    until(lambda: found.motion.now() > end)
+    end = result.close() + minutes * MINUTE
+    until(lambda: result.motion.now() > end)
     for pair in pairs or (BTC, ETH):
-        until(partial(is_whole, database, found, pair, end), f"every candle of {pair} up to {end} is stored")
+        until(partial(is_whole, database, result, pair, end), f"every candle of {pair} up to {end} is stored")
     return end
 
 
-def wait_connected(database: str, found: Market) -> datetime:
+def wait_connected(database: str, result: Market) -> datetime:
     """Wait until the stream is connected; return the start of the next minute."""
     span = Span(START, START + timedelta(days=1))
     until(
-        lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, span)), "connected"
+        lambda: any(state.state is StreamState.CONNECTED for state in states(database, "binance", BTC, span)),
+        "connected",
     )
-    return found.close() + MINUTE
+    return result.close() + MINUTE
 
 
 def connected_until(database: str, pair: Pair, start: datetime) -> datetime:
     """Return up to when a stream is stored as connected that was so at `start`; `start` if it was not."""
     spans = [
-        one
-        for one in states(database, "binance", pair, Span(start, start + timedelta(days=1)))
-        if one.state is StreamState.CONNECTED
+        state
+        for state in states(database, "binance", pair, Span(start, start + timedelta(days=1)))
+        if state.state is StreamState.CONNECTED
     ]
-    return max((one.span.end for one in spans if one.span.start <= start), default=start)
+    return max((span.span.end for span in spans if span.span.start <= start), default=start)
 
 
 def interruptions(database: str, pair: Pair, start: datetime) -> list[str]:
     """Return the reasons of the interruptions since `start`, but for those that a machine which stalls has."""
     span = Span(start, start + timedelta(days=1))
-    reasons = [one.reason for one in states(database, "binance", pair, span) if one.state is not StreamState.CONNECTED]
+    reasons = [
+        state.reason for state in states(database, "binance", pair, span) if state.state is not StreamState.CONNECTED
+    ]
     return [reason for reason in reasons if not re.search(r"nothing was received|not answer a ping|no data", reason)]
 
 

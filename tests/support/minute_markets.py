@@ -34,11 +34,11 @@ def market(seed: int, minutes: int, *, price: float = 100.0, tick: float = 0.01,
     volumes = np.exp(log_scale + rng.standard_normal(minutes) / 2)
     bought = rng.random(minutes)
     rows = zip(*prices.T.tolist(), volumes.tolist(), bought.tolist(), strict=True)
-    found = []
+    candles = []
     for index, (first, high, low, last, volume, share) in enumerate(rows):
         candle = Candle(START + index * MINUTE, first, high, low, last, volume)
-        found.append(candle._replace(trades=int(100 * volume), taker_base_volume=share * volume) if flow else candle)
-    return found
+        candles.append(candle._replace(trades=int(100 * volume), taker_base_volume=share * volume) if flow else candle)
+    return candles
 
 
 def still(first: Candle, minutes: int, volume: float = 0.0) -> list[Candle]:
@@ -53,14 +53,14 @@ def still(first: Candle, minutes: int, volume: float = 0.0) -> list[Candle]:
 def later(candles: Sequence[Candle], minutes: int, times: float = 1.0) -> list[Candle]:
     """Return candles so many minutes later, their prices multiplied."""
     return [
-        one._replace(
-            open_time=one.open_time + minutes * MINUTE,
-            open=one.open * times,
-            high=one.high * times,
-            low=one.low * times,
-            close=one.close * times,
+        candle._replace(
+            open_time=candle.open_time + minutes * MINUTE,
+            open=candle.open * times,
+            high=candle.high * times,
+            low=candle.low * times,
+            close=candle.close * times,
         )
-        for one in candles
+        for candle in candles
     ]
 
 

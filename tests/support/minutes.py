@@ -65,8 +65,8 @@ def real_minutes(days: int) -> list[Candle]:
     with gzip.open(_REAL, "rt", newline="") as file:
         rows = iter(csv.reader(file))
         next(rows)  # the names of the columns
-        found = (_real_candle(row) for row in rows)
-        return list(takewhile(lambda one: one.open_time < end, found))
+        result = (_real_candle(row) for row in rows)
+        return list(takewhile(lambda one: one.open_time < end, result))
 
 
 def _real_candle(row: Sequence[str]) -> Candle:

@@ -98,8 +98,8 @@ def remove_containers(prefix: str) -> None:
     for engine in {os.environ.get("DOCKER_HOST"), os.environ.get("MULTI_PLATFORM_ENGINE")} - {None}:
         environ = {**os.environ, "DOCKER_HOST": str(engine)}
         listing = ["docker", "ps", "--all", "--quiet", "--filter", f"name=^{prefix}"]
-        found = subprocess.run(listing, env=environ, capture_output=True, text=True, timeout=60, check=False).stdout
-        if identities := found.split():
+        result = subprocess.run(listing, env=environ, capture_output=True, text=True, timeout=60, check=False).stdout
+        if identities := result.split():
             removal = ["docker", "rm", "--force", "--volumes", *identities]
             subprocess.run(removal, env=environ, capture_output=True, timeout=60, check=False)
 

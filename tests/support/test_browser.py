@@ -82,11 +82,11 @@ def test_all_bytes_are_counted_also_of_what_ends_later(served: ReplayServer, bro
     """A request may have begun when the log was read before."""
     with served.failing(slowly, lambda request: request.path == "/missing.js"):
         browser.open(f"{served.url}/missing")
-        found = browser.transfers()
-        while f"{served.url}/missing.js" not in found:
-            found |= browser.transfers()
-    assert found[f"{served.url}/missing"] > len(HEAD)
-    assert found[f"{served.url}/missing.js"] > len(SLOW)
+        result = browser.transfers()
+        while f"{served.url}/missing.js" not in result:
+            result |= browser.transfers()
+    assert result[f"{served.url}/missing"] > len(HEAD)
+    assert result[f"{served.url}/missing.js"] > len(SLOW)
 
 
 @pytest.mark.parametrize(

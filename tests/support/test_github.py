@@ -104,8 +104,8 @@ def test_rest_needs_the_token_and_its_permission(github: GitHub) -> None:
 def test_gh_follows_every_page_of_issues(github: GitHub) -> None:
     for number in range(7):
         github.repository.open(f"issue {number}")
-    found = run(github, "gh", "api", "--paginate", f"{ISSUES}?state=open&per_page=3", "--jq", ".[].number")
-    assert found.split() == ["7", "6", "5", "4", "3", "2", "1"]
+    result = run(github, "gh", "api", "--paginate", f"{ISSUES}?state=open&per_page=3", "--jq", ".[].number")
+    assert result.split() == ["7", "6", "5", "4", "3", "2", "1"]
     assert len(github.requests) == 3
 
 

@@ -50,12 +50,12 @@ def opened(server: ReplayServer, path: str = STREAMS, **options: Any) -> ClientC
 
 def closed_candles(client: ClientConnection, count: int) -> list[Any]:
     """Return the next closed candles, in the wire format."""
-    found: list[Any] = []
-    while len(found) < count:
+    result: list[Any] = []
+    while len(result) < count:
         data = json.loads(client.recv(timeout=30))["data"]
         if data.get("k", {}).get("x"):
-            found.append(data["k"])
-    return found
+            result.append(data["k"])
+    return result
 
 
 def in_wire_format(candle: Candle) -> list[str]:
@@ -74,10 +74,10 @@ def test_every_candle_is_made_of_the_trades_that_the_streams_send() -> None:
     for candle in motion.truth(BTC, Span(START - 100 * MINUTE, START)):
         minute = Span(candle.open_time, candle.open_time + MINUTE)
         trades = [each.trade for each in happened if isinstance(each, Traded) and each.pair == BTC]
-        found = [trade for trade in trades if trade.time in minute]
-        assert candle_of(found, candle.open_time, candle.open) == candle
+        result = [trade for trade in trades if trade.time in minute]
+        assert candle_of(result, candle.open_time, candle.open) == candle
         assert candle.faults() == []
-        assert [trade.time for trade in found] == sorted(trade.time for trade in found)
+        assert [trade.time for trade in result] == sorted(trade.time for trade in result)
     assert {each.pair for each in happened if isinstance(each, Quoted)} == {BTC, ETH}
 
 
@@ -134,11 +134,11 @@ def test_rest_has_what_has_closed_and_the_open_candle() -> None:
 
 def test_the_streams_send_each_candle_as_it_closes() -> None:
     with serving() as (motion, server, _), opened(server) as client:
-        found = closed_candles(client, 5)
-    opening = datetime.fromtimestamp(found[0]["t"] / 1000, UTC)
+        result = closed_candles(client, 5)
+    opening = datetime.fromtimestamp(result[0]["t"] / 1000, UTC)
     truth = motion.truth(BTC, Span(opening, opening + 5 * MINUTE))
-    assert list(map(received, found)) == list(map(in_wire_format, truth))
-    assert {k["s"] for k in found} == {"BTCUSDT"}
+    assert list(map(received, result)) == list(map(in_wire_format, truth))
+    assert {k["s"] for k in result} == {"BTCUSDT"}
 
 
 def test_a_single_stream_is_not_wrapped_and_can_be_subscribed_to_later() -> None:

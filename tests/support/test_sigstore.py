@@ -68,9 +68,9 @@ def test_an_attestation_by_the_release_workflow_verifies(image: Image) -> None:
     image.github.repository.attest(image.sign())
     done = image.verify("--format", "json", "--deny-self-hosted-runners", "--source-ref", "refs/heads/main")
     assert done.returncode == 0, done.stderr
-    (found,) = json.loads(done.stdout)
-    assert found["verificationResult"]["statement"]["subject"][0]["name"] == image.name
-    assert [time["type"] for time in found["verificationResult"]["verifiedTimestamps"]] == ["Tlog"]
+    (result,) = json.loads(done.stdout)
+    assert result["verificationResult"]["statement"]["subject"][0]["name"] == image.name
+    assert [time["type"] for time in result["verificationResult"]["verifiedTimestamps"]] == ["Tlog"]
 
 
 def test_a_bill_of_materials_is_verified_by_its_own_type(image: Image) -> None:

@@ -327,8 +327,8 @@ def market(closed: int = 0) -> Iterator[ReplayServer]:
 def manifest_of(reference: str) -> dict[str, Any]:
     """Return the index or manifest that a tag names."""
     words = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
-    found: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
-    return found
+    result: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
+    return result
 
 
 def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:

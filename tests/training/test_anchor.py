@@ -112,7 +112,7 @@ def test_just_after_midnight_the_last_daily_close_is_the_newest_price(tmp_path: 
 def test_hours_are_not_requested_if_until_is_in_the_past(tmp_path: Path) -> None:
     with exchange(hourly(10)) as server:
         model = trained(server, tmp_path, "--until", "2021-07-16")
-        assert {asked.query["timeframe"] for asked in server.requests} == {"1Day"}
+        assert {request.query["timeframe"] for request in server.requests} == {"1Day"}
     assert anchors(model) == {Anchor(TODAY - 3 * DAY, wandering(DAYS - 4))}
 
 

@@ -57,20 +57,20 @@ class Training:
     @property
     def backtest(self) -> Backtest:
         """The backtest in the card."""
-        found = self.model.card.pairs[BTC].backtest
-        assert found is not None
-        return found
+        result = self.model.card.pairs[BTC].backtest
+        assert result is not None
+        return result
 
     def score(self, horizon: int) -> Score:
         """The score of one horizon in the card."""
-        (found,) = [score for score in self.backtest.scores if score.horizon_days == horizon]
-        return found
+        (result,) = [score for score in self.backtest.scores if score.horizon_days == horizon]
+        return result
 
     def prophet(self, horizon: int) -> ProphetScore:
         """The score of Prophet alone in the card."""
         assert self.backtest.prophet is not None
-        (found,) = [score for score in self.backtest.prophet.scores if score.horizon_days == horizon]
-        return found
+        (prophet_score,) = [score for score in self.backtest.prophet.scores if score.horizon_days == horizon]
+        return prophet_score
 
 
 def read(path: Path) -> Rows:
@@ -108,9 +108,9 @@ def test_every_forecast_is_one_row(training: Training) -> None:
     newest = LAST - timedelta(days=EVERY)
     assert cutoffs == [newest - timedelta(days=EVERY * n) for n in reversed(range(len(cutoffs)))]
     assert cutoffs[0] - START.date() >= timedelta(days=364)
-    found = [(row["cutoff"], int(row["horizon_days"])) for row in rows]
+    result = [(row["cutoff"], int(row["horizon_days"])) for row in rows]
     due = [(cutoff, horizon) for cutoff in cutoffs for horizon in HORIZONS if cutoff + timedelta(horizon) <= LAST]
-    assert found == [(str(cutoff), horizon) for cutoff, horizon in due]
+    assert result == [(str(cutoff), horizon) for cutoff, horizon in due]
 
 
 def test_prices_are_the_closes_of_their_days(training: Training) -> None:
@@ -237,9 +237,9 @@ def test_the_figures_of_the_card_follow_from_the_rows(training: Training, horizo
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_the_figures_of_each_year_follow_from_its_rows(training: Training, horizon: int) -> None:
     of = Column.of(training.rows, horizon)
-    found = [year for year in training.backtest.years if year.horizon_days == horizon]
-    assert [year.year for year in found] == sorted(set(of.years.tolist()))
-    for year in found:
+    result = [year for year in training.backtest.years if year.horizon_days == horizon]
+    assert [year.year for year in result] == sorted(set(of.years.tolist()))
+    for year in result:
         expected = figures(of.only(of.years == year.year), steps_before(training.backtest.first_cutoff))
         for name in ("forecasts", "relative_mae", "coverage", "relative_winkler"):
             assert getattr(year, name) == pytest.approx(expected[name], rel=SIX_DIGITS)
@@ -251,8 +251,8 @@ def test_the_direction_is_the_share_of_moves_predicted_correctly(training: Train
     moved = of.prediction != of.persistence
     right = (of.prediction > of.persistence)[moved] == (of.actual > of.persistence)[moved]
     interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
-    found = (score.direction, score.direction_low, score.direction_high)
-    assert found == pytest.approx((right.mean(), interval.low, interval.high), rel=SIX_DIGITS)
+    result = (score.direction, score.direction_low, score.direction_high)
+    assert result == pytest.approx((right.mean(), interval.low, interval.high), rel=SIX_DIGITS)
     assert training.score(90).direction is None
 
 
@@ -315,7 +315,11 @@ def test_a_predictable_market_is_predicted(training: Training) -> None:
     assert score.relative_mae is not None
     assert score.relative_mae < 0.95
     assert score.words == f"better than persistence at 1 day by {1 - score.relative_mae:.1%}, p < 0.01"
-    weights = {one.candidate: one.weight for one in training.backtest.candidates if one.horizon_days == 1}
+    weights = {
+        candidate.candidate: candidate.weight
+        for candidate in training.backtest.candidates
+        if candidate.horizon_days == 1
+    }
     assert weights["prophet"] > 0.1
     assert weights["autoregression"] > 0.1
     assert sum(weights.values()) <= 1
@@ -351,8 +355,8 @@ def test_prophet_alone_matches_prophet(training: Training) -> None:
     expected = np.exp(prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy())
     evaluator = Evaluator(forecast)
     answered = [evaluator.at_close(day.date(), PROPHET) for day in days]
-    np.testing.assert_allclose([one.price for one in answered], expected, rtol=1e-9)
-    assert all(one.low < one.price < one.high for one in answered)
+    np.testing.assert_allclose([prediction.price for prediction in answered], expected, rtol=1e-9)
+    assert all(prediction.low < prediction.price < prediction.high for prediction in answered)
     assert expected[-1] != pytest.approx(evaluator.at_close(days[-1].date()).price, rel=1e-3)
 
 
@@ -380,9 +384,9 @@ def test_pairs_horizons_and_cutoffs_follow_the_options(tmp_path: Path) -> None:
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={path}")
     assert in_process(*market, *files, "--horizons", "10,2", "--every", "30") == 0
     rows = read(path)
-    found = [(row["pair"], row["cutoff"], row["horizon_days"]) for row in rows]
+    result = [(row["pair"], row["cutoff"], row["horizon_days"]) for row in rows]
     cutoffs = sorted({row["cutoff"] for row in rows})
-    assert found == [
+    assert result == [
         (pair, day, horizon) for pair in ("BTC/USD", "ETH/USD") for day in cutoffs for horizon in ["2", "10"]
     ]
     steps = {date.fromisoformat(after) - date.fromisoformat(before) for before, after in pairwise(cutoffs)}

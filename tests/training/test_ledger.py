@@ -44,13 +44,15 @@ def release(folder: Path, last: date, *options: str, pairs: str = "BTC/USD") -> 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Released]:
     """Three releases, the second and third with a second pair, each with the ledger and the model of the one before."""
-    found: list[Released] = []
+    releaseds: list[Released] = []
     for last in (FIRST, SECOND, THIRD):
         folder = tmp_path_factory.mktemp(f"{last}")
-        before = ("--ledger", str(found[-1].ledger), "--champion", str(found[-1].model_file)) if found else ()
-        assert release(folder, last, *before, pairs="BTC/USD,ETH/USD" if found else "BTC/USD") == 0
-        found.append(Released(folder))
-    return found
+        before = (
+            ("--ledger", str(releaseds[-1].ledger), "--champion", str(releaseds[-1].model_file)) if releaseds else ()
+        )
+        assert release(folder, last, *before, pairs="BTC/USD,ETH/USD" if releaseds else "BTC/USD") == 0
+        releaseds.append(Released(folder))
+    return releaseds
 
 
 def test_the_first_release_begins_a_ledger_beside_the_model(releases: list[Released]) -> None:
@@ -74,16 +76,16 @@ def test_the_ledger_holds_the_forecasts_of_the_model(releases: list[Released]) -
 
 def test_every_ledger_begins_with_the_bytes_of_the_one_before(releases: list[Released]) -> None:
     """The record is append-only."""
-    data = [one.ledger.read_bytes() for one in releases]
+    data = [released.ledger.read_bytes() for released in releases]
     assert data[1].startswith(data[0])
     assert data[2].startswith(data[1])
     assert len(data[0]) < len(data[1]) < len(data[2])
 
 
 def test_every_release_names_the_head_of_its_ledger(releases: list[Released]) -> None:
-    for one in releases:
-        lines = one.lines()
-        assert (one.model.scorecard.entries, one.model.scorecard.head) == (len(lines), lines[-1]["sha256"])
+    for released in releases:
+        lines = released.lines()
+        assert (released.model.scorecard.entries, released.model.scorecard.head) == (len(lines), lines[-1]["sha256"])
 
 
 def closes_of(pair: Pair) -> dict[str, float]:
@@ -127,7 +129,7 @@ def test_the_live_record_follows_from_forecasts_and_closes(releases: list[Releas
 
 
 def test_the_record_of_a_simulated_market_is_kept_apart(releases: list[Released]) -> None:
-    assert all(one.model.scorecard.pairs == {} for one in releases)
+    assert all(released.model.scorecard.pairs == {} for released in releases)
 
 
 def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: list[Released], tmp_path: Path) -> None:

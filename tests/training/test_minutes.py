@@ -22,10 +22,7 @@ HEADER = "pair,cutoff,horizon_minutes,target,actual,prediction,low,high,persiste
 def price_file(folder: Path, candles: list[Candle], name: str = "BTC-USD.csv") -> Path:
     """Write minutes as exchanges name the columns."""
     path = folder / name
-    rows = [
-        f"{int(one.open_time.timestamp() * 1000)},{one.open!r},{one.high!r},{one.low!r},{one.close!r},{one.volume!r}"
-        for one in candles
-    ]
+    rows = [f"{int(candle.open_time.timestamp() * 1000)},{','.join(map(repr, candle[1:6]))}" for candle in candles]
     path.write_text("\n".join(["time_ms,open,high,low,close,volume", *rows, ""]))
     return path
 
@@ -56,7 +53,7 @@ def test_every_forecast_is_a_row(rows: list[dict[str, str]]) -> None:
         cutoff, target = (datetime.fromisoformat(row[name]) for name in ("cutoff", "target"))
         assert row["cutoff"].endswith("Z")
         assert target - cutoff == int(row["horizon_minutes"]) * MINUTE
-        by_close = {one.open_time + MINUTE: one.close for one in CANDLES}
+        by_close = {candle.open_time + MINUTE: candle.close for candle in CANDLES}
         assert float(row["persistence"]) == pytest.approx(by_close[cutoff], rel=1e-11)
         assert float(row["actual"]) == pytest.approx(by_close[target], rel=1e-11)
         assert float(row["low"]) < float(row["prediction"]) < float(row["high"])
@@ -84,9 +81,9 @@ def test_the_report_has_the_scores_of_the_rows(tmp_path: Path, capsys: pytest.Ca
     assert report["output"] == str(output)
     assert (pair["candles"], pair["gaps"], pair["simulated"]) == (len(CANDLES), 0, False)
     with output.open(newline="") as file:
-        found = list(csv.DictReader(file))
+        result = list(csv.DictReader(file))
     for score in pair["scores"]:
-        some = [row for row in found if int(row["horizon_minutes"]) == score["horizon_minutes"]]
+        some = [row for row in result if int(row["horizon_minutes"]) == score["horizon_minutes"]]
         assert score["forecasts"] == len(some)
         inside = [float(row["low"]) <= float(row["actual"]) <= float(row["high"]) for row in some]
         assert score["coverage"] == pytest.approx(np.mean(inside))

@@ -69,8 +69,8 @@ def real(name: str) -> Market:
 def split(market: Market, followed: int) -> tuple[History, list[Candle]]:
     """Split off the last days."""
     pair, source, candles = market
-    known = candles[: len(candles) - followed]
-    return history_of(known, pair, source, simulated=source == "simulated"), candles[len(known) :]
+    candle = candles[: len(candles) - followed]
+    return history_of(candle, pair, source, simulated=source == "simulated"), candles[len(candle) :]
 
 
 def forecast_of(history: History) -> PairForecast:
@@ -201,7 +201,7 @@ def test_if_the_source_fails_the_picture_is_drawn_without_later_prices(
         environ = {**TRAINED_AT, "SOURCE": "alpaca", "ALPACA_DATA_URL": server.url}
         assert in_process(*arguments, environ=environ) == 0
         assert FOLLOWED in (tmp_path / "it.svg").read_text()
-        server.inject(replay.refused(404, "not found"), times=9, when=lambda asked: asked.query["start"] > UNTIL[1])
+        server.inject(replay.refused(404, "not found"), times=9, when=lambda request: request.query["start"] > UNTIL[1])
         with caplog.at_level(logging.WARNING):
             assert in_process(*arguments, environ=environ) == 0
     assert "BTC/USD: the picture does not show the prices that followed: alpaca: " in caplog.text

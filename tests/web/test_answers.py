@@ -166,8 +166,8 @@ def test_without_a_backtest_prophet_alone_answers_only_for_the_past() -> None:
 
 
 def test_the_pairs_are_listed_with_their_ranges() -> None:
-    one, other = ranges(ANSWERS)
-    assert (one.pair, one.simulated) == (BTC, False)
+    pair_range, other = ranges(ANSWERS)
+    assert (pair_range.pair, pair_range.simulated) == (BTC, False)
     assert other == PairRange(
         pair=ETH,
         first_day=date(2023, 1, 1),

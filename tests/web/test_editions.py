@@ -118,7 +118,7 @@ def test_a_file_that_is_refused_leaves_the_earlier_model(
     for _ in range(3):
         world.look()
     assert [world.client.get(path).data for path in PATHS] == before
-    (record,) = (one for one in caplog.records if one.levelno == logging.ERROR)
+    (record,) = (log_record for log_record in caplog.records if log_record.levelno == logging.ERROR)
     assert reason in str(vars(record))
     assert (world.metric(REFUSED), world.metric(TAKEN)) == (1, 0)
     store.save(SECOND, world.path)
@@ -138,7 +138,7 @@ def test_a_file_that_is_being_written_is_left_alone_until_it_rests(
     world.path.write_bytes(data)
     world.look()
     assert (world.metric(REFUSED), world.metric(TAKEN)) == (0, 1)
-    assert not [one for one in caplog.records if one.levelno >= logging.ERROR]
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
 
 
 def test_the_same_model_is_not_taken_again(world: World) -> None:
@@ -185,8 +185,8 @@ def with_ledger(model: Model, ledger: bytes) -> Model:
 
 def test_the_record_is_read_with_the_model_that_names_its_end(tmp_path: Path) -> None:
     """A training replaces the ledger before the model: what the model does not name was not released yet."""
-    one, two = make_release(), make_release(START + DAY)
-    short, long = make_ledger(one), make_ledger(one, two)
+    release, two = make_release(), make_release(START + DAY)
+    short, long = make_ledger(release), make_ledger(release, two)
     path = tmp_path / "model.ledger.jsonl"
     path.write_bytes(short)
     world = World(tmp_path, with_ledger(FIRST, short))
@@ -240,7 +240,7 @@ def test_the_plan_of_trainings_is_followed_without_another_model(
     assert shown() == (plan | failed | {"next_at": "2024-05-18T18:16:47Z"}, "public, max-age=360", True)
     path.write_text("{")
     assert shown() == (None, "public, max-age=60", False)
-    assert [one.message for one in caplog.records if one.levelno >= logging.WARNING] == [
+    assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
         "the schedule of trainings is not used"
     ]
     assert world.metric(TAKEN) == world.metric(REFUSED) == 0

@@ -92,15 +92,15 @@ def crawl(start: str) -> dict[str, int]:
 
     Of a page, the documents that its scripts load are reached as well.
     """
-    found: dict[str, int] = {}
+    result: dict[str, int] = {}
     waiting = [start]
     with requests.Session() as session:
         while waiting:
             address = waiting.pop().partition("#")[0]
-            if address in found or urlsplit(address).netloc != urlsplit(start).netloc:
+            if address in result or urlsplit(address).netloc != urlsplit(start).netloc:
                 continue
             answer = session.get(address, timeout=30)
-            found[address] = answer.status_code
+            result[address] = answer.status_code
             kind = answer.headers["Content-Type"].partition(";")[0]
             if kind == "text/html":
                 page = Named(answer.text)
@@ -110,11 +110,11 @@ def crawl(start: str) -> dict[str, int]:
                     waiting += [f"{pair}.json", f"{pair}/record.json", f"{pair}/releases.json"]
             elif address.endswith(".xml"):
                 document = parse(answer.content)
-                named = [*links(document).values(), *(links(one)["alternate"] for one in entries(answer.content))]
+                named = [*links(document).values(), *(links(entry)["alternate"] for entry in entries(answer.content))]
                 waiting += [urljoin(address, one) for one in named]
             elif address.endswith("/releases.json"):
                 waiting += [urljoin(address, f"releases/{day}.json") for day in answer.json()["days"]]
-    return found
+    return result
 
 
 def test_in_a_sub_folder_of_any_server_every_address_that_is_named_answers(folder: Path) -> None:
@@ -122,21 +122,21 @@ def test_in_a_sub_folder_of_any_server_every_address_that_is_named_answers(folde
     assert run(folder) == 0
     with served(folder) as address:
         root = f"{address}site/"
-        found = crawl(root)
-        assert [one for one, status in found.items() if status != 200] == []
-        reached = {urlsplit(one).path.removeprefix("/site/") for one in found}
+        result = crawl(root)
+        assert [one for one, status in result.items() if status != 200] == []
+        reached = {urlsplit(one).path.removeprefix("/site/") for one in result}
         reached = {f"{one}index.html" if one.endswith("/") or not one else one for one in reached}
         assert reached <= files(folder / "site").keys()
         left = files(folder / "site").keys() - OWN - reached
         assert [name for name in left if not name.startswith("page/built/licenses-")] == []
-        assert crawl(f"{root}404.html").keys() - {f"{root}404.html"} <= found.keys()
+        assert crawl(f"{root}404.html").keys() - {f"{root}404.html"} <= result.keys()
 
 
 def test_no_link_leads_out_of_the_folder(folder: Path) -> None:
     """But to the project, and to the library that asks for a link."""
     assert run(folder, "--repository-url", SOURCE) == 0
     pages = [content.decode() for name, content in files(folder / "site").items() if name.endswith(".html")]
-    absolute = {one for page in pages for one in Named(page).addresses if re.match("[a-z]+:|/", one)}
+    absolute = {address for page in pages for address in Named(page).addresses if re.match("[a-z]+:|/", address)}
     assert absolute == {SOURCE, "https://www.tradingview.com/"}
 
 

@@ -105,10 +105,10 @@ def test_a_level_too_many_is_refused(text: str, fault: str) -> None:
 def test_any_levels_are_parsed_or_refused(text: str) -> None:
     """Any other exception would be a fault of the server."""
     try:
-        found = read_levels("quantiles", text)
+        result = read_levels("quantiles", text)
     except (InvalidValue, BadParameter):
         return
-    assert all(0.01 <= level <= 0.99 for level in found)
+    assert all(0.01 <= level <= 0.99 for level in result)
 
 
 def test_a_problem_names_the_parameter() -> None:

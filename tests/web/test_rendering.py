@@ -87,21 +87,21 @@ def test_a_row_has_the_values_and_headers_of_bitcoin_on_that_day(day: date, mode
 
 
 def test_a_forecast_across_the_last_candle_has_rows_of_both_kinds() -> None:
-    found = rows("ETH-USD", "start=2024-05-15&end=2024-05-20")
-    assert [row["kind"] for row in found] == ["fitted"] * 3 + ["forecast"] * 3
-    assert [row["as_of"] for row in found] == [CLOSE] * 3 + [ANCHOR] * 3
-    assert list(found[0]) == ["date", "prediction", "low", "high", "kind", "as_of", "pair", "model", "simulated"]
-    assert {(row["pair"], row["model"], row["simulated"]) for row in found} == {("ETH/USD", "combined", True)}
+    result = rows("ETH-USD", "start=2024-05-15&end=2024-05-20")
+    assert [row["kind"] for row in result] == ["fitted"] * 3 + ["forecast"] * 3
+    assert [row["as_of"] for row in result] == [CLOSE] * 3 + [ANCHOR] * 3
+    assert list(result[0]) == ["date", "prediction", "low", "high", "kind", "as_of", "pair", "model", "simulated"]
+    assert {(row["pair"], row["model"], row["simulated"]) for row in result} == {("ETH/USD", "combined", True)}
 
 
 @given(DAYS, DAYS)
 def test_each_day_of_a_forecast_is_rendered_once_in_order(one: date, other: date) -> None:
     """Also next to the day on which the kind of the rows changes."""
     start, end = min(one, other), max(one, other)
-    found = rows("BTC-USD", f"start={start}&end={end}")
+    result = rows("BTC-USD", f"start={start}&end={end}")
     days = [date.fromordinal(n).isoformat() for n in range(start.toordinal(), end.toordinal() + 1)]
-    assert [row["date"] for row in found] == days
-    assert [row["kind"] for row in found] == ["fitted" if day < "2024-05-18" else "forecast" for day in days]
+    assert [row["date"] for row in result] == days
+    assert [row["kind"] for row in result] == ["fitted" if day < "2024-05-18" else "forecast" for day in days]
 
 
 @pytest.mark.parametrize("text", ["BTC-USD", "BTC/USD", "btc-usd", "btc/usd", "Btc_Usd"])

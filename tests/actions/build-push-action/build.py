@@ -86,8 +86,8 @@ def packages_in(image: str) -> list[str]:
     script = "cat /var/lib/dpkg/status; ls /packages"
     words = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", image, "-c", script]
     shown = subprocess.run(words, check=True, capture_output=True, text=True).stdout
-    found = re.findall(r"^Package: (\S+)$|^(\S+)-\S+\.dist-info$", shown, re.MULTILINE)
-    return [debian or python for debian, python in found]
+    result = re.findall(r"^Package: (\S+)$|^(\S+)-\S+\.dist-info$", shown, re.MULTILINE)
+    return [debian or python for debian, python in result]
 
 
 def bill_of_materials(packages: list[str], platform: str) -> dict[str, object]:

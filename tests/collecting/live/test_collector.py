@@ -38,10 +38,10 @@ def test_a_fresh_database_has_every_candle_of_history_and_stream_once(kind: str,
     """Both are joined without a hole, a double or a revision."""
     database = new_database(kind, tmp_path)
     with (
-        market() as found,
-        collecting(database, found),
+        market() as result,
+        collecting(database, result),
     ):
-        end = wait_whole(database, found, minutes=4)
+        end = wait_whole(database, result, minutes=4)
     with open_reader(database) as reader:
         for pair in (BTC, ETH):
             series = minutes_of("binance", pair)
@@ -53,10 +53,10 @@ def test_the_top_of_the_book_and_the_state_of_the_stream_are_stored_for_each_min
     """Of three minutes in a row: one in which this machine stands still has no quote, or looks like a silent stream."""
     database = new_database("sqlite", tmp_path)
     with (
-        market(Clock(START, 2 * CALM)) as found,
-        collecting(database, found),
+        market(Clock(START, 2 * CALM)) as result,
+        collecting(database, result),
     ):
-        first = wait_connected(database, found)
+        first = wait_connected(database, result)
 
         def is_recorded(opening: datetime) -> bool:
             span = Span(opening, opening + 3 * MINUTE)
@@ -67,82 +67,82 @@ def test_the_top_of_the_book_and_the_state_of_the_stream_are_stored_for_each_min
             )
 
         def openings() -> list[datetime]:
-            return [first + number * MINUTE for number in range((found.close() - first) // MINUTE - 2)]
+            return [first + number * MINUTE for number in range((result.close() - first) // MINUTE - 2)]
 
         until(lambda: any(map(is_recorded, openings())), "three minutes have quotes and a connected stream")
-        wait_whole(database, found)
+        wait_whole(database, result)
 
 
 def test_a_pair_that_is_added_to_the_database_is_followed_beside_the_others(tmp_path: Path) -> None:
     """They do not miss anything, and their connection is not ended for it."""
     database = new_database("sqlite", tmp_path)
     with (
-        market(Clock(START, CALM), pairs=(BTC, ETH, SOL)) as found,
-        collecting(database, found, "--pair", "BTC/USD"),
+        market(Clock(START, CALM), pairs=(BTC, ETH, SOL)) as result,
+        collecting(database, result, "--pair", "BTC/USD"),
     ):
-        first = wait_connected(database, found)
+        first = wait_connected(database, result)
         with open_writer(database) as writer:
             writer.follow(minutes_of("binance", SOL), simulated=False)
-        until(lambda: is_whole(database, found, SOL, found.close() - MINUTE), "the new pair is whole")
-        found.exchange.streams.wait_open(opened=2)
-        end = wait_whole(database, found, BTC, SOL)
+        until(lambda: is_whole(database, result, SOL, result.close() - MINUTE), "the new pair is whole")
+        result.exchange.streams.wait_open(opened=2)
+        end = wait_whole(database, result, BTC, SOL)
         until(lambda: connected_until(database, SOL, end) > end, "the new pair is connected")
     assert interruptions(database, BTC, first) == []
 
 
 def test_a_pair_that_is_removed_is_left_alone(tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
-    with market() as found:
-        with collecting(database, found) as collector:
-            wait_whole(database, found, minutes=1)
+    with market() as result:
+        with collecting(database, result) as collector:
+            wait_whole(database, result, minutes=1)
             with open_writer(database) as writer:
                 writer.set_state(minutes_of("binance", ETH), STOPPED)
             until(lambda: followed(collector) == {BTC}, "the collector has looked at the database")
-            stopped = found.motion.now() + MINUTE  # a question that was asked before may be answered now
-            wait_whole(database, found, BTC, minutes=4)
-        assert stored(database, minutes_of("binance", ETH), Span(stopped, found.motion.now())) == []
+            stopped = result.motion.now() + MINUTE  # a question that was asked before may be answered now
+            wait_whole(database, result, BTC, minutes=4)
+        assert stored(database, minutes_of("binance", ETH), Span(stopped, result.motion.now())) == []
 
 
 def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
-    with market() as found:
-        with collecting(database, found):
-            end = wait_whole(database, found, minutes=1)
-            found.motion.delist(ETH, found.motion.now())
+    with market() as result:
+        with collecting(database, result):
+            end = wait_whole(database, result, minutes=1)
+            result.motion.delist(ETH, result.motion.now())
             until(lambda: described(database, ETH).state == DELISTED, "the pair is delisted")
-            assert wait_whole(database, found, BTC) > end
-        assert is_whole(database, found, ETH, end), "its candles stay"
+            assert wait_whole(database, result, BTC) > end
+        assert is_whole(database, result, ETH, end), "its candles stay"
 
 
 def followed(collector: Collector) -> set[Pair]:
     figures = collector.figures()
-    return {one.stored.series.pair for one in figures.series} if figures else set()
+    return {series.stored.series.pair for series in figures.series} if figures else set()
 
 
 def described(database: str, pair: Pair) -> CollectedSeries:
     with open_reader(database) as reader:
-        return next(one for one in reader.collected() if one.series.pair == pair)
+        return next(collected for collected in reader.collected() if collected.series.pair == pair)
 
 
 def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> None:
     """A stream that sends a candle again with other values is right the second time."""
     database = new_database("sqlite", tmp_path)
-    with market() as found:
-        with collecting(database, found):
-            opening = wait_whole(database, found, minutes=1)
+    with market() as result:
+        with collecting(database, result):
+            opening = wait_whole(database, result, minutes=1)
             mistaken = [opening + number * MINUTE for number in range(1, 60)]  # a connection that ends misses some
             for minute in mistaken:
-                found.motion.mistake(BTC, minute, volume=123.0)
+                result.motion.mistake(BTC, minute, volume=123.0)
             series = minutes_of("binance", BTC)
             with open_reader(database) as reader:
                 until(lambda: reader.revisions(series, Span(BEGIN, mistaken[-1])), "a mistake is revised")
                 until(lambda: described(database, BTC).mismatched, "the mistake is counted")
-            end = wait_whole(database, found, BTC)
+            end = wait_whole(database, result, BTC)
         with open_reader(database) as reader:
-            replaced = [one.candle for one in reader.revisions(series, Span(BEGIN, end))]
+            replaced = [revision.candle for revision in reader.revisions(series, Span(BEGIN, end))]
         assert {candle.open_time for candle in replaced} <= set(mistaken)
         # REST may answer before the stream on a busy machine: then the mistake first replaces what REST had.
-        rest = {candle.open_time: candle for candle in found.truth(BTC, end)}
+        rest = {candle.open_time: candle for candle in result.truth(BTC, end)}
         for candle in replaced:
             assert candle in {rest[candle.open_time], rest[candle.open_time]._replace(volume=123.0)}
         assert 123.0 in {candle.volume for candle in replaced}
@@ -151,16 +151,16 @@ def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> Non
 def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
     """REST has sound ones, which are stored."""
     database = new_database("sqlite", tmp_path)
-    with market() as found:
-        with collecting(database, found):
-            opening = wait_whole(database, found, minutes=1)
+    with market() as result:
+        with collecting(database, result):
+            opening = wait_whole(database, result, minutes=1)
             mistaken = [opening + number * MINUTE for number in range(1, 60)]  # a connection that ends misses some
             for minute in mistaken:
-                found.motion.mistake(BTC, minute, low=-1.0)
+                result.motion.mistake(BTC, minute, low=-1.0)
             series = minutes_of("binance", BTC)
             with open_reader(database) as reader:
                 until(lambda: reader.quarantine(series, Span(BEGIN, mistaken[-1])), "a mistake is in quarantine")
-            end = wait_whole(database, found, BTC)
+            end = wait_whole(database, result, BTC)
         with open_reader(database) as reader:
             rows = reader.quarantine(series, Span(BEGIN, end))
             assert {row.candle.low for row in rows} == {-1.0}
@@ -172,20 +172,22 @@ def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
 def test_a_candle_of_the_future_is_quarantined_and_does_not_hide_the_lag(ahead: timedelta, tmp_path: Path) -> None:
     """However the stream came to send it: neither clock has reached it."""
     database = new_database("sqlite", tmp_path)
-    with market() as found:
-        with collecting(database, found) as collector:
-            opening = wait_whole(database, found, minutes=1) + ahead
+    with market() as result:
+        with collecting(database, result) as collector:
+            opening = wait_whole(database, result, minutes=1) + ahead
             invented = candle_of((), opening, 1.0)
-            frame = candle_frame("BTCUSDT", Candled(BTC, invented, is_closed=True, time=found.motion.now()))
+            frame = candle_frame("BTCUSDT", Candled(BTC, invented, is_closed=True, time=result.motion.now()))
             message = f'{{"stream":"btcusdt@kline_1m","data":{frame}}}'
-            found.exchange.streams.apply(lambda connection: connection.say(message))
+            result.exchange.streams.apply(lambda connection: connection.say(message))
             span = Span(opening, opening + MINUTE)
             with open_reader(database) as reader:
                 until(lambda: reader.quarantine(minutes_of("binance", BTC), span), "the candle is in quarantine")
-            wait_whole(database, found, minutes=3)
+            wait_whole(database, result, minutes=3)
             figures = collector.figures(PATIENCE)
             assert figures is not None
-            assert all(one.stored.newest_close is None or one.stored.newest_close < opening for one in figures.series)
+            assert all(
+                series.stored.newest_close is None or series.stored.newest_close < opening for series in figures.series
+            )
         with open_reader(database) as reader:
             (row,) = reader.quarantine(minutes_of("binance", BTC), span)
             assert "too far in the future" in row.reason
@@ -196,11 +198,11 @@ def test_a_candle_of_the_future_is_quarantined_and_does_not_hide_the_lag(ahead: 
 def test_a_second_collector_is_refused_and_names_the_first(kind: str, tmp_path: Path) -> None:
     database = new_database(kind, tmp_path)
     with (
-        market() as found,
+        market() as result,
         open_writer(database) as writer,
         writer.hold_collector(Shard()),
         pytest.raises(SeriesHeld, match=r"process \d+ on "),
-        collecting(database, found),
+        collecting(database, result),
     ):
         pass
 
@@ -209,11 +211,11 @@ def test_two_shards_collect_all_pairs_of_one_database() -> None:
     database = new_postgresql()
     pairs = (BTC, ETH, SOL)
     assert {pair in Shard(1, 2) for pair in pairs} == {True, False}
-    with market(pairs=pairs) as found:
+    with market(pairs=pairs) as result:
         names = ("--pair", "BTC/USD,ETH/USD,SOL/USD")
-        first = collecting(database, found, *names, "--shard", "1/2")
-        with first as one, collecting(database, found, *names, "--shard", "2/2") as other:
-            wait_whole(database, found, *pairs)
+        first = collecting(database, result, *names, "--shard", "1/2")
+        with first as one, collecting(database, result, *names, "--shard", "2/2") as other:
+            wait_whole(database, result, *pairs)
             for collector, shard in ((one, Shard(1, 2)), (other, Shard(2, 2))):
                 figures = collector.figures()
                 assert figures is not None

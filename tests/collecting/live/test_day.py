@@ -136,9 +136,9 @@ def test_a_day_of_faults_leaves_every_minute_or_the_verdict_that_the_exchange_ha
             until(partial(is_asked_for, database, pair, end), f"{pair} was asked for")
     for pair in PAIRS:
         existing = {candle.open_time for candle in motion.truth(pair, Span(BEGIN, end))}
-        for one in verdicts(database, pair, end):
-            assert (one.stored is not None) == (one.open_time in existing)
-            assert one.stored is None or one.verdict in {Verdict.TRADED, Verdict.QUIET}
+        for verdict in verdicts(database, pair, end):
+            assert (verdict.stored is not None) == (verdict.open_time in existing)
+            assert verdict.stored is None or verdict.verdict in {Verdict.TRADED, Verdict.QUIET}
     reports = [f"{LENGTH} of the market, {len(weather.seen)} faults"]
     reports += [f"{name}: {count}" for name, count in sorted(Counter(weather.seen).items())]
     record_property("faults", "; ".join(reports))
@@ -150,7 +150,7 @@ def is_whole(database: str, motion: Motion, pair: Pair, end: datetime) -> bool:
 
 
 def is_asked_for(database: str, pair: Pair, end: datetime) -> bool:
-    return all(one.asked for one in verdicts(database, pair, end))
+    return all(verdict.asked for verdict in verdicts(database, pair, end))
 
 
 def verdicts(database: str, pair: Pair, end: datetime) -> list[Judged]:

@@ -42,11 +42,11 @@ def market(venue: Venue, skew: timedelta = timedelta(0)) -> Motion:
 
 
 def openings(database: str, source: str, pair: Pair, end: datetime) -> list[datetime]:
-    return [one.open_time for one in stored(database, minutes_of(source, pair), Span(BEGIN, end))]
+    return [candle.open_time for candle in stored(database, minutes_of(source, pair), Span(BEGIN, end))]
 
 
 def true_openings(motion: Motion, pair: Pair, end: datetime) -> list[datetime]:
-    return [one.open_time for one in motion.truth(pair, Span(BEGIN, end))]
+    return [candle.open_time for candle in motion.truth(pair, Span(BEGIN, end))]
 
 
 @pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
@@ -78,7 +78,7 @@ def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(venue: Venue,
     built = {pair: whole_built(database, source, pair, end - MINUTE) for pair in motion.pairs}
     assert not sends_candles or not any(built.values())
     for pair, candles in built.items():
-        official = {one.open_time: (*one[1:6], one.trades) for one in motion.truth(pair, Span(BEGIN, end))}
+        official = {candle.open_time: (*candle[1:6], candle.trades) for candle in motion.truth(pair, Span(BEGIN, end))}
         assert candles.items() <= official.items(), "no trade was lost or doubled when a pair was added"
 
 
@@ -88,17 +88,17 @@ def is_quoted(database: str, source: str, pair: Pair) -> bool:
 
 
 def is_connected(database: str, source: str, pair: Pair) -> bool:
-    return any(one.state is StreamState.CONNECTED for one in states(database, source, pair, LIVE))
+    return any(state.state is StreamState.CONNECTED for state in states(database, source, pair, LIVE))
 
 
 def whole_built(database: str, source: str, pair: Pair, end: datetime) -> dict[datetime, tuple[float | None, ...]]:
     """Prices, volume and trades of the built candles that are neither partial nor late, by their openings."""
     with open_reader(database) as reader:
-        found = reader.built(minutes_of(source, pair), Span(START, end), 99)
+        rows = reader.built(minutes_of(source, pair), Span(START, end), 99)
     return {
-        one.open_time: (one.open, one.high, one.low, one.close, one.volume, one.ticks)
-        for one in found
-        if not (one.partial or one.late)
+        candle.open_time: (candle.open, candle.high, candle.low, candle.close, candle.volume, candle.ticks)
+        for candle in rows
+        if not (candle.partial or candle.late)
     }
 
 
@@ -128,7 +128,7 @@ def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> No
         end = Interval.MINUTE_1.floor(motion.now())
         until(lambda: openings(database, "poloniex", unstreamed, end) == true_openings(motion, unstreamed, end))
         until(lambda: DELISTED in {one.state for one in reader.collected()}, "the unknown pair is delisted")
-        assert {one.series.pair: one.state for one in reader.collected()} == {
+        assert {collected.series.pair: collected.state for collected in reader.collected()} == {
             good: ACTIVE,
             unstreamed: ACTIVE,
             unknown: DELISTED,
@@ -178,7 +178,7 @@ def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path)
     ):
         until(lambda: reader.minute_record(series), "a forecast has its outcome")
         first, *_, last = reader.minute_forecasts(series, day, 99)
-        closes = {one.open_time + MINUTE: one.close for one in motion.truth(pair, day)}
+        closes = {candle.open_time + MINUTE: candle.close for candle in motion.truth(pair, day)}
         assert (first.price, last.price) == (closes[first.cutoff], closes[last.cutoff])
 
 
@@ -196,8 +196,8 @@ def test_a_clock_that_is_ahead_makes_no_open_candle_official(venue: Venue, ahead
     ):
 
         def is_whole() -> bool:
-            found = stored(database, series, day)
-            assert not found or found[-1].open_time + MINUTE <= motion.now(), "a candle that is stored has closed"
+            result = stored(database, series, day)
+            assert not result or result[-1].open_time + MINUTE <= motion.now(), "a candle that is stored has closed"
             return openings(database, source, pair, end) == true_openings(motion, pair, end)
 
         until(is_whole)

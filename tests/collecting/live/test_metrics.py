@@ -50,7 +50,9 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 def samples_in(text: str) -> Samples:
     """Return every value of an answer of `/metrics`, by name and labels."""
     families = text_string_to_metric_families(text)
-    return {(one.name, frozenset(one.labels.items())): one.value for each in families for one in each.samples}
+    return {
+        (sample.name, frozenset(sample.labels.items())): sample.value for each in families for sample in each.samples
+    }
 
 
 class Scraped(NamedTuple):
@@ -92,11 +94,11 @@ def scraped(database: str, speed: float = SPEED, history: timedelta = 30 * MINUT
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """One collector for all tests that do not disturb it."""
-    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), CALM, timedelta(hours=25)) as found:
-        until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
-        until(lambda: found.value("compared_total", **OF_BTC), "it is compared")
-        until(lambda: found.value("forecasts_total", **OF_BTC), "it has a forecast")
-        yield found
+    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), CALM, timedelta(hours=25)) as result:
+        until(lambda: result.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
+        until(lambda: result.value("compared_total", **OF_BTC), "it is compared")
+        until(lambda: result.value("forecasts_total", **OF_BTC), "it has a forecast")
+        yield result
 
 
 def test_each_pair_has_its_figures(calm: Scraped) -> None:
@@ -191,12 +193,12 @@ def test_dashboard_and_alerts_use_metrics_that_a_running_collector_and_a_server_
 
 def test_labels_in_dashboard_and_alerts_are_those_of_the_metrics(calm: Scraped) -> None:
     samples = {*calm.samples(), *samples_of_a_server()}
-    labels = {name for _, found in samples for name, _ in found} | {"instance", "job"}
+    labels = {name for _, result in samples for name, _ in result} | {"instance", "job"}
     texts = [*expressions_of_dashboard(), *(rule["expr"] for rule in rules())]
     texts += [text for rule in rules() for text in rule["annotations"].values()]
     used = {name for text in texts for name in re.findall(r"[{,]([a-z]+)(?:=|!~)", text)}
     used |= {name for text in texts for name in re.findall(r"\$labels\.([a-z]+)", text)}
-    used |= {name for text in texts for found in re.findall(r"by \(([a-z, ]+)\)", text) for name in found.split(", ")}
+    used |= {name for text in texts for result in re.findall(r"by \(([a-z, ]+)\)", text) for name in result.split(", ")}
     assert {"source", "instance"} <= used <= labels
 
 
@@ -318,14 +320,14 @@ CASES: dict[str, tuple[dict[str, str], set[str]]] = {
 def test_each_alert_comes_when_its_trouble_lasts_and_no_other_one(case: str, tmp_path: Path) -> None:
     given, expected = CASES[case]
     series = [{"series": name, "values": values} for name, values in given.items()]
-    found = {
+    result = {
         "expr": 'count by (alertname) (ALERTS{alertstate="firing"}) > 0',
         "eval_time": "30m",
         "exp_samples": [{"labels": f'{{alertname="{name}"}}', "value": 1} for name in sorted(expected)],
     }
     test = {"rule_files": [str(ALERTS)], "evaluation_interval": "15s"}
     path = tmp_path / "test.yml"
-    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [found]}]
+    tests = [{"interval": "1m", "input_series": series, "promql_expr_test": [result]}]
     path.write_text(json.dumps({**test, "tests": tests}))  # JSON is YAML
     done = subprocess.run([PROMTOOL, "test", "rules", str(path)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -349,46 +351,46 @@ def test_promtool_accepts_the_configuration() -> None:
 
 
 def test_an_interrupted_stream_a_different_candle_and_an_impossible_one_are_counted(tmp_path: Path) -> None:
-    with scraped(new_database("sqlite", tmp_path)) as found:
-        until(lambda: found.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
-        opening = Interval.MINUTE_1.ceil(found.motion.now()) + MINUTE
+    with scraped(new_database("sqlite", tmp_path)) as result:
+        until(lambda: result.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
+        opening = Interval.MINUTE_1.ceil(result.motion.now()) + MINUTE
         for number in range(0, 60, 2):  # a connection that ends misses some
-            found.motion.mistake(BTC, opening + number * MINUTE, volume=123.0)
-            found.motion.mistake(BTC, opening + (number + 1) * MINUTE, low=-1.0)
-        until(lambda: found.value("mismatched_total", **OF_BTC), "the mismatch is counted")
-        until(lambda: found.value("rejected_rows_total", **OF_BTC), "the impossible candle is counted")
-        before = found.value("reconnects_total", **OF_STREAM) or 0
-        found.exchange.streams.apply(streams.drop)
-        until(lambda: (found.value("reconnects_total", **OF_STREAM) or 0) > before, "the stream is connected again")
+            result.motion.mistake(BTC, opening + number * MINUTE, volume=123.0)
+            result.motion.mistake(BTC, opening + (number + 1) * MINUTE, low=-1.0)
+        until(lambda: result.value("mismatched_total", **OF_BTC), "the mismatch is counted")
+        until(lambda: result.value("rejected_rows_total", **OF_BTC), "the impossible candle is counted")
+        before = result.value("reconnects_total", **OF_STREAM) or 0
+        result.exchange.streams.apply(streams.drop)
+        until(lambda: (result.value("reconnects_total", **OF_STREAM) or 0) > before, "the stream is connected again")
 
 
 def test_without_its_exchange_it_is_live_but_not_ready(tmp_path: Path) -> None:
     """Starting it again would not help, so it stays live."""
-    with scraped(new_database("sqlite", tmp_path)) as found:
-        until(lambda: found.get("/readyz").status_code == 200, "it is ready")
-        now = found.motion.now()
-        found.motion.outage(Span(now, now + timedelta(seconds=LAGGING) + 5 * MINUTE), trading=True)
+    with scraped(new_database("sqlite", tmp_path)) as result:
+        until(lambda: result.get("/readyz").status_code == 200, "it is ready")
+        now = result.motion.now()
+        result.motion.outage(Span(now, now + timedelta(seconds=LAGGING) + 5 * MINUTE), trading=True)
         late = r'\["binance: the newest candle is \d+ s behind; its stream is exchange down since 2024-[^"]*"\]'
-        until(lambda: re.search(late, found.get("/readyz").text), "the lag is over its bound")
-        assert found.get("/readyz").status_code == 503
-        assert found.get("/livez").status_code == 200
-        assert found.value("stream_exchange_down", **OF_STREAM) == 1
-        until(lambda: found.get("/readyz").status_code == 200, "it is ready again")
+        until(lambda: re.search(late, result.get("/readyz").text), "the lag is over its bound")
+        assert result.get("/readyz").status_code == 503
+        assert result.get("/livez").status_code == 200
+        assert result.value("stream_exchange_down", **OF_STREAM) == 1
+        until(lambda: result.get("/readyz").status_code == 200, "it is ready again")
 
 
 def test_without_its_database_it_answers_at_once_and_says_for_how_long() -> None:
     """A scrape asks no database."""
-    with scraped(new_postgresql()) as found:
-        until(lambda: found.get("/readyz").status_code == 200, "it is ready")
+    with scraped(new_postgresql()) as result:
+        until(lambda: result.get("/readyz").status_code == 200, "it is ready")
         with stopped_server():
-            until(lambda: (found.value("database_away_seconds") or 0) > AWAY, "the database is away for long enough")
-            assert (found.value("waiting", source="binance", pair="BTC/USDT") or 0) > 0
-            answer = found.get("/readyz")
+            until(lambda: (result.value("database_away_seconds") or 0) > AWAY, "the database is away for long enough")
+            assert (result.value("waiting", source="binance", pair="BTC/USDT") or 0) > 0
+            answer = result.get("/readyz")
             assert answer.status_code == 503
             assert "the database has been away for " in answer.json()["reasons"][0]
-            assert found.get("/livez").status_code == 200
-        until(lambda: found.value("database_away_seconds") == 0, "the database is back")
-        until(lambda: found.get("/readyz").status_code == 200, "it is ready again")
+            assert result.get("/livez").status_code == 200
+        until(lambda: result.value("database_away_seconds") == 0, "the database is back")
+        until(lambda: result.get("/readyz").status_code == 200, "it is ready again")
 
 
 def test_a_collector_that_does_not_run_is_neither_live_nor_ready() -> None:

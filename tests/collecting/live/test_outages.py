@@ -36,17 +36,17 @@ from tests.support.replay.server import refused
 def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.StreamFault, tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
     with (
-        market() as found,
-        collecting(database, found),
+        market() as result,
+        collecting(database, result),
     ):
-        wait_whole(database, found, minutes=1)
-        wait_connected(database, found)
-        broken = found.motion.now()
-        found.exchange.streams.apply(fault)
+        wait_whole(database, result, minutes=1)
+        wait_connected(database, result)
+        broken = result.motion.now()
+        result.exchange.streams.apply(fault)
 
         def has_come_back() -> bool:
             """Return whether a connection was stored, an interruption that outlasts the fault, and another one."""
-            kinds = states(database, "binance", BTC, Span(START, found.motion.now()))
+            kinds = states(database, "binance", BTC, Span(START, result.motion.now()))
             return any(
                 [one.state for one in three] == [StreamState.CONNECTED, StreamState.DISCONNECTED, StreamState.CONNECTED]
                 and three[1].span.end > broken
@@ -55,37 +55,39 @@ def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.
             )
 
         until(has_come_back, "the stream is stored as connected, interrupted and connected again")
-        wait_whole(database, found)
+        wait_whole(database, result)
 
 
 def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path) -> None:
     """Five minutes in which it answers 503, and goes on trading."""
     database = new_database("sqlite", tmp_path)
-    with market() as found:
+    with market() as result:
         outage = Span(START + 2 * MINUTE, START + 7 * MINUTE)
         afterwards = Span(outage.end, outage.end + timedelta(days=1))
-        found.motion.outage(outage, trading=True)
-        with collecting(database, found):
-            until(lambda: found.motion.now() > outage.end)
-            wait_whole(database, found, minutes=1)
+        result.motion.outage(outage, trading=True)
+        with collecting(database, result):
+            until(lambda: result.motion.now() > outage.end)
+            wait_whole(database, result, minutes=1)
             until(
-                lambda: any(one.state is StreamState.CONNECTED for one in states(database, "binance", BTC, afterwards))
+                lambda: any(
+                    state.state is StreamState.CONNECTED for state in states(database, "binance", BTC, afterwards)
+                )
             )
     found_states = states(database, "binance", BTC, Span(outage.start, outage.end))
-    down = [one for one in found_states if one.state is StreamState.EXCHANGE_DOWN]
+    down = [state for state in found_states if state.state is StreamState.EXCHANGE_DOWN]
     assert down[-1].span.end > outage.end - SECOND, "up to the next connection"
-    assert all(one.span.start < down[0].span.start for one in found_states if one.state is StreamState.CONNECTED)
+    assert all(state.span.start < down[0].span.start for state in found_states if state.state is StreamState.CONNECTED)
 
 
 def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None:
     """REST goes on meanwhile."""
     database = new_database("sqlite", tmp_path)
-    with market() as found:
-        found.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
-        with collecting(database, found):
-            wait_connected(database, found)
-            wait_whole(database, found)
-    found_states = [one.state for one in states(database, "binance", BTC, Span(START, found.motion.now()))]
+    with market() as result:
+        result.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
+        with collecting(database, result):
+            wait_connected(database, result)
+            wait_whole(database, result)
+    found_states = [state.state for state in states(database, "binance", BTC, Span(START, result.motion.now()))]
     assert StreamState.EXCHANGE_DOWN in found_states[: found_states.index(StreamState.CONNECTED)]
 
 
@@ -93,14 +95,14 @@ def test_a_database_that_goes_away_is_waited_for() -> None:
     """What arrives meanwhile is stored when it is back, and REST has the rest."""
     database = new_postgresql()
     with (
-        market(Clock(START, CALM)) as found,
-        collecting(database, found),
+        market(Clock(START, CALM)) as result,
+        collecting(database, result),
     ):
-        first = wait_connected(database, found)
+        first = wait_connected(database, result)
         with stopped_server():
-            gone = found.motion.now()
-            until(lambda: found.motion.now() > gone + 3 * MINUTE)
-        wait_whole(database, found, minutes=1)
+            gone = result.motion.now()
+            until(lambda: result.motion.now() > gone + 3 * MINUTE)
+        wait_whole(database, result, minutes=1)
     away = Span(Interval.MINUTE_1.ceil(gone), Interval.MINUTE_1.ceil(gone) + 2 * MINUTE)
     assert quoted(database, BTC, away), "a minute in which this machine stands still has no quote, and both do not"
     assert interruptions(database, BTC, first) == []
@@ -108,13 +110,13 @@ def test_a_database_that_goes_away_is_waited_for() -> None:
 
 def test_a_full_disk_is_waited_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Until somebody makes room."""
-    with small_disk(tmp_path / "disk", megabytes=4) as folder, market() as found:
+    with small_disk(tmp_path / "disk", megabytes=4) as folder, market() as result:
         database = new_database("sqlite", folder)
-        with collecting(database, found):
-            wait_whole(database, found, minutes=1)
+        with collecting(database, result):
+            wait_whole(database, result, minutes=1)
             with full(folder):
                 until(lambda: "the database is away" in caplog.text)
-            wait_whole(database, found, minutes=1)
+            wait_whole(database, result, minutes=1)
 
 
 class SetClock(Clock):
@@ -133,22 +135,22 @@ class SetClock(Clock):
 def test_a_clock_that_jumps_an_hour_loses_nothing(jump: timedelta, tmp_path: Path) -> None:
     """The clock of this machine is set while the exchange's runs on."""
     database = new_database("sqlite", tmp_path)
-    with market() as found:
+    with market() as result:
         clock = SetClock(START, SPEED)
-        with collecting(database, found, clock=clock):
-            wait_whole(database, found, minutes=1)
+        with collecting(database, result, clock=clock):
+            wait_whole(database, result, minutes=1)
             clock.offset = jump
-            wait_whole(database, found, minutes=3)
+            wait_whole(database, result, minutes=3)
             clock.offset = timedelta(0)
-            wait_whole(database, found)
+            wait_whole(database, result)
 
 
 @pytest.mark.parametrize("skew", [timedelta(minutes=7), timedelta(minutes=-7)], ids=["behind", "ahead"])
 def test_a_clock_that_is_wrong_from_the_start_loses_nothing_of_the_stream(skew: timedelta, tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
-    with market(skew=skew) as found, collecting(database, found):
-        until(lambda: found.exchange.streams.opened)
-        first = found.close() + MINUTE
-        until(lambda: found.close() >= first + 4 * MINUTE)
+    with market(skew=skew) as result, collecting(database, result):
+        until(lambda: result.exchange.streams.opened)
+        first = result.close() + MINUTE
+        until(lambda: result.close() >= first + 4 * MINUTE)
         span = Span(first, first + 3 * MINUTE)
-        until(lambda: stored(database, minutes_of("binance", BTC), span) == found.motion.truth(BTC, span))
+        until(lambda: stored(database, minutes_of("binance", BTC), span) == result.motion.truth(BTC, span))

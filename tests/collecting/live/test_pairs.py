@@ -67,7 +67,7 @@ def test_what_is_active_in_the_database_is_collected(url: str) -> None:
         assert not roster.refresh()
         database.set_state(first, ACTIVE, SINCE)
         assert roster.refresh() == RosterChange(changed=(first,))
-        assert {one.series: one.since for one in roster.series()} == {second: None, first: SINCE}
+        assert {series.series: series.since for series in roster.series()} == {second: None, first: SINCE}
         database.set_state(first, STOPPED)
         database.set_state(second, DELISTED)
         assert set(roster.refresh().removed) == {first, second}
@@ -99,7 +99,7 @@ def test_a_series_that_cannot_be_collected_is_left_out_with_one_line(  # noqa: P
     roster = Roster(file, EVERYTHING, sources())
     for _ in range(3):
         roster.refresh()
-    assert [one.series.source for one in roster.series()] == ["simulated"]
+    assert [series.series.source for series in roster.series()] == ["simulated"]
     assert [record.message for record in caplog.records if reason in record.message] == [caplog.records[0].message]
     assert caplog.records[0].levelno == logging.WARNING
 
@@ -112,7 +112,7 @@ def test_shards_divide_the_pairs(file: WritableDatabase) -> None:
     for number in (1, 2, 3):
         roster = Roster(file, Shard(number, 3), sources())
         roster.refresh()
-        parts.append([one.series.pair for one in roster.series()])
+        parts.append([series.series.pair for series in roster.series()])
     assert sorted(pair for part in parts for pair in part) == sorted(pairs)
     assert all(parts)
 
@@ -122,10 +122,10 @@ def test_an_empty_database_begins_with_the_default_pairs(url: str) -> None:
     with open_writer(url) as database:
         roster = Roster(database, EVERYTHING, sources("simulated"))
         roster.begin()
-        assert {one.series.pair for one in roster.series()} == set(DEFAULT_PAIRS)
+        assert {series.series.pair for series in roster.series()} == set(DEFAULT_PAIRS)
         database.set_state(minutes_of("simulated", BTC), STOPPED)
         roster.begin()
-        assert {one.series.pair for one in roster.series()} == {*DEFAULT_PAIRS} - {BTC}
+        assert {series.series.pair for series in roster.series()} == {*DEFAULT_PAIRS} - {BTC}
 
 
 def test_named_pairs_are_followed_also_if_they_were_stopped(file: WritableDatabase) -> None:
@@ -136,24 +136,24 @@ def test_named_pairs_are_followed_also_if_they_were_stopped(file: WritableDataba
     file.set_state(minutes_of("simulated", BTC), STOPPED)
     roster.begin([BTC, ether])
     first = datetime(2026, 1, 31, tzinfo=UTC)
-    assert {one.series.pair: one.since for one in roster.series()} == {BTC: SINCE, ether: first}
+    assert {series.series.pair: series.since for series in roster.series()} == {BTC: SINCE, ether: first}
 
 
 def test_each_shard_follows_its_own_of_the_named_pairs(file: WritableDatabase) -> None:
     for number in (1, 2):
         roster = Roster(file, Shard(number, 2), sources("simulated"))
         roster.begin(DEFAULT_PAIRS)
-        assert {one.series.pair for one in roster.series()} == {
+        assert {series.series.pair for series in roster.series()} == {
             pair for pair in DEFAULT_PAIRS if pair in Shard(number, 2)
         }
-    assert {one.series.pair for one in file.collected()} == set(DEFAULT_PAIRS)
+    assert {collected.series.pair for collected in file.collected()} == set(DEFAULT_PAIRS)
 
 
 def test_a_pair_is_followed_though_no_exchange_can_be_asked(file: WritableDatabase) -> None:
     """A collector that begins in an outage must collect once that is over."""
     roster = Roster(file, EVERYTHING, sources("binance"))
     roster.begin([BTC])
-    assert [one.series for one in roster.series()] == [minutes_of("binance", TETHER)]
+    assert [series.series for series in roster.series()] == [minutes_of("binance", TETHER)]
 
 
 def test_pairs_that_no_source_can_have_are_an_error_if_nothing_else_is_collected(file: WritableDatabase) -> None:
@@ -161,7 +161,7 @@ def test_pairs_that_no_source_can_have_are_an_error_if_nothing_else_is_collected
     with pytest.raises(UnusableHistory, match="both currencies are the same"):
         roster.begin([Pair("BTC", "BTC")])
     roster.begin([Pair("BTC", "BTC"), BTC])
-    assert [one.series.pair for one in roster.series()] == [TETHER]
+    assert [series.series.pair for series in roster.series()] == [TETHER]
 
 
 def test_the_series_stay_while_the_database_is_away(file: WritableDatabase, tmp_path: Path) -> None:
@@ -170,4 +170,4 @@ def test_the_series_stay_while_the_database_is_away(file: WritableDatabase, tmp_
     (tmp_path / "market.db").rename(tmp_path / "away")
     with pytest.raises(DatabaseError):
         roster.refresh()
-    assert [one.series.pair for one in roster.series()] == [BTC]
+    assert [series.series.pair for series in roster.series()] == [BTC]

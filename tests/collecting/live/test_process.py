@@ -88,7 +88,7 @@ def test_a_signal_ends_it_with_everything_stored(
         process.send_signal(number)
         assert log.finish() == code, log.lines
     assert log.has("stopped collecting"), log.lines
-    (last,) = [one for one in states(database, "binance", BTC, EVER) if one.state is StreamState.CONNECTED]
+    (last,) = [state for state in states(database, "binance", BTC, EVER) if state.state is StreamState.CONNECTED]
     assert last.span.end > connected
     assert "Traceback" not in "".join(log.lines)
 
@@ -199,7 +199,7 @@ def test_a_backfill_can_run_beside_it(server: ReplayServer, tmp_path: Path) -> N
         process.send_signal(signal.SIGTERM)
         assert log.finish() == 0
     with open_reader(database) as reader:
-        (one,) = reader.collected()
-        assert one.gaps == 0
-        (covered,) = reader.coverage(one.series)
-        assert covered.end == one.newest_close
+        (collected,) = reader.collected()
+        assert collected.gaps == 0
+        (covered,) = reader.coverage(collected.series)
+        assert covered.end == collected.newest_close

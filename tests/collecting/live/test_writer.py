@@ -102,14 +102,14 @@ def test_everything_that_waits_at_the_end_is_stored(database: WritableDatabase) 
         writer.state(ETH, "delisted")
 
     writer, told = writing(database, play)
-    assert [one.candle for one in database.candles(BTC, EVER, 9)] == [minute(0)]
-    assert [one.candle for one in database.candles(ETH, EVER, 9)] == [minute(0), minute(1)]
+    assert [candle.candle for candle in database.candles(BTC, EVER, 9)] == [minute(0)]
+    assert [candle.candle for candle in database.candles(ETH, EVER, 9)] == [minute(0), minute(1)]
     assert database.built(BTC, EVER, 9) == [bar]
     assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
     assert database.streams("binance", ETH.pair, EVER) == [span]
     assert [row.candle.low for row in database.quarantine(BTC, EVER)] == [-1.0]
-    assert [one.state for one in database.collected()] == ["active", "delisted"]
-    assert {one.series: len(one.candles) for one in told.stored} == {BTC: 1, ETH: 2}
+    assert [collected.state for collected in database.collected()] == ["active", "delisted"]
+    assert {stored.series: len(stored.candles) for stored in told.stored} == {BTC: 1, ETH: 2}
     assert (writer.depth, writer.dropped, told.back) == (0, 0, 0)
 
 
@@ -121,8 +121,8 @@ def test_a_revision_that_overtakes_its_candle_is_what_is_stored(database: Writab
         writer.candle(BTC, minute(0, volume=3.0))
 
     writing(database, play)
-    assert [one.candle.volume for one in database.candles(BTC, EVER, 9)] == [3.0]
-    assert [one.candle.volume for one in database.revisions(BTC, EVER)] == [2.0]
+    assert [candle.candle.volume for candle in database.candles(BTC, EVER, 9)] == [3.0]
+    assert [revision.candle.volume for revision in database.revisions(BTC, EVER)] == [2.0]
 
 
 def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldest_candles_are_dropped() -> None:
@@ -150,7 +150,9 @@ def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldest_cand
         for series in (BTC, ETH):
             database.follow(series, simulated=False)
         writing(database, play, most=100)
-        assert [one.candle for one in database.candles(BTC, EVER, 200)] == [minute(number) for number in range(40, 100)]
+        assert [candle.candle for candle in database.candles(BTC, EVER, 200)] == [
+            minute(number) for number in range(40, 100)
+        ]
         assert database.candles(ETH, EVER, 9) == []
         assert database.built(BTC, EVER, 99) == bars
         assert len(database.quotes("binance", BTC.pair, EVER, 99)) == 20
@@ -185,7 +187,7 @@ def test_a_defect_drops_what_cannot_be_stored_and_asks_rest(database: WritableDa
         writer.candle(BTC, minute(1))
 
     writer, _ = writing(database, play)
-    assert [one.candle for one in database.candles(BTC, EVER, 9)] == [minute(1)]
+    assert [candle.candle for candle in database.candles(BTC, EVER, 9)] == [minute(1)]
     assert writer.dropped == 1
 
 

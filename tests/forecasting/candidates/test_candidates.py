@@ -183,11 +183,11 @@ def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
     series = series_of(log_close)
     series = replace(series, days=series.days - (series.days[sunday] % WEEK))
     assert series.day(sunday).strftime("%A") == "Sunday"
-    asked = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
+    candidate_forecasts = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
     theta = Theta.estimate(log_close[sunday - WINDOW + 1 : sunday + 1] - log_close[sunday])
     for row, day in enumerate(range(sunday, saturday + 1)):
         expected = theta.forecast(MANY_DAYS) - log_close[day] + log_close[sunday]
-        assert asked.increments[row, NAMES.index("theta")] == pytest.approx(expected, abs=1e-6)
+        assert candidate_forecasts.increments[row, NAMES.index("theta")] == pytest.approx(expected, abs=1e-6)
         theta = theta.update(log_close[min(day + 1, 499)] - log_close[sunday])
-    assert len({increments.tobytes() for increments in asked.increments}) == WEEK
-    assert len(np.unique(asked.curve)) == WEEK
+    assert len({increments.tobytes() for increments in candidate_forecasts.increments}) == WEEK
+    assert len(np.unique(candidate_forecasts.curve)) == WEEK

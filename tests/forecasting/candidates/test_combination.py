@@ -29,10 +29,10 @@ def _rules_at(past: FloatArray, returns: FloatArray, horizon: int) -> list[float
 
 def actual_increments(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
     """(m,) the actual increments, NaN beyond the end."""
-    found = np.full(len(cutoffs), np.nan)
+    result = np.full(len(cutoffs), np.nan)
     due = cutoffs + horizon < len(log_close)
-    found[due] = log_close[cutoffs[due] + horizon] - log_close[cutoffs[due]]
-    return found
+    result[due] = log_close[cutoffs[due] + horizon] - log_close[cutoffs[due]]
+    return result
 
 
 def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -159,7 +159,7 @@ def test_later_outcomes_change_no_earlier_weight_in_a_predictable_market(at: int
     first_unknown = at - horizon + 1  # its span ends the day after the cutoff
     otherwise = outcome.copy()
     otherwise[first_unknown:] *= -1
-    before, after = (learn_weights(cutoffs, predicted, one, horizon) for one in (outcome, otherwise))
+    before, after = (learn_weights(cutoffs, predicted, array, horizon) for array in (outcome, otherwise))
     assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
     assert before[at].any()
     assert before.tobytes() != after.tobytes()

@@ -161,7 +161,7 @@ def test_no_single_parameter_can_be_improved(case: Case) -> None:
             moved += [replace(ours, delta=with_added(ours.delta, j, way)) for j in range(len(ours.delta))]
             moved += [replace(ours, beta=with_added(ours.beta, j, way)) for j in range(len(ours.beta))]
             moved.append(replace(ours, sigma_obs=ours.sigma_obs * (1 + way)))
-            assert min(negative_log_posterior(case, one) for one in moved) > least
+            assert min(negative_log_posterior(case, parameters) for parameters in moved) > least
 
 
 def with_added(values: FloatArray, index: int, amount: float) -> FloatArray:

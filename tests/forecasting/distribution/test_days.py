@@ -34,8 +34,8 @@ def forecasts(series: DailySeries, horizon: int) -> FloatArray:
 def inside(series: DailySeries, horizon: int, quantiles: FloatArray | None = None) -> BoolArray:
     """Return (n - h,) whether the close `horizon` days later is inside the interval."""
     moves = series.log_close[horizon:] - series.log_close[:-horizon]
-    found = (forecasts(series, horizon) if quantiles is None else quantiles)[:-horizon]
-    return np.asarray((found[:, LOW] <= moves) & (moves <= found[:, HIGH]))
+    result = (forecasts(series, horizon) if quantiles is None else quantiles)[:-horizon]
+    return np.asarray((result[:, LOW] <= moves) & (moves <= result[:, HIGH]))
 
 
 @functools.cache
@@ -66,9 +66,9 @@ def test_every_quantile_has_its_share_of_outcomes_below() -> None:
 
 
 def test_coverage_recovers_within_a_hundred_days_after_moves_have_tripled() -> None:
-    found = [inside(series_of(shocked(seed, 1500, 900)), 1) for seed in range(8)]
-    assert 0.68 <= np.mean([one[900:1000].mean() for one in found]) <= 0.90
-    assert 0.77 <= np.mean([one[1000:].mean() for one in found]) <= 0.83
+    result = [inside(series_of(shocked(seed, 1500, 900)), 1) for seed in range(8)]
+    assert 0.68 <= np.mean([one[900:1000].mean() for one in result]) <= 0.90
+    assert 0.77 <= np.mean([one[1000:].mean() for one in result]) <= 0.83
 
 
 @pytest.mark.parametrize("factor", [0.2, 0.1])
@@ -84,7 +84,7 @@ def test_later_candles_change_no_quantile_before_them(seed: int, at: int, horizo
     log_close = random_walk(seed, 300)
     otherwise = log_close.copy()
     otherwise[at + 1 :] = random_walk(seed + 1, 299 - at) * 3
-    before, after = (forecasts(series_of(one), horizon) for one in (log_close, otherwise))
+    before, after = (forecasts(series_of(array), horizon) for array in (log_close, otherwise))
     cut = forecasts(series_of(log_close[: at + 1]), horizon)
     assert before[: at + 1].tobytes() == after[: at + 1].tobytes() == cut.tobytes()
 
@@ -122,10 +122,10 @@ STILL = {
 def test_quantiles_are_numbers_in_any_market(name: str) -> None:
     series = series_of(STILL[name])
     distribution, past = learn(series, KNOTS)
-    for found in (past, distribution.ahead(0.0, 0.5, YEAR)):
-        assert np.all(np.isfinite(found))
-        assert np.all(found[..., LOW] < 0)
-        assert np.all(found[..., HIGH] > 0)
+    for result in (past, distribution.ahead(0.0, 0.5, YEAR)):
+        assert np.all(np.isfinite(result))
+        assert np.all(result[..., LOW] < 0)
+        assert np.all(result[..., HIGH] > 0)
 
 
 def test_the_interval_of_a_flat_market_is_almost_zero() -> None:
@@ -182,8 +182,8 @@ def test_the_weekdays_of_a_market_are_learned(factor: float) -> None:
     for seed in range(6):
         series = series_of(weekend_market(seed, 1600, factor))
         rest = np.isin((series.days[1:]) % 7, [6, 0])
-        found = inside(series, 1)
-        shares.append([found[800:][rest[800:]].mean(), found[800:][~rest[800:]].mean()])
+        result = inside(series, 1)
+        shares.append([result[800:][rest[800:]].mean(), result[800:][~rest[800:]].mean()])
     assert np.mean(shares, axis=0) == pytest.approx([0.8, 0.8], abs=0.06)
 
 
@@ -233,8 +233,8 @@ def test_a_day_without_volume_is_a_number() -> None:
     """Its logarithm does not exist."""
     volume = np.full(500, 7.0)
     volume[400:410] = 0.0
-    found = forecasts(series_of(random_walk(7, 500), volume=volume), 1)
-    assert np.isfinite(found).all()
+    result = forecasts(series_of(random_walk(7, 500), volume=volume), 1)
+    assert np.isfinite(result).all()
 
 
 @pytest.mark.parametrize("still", [1, 5, 20])
@@ -314,5 +314,5 @@ def test_on_real_histories_it_is_calibrated_and_better_than_a_gaussian(base: str
 def test_on_real_weekends_four_fifths_lie_inside(base: str) -> None:
     """They move a third less than other days, and BTC's have become quieter over the years."""
     series = real_series(base)
-    found = inside(series, 1, real_forecasts(base)[:, 0])[799:]
-    assert 0.77 <= found[np.isin(series.days[800:] % 7, [6, 0])].mean() <= 0.83
+    result = inside(series, 1, real_forecasts(base)[:, 0])[799:]
+    assert 0.77 <= result[np.isin(series.days[800:] % 7, [6, 0])].mean() <= 0.83

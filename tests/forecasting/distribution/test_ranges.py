@@ -57,10 +57,10 @@ def test_no_candle_has_a_negative_variance(prices: list[float]) -> None:
 
 @given(values=st.lists(st.floats(0, 1e6), min_size=1, max_size=50))
 def test_a_mean_is_the_weighted_mean_of_all_values_so_far(values: list[float]) -> None:
-    found = Averages(HALF_LIVES).add_all(np.array(values))
+    result = Averages(HALF_LIVES).add_all(np.array(values))
     for column, half_life in enumerate(HALF_LIVES):
         weights = 0.5 ** (np.arange(len(values))[::-1] / half_life)
-        assert found[-1, column] == pytest.approx(np.average(values, weights=weights), rel=1e-9, abs=1e-9)
+        assert result[-1, column] == pytest.approx(np.average(values, weights=weights), rel=1e-9, abs=1e-9)
 
 
 @given(values=st.lists(st.floats(0, 1e6), min_size=2, max_size=50), data=st.data())
@@ -68,10 +68,10 @@ def test_one_candle_at_a_time_is_all_candles_at_once(values: list[float], data: 
     """Bit by bit: what is computed live is what the backtest saw."""
     at = data.draw(st.integers(1, len(values) - 1))
     batch, live = Averages(HALF_LIVES), Averages(HALF_LIVES)
-    found = batch.add_all(np.array(values))
+    result = batch.add_all(np.array(values))
     live.add_all(np.array(values[:at]))
     for index in range(at, len(values)):
-        assert live.add(values[index]).tobytes() == found[index].tobytes()
+        assert live.add(values[index]).tobytes() == result[index].tobytes()
     assert live.means.tobytes() == batch.means.tobytes()
 
 

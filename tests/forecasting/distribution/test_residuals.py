@@ -78,7 +78,7 @@ def test_later_moves_change_no_quantile_before_them(seed: int, at: int, horizon:
     moves = gaussian_moves(seed, 100)
     otherwise = moves.copy()
     otherwise[max(at + 1 - horizon, 0) :] *= 9
-    ours, theirs = (calibrate(one, horizon, 0)[0] for one in (moves, otherwise))
+    ours, theirs = (calibrate(array, horizon, 0)[0] for array in (moves, otherwise))
     assert ours[: at + 1].tobytes() == theirs[: at + 1].tobytes()
 
 

@@ -48,8 +48,8 @@ def test_without_moves_or_with_a_strong_prior_the_prior_is_returned() -> None:
 def test_the_prior_counts_as_that_many_moves() -> None:
     """With a constant alone, as many moves lead half of the way in log scale, if the way is short."""
     moves, prior = np.full(50, 1.02), np.zeros(1)
-    found = fit_scale(np.ones((50, 1)), moves, prior, np.array([50.0]))
-    assert found[0] == pytest.approx(0.5 * np.log(1.02), rel=0.02)
+    result = fit_scale(np.ones((50, 1)), moves, prior, np.array([50.0]))
+    assert result[0] == pytest.approx(0.5 * np.log(1.02), rel=0.02)
 
 
 @given(seed=st.integers(0, 1000), away=st.floats(-20, 20), count=st.integers(1, 60))
@@ -66,14 +66,14 @@ def test_the_minimum_is_the_same_from_any_start(seed: int, away: float, count: i
 def test_moves_of_any_one_size_give_numbers(size: float) -> None:
     """A frozen price with a floor, and a price that is broken by a factor of 1e17."""
     features, _ = market(6, 200)
-    found = fit_scale(features, np.full(200, size), np.array([-3.0, 0.5, 0.0]), np.ones(3))
-    assert np.isfinite(found).all()
-    assert np.median(np.exp(features @ found)) == pytest.approx(size, rel=0.2)
+    result = fit_scale(features, np.full(200, size), np.array([-3.0, 0.5, 0.0]), np.ones(3))
+    assert np.isfinite(result).all()
+    assert np.median(np.exp(features @ result)) == pytest.approx(size, rel=0.2)
 
 
 def test_one_move_that_is_a_hundred_times_too_large_does_not_set_the_scale() -> None:
     features, moves = market(7, 2000)
     broken = moves.copy()
     broken[1000] *= 100
-    before, after = (fit_scale(features, found, np.zeros(3), WEAK) for found in (moves, broken))
+    before, after = (fit_scale(features, array, np.zeros(3), WEAK) for array in (moves, broken))
     assert np.exp(after[0] - before[0]) < 1.2

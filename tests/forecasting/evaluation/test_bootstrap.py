@@ -25,8 +25,10 @@ def test_the_interval_covers_the_expected_loss_of_overlapping_forecasts(horizon:
     """In nearly 95 % of the histories. An interval that ignores the overlap covers it far less often."""
     walks, expected = 200, math.sqrt(2 * horizon / math.pi)
     bootstrap, losses = Bootstrap(count, horizon), losses_of_walks(horizon, count, walks)
-    found = [bootstrap.mean(row) for row in losses]
-    covered = np.mean([one is not None and one.low <= expected <= one.high for one in found])
+    result = [bootstrap.mean(row) for row in losses]
+    covered = np.mean(
+        [confidence is not None and confidence.low <= expected <= confidence.high for confidence in result]
+    )
     assert least <= covered <= 0.99
     naive = 1.96 * losses.std(axis=1) / math.sqrt(count)
     ignorant = np.mean(np.abs(losses.mean(axis=1) - expected) <= naive)
@@ -43,9 +45,13 @@ def test_the_interval_of_a_ratio_covers_it_and_is_narrower_than_those_of_its_par
         2 * half + 20 * (7 * normal.pdf(half) - half * normal.sf(half)) for half in (3.0, 4.0)
     ]  # of 10 max(0, |x| - half), in closed form
     bootstrap = Bootstrap(700, 7)
-    found = [bootstrap.ratio(*pair) for pair in zip(ours, reference, strict=True)]
-    assert None not in found
-    inside = [one.low <= expected[0] / expected[1] <= one.high for one in found if one is not None]
+    result = [bootstrap.ratio(*pair) for pair in zip(ours, reference, strict=True)]
+    assert None not in result
+    inside = [
+        confidence.low <= expected[0] / expected[1] <= confidence.high
+        for confidence in result
+        if confidence is not None
+    ]
     assert 0.88 <= np.mean(inside) <= 0.99
     ratio, mean = bootstrap.ratio(ours[0], reference[0]), bootstrap.mean(ours[0])
     assert ratio is not None
@@ -55,11 +61,11 @@ def test_the_interval_of_a_ratio_covers_it_and_is_narrower_than_those_of_its_par
 
 def test_independent_losses_have_nearly_the_interval_of_the_textbook() -> None:
     losses = np.random.default_rng(1).standard_normal(1000)
-    found = Bootstrap(1000, 1).mean(losses)
-    assert found is not None
+    confidence = Bootstrap(1000, 1).mean(losses)
+    assert confidence is not None
     textbook = stats.norm.ppf(0.975) / math.sqrt(1000)
-    assert (found.high - found.low) / 2 == pytest.approx(textbook, rel=0.15)
-    assert (found.low + found.high) / 2 == pytest.approx(losses.mean())
+    assert (confidence.high - confidence.low) / 2 == pytest.approx(textbook, rel=0.15)
+    assert (confidence.low + confidence.high) / 2 == pytest.approx(losses.mean())
 
 
 def test_the_same_losses_have_the_same_interval() -> None:
@@ -79,9 +85,9 @@ def test_losses_that_scale_have_an_interval_that_scales() -> None:
 def test_a_share_lies_between_0_and_1() -> None:
     """One miss of many is far from a Gaussian."""
     hits = np.arange(60) > 0
-    found = Bootstrap(60, 1).share(hits)
-    assert found is not None
-    assert 0 < found.low < 59 / 60 < found.high == 1.0
+    confidence = Bootstrap(60, 1).share(hits)
+    assert confidence is not None
+    assert 0 < confidence.low < 59 / 60 < confidence.high == 1.0
 
 
 def test_without_enough_blocks_or_any_variation_nothing_is_claimed() -> None:

@@ -136,17 +136,17 @@ def pit(actual: float, quantiles: Any) -> float:
 def test_the_crps_of_gaussian_quantiles_converges_to_that_of_the_gaussian(outer: float, apart: float) -> None:
     """Between the outer quantiles the two distributions are the same; beyond them less and less is left."""
     actual, levels = np.linspace(-6, 6, 49), np.array([outer, 0.3, 0.5, 1 - outer])
-    found = metrics.crps_quantiles(actual, gaussian(levels, rows=49), levels)
+    result = metrics.crps_quantiles(actual, gaussian(levels, rows=49), levels)
     closed = metrics.crps_gaussian(actual, np.zeros(49), np.ones(49))
-    assert found == pytest.approx(closed, abs=1.2 * apart)
+    assert result == pytest.approx(closed, abs=1.2 * apart)
 
 
 def test_the_mean_crps_of_our_levels_compares_with_the_closed_one_to_a_ten_thousandth() -> None:
     """So a ratio of the two says something about the forecasts, not about the formulas."""
     actual = special.ndtri((np.arange(4000) + 0.5) / 4000)  # outcomes of a calibrated Gaussian
-    found = metrics.crps_quantiles(actual, gaussian(SEVEN, rows=4000), SEVEN).mean()
+    result = metrics.crps_quantiles(actual, gaussian(SEVEN, rows=4000), SEVEN).mean()
     closed = metrics.crps_gaussian(actual, np.zeros(4000), np.ones(4000)).mean()
-    assert found == pytest.approx(closed, rel=1e-4)
+    assert result == pytest.approx(closed, rel=1e-4)
 
 
 @settings(max_examples=20)
@@ -229,9 +229,9 @@ def test_a_calibrated_distribution_has_a_flat_histogram_and_a_narrow_one_is_foun
     assert calibrated > 0.05
     narrow = metrics.pit(actual, gaussian(SEVEN, sigma=2 / 3, rows=1000), SEVEN)
     assert metrics.pit_histogram(narrow)[[0, -1]] == pytest.approx([0.2] * 2, abs=0.04)
-    found = metrics.uniformity(narrow)
-    assert found is not None
-    assert found < 1e-6
+    result = metrics.uniformity(narrow)
+    assert result is not None
+    assert result < 1e-6
 
 
 def test_the_test_of_uniformity_is_the_textbook_one_and_rejects_one_in_twenty() -> None:

@@ -144,8 +144,8 @@ def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
 def test_prophet_alone_is_scored_with_its_own_interval_relative_to_persistence() -> None:
     """Recomputed from its errors, and from the half-widths known at each cutoff."""
     past = of_prophet(lambda cutoff: 0.2 * math.sin(cutoff), range(100, DAYS))
-    found = scored(score(past, [7])).prophet
-    assert found is not None
+    prophet_backtest = scored(score(past, [7])).prophet
+    assert prophet_backtest is not None
     due = slice(0, DAYS - 100 - 7)
     log_close = past.series.log_close
     move = (log_close[107:] - log_close[100 : DAYS - 7])[: DAYS - 107]
@@ -154,7 +154,7 @@ def test_prophet_alone_is_scored_with_its_own_interval_relative_to_persistence()
     missed = 10 * np.maximum(0, np.abs(error) - half_width)
     gaussian = gaussian_half_widths(log_close, 7)[100 : DAYS - 7]
     reference = 2 * gaussian + 10 * np.maximum(0, np.abs(move) - gaussian)
-    [one] = found.scores
+    [one] = prophet_backtest.scores
     assert (one.horizon_days, one.forecasts) == (7, DAYS - 107)
     assert one.relative_mae == pytest.approx(np.abs(error).mean() / np.abs(move).mean(), rel=1e-5)
     assert one.coverage == pytest.approx(np.mean(np.abs(error) <= half_width), rel=1e-5)
@@ -196,10 +196,10 @@ def test_only_leaves_other_horizons_out_of_the_words_too() -> None:
 def test_the_scores_of_a_distribution_follow_from_its_quantiles() -> None:
     """Recomputed from the definitions: each quantile's pinball loss, shares inside, and the served probabilities."""
     past = forecasting(lambda _: 0.0, range(100, DAYS), half_width=0.02)
-    found, [one] = past.forecasts(1), scored(score(past, [1])).scores
-    below, losses = found.actual[:, None] <= found.quantiles, []
+    forecasts, [one] = past.forecasts(1), scored(score(past, [1])).scores
+    below, losses = forecasts.actual[:, None] <= forecasts.quantiles, []
     for column, (level, each) in enumerate(zip(LEVELS, one.quantiles, strict=True)):
-        miss = found.actual - found.quantiles[:, column]
+        miss = forecasts.actual - forecasts.quantiles[:, column]
         losses.append(np.where(miss > 0, level * miss, (level - 1) * miss).mean())
         assert each.level == level
         assert each.below == pytest.approx(below[:, column].mean(), rel=1e-5)
@@ -207,7 +207,7 @@ def test_the_scores_of_a_distribution_follow_from_its_quantiles() -> None:
     assert one.pinball == pytest.approx(np.mean(losses), rel=1e-5)
     inside = [np.mean(below[:, high] & ~below[:, low]) for low, high in ((2, 4), (1, 5), (0, 6))]
     assert [one.coverage_50, one.coverage, one.coverage_90] == pytest.approx(inside, rel=1e-5)
-    rows = zip(np.exp(found.actual).tolist(), found.quantiles.tolist(), strict=True)
+    rows = zip(np.exp(forecasts.actual).tolist(), forecasts.quantiles.tolist(), strict=True)
     probabilities = [Distribution(LEVELS, tuple(row)).below(actual) for actual, row in rows]
     tenths = np.bincount(np.minimum((10 * np.array(probabilities)).astype(int), 9), minlength=10) / len(probabilities)
     assert one.pit == pytest.approx(tenths, abs=1e-5)
@@ -260,11 +260,11 @@ def test_without_a_due_forecast_the_score_is_none() -> None:
 
 def test_every_candidate_is_scored_alone_with_its_weight() -> None:
     """The first was right, the others forecast persistence."""
-    found = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
-    assert tuple(one.candidate for one in found) == NAMES
+    result = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
+    assert tuple(one.candidate for one in result) == NAMES
     others = len(NAMES) - 1
-    assert [one.weight for one in found] == [1.0, *[0.0] * others]
-    assert [one.relative_mae for one in found] == pytest.approx([0.0, *[1.0] * others], abs=1e-12)
+    assert [one.weight for one in result] == [1.0, *[0.0] * others]
+    assert [one.relative_mae for one in result] == pytest.approx([0.0, *[1.0] * others], abs=1e-12)
 
 
 def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:

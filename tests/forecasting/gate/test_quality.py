@@ -37,11 +37,11 @@ def test_no_day_of_real_history_is_refused(base: str) -> None:
     """Any day could have been that of a release, in a market of half a year or of more than five; tries every sixth."""
     history = history_of(real_days(base))
     refused = [
-        (limit, found)
+        (limit, result)
         for end in range(len(history.candles), 179, -6)
         for limit in [history.candles[end - 1].open_time + DAY]
         for start in {max(0, end - 1825), end - 180}
-        if (found := history_faults(replace(history, candles=history.candles[start:end]), LIMITS, limit, 1825))
+        if (result := history_faults(replace(history, candles=history.candles[start:end]), LIMITS, limit, 1825))
     ]
     assert (len(history.candles) > 2_700, history.gaps) == (True, ())
     assert refused == []
@@ -132,8 +132,8 @@ def test_swapped_rows_are_found_even_in_a_calm_market(first: int, last: int, *, 
     candles = list(make_history(400, lambda day: 100 * (1 + 0.04 * math.sin(day))).candles)
     days = candles[first:last]
     moved = [c._replace(open_time=day.open_time) for c, day in zip(days[::-1], days, strict=True)]
-    found = faults([*candles[:first], *moved, *candles[last:]])
-    assert [fault[:5] for fault in found] == ["torn:"] * torn
+    result = faults([*candles[:first], *moved, *candles[last:]])
+    assert [fault[:5] for fault in result] == ["torn:"] * torn
 
 
 def test_a_wick_is_accepted_with_the_volume_for_it() -> None:
@@ -153,8 +153,8 @@ def test_a_wick_is_accepted_with_the_volume_for_it() -> None:
 )
 def test_one_missing_day_is_not_stale_at_any_hour_and_two_are_at_every_hour(hours: float, *, stale: bool) -> None:
     history = make_history(400)
-    found = history_faults(history, LIMITS, history.candles[-1].open_time + DAY + timedelta(hours=hours), 1825)
-    assert [fault[:5] for fault in found] == ["stale"] * stale
+    result = history_faults(history, LIMITS, history.candles[-1].open_time + DAY + timedelta(hours=hours), 1825)
+    assert [fault[:5] for fault in result] == ["stale"] * stale
 
 
 def test_an_age_of_months_is_given_in_days() -> None:
@@ -169,8 +169,8 @@ def test_an_age_of_months_is_given_in_days() -> None:
     [(180, 1825, False), (179, 1825, True), (90, 100, False), (89, 100, True), (30, 30, False), (27, 30, False)],
 )
 def test_half_a_year_is_enough_and_so_are_the_requested_days(candles: int, days: int, *, short: bool) -> None:
-    found = faults(make_history(candles).candles, days)
-    assert [fault[:9] for fault in found] == ["too short"] * short
+    result = faults(make_history(candles).candles, days)
+    assert [fault[:9] for fault in result] == ["too short"] * short
 
 
 @pytest.mark.parametrize(
@@ -185,8 +185,8 @@ def test_half_a_year_is_enough_and_so_are_the_requested_days(candles: int, days:
     ],
 )
 def test_few_missing_candles_are_tolerated(missing: set[int], expected: list[str]) -> None:
-    found = faults(make_history(400, missing=frozenset(missing)).candles)
-    assert [fault[: len(start)] for fault, start in zip(found, expected, strict=True)] == expected
+    result = faults(make_history(400, missing=frozenset(missing)).candles)
+    assert [fault[: len(start)] for fault, start in zip(result, expected, strict=True)] == expected
 
 
 def test_one_missing_candle_is_tolerated_in_a_short_history_too() -> None:
@@ -241,8 +241,8 @@ def test_ten_equal_moves_are_tolerated(growth: float, days: int, *, straight: bo
 def test_a_line_of_prices_is_straight_however_steep(factor: float) -> None:
     """A steep line has unequal moves in logarithms."""
     line = [1 + (factor - 1) * n / 15 for n in range(16)]
-    found = faults(with_way(*[after / before for before, after in itertools.pairwise(line)]))
-    assert [fault[:36] for fault in found] == ["straight: the moves of 15 days in a "]
+    result = faults(with_way(*[after / before for before, after in itertools.pairwise(line)]))
+    assert [fault[:36] for fault in result] == ["straight: the moves of 15 days in a "]
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -262,8 +262,8 @@ def test_a_month_of_a_real_market_that_runs_backwards_is_refused(base: str, firs
     candles = real_days(base)[:1825]
     month = candles[first : first + 30]
     turned = [c._replace(open_time=day.open_time) for c, day in zip(month[::-1], month, strict=True)]
-    found = faults([*candles[:first], *turned, *candles[first + 30 :]])
-    assert any(fault.startswith("detached: a day of 30 in a row") for fault in found)
+    result = faults([*candles[:first], *turned, *candles[first + 30 :]])
+    assert any(fault.startswith("detached: a day of 30 in a row") for fault in result)
 
 
 def test_a_history_of_closes_alone_is_accepted() -> None:

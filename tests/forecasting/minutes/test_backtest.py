@@ -46,11 +46,11 @@ def at(minute: int) -> int:
 
 
 def test_every_minute_of_the_second_half_is_forecast(forecasts: list[Forecasts]) -> None:
-    for one, horizon in zip(forecasts, (1, 5, 15), strict=True):
-        assert one.horizon == horizon
-        assert one.cutoffs.tolist() == list(range(at(FIRST), at(len(CANDLES) - horizon)))
+    for step, horizon in zip(forecasts, (1, 5, 15), strict=True):
+        assert step.horizon == horizon
+        assert step.cutoffs.tolist() == list(range(at(FIRST), at(len(CANDLES) - horizon)))
         expected = [math.log(candle.close) for candle in CANDLES[FIRST + horizon :]]
-        assert one.actual == pytest.approx(np.array(expected), rel=1e-12)
+        assert step.actual == pytest.approx(np.array(expected), rel=1e-12)
 
 
 @pytest.mark.parametrize("minute", [FIRST, FIRST + 700, FIRST + REFIT - 1, FIRST + REFIT, FIRST + REFIT + 33])
@@ -61,13 +61,13 @@ def test_a_forecast_is_that_of_the_newest_daily_fit(forecasts: list[Forecasts], 
     for candle in CANDLES[: minute + 1]:
         state.add(candle)
     expected = Coefficients.fit(columns(fitted)).forecast(state)
-    for one in forecasts:
+    for forecast in forecasts:
         row = minute - FIRST
-        assert one.cutoffs[row] == at(minute)
-        assert math.exp(one.persistence[row]) == pytest.approx(expected.price)
-        assert math.exp(one.predicted[row]) == pytest.approx(expected.points[one.horizon - 1], rel=1e-6)
-        quantiles = expected.quantiles[one.horizon - 1]
-        assert np.exp(one.quantiles[row]) == pytest.approx(np.array(quantiles), rel=1e-6)
+        assert forecast.cutoffs[row] == at(minute)
+        assert math.exp(forecast.persistence[row]) == pytest.approx(expected.price)
+        assert math.exp(forecast.predicted[row]) == pytest.approx(expected.points[forecast.horizon - 1], rel=1e-6)
+        quantiles = expected.quantiles[forecast.horizon - 1]
+        assert np.exp(forecast.quantiles[row]) == pytest.approx(np.array(quantiles), rel=1e-6)
 
 
 def test_a_changed_future_changes_no_earlier_forecast(forecasts: list[Forecasts]) -> None:
@@ -92,9 +92,9 @@ def test_cutoffs_can_be_further_apart(forecasts: list[Forecasts]) -> None:
 
 def test_a_minute_without_a_candle_is_neither_cutoff_nor_target() -> None:
     missing = FIRST + 100
-    found = walk_forward(Minutes.of(columns([*CANDLES[:missing], *CANDLES[missing + 1 :]])), [5])[0]
-    assert not np.isin([at(missing), at(missing - 5)], found.cutoffs).any()
-    assert np.isin([at(missing - 1), at(missing + 1), at(missing - 6)], found.cutoffs).all()
+    result = walk_forward(Minutes.of(columns([*CANDLES[:missing], *CANDLES[missing + 1 :]])), [5])[0]
+    assert not np.isin([at(missing), at(missing - 5)], result.cutoffs).any()
+    assert np.isin([at(missing - 1), at(missing + 1), at(missing - 6)], result.cutoffs).all()
 
 
 def test_fits_are_a_day_apart_from_the_middle_on() -> None:
@@ -121,22 +121,22 @@ def test_volatility_is_that_of_the_last_1440_minutes() -> None:
     """Missing minutes do not move, also in a long gap, after which the price moves at once."""
     candles = [*CANDLES[: 2 * DAY], *later(CANDLES[2 * DAY : 2 * DAY + 600], 100)]
     minutes = Minutes.of(columns(candles))
-    found = last_day_volatility(minutes)
-    assert np.isnan(found[:DAY]).all()
-    by_opening = {(one.open_time - START).total_seconds() // 60: math.log(one.close) for one in candles}
+    result = last_day_volatility(minutes)
+    assert np.isnan(result[:DAY]).all()
+    by_opening = {(candle.open_time - START).total_seconds() // 60: math.log(candle.close) for candle in candles}
     prices = [by_opening[0]]
     for minute in range(1, 2 * DAY + 700):
         prices.append(by_opening.get(minute, prices[-1]))
     returns = np.diff(prices)
     for row in (DAY, DAY + 777, 2 * DAY, len(candles) - 1):
         minute = int((candles[row].open_time - START).total_seconds()) // 60
-        assert found[row] == pytest.approx(returns[minute - DAY : minute].std(ddof=1), rel=1e-9)
+        assert result[row] == pytest.approx(returns[minute - DAY : minute].std(ddof=1), rel=1e-9)
 
 
 def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
     """Straight from the definitions."""
     one = forecasts[1]
-    found = score(one)
+    minute_backtest = score(one)
     band = 1.2815515655 * one.volatility * math.sqrt(5)
 
     def winkler(low: FloatArray, high: FloatArray) -> float:
@@ -145,22 +145,22 @@ def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
     low, high = one.quantiles[:, LEVELS.index(0.1)], one.quantiles[:, LEVELS.index(0.9)]
     ratio = winkler(low, high) / winkler(one.persistence - band, one.persistence + band)
     inside = (low <= one.actual) & (one.actual <= high)
-    assert (found.horizon_minutes, found.forecasts) == (5, len(one.cutoffs))
-    assert found.relative_winkler == pytest.approx(ratio, rel=1e-6)
-    assert found.relative_mae == pytest.approx(1.0)
-    assert found.mape == pytest.approx(np.mean(np.abs(np.exp(one.predicted - one.actual) - 1)))
-    assert found.coverage == pytest.approx(inside.mean())
-    assert found.coverage_50 < found.coverage < found.coverage_90
-    assert found.relative_crps is not None
-    assert 0.5 < found.relative_crps < 1
+    assert (minute_backtest.horizon_minutes, minute_backtest.forecasts) == (5, len(one.cutoffs))
+    assert minute_backtest.relative_winkler == pytest.approx(ratio, rel=1e-6)
+    assert minute_backtest.relative_mae == pytest.approx(1.0)
+    assert minute_backtest.mape == pytest.approx(np.mean(np.abs(np.exp(one.predicted - one.actual) - 1)))
+    assert minute_backtest.coverage == pytest.approx(inside.mean())
+    assert minute_backtest.coverage_50 < minute_backtest.coverage < minute_backtest.coverage_90
+    assert minute_backtest.relative_crps is not None
+    assert 0.5 < minute_backtest.relative_crps < 1
     calmest = np.argsort(one.volatility, kind="stable")[: len(inside) // 4]
-    assert found.by_volatility[0] == pytest.approx(inside[calmest].mean(), abs=1e-3)
+    assert minute_backtest.by_volatility[0] == pytest.approx(inside[calmest].mean(), abs=1e-3)
     morning = (one.cutoffs // 60 % 24 >= 6) & (one.cutoffs // 60 % 24 < 12)
-    assert found.by_hours[1] == pytest.approx(inside[morning].mean())
+    assert minute_backtest.by_hours[1] == pytest.approx(inside[morning].mean())
 
 
 def test_parts_of_the_day_without_a_forecast_have_no_share(forecasts: list[Forecasts]) -> None:
     columns = {name: values[:3] for name, values in vars(forecasts[0]).items() if name != "horizon"}
-    found = score(replace(forecasts[0], **columns))
-    assert [share is None for share in found.by_hours].count(True) >= 3
-    assert [share is None for share in found.by_volatility].count(True) == 1
+    minute_backtest = score(replace(forecasts[0], **columns))
+    assert [share is None for share in minute_backtest.by_hours].count(True) >= 3
+    assert [share is None for share in minute_backtest.by_volatility].count(True) == 1

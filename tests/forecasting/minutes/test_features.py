@@ -31,7 +31,7 @@ OPTIONAL = st.none() | st.floats(0, 1e6)
 @st.composite
 def histories(draw: st.DrawFn) -> list[Candle]:
     """Draw a few candles with quiet minutes, gaps, jumps, and values that are missing or zero."""
-    minute, price, found = draw(st.integers(0, 3 * DAY)), 100.0, []
+    minute, price, candles = draw(st.integers(0, 3 * DAY)), 100.0, []
     for _ in range(draw(st.integers(1, 15))):
         opened = price * draw(st.sampled_from([1.0, 1.0, 1.0001, 0.9, 2.0]))
         close = opened * draw(st.sampled_from([1.0, 1.001, 0.9995, 0.5, 1.5]))
@@ -40,10 +40,10 @@ def histories(draw: st.DrawFn) -> list[Candle]:
         taker = draw(st.none() | st.floats(0, 1))
         trades = draw(st.none() | st.integers(0, 10**6))
         taken = None if taker is None else taker * volume
-        found.append(Candle(START + minute * MINUTE, opened, high, low, close, volume, None, trades, taken))
+        candles.append(Candle(START + minute * MINUTE, opened, high, low, close, volume, None, trades, taken))
         minute += draw(st.sampled_from([1, 1, 1, 2, 5, LONGEST_QUIET + 1, LONGEST_QUIET + 2, 2 * DAY]))
         price = close
-    return found
+    return candles
 
 
 @given(histories())
@@ -102,7 +102,7 @@ def test_what_a_source_does_not_have_is_what_a_usual_minute_has() -> None:
 
 
 def test_a_constant_flow_is_no_surprise() -> None:
-    candles = [one._replace(volume=3.0, trades=7) for one in market(5, 300)]
+    candles = [candle._replace(volume=3.0, trades=7) for candle in market(5, 300)]
     surprises = sizes(Minutes.of(columns(candles)).known, USUAL)[:, 11:17]
     assert surprises == pytest.approx(0, abs=1e-12)
 
@@ -117,7 +117,7 @@ def test_volume_that_ends_is_a_surprise_with_a_bound() -> None:
 
 def test_no_volume_at_all_is_neutral() -> None:
     """As in a file without a column of volumes."""
-    candles = [one._replace(volume=0.0) for one in market(5, 300)]
+    candles = [candle._replace(volume=0.0) for candle in market(5, 300)]
     known = Minutes.of(columns(candles)).known
     assert not sizes(known, USUAL)[:, 11:14].any()
     assert not known.distance.any()
@@ -186,8 +186,8 @@ def test_a_price_that_jumps_by_half_is_refused_for_a_while(times: float, jumped:
     after = [one._replace(volume=1.0) for one in still(candles[-1]._replace(close=flat * times), AFTER_JUMP + 1)]
     after[0] = after[0]._replace(open=flat, high=max(flat, flat * times), low=min(flat, flat * times))
     after = [
-        one._replace(high=one.high * 1.0001, close=one.close * (1 + number % 2 / 1e4))
-        for number, one in enumerate(after)
+        named_tuple._replace(high=named_tuple.high * 1.0001, close=named_tuple.close * (1 + number % 2 / 1e4))
+        for number, named_tuple in enumerate(after)
     ]
     state.add(after[0])
     assert state.fault() == f"the price jumped by {jumped} 0 minutes ago, 15 minutes are waited for"

@@ -111,8 +111,10 @@ def test_the_next_minute_of_an_hour_that_is_always_wild_has_a_wide_band() -> Non
     """The calendar of the target counts, not that of the cutoff."""
     candles = market(4, 5 * DAY)
     candles = [
-        one if one.open_time.minute else one._replace(high=max(one.open, one.close * 1.01), close=one.close * 1.01)
-        for one in candles
+        candle
+        if candle.open_time.minute
+        else candle._replace(high=max(candle.open, candle.close * 1.01), close=candle.close * 1.01)
+        for candle in candles
     ]
     coefficients = Coefficients.fit(columns(candles))
     minutes = Minutes.of(columns(candles))[2 * DAY :]
@@ -147,7 +149,7 @@ def test_a_state_with_a_fault_is_refused_with_it(fitted: Coefficients) -> None:
 
 
 def test_an_hour_without_volume_has_a_forecast(fitted: Coefficients) -> None:
-    dry = [one._replace(volume=0.0, trades=0, taker_base_volume=0.0) for one in CANDLES[FITTED : FITTED + 60]]
+    dry = [candle._replace(volume=0.0, trades=0, taker_base_volume=0.0) for candle in CANDLES[FITTED : FITTED + 60]]
     assert_sound(fitted.forecast(state_of([*CANDLES[:FITTED], *dry])))
 
 
@@ -174,9 +176,9 @@ def test_a_stablecoin_has_bands_of_few_ticks() -> None:
     """Its price is one of a few ticks, and most minutes do not move at all: the next one probably does not, either."""
     rng, candles = np.random.default_rng(5), []
     ticks = np.cumsum(rng.choice([-1, 0, 1], size=4 * DAY, p=[0.03, 0.94, 0.03]) * 1)
-    for number, one in enumerate(market(5, 4 * DAY)):
+    for number, candle in enumerate(market(5, 4 * DAY)):
         opened, close = (1 + 1e-4 * ticks[max(number - back, 0)] / 50 for back in (1, 0))
-        candles.append(Candle(one.open_time, opened, max(opened, close), min(opened, close), close, 1e6))
+        candles.append(Candle(candle.open_time, opened, max(opened, close), min(opened, close), close, 1e6))
     coefficients = Coefficients.fit(columns(candles))
     forecast = coefficients.forecast(state_of(candles))
     assert_sound(forecast)
@@ -243,9 +245,9 @@ def test_a_quantile_is_fitted_where_sizes_depend_on_a_feature() -> None:
     rng = np.random.default_rng(6)
     x = np.column_stack([np.ones(20_000), rng.standard_normal(20_000)])
     sizes = np.exp(x @ [0.5, 0.8]) * rng.exponential(size=20_000)
-    found = fit_quantile(x, sizes, np.array([0.0, 0.5]), np.array([1e-3, 1.0]))
-    assert found[1] == pytest.approx(0.8, abs=0.03)
-    assert np.mean(sizes <= np.exp(x @ found)) == pytest.approx(0.8, abs=0.02)
+    result = fit_quantile(x, sizes, np.array([0.0, 0.5]), np.array([1e-3, 1.0]))
+    assert result[1] == pytest.approx(0.8, abs=0.03)
+    assert np.mean(sizes <= np.exp(x @ result)) == pytest.approx(0.8, abs=0.02)
 
 
 def test_the_band_of_real_minutes_is_sharper_than_a_gaussian_one_and_as_right() -> None:

@@ -44,17 +44,17 @@ def test_every_score_is_that_of_the_formulas(
     moves: list[float], point: float, outcome: float, volatility: float, horizon: int
 ) -> None:
     """Of a backtest, which scores many forecasts at once."""
-    (found,) = scores_of({horizon: (forecast(moves, point), volatility)}, PRICE * math.exp(outcome))
+    (minute_scores,) = scores_of({horizon: (forecast(moves, point), volatility)}, PRICE * math.exp(outcome))
     actual, quantiles = np.array([outcome]), np.sort(moves)
     gaussian = volatility * math.sqrt(horizon) * np.array([NormalDist().inv_cdf(level) for level in LEVELS])
-    assert (found.horizon_minutes, found.forecasts) == (horizon, 1)
-    assert found.error == pytest.approx(abs(outcome - point), abs=1e-12)
-    assert found.persistence_error == pytest.approx(abs(outcome), abs=1e-12)
-    for score, some in ((found.winkler, quantiles), (found.persistence_winkler, gaussian)):
+    assert (minute_scores.horizon_minutes, minute_scores.forecasts) == (horizon, 1)
+    assert minute_scores.error == pytest.approx(abs(outcome - point), abs=1e-12)
+    assert minute_scores.persistence_error == pytest.approx(abs(outcome), abs=1e-12)
+    for score, some in ((minute_scores.winkler, quantiles), (minute_scores.persistence_winkler, gaussian)):
         expected = interval_score(actual, some[[1]], some[[5]], 0.8)[0]
         assert score == pytest.approx(expected, abs=1e-9)
     weights = (0.075, 0.1, 0.2, 0.25, 0.2, 0.1, 0.075)
-    for score, some in ((found.crps, quantiles), (found.persistence_crps, gaussian)):
+    for score, some in ((minute_scores.crps, quantiles), (minute_scores.persistence_crps, gaussian)):
         losses = [quantile_loss(actual, one, level)[0] for one, level in zip(some, LEVELS, strict=True)]
         expected = 2 * sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
         assert score == pytest.approx(expected, abs=1e-9)
@@ -64,9 +64,9 @@ def test_the_score_of_a_gaussian_is_nearly_that_of_its_whole_distribution() -> N
     """Seven quantiles stand for all: on average the difference is below 2 %."""
     outcomes = NormalDist(0, 0.01).samples(4_000, seed=0)
     level = [NormalDist(0, 0.01).inv_cdf(level) for level in LEVELS]
-    found = [scores_of({1: (forecast(level), 0.01)}, PRICE * math.exp(one))[0].crps for one in outcomes]
+    result = [scores_of({1: (forecast(level), 0.01)}, PRICE * math.exp(outcome))[0].crps for outcome in outcomes]
     exact = crps_gaussian(np.array(outcomes), np.zeros(4_000), np.full(4_000, 0.01))
-    assert sum(found) == pytest.approx(float(exact.sum()), rel=0.02)
+    assert sum(result) == pytest.approx(float(exact.sum()), rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_the_score_of_a_gaussian_is_nearly_that_of_its_whole_distribution() -> N
 )
 def test_an_outcome_is_counted_in_the_intervals_that_hold_it(outcome: float, inside: tuple[int, int, int]) -> None:
     row = [-0.03, -0.02, -0.01, 0.0, 0.01, 0.02, 0.03]
-    (found,) = scores_of({3: (forecast(row), 0.01)}, PRICE * math.exp(outcome))
-    assert (found.inside_50, found.inside_80, found.inside_90) == inside
+    (minute_scores,) = scores_of({3: (forecast(row), 0.01)}, PRICE * math.exp(outcome))
+    assert (minute_scores.inside_50, minute_scores.inside_80, minute_scores.inside_90) == inside
 
 
 def test_forecasts_of_several_horizons_are_scored_apart() -> None:
     near, far = forecast([0.0] * 7, point=0.01), forecast([0.0] * 7, point=0.02)
-    found = scores_of({15: (far, 0.0), 1: (near, 0.0)}, PRICE)
-    assert [one.horizon_minutes for one in found] == [1, 15]
-    assert [one.error for one in found] == pytest.approx([0.01, 0.02])
+    result = scores_of({15: (far, 0.0), 1: (near, 0.0)}, PRICE)
+    assert [minute_scores.horizon_minutes for minute_scores in result] == [1, 15]
+    assert [minute_scores.error for minute_scores in result] == pytest.approx([0.01, 0.02])
     assert scores_of({}, PRICE) == ()
 
 
@@ -91,33 +91,33 @@ def test_the_volatility_is_that_of_the_moves_of_the_last_day(minutes: list[int])
     """In a minute without a candle the price did not move."""
     minutes.sort()
     closes = {minute: 100 * math.exp(math.sin(minute)) for minute in minutes}
-    found = DayVolatility()
+    day_volatility = DayVolatility()
     for minute, close in closes.items():
-        found.add(flat(minute, close))
+        day_volatility.add(flat(minute, close))
     prices, price = [], closes[minutes[0]]
     for minute in range(minutes[0], minutes[-1] + 1):
         price = closes.get(minute, price)
         prices.append(math.log(price))
     moves = [later - earlier for earlier, later in pairwise(prices)][-DAY:]
     expected = stdev(moves) if len(moves) > 1 else 0.0
-    assert found.volatility() == pytest.approx(expected, rel=1e-9)
+    assert day_volatility.volatility() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_volatility_is_that_of_a_backtest() -> None:
     """So that the live record and a backtest are relative to the same persistence."""
     candles = [one for number, one in enumerate(market(2 * DAY)) if number % 7 and not 900 < number < 1_000]
-    found = DayVolatility()
+    day_volatility = DayVolatility()
     for candle in candles:
-        found.add(candle)
+        day_volatility.add(candle)
     minutes = Minutes.of(Candles.of(candles, Interval.MINUTE_1))
-    assert found.volatility() == pytest.approx(last_day_volatility(minutes)[-1], rel=1e-9)
+    assert day_volatility.volatility() == pytest.approx(last_day_volatility(minutes)[-1], rel=1e-9)
 
 
 def test_before_two_candles_there_is_no_volatility() -> None:
-    found = DayVolatility()
-    assert found.volatility() == 0
-    found.add(flat(0, 100.0))
-    assert found.volatility() == 0
+    day_volatility = DayVolatility()
+    assert day_volatility.volatility() == 0
+    day_volatility.add(flat(0, 100.0))
+    assert day_volatility.volatility() == 0
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])

@@ -123,21 +123,21 @@ class AlpacaExchange:
     def _found(self, question: "_Question") -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
-            found = self._candles(symbol, question)
-            for candle in reversed(found) if question.descending else found:
+            rows = self._candles(symbol, question)
+            for candle in reversed(rows) if question.descending else rows:
                 yield symbol, candle
 
     def _page(self, question: "_Question") -> dict[str, Any]:
         rows = min(self._paging.rows[self._served % len(self._paging.rows)], question.limit)
         self._served += 1
         offset = question.offset
-        found = list(self._found(question))
+        result = list(self._found(question))
         if self._paging.tokens is Tokens.ENDLESS:
-            offset = min(offset, max(0, len(found) - rows))
+            offset = min(offset, max(0, len(result) - rows))
         bars: dict[str, list[dict[str, Any]]] = {}
-        for symbol, candle in found[max(0, offset - self._paging.overlap) : offset + rows]:
+        for symbol, candle in result[max(0, offset - self._paging.overlap) : offset + rows]:
             bars.setdefault(symbol, []).append(bar(candle))
-        return {"bars": bars, "next_page_token": self._next_token(offset + rows, len(found), rows)}
+        return {"bars": bars, "next_page_token": self._next_token(offset + rows, len(result), rows)}
 
     def _next_token(self, after: int, total: int, rows: int) -> str | None:
         if self._paging.tokens is Tokens.ENDLESS:
@@ -184,7 +184,7 @@ class AlpacaInMotion(AlpacaExchange):
         begin = interval.floor(self._motion.begin)  # the first day has a candle, too
         span = Span(max(question.start, begin), min(question.end, now) + _MICROSECOND)
         candles = self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
-        return [one for one in candles if interval is not Interval.MINUTE_1 or not is_still(one)]
+        return [candle for candle in candles if interval is not Interval.MINUTE_1 or not is_still(candle)]
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
         if isinstance(happening, Candled) and happening.is_closed and not is_still(happening.candle):

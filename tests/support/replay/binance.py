@@ -182,12 +182,12 @@ class BinanceInMotion(BinanceExchange):
         start, end = max(first, interval.floor(self._motion.begin)), min(last, self._motion.now())
         if is_newest:
             start = max(start, interval.floor(end) - (limit - 1) * interval.length)
-        found: list[Candle] = []
-        while start <= end and len(found) < limit:  # again where minutes are missing
+        candles: list[Candle] = []
+        while start <= end and len(candles) < limit:  # again where minutes are missing
             span = Span(start, min(end + timedelta(milliseconds=1), start + limit * interval.length))
-            found += self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
+            candles += self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
             start = span.end
-        return found[:limit]
+        return candles[:limit]
 
     def _newest_quotes(self) -> Mapping[str, Quote]:
         return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}

@@ -26,6 +26,6 @@ def minutes(count: int) -> list[Candle]:
 def full_minutes(count: int) -> list[Candle]:
     """Return `count` minutes from `START` on, each with different values in every field."""
     return [
-        one._replace(quote_volume=2.5 * i, taker_base_volume=i / 8, taker_quote_volume=1.25 * i)
-        for i, one in enumerate(minutes(count))
+        candle._replace(quote_volume=2.5 * i, taker_base_volume=i / 8, taker_quote_volume=1.25 * i)
+        for i, candle in enumerate(minutes(count))
     ]

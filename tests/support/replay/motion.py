@@ -147,10 +147,10 @@ class Motion:
         """Return the minutes of `span` as a collector has them that missed nothing; also those that are to come."""
         first = max(Interval.MINUTE_1.ceil(span.start), self.begin)
         openings = (first + number * MINUTE for number in range(math.ceil((span.end - first) / MINUTE)))
-        found = ((opening, self._candle(pair, opening)) for opening in openings)
+        result = ((opening, self._candle(pair, opening)) for opening in openings)
         return [
             self._revised[pair, opening][1] if (pair, opening) in self._revised else candle
-            for opening, candle in found
+            for opening, candle in result
             if candle is not None
         ]
 

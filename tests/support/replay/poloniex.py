@@ -81,7 +81,9 @@ class PoloniexExchange:
     ) -> None:
         self._market = {(_symbol(pair), interval.name): candles for (pair, interval), candles in market.items()}
         self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
-        self._openings = {name: [milliseconds(one.open_time) for one in held] for name, held in self._market.items()}
+        self._openings = {
+            name: [milliseconds(candle.open_time) for candle in rows] for name, rows in self._market.items()
+        }
         self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
         self._answers = answers
         self._served = 0  # answers with candles
@@ -139,12 +141,12 @@ class PoloniexExchange:
         status, code = UNKNOWN_SYMBOL[next(self._unknown) % len(UNKNOWN_SYMBOL)]
         return _refused(status, code, "Invalid symbol")
 
-    def _page(self, found: Sequence[Candle], question: "_Question") -> list[list[Any]]:
+    def _page(self, candles: Sequence[Candle], question: "_Question") -> list[list[Any]]:
         most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
         self._served += 1
         # Without an end, the newest candles are returned, however far the start is in the past.
         newest = question.end is None or self._answers.kept is Kept.NEWEST
-        kept = found[max(0, len(found) - most) :] if newest else found[:most]
+        kept = candles[max(0, len(candles) - most) :] if newest else candles[:most]
         rows = [row(candle, question.interval, self._answers.numbers) for candle in kept]
         rows += rows[: self._answers.repeated]
         return rows[::-1] if self._answers.descending else rows

@@ -223,15 +223,15 @@ def swapped(is_chosen: Callable[[Frame], bool] = lambda _: True) -> StreamFault:
     """Send the chosen frames of data in the order 2, 1, 4, 3, ..., and the others as they come."""
 
     def fault(connection: Connection) -> None:
-        held: list[Frame] = []
+        frames: list[Frame] = []
 
         def change(frame: Frame) -> Iterable[Frame]:
             if not is_chosen(frame):
                 return (frame,)
-            if not held:
-                held.append(frame)
+            if not frames:
+                frames.append(frame)
                 return ()
-            return (frame, held.pop())
+            return (frame, frames.pop())
 
         connection.changes = [*connection.changes, change]
 

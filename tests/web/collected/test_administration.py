@@ -94,7 +94,7 @@ def problem(response: TestResponse, status: int) -> dict[str, Any]:
 
 
 def states(app: Client) -> list[tuple[str, str, str]]:
-    return [(one["pair"], one["source"], one["state"]) for one in json.loads(app.get("/series").data)]
+    return [(load["pair"], load["source"], load["state"]) for load in json.loads(app.get("/series").data)]
 
 
 def test_a_pair_is_added_removed_and_added_again(app: Client) -> None:
@@ -179,8 +179,8 @@ def test_a_token_that_is_missing_or_wrong_is_401(authorization: str | None, shar
         shared.delete("/pairs/BTC-USD", headers=headers, environ_base=somebody),
         shared.delete("/pairs/money", headers=headers, environ_base=somebody),
     ):
-        found = problem(response, 401)
-        assert TOKEN not in found["detail"]
+        result = problem(response, 401)
+        assert TOKEN not in result["detail"]
         assert response.headers["WWW-Authenticate"].startswith('Bearer realm="pairs"')
     assert states(shared) == before
 
@@ -358,7 +358,7 @@ def test_what_cannot_be_removed_is_named(address: str, status: int, parameter: s
 def test_a_pair_is_removed_from_one_source_only(own_url: str) -> None:
     fill(own_url)
     app = administered(make_model(), lambda: LATE, access(own_url), TOKEN)
-    assert [one["source"] for one in json.loads(remove(app, "BTC-USD?source=simulated").data)] == ["simulated"]
+    assert [load["source"] for load in json.loads(remove(app, "BTC-USD?source=simulated").data)] == ["simulated"]
     assert ("BTC/USD", "alpaca", "active") in states(app)
     assert json.loads(app.get("/candles/BTC-USD?source=simulated&limit=2").data)["candles"]
 
@@ -369,9 +369,9 @@ def test_a_pair_that_no_exchange_has_is_refused_after_asking(tmp_path: Path) -> 
     with ReplayServer(AlpacaExchange({})) as server:
         app = administered(make_model(), lambda: LATE, access(url, Alpaca(Settings(server.url), policy=QUICK)), TOKEN)
         before = states(app)
-        found = problem(add(app, {"pair": "NOPE/USD"}), 422)
-    assert found["parameter"] == "pair"
-    assert "'NOPE/USD' cannot be collected: alpaca: " in found["detail"]
+        result = problem(add(app, {"pair": "NOPE/USD"}), 422)
+    assert result["parameter"] == "pair"
+    assert "'NOPE/USD' cannot be collected: alpaca: " in result["detail"]
     assert states(app) == before
 
 
@@ -398,9 +398,9 @@ def test_a_setting_of_the_server_that_is_not_valid_is_not_the_fault_of_the_clien
         yield
 
     app = administered(make_model(), lambda: LATE, Access(partial(open_reader, url), misconfigured), TOKEN)
-    found = problem(add(app, {"pair": "ADA/USD"}), 503)
-    assert "BINANCE_API_URL" in found["detail"]
-    assert "hunter2" not in str(found)
+    result = problem(add(app, {"pair": "ADA/USD"}), 503)
+    assert "BINANCE_API_URL" in result["detail"]
+    assert "hunter2" not in str(result)
 
 
 def test_a_database_that_is_away_is_503(tmp_path: Path) -> None:
@@ -419,8 +419,8 @@ def test_one_change_is_made_at_a_time_and_forecasts_go_on(tmp_path: Path) -> Non
     def slow() -> Iterator[PairRegistry]:
         opened.set()
         released.wait(60)
-        with registry(url) as found:
-            yield found
+        with registry(url) as pair_registry:
+            yield pair_registry
 
     app = administered(make_model(), lambda: LATE, Access(partial(open_reader, url), slow), TOKEN)
     answers: list[int] = []
@@ -445,8 +445,8 @@ def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(tmp_p
     @contextmanager
     def slow() -> Iterator[PairRegistry]:
         released.wait(60)
-        with registry(url) as found:
-            yield found
+        with registry(url) as pair_registry:
+            yield pair_registry
 
     administration = Administration(TOKEN, slow, most_seconds=0.05)
     with pytest.raises(Unfinished, match="ask again"):
@@ -454,7 +454,7 @@ def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(tmp_p
     released.set()
     deadline = time.monotonic() + 60
     with open_reader(url) as reader:
-        while SOLANA not in {one.series.pair for one in reader.collected()}:
+        while SOLANA not in {collected.series.pair for collected in reader.collected()}:
             assert time.monotonic() < deadline
             time.sleep(0.02)
 

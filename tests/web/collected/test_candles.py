@@ -102,17 +102,17 @@ def test_an_interval_that_was_not_asked_for_in_full_is_not_resampled(own_url: st
         writer.follow(MINUTES, simulated=True)
         for span in (Span(first, hole.start), Span(hole.end, END)):
             writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
-    found = openings(client(make_model(), lambda: LATE, database=own_url).get("/candles/BTC-USD?interval=1h"))
-    assert [opening.hour for opening in found if opening.day == 1] == [1, 2, 3, 4, *range(8, 24)]
+    result = openings(client(make_model(), lambda: LATE, database=own_url).get("/candles/BTC-USD?interval=1h"))
+    assert [opening.hour for opening in result if opening.day == 1] == [1, 2, 3, 4, *range(8, 24)]
 
 
 @pytest.mark.parametrize("interval", ["1m", "10m", "1h"])
 @pytest.mark.parametrize("limit", [1, 3])
 def test_without_a_start_the_newest_candles_are_served(interval: str, limit: int, served: Client) -> None:
-    found = openings(served.get(f"/candles/BTC-USD?interval={interval}&limit={limit}&source=simulated"))
+    result = openings(served.get(f"/candles/BTC-USD?interval={interval}&limit={limit}&source=simulated"))
     length = Interval.parse(interval).length
     newest = Interval.parse(interval).floor(END)
-    assert found == [newest - n * length for n in range(limit, 0, -1)]
+    assert result == [newest - n * length for n in range(limit, 0, -1)]
 
 
 def test_a_link_keeps_the_question_and_names_the_source(served: Client) -> None:
@@ -134,10 +134,10 @@ def test_a_page_of_resampled_candles_reads_a_bounded_number_of_stored_ones(tmp_p
         writer.write(MINUTES, candles, Span(start, end))
     served = client(make_model(), lambda: end, database=url)
     response = served.get("/candles/BTC-USD?interval=1d&start=2026-01-01&limit=10000")
-    found = openings(response)
-    assert len(found) == -(-MOST_PARTS // 1440)
+    result = openings(response)
+    assert len(result) == -(-MOST_PARTS // 1440)
     following = links(response)["next"]
-    assert openings(served.get(following))[0] == found[-1] + DAY
+    assert openings(served.get(following))[0] == result[-1] + DAY
     # the newest days come first without a start, not the oldest of the same many
     assert openings(served.get("/candles/BTC-USD?interval=1d&limit=10000"))[-1] == end - DAY
 
@@ -208,8 +208,8 @@ def test_served_csv_can_be_trained_from(served: Client, tmp_path: Path) -> None:
     """`train.py --source file:` reads what this endpoint writes."""
     path = tmp_path / "candles.csv"
     path.write_bytes(served.get("/candles/BTC-USD?interval=1d", headers={"Accept": "text/csv"}).data)
-    found = list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, Span(START - 365 * DAY, END)))
-    assert found == [candle._replace(quote_volume=None) for candle in days()]
+    result = list(CsvFile(str(path)).candles(BTC, Interval.DAY_1, Span(START - 365 * DAY, END)))
+    assert result == [candle._replace(quote_volume=None) for candle in days()]
 
 
 def test_the_etag_changes_with_the_candles_only(own_url: str) -> None:
@@ -281,7 +281,7 @@ def test_a_304_is_only_answered_for_the_same_bytes(
         for first, count, with_candles in [(0, 0, False), *writes]:
             span = Span(END + timedelta(minutes=first), END + timedelta(minutes=first + count))
             candles = minutes(END, later, seed=count) if with_candles else []
-            writer.write(MINUTES, [one for one in candles if one.open_time in span], span)
+            writer.write(MINUTES, [candle for candle in candles if candle.open_time in span], span)
             for address in held:
                 answer = served.get(address, headers={"If-None-Match": etags[address]})
                 fresh = client(make_model(), lambda: LATE, database=url).get(address)
@@ -352,7 +352,7 @@ def test_a_source_of_any_name_is_served(own_url: str) -> None:
 
 def test_the_tests_have_gaps_in_their_market() -> None:
     """Otherwise they would prove less than they say."""
-    found = {candle.open_time for candle in minutes()}
-    assert all(gap.start not in found for gap in GAPS)
+    result = {candle.open_time for candle in minutes()}
+    assert all(gap.start not in result for gap in GAPS)
     assert len(list(aggregate(minutes(), Interval.HOUR_1))) < (END - START) // timedelta(hours=1)
     assert {DAYS.source, MINUTES.source, TETHER.source} == {"alpaca", "simulated", "binance"}

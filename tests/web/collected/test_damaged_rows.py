@@ -97,18 +97,18 @@ def test_no_value_in_any_column_takes_other_answers_away(table: str, path: Path)
             with damaged(path, table, column.name, value) as accepted:
                 for address in READS[table] if accepted else ():
                     answer, case = served.get(address), (column.name, value, address)
-                    found = strict(answer.data)
-                    assert answer.status_code == 200 or is_missing(found), (case, found)
+                    result = strict(answer.data)
+                    assert answer.status_code == 200 or is_missing(result), (case, result)
                     if address == "/series":
-                        assert any(one["source"] == "alpaca" for one in found), case
+                        assert any(one["source"] == "alpaca" for one in result), case
     assert {address: served.get(address).data for address in READS[table]} == {
         address: answer.data for address, answer in before.items()
     }
 
 
-def is_missing(found: Any) -> bool:
+def is_missing(result: Any) -> bool:
     """Return whether a problem says that the pair, or a forecast of it, does not exist."""
-    return found["status"] == 404 or (found["status"] == 503 and "not forecast" in found["detail"])
+    return result["status"] == 404 or (result["status"] == 503 and "not forecast" in result["detail"])
 
 
 def test_damaged_rows_are_left_out_counted_and_logged_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -121,7 +121,7 @@ def test_damaged_rows_are_left_out_counted_and_logged_once(path: Path, caplog: p
         connection.execute(f"UPDATE price_history SET close = 9e999 FROM symbols WHERE symbols.id = series AND {where}")
     for _ in range(2):
         assert json.loads(served.get(address).data)["candles"] == [*before[:-2], before[-1]]
-    (record,) = (one for one in caplog.records if one.message == "damaged row left out")
+    (record,) = (log_record for log_record in caplog.records if log_record.message == "damaged row left out")
     assert "inf" in str(record.__dict__)
     assert b"crypto_predict_damaged_rows_total 2.0" in served.get("/metrics").data
 
@@ -139,4 +139,4 @@ def test_damaged_rows_of_a_server_are_left_out() -> None:
         answer = served.get(address)
         assert answer.status_code == 200, address
         strict(answer.data)
-    assert {one["source"] for one in json.loads(served.get("/series").data)} == {"simulated", "binance"}
+    assert {load["source"] for load in json.loads(served.get("/series").data)} == {"simulated", "binance"}

@@ -52,7 +52,7 @@ def forecasts(served: Client) -> None:
     assert served.get("/bitcoin?date=2024-06-01").data == ANSWER
     pairs = served.get("/pairs")
     assert pairs.status_code == 200
-    assert [one["collected"] for one in json.loads(pairs.data)] == [None]
+    assert [load["collected"] for load in json.loads(pairs.data)] == [None]
     assert served.get("/openapi.json").status_code == 200
     assert served.get("/readyz").status_code == 200
 

@@ -45,7 +45,7 @@ def test_two_collectors_agree_whatever_the_order_of_their_writes(tmp_path: Path,
         writer.follow(MINUTES, simulated=True)
         for start in (START + 2 * DAY, START, START + DAY):
             span = Span(start, start + DAY)
-            writer.write(MINUTES, [one for one in minutes() if one.open_time in span], span)
+            writer.write(MINUTES, [minute for minute in minutes() if minute.open_time in span], span)
         writer.follow(hours, simulated=True)
         span = Span(START, END)
         writer.write(hours, list(resample(minutes(), span, Interval.HOUR_1)), span.whole(Interval.HOUR_1))
@@ -98,13 +98,13 @@ def test_a_bad_query_is_400_and_names_the_parameter(query: str, parameter: str, 
 
 def test_series_have_their_span_lag_and_gaps(served: Client) -> None:
     """Sorted by pair and source. A lag is that of the newest candle that can exist."""
-    found = json.loads(served.get("/series").data)
-    assert [(one["pair"], one["source"], one["interval"]) for one in found] == [
+    result = json.loads(served.get("/series").data)
+    assert [(one["pair"], one["source"], one["interval"]) for one in result] == [
         ("BTC/USD", "alpaca", "1d"),
         ("BTC/USD", "simulated", "1m"),
         ("BTC/USDT", "binance", "1m"),
     ]
-    assert found[1] == {
+    assert result[1] == {
         "pair": "BTC/USD",
         "source": "simulated",
         "interval": "1m",
@@ -143,9 +143,9 @@ def test_pairs_have_their_collected_series(served: Client) -> None:
     """Their other members stay as they are without a database; a pair of the model alone has none."""
     plain = json.loads(client(make_model(BTC, ETH)).get("/pairs").data)
     series = json.loads(served.get("/series").data)
-    *found, only_collected = json.loads(served.get("/pairs").data)
-    assert [one.pop("collected") for one in found] == [series[:2], []]
-    assert found == plain
+    *result, only_collected = json.loads(served.get("/pairs").data)
+    assert [one.pop("collected") for one in result] == [series[:2], []]
+    assert result == plain
     assert only_collected == {
         **dict.fromkeys(plain[0]),
         "pair": "BTC/USDT",

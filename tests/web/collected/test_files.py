@@ -30,10 +30,10 @@ def rows_of(answer: TestResponse) -> list[dict[str, str]]:
 def test_a_table_is_a_file_by_its_path_and_by_its_query(address: str, query: str, served: Client) -> None:
     """Spreadsheets and pandas send no header that asks for CSV."""
     named = served.get(f"{address.format('.csv')}?{query}")
-    asked = served.get(f"{address.format('')}?{query}&format=csv", headers={"Accept": "application/json"})
-    assert (named.status_code, asked.status_code) == (200, 200), named.data
-    assert named.data == asked.data
-    assert dict(named.headers) == dict(asked.headers)
+    test_response = served.get(f"{address.format('')}?{query}&format=csv", headers={"Accept": "application/json"})
+    assert (named.status_code, test_response.status_code) == (200, 200), named.data
+    assert named.data == test_response.data
+    assert dict(named.headers) == dict(test_response.headers)
     assert named.headers["Content-Type"] == "text/csv; charset=utf-8; header=present"
     assert named.headers["Content-Disposition"] == f'attachment; filename="{TABLES[address, query]}"'
     assert named.headers["Crypto-Predict-Pair"] == "BTC/USD"
@@ -48,9 +48,9 @@ def test_a_table_is_a_file_by_its_path_and_by_its_query(address: str, query: str
 def test_the_rows_of_a_forecast_are_those_of_its_json(served: Client) -> None:
     """Each quantile is a column."""
     address = "/forecast/BTC-USD"
-    found = json.loads(served.get(f"{address}?quantiles=0.1,0.5").data)
+    result = json.loads(served.get(f"{address}?quantiles=0.1,0.5").data)
     rows = rows_of(served.get(f"{address}.csv?quantiles=0.1,0.5"))
-    for row, member in zip(rows, found, strict=True):
+    for row, member in zip(rows, result, strict=True):
         expected = {name: value for name, value in member.items() if name != "quantiles"}
         expected |= {f"quantile_{level}": price for level, price in member["quantiles"].items()}
         assert row == {name: "false" if value is False else str(value) for name, value in expected.items()}
@@ -58,11 +58,11 @@ def test_the_rows_of_a_forecast_are_those_of_its_json(served: Client) -> None:
 
 def test_the_rows_of_the_next_minutes_are_those_of_their_json(served: Client) -> None:
     address = "/forecast/BTC-USD/minutes"
-    found = json.loads(served.get(address).data)
+    result = json.loads(served.get(address).data)
     rows = rows_of(served.get(f"{address}.csv"))
-    assert [row["time"] for row in rows] == [one["time"] for one in found["forecast"]]
-    assert [float(row["quantile_0.95"]) for row in rows] == [one["quantiles"]["0.95"] for one in found["forecast"]]
-    assert {(row["cutoff"], float(row["price"])) for row in rows} == {(found["cutoff"], found["price"])}
+    assert [row["time"] for row in rows] == [one["time"] for one in result["forecast"]]
+    assert [float(row["quantile_0.95"]) for row in rows] == [one["quantiles"]["0.95"] for one in result["forecast"]]
+    assert {(row["cutoff"], float(row["price"])) for row in rows} == {(result["cutoff"], result["price"])}
 
 
 def test_a_page_of_candles_that_is_cut_names_the_next_one_which_is_a_file_too(served: Client) -> None:

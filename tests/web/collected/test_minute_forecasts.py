@@ -123,7 +123,7 @@ def test_an_invented_forecast_says_so_and_a_real_one_comes_first(writer: Writabl
     real, invented = served.get(ADDRESS), served.get(f"{ADDRESS}?source=simulated")
     assert "Crypto-Predict-Simulated" not in real.headers
     assert invented.headers["Crypto-Predict-Simulated"] == "true"
-    assert [read(one)[name] for one in (real, invented) for name in ("source", "simulated")] == [
+    assert [read(test_response)[name] for test_response in (real, invented) for name in ("source", "simulated")] == [
         *("binance", False),
         *("simulated", True),
     ]
@@ -184,12 +184,12 @@ def test_past_forecasts_stand_beside_what_happened(writer: WritableDatabase, ser
     """Each at the close that it was made for; a close that is still to come is null, as is one that is missing."""
     writer.write_forecasts({MINUTES: [step(minute) for minute in (3, 4, 7, 8, 9, 10)]}, KEEP)
     response = served.get(f"{PAST}?horizon=2")
-    found = rows(response)
-    assert [one["time"] for one in found] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (5, 6, 9, 10, 11, 12)]
-    assert [one["cutoff"] for one in found] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (3, 4, 7, 8, 9, 10)]
-    assert [one["close"] for one in found] == [*(candle(minute).close for minute in (4, 5, 8, 9)), None, None]
+    result = rows(response)
+    assert [one["time"] for one in result] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (5, 6, 9, 10, 11, 12)]
+    assert [one["cutoff"] for one in result] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (3, 4, 7, 8, 9, 10)]
+    assert [one["close"] for one in result] == [*(candle(minute).close for minute in (4, 5, 8, 9)), None, None]
     made = forecast(7)
-    assert [*found[2].values()][3:] == pytest.approx([made.price, made.points[1], *made.quantiles[1]], rel=2e-7)
+    assert [*result[2].values()][3:] == pytest.approx([made.price, made.points[1], *made.quantiles[1]], rel=2e-7)
     assert (read(response)["horizon"], read(response)["source"]) == (2, "binance")
     whole = rows(served.get(PAST))
     assert [one["time"][11:16] for one in whole] == ["00:18", "00:19", "00:22", "00:23", "00:24", "00:25"]
@@ -237,9 +237,9 @@ def test_a_refusal_has_the_reason_and_the_lag(
         make(writer)
     now = NOW + seconds * SECOND
     response = at(own_url, now).get(ADDRESS)
-    found = problem(response, 503)
-    assert found["detail"] == f"the next minutes of BTC/USDT from binance are not forecast: {reason}"
-    assert found["lag_seconds"] == lag
+    result = problem(response, 503)
+    assert result["detail"] == f"the next minutes of BTC/USDT from binance are not forecast: {reason}"
+    assert result["lag_seconds"] == lag
     assert response.headers["Cache-Control"] == "no-store"
     retry = now + int(response.headers["Retry-After"]) * SECOND
     assert retry - STORED_AFTER == Interval.MINUTE_1.floor(now) + MINUTE
@@ -249,9 +249,9 @@ def test_a_pair_nobody_trades_has_old_candles(writer: WritableDatabase, own_url:
     """The stream is connected, and the forecast would rest on prices of some time ago."""
     has_old_forecasts(writer)
     connect(writer, NOW + 10 * MINUTE)
-    found = problem(at(own_url, NOW + 10 * MINUTE).get(ADDRESS), 503)
-    assert found["detail"].endswith("not forecast: its last candle closed 10 minutes ago")
-    assert found["lag_seconds"] == 900
+    result = problem(at(own_url, NOW + 10 * MINUTE).get(ADDRESS), 503)
+    assert result["detail"].endswith("not forecast: its last candle closed 10 minutes ago")
+    assert result["lag_seconds"] == 900
 
 
 def test_a_pair_without_candles_has_no_lag(writer: WritableDatabase, served: Client) -> None:
@@ -261,8 +261,8 @@ def test_a_pair_without_candles_has_no_lag(writer: WritableDatabase, served: Cli
     for state, reason in ((None, "the collector does not run"), (StreamState.CONNECTED, "it has no candles yet")):
         if state is not None:
             writer.write_streams(series.source, [series.pair], StreamSpan(Span(NOW, LATE), state, ""))
-        found = problem(served.get("/forecast/SOL-USDT/minutes"), 503)
-        assert (found["detail"].partition("not forecast: ")[2], found["lag_seconds"]) == (reason, None)
+        result = problem(served.get("/forecast/SOL-USDT/minutes"), 503)
+        assert (result["detail"].partition("not forecast: ")[2], result["lag_seconds"]) == (reason, None)
 
 
 @pytest.mark.usefixtures("writer")
@@ -291,8 +291,8 @@ def test_a_damaged_forecast_takes_nothing_else_away(tmp_path: Path) -> None:
 
 def test_a_database_that_is_away_is_an_error_and_daily_forecasts_go_on(tmp_path: Path) -> None:
     served = at(str(tmp_path / "market.db"), LATE)
-    found = problem(served.get(ADDRESS), 503)
-    assert found["detail"].startswith("the database cannot be read: ")
+    result = problem(served.get(ADDRESS), 503)
+    assert result["detail"].startswith("the database cannot be read: ")
     assert served.get("/forecast/BTC-USD").status_code == 200
 
 
@@ -335,8 +335,8 @@ def test_a_price_that_stood_still_has_no_relative_error(writer: WritableDatabase
     """Persistence is right then; a quotient would be infinite."""
     still = dataclasses.replace(scores(1), persistence_error=0.0, persistence_crps=0.0)
     writer.write_forecasts({MINUTES: [ForecastStep(None, START, (still,))]}, KEEP)
-    ((found,),) = (one["by_horizon"] for one in read(served.get("/scorecard"))["minutes"])
-    assert (found["relative_mae"], found["relative_winkler"], found["relative_crps"]) == (None, 0.5, None)
+    ((result,),) = (one["by_horizon"] for one in read(served.get("/scorecard"))["minutes"])
+    assert (result["relative_mae"], result["relative_winkler"], result["relative_crps"]) == (None, 0.5, None)
 
 
 def test_the_scorecard_may_be_cached_until_the_next_outcomes(writer: WritableDatabase, own_url: str) -> None:

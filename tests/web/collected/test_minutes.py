@@ -44,20 +44,20 @@ def test_every_minute_of_a_day_has_a_verdict_and_its_candle(served: Client) -> N
     """None is left out: where the source has no candle, the numbers are null. The candles are those of /candles."""
     span = "start=2026-11-02&end=2026-11-03&limit=1440&source=simulated"
     response = served.get(f"/minutes/BTC-USD?{span}")
-    found = read(response)
+    result = read(response)
     candles = {
         row[0]: row[1:] for row in json.loads(served.get(f"/candles/BTC-USD?interval=1m&{span}").data)["candles"]
     }
-    assert [minute["time"] for minute in found] == [
+    assert [minute["time"] for minute in result] == [
         f"2026-11-02T{number // 60:02}:{number % 60:02}:00Z" for number in range(1440)
     ]
-    for row, minute in zip(json.loads(response.data)["minutes"], found, strict=True):
+    for row, minute in zip(json.loads(response.data)["minutes"], result, strict=True):
         candle = candles.get(minute["time"])
         assert row[CANDLE] == (candle or [None] * 10)
         assert row[BUILT] == [None] * 8
         verdict = "disconnected" if candle is None else "traded" if candle[4] else "quiet"
         assert (minute["verdict"], minute["asked"]) == (verdict, True)
-    assert Counter(minute["verdict"] for minute in found)["disconnected"] == 1 + 28 + 180
+    assert Counter(minute["verdict"] for minute in result)["disconnected"] == 1 + 28 + 180
 
 
 def test_a_missing_candle_is_explained_by_the_stream(own_url: str) -> None:
@@ -70,8 +70,8 @@ def test_a_missing_candle_is_explained_by_the_stream(own_url: str) -> None:
         for (state, reason), start, end in zip(states, hours, hours[1:], strict=False):
             writer.write_streams(MINUTES.source, [BTC], StreamSpan(Span(start, end), state, reason))
     served = client(make_model(), lambda: LATE, database=own_url)
-    found = read(served.get(of_span(Span(hours[0] - MINUTE, hours[3] + MINUTE))))
-    explained = [(minute["verdict"], minute["reason"], minute["close"] is None) for minute in found]
+    result = read(served.get(of_span(Span(hours[0] - MINUTE, hours[3] + MINUTE))))
+    explained = [(minute["verdict"], minute["reason"], minute["close"] is None) for minute in result]
     assert explained[1:-1] == [
         *[("quiet", "", True)] * 60,
         *[("disconnected", "silence", True)] * 60,
@@ -88,10 +88,10 @@ def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(own_url: str) -> 
     with open_writer(own_url) as writer:
         writer.follow(MINUTES, simulated=True)
         for span in (Span(START, hole.start), Span(hole.end, END)):
-            writer.write(MINUTES, [one for one in minutes() if one.open_time in span], span)
+            writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
     served = client(make_model(), lambda: LATE, database=own_url)
-    found = read(served.get(of_span(Span(NOON - MINUTE, GAPS[0].end))))
-    assert [(minute["asked"], minute["close"] is None) for minute in found] == [
+    result = read(served.get(of_span(Span(NOON - MINUTE, GAPS[0].end))))
+    assert [(minute["asked"], minute["close"] is None) for minute in result] == [
         (True, False),
         (False, True),
         (False, True),

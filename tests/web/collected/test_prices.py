@@ -22,9 +22,9 @@ def prices(served: Client) -> list[dict[str, Any]]:
     """Return the answer."""
     response = served.get("/prices")
     assert response.status_code == 200, response.data
-    found = json.loads(response.data)
-    assert isinstance(found, list)
-    return found
+    result = json.loads(response.data)
+    assert isinstance(result, list)
+    return result
 
 
 def test_each_pair_has_the_price_that_candles_end_with(served: Client) -> None:
@@ -40,7 +40,7 @@ def test_each_pair_has_the_price_that_candles_end_with(served: Client) -> None:
         "time": "2026-11-04T00:00:00Z",
         "change_24h": pytest.approx(last / before - 1, abs=1e-6),
     }
-    stored = {one.open_time: one.close for one in minutes(seed=3)}
+    stored = {minute.open_time: minute.close for minute in minutes(seed=3)}
     last, before = stored[END - MINUTE], stored[END - MINUTE - DAY]
     assert (tether["pair"], tether["source"], tether["price"]) == ("BTC/USDT", "binance", last)
     assert (tether["time"], tether["change_24h"]) == (
@@ -70,12 +70,12 @@ def test_a_pair_without_candles_is_listed_and_a_stopped_one_keeps_its_price(own_
         writer.follow(MINUTES, simulated=True)
         writer.write(MINUTES, minutes()[:1])
         writer.set_state(MINUTES, STOPPED)
-    found = client(make_model(), lambda: LATE, database=own_url).get("/prices")
-    first, second = json.loads(found.data)
+    test_response = client(make_model(), lambda: LATE, database=own_url).get("/prices")
+    first, second = json.loads(test_response.data)
     assert (first["pair"], first["state"]) == ("1INCH/USDT", "active")
     assert [first[name] for name in ("price", "time", "change_24h")] == [None, None, None]
     assert (second["state"], second["price"], second["change_24h"]) == ("stopped", minutes()[0].close, None)
-    assert found.headers["Crypto-Predict-Simulated"] == "true"
+    assert test_response.headers["Crypto-Predict-Simulated"] == "true"
 
 
 def test_an_empty_database_answers_with_an_empty_list(own_url: str) -> None:

@@ -69,7 +69,7 @@ def test_a_client_gets_brotli_if_it_names_it_and_prefers_nothing_else(accepted: 
     made = represent(BODY, TYPE, b"compressed elsewhere")
     assert (made.preferred(accepted).body == b"compressed elsewhere") is expected
     assert (dict(made.preferred(accepted).headers).get("Content-Encoding") == "br") is expected
-    assert len({dict(one.headers)["ETag"] for one in map(made.preferred, (None, "gzip", "br"))}) == 3
+    assert len({dict(rendered.headers)["ETag"] for rendered in map(made.preferred, (None, "gzip", "br"))}) == 3
 
 
 def test_brotli_that_is_not_smaller_is_not_sent() -> None:
@@ -78,9 +78,9 @@ def test_brotli_that_is_not_smaller_is_not_sent() -> None:
 
 @given(st.text(max_size=300))
 def test_any_header_has_an_answer(accepted: str) -> None:
-    found = represent(BODY, TYPE).preferred(accepted)
-    encoded = dict(found.headers).get("Content-Encoding") == "gzip"
-    assert (gzip.decompress(found.body) if encoded else found.body) == BODY
+    rendered = represent(BODY, TYPE).preferred(accepted)
+    encoded = dict(rendered.headers).get("Content-Encoding") == "gzip"
+    assert (gzip.decompress(rendered.body) if encoded else rendered.body) == BODY
 
 
 @given(st.binary(max_size=2_000))
@@ -90,9 +90,9 @@ def test_both_representations_have_the_same_content_and_are_described(body: byte
     plain, small = made.preferred(None), made.preferred("gzip")
     assert plain.body == body
     assert "Content-Encoding" not in dict(plain.headers)
-    for found in (plain, small):
-        headers = dict(found.headers)
-        assert headers["Content-Length"] == str(len(found.body))
+    for rendered in (plain, small):
+        headers = dict(rendered.headers)
+        assert headers["Content-Length"] == str(len(rendered.body))
         assert headers["Vary"] == "Accept-Encoding"
         assert headers["Content-Type"] == "text/plain"
     if small is not plain:

@@ -110,6 +110,6 @@ def test_the_process_is_among_the_metrics() -> None:
 
 def test_two_applications_count_apart() -> None:
     """Applications in one process do not share metrics."""
-    one, other = Watched(), Watched()
-    one.client.get("/pairs")
+    watched, other = Watched(), Watched()
+    watched.client.get("/pairs")
     assert other.metric('crypto_predict_requests_total{method="GET",route="/pairs",status="200"}') == 0

@@ -10,18 +10,18 @@ from crypto_predict.web.page import assets
 def test_the_built_files_are_found_by_their_names_without_the_hash(tmp_path: Path) -> None:
     for name in ("main-4TRZXC7Q.js", "style-LLHGWB7D.css", "icon-DLNUQIAW.svg", "licenses-E2D5E2DC.txt"):
         (tmp_path / name).write_text(name, encoding="utf-8")
-    found = assets.find(tmp_path)
-    assert found.files == {
+    result = assets.find(tmp_path)
+    assert result.files == {
         "icon.svg": "icon-DLNUQIAW.svg",
         "licenses.txt": "licenses-E2D5E2DC.txt",
         "main.js": "main-4TRZXC7Q.js",
         "style.css": "style-LLHGWB7D.css",
     }
-    assert found.read("main-4TRZXC7Q.js") == b"main-4TRZXC7Q.js"
-    assert found.read_brotli("main-4TRZXC7Q.js") is None
+    assert result.read("main-4TRZXC7Q.js") == b"main-4TRZXC7Q.js"
+    assert result.read_brotli("main-4TRZXC7Q.js") is None
     (tmp_path / "main-4TRZXC7Q.js.br").write_bytes(b"smaller")
-    assert found.read_brotli("main-4TRZXC7Q.js") == b"smaller"
-    assert assets.find(tmp_path).files == found.files, "its address is that of the file itself"
+    assert result.read_brotli("main-4TRZXC7Q.js") == b"smaller"
+    assert assets.find(tmp_path).files == result.files, "its address is that of the file itself"
 
 
 @pytest.mark.parametrize(

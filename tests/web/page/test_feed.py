@@ -93,14 +93,14 @@ def test_following_the_links_to_earlier_archives_every_release_is_found(write: W
     """As a reader does that has just subscribed (RFC 5005, section 4.2)."""
     path = write(*published(days, every=every))
     made = documents(feed_of(path), Releases(MODEL, path))
-    found, name = set(), NAME
+    result, name = set(), NAME
     for _ in range(len(made) + 1):
-        found |= {text(entry, "id") for entry in entries(made[name])}
+        result |= {text(entry, "id") for entry in entries(made[name])}
         relations = links(parse(made[name]))
         if "prev-archive" not in relations:
             break
         name = urljoin(name, relations["prev-archive"]).lstrip("/")
-    assert len(found) == days * 24 // every
+    assert len(result) == days * 24 // every
     assert "prev-archive" not in links(parse(made[name]))
 
 
@@ -117,7 +117,7 @@ def test_archives_link_each_other_and_the_feed(write: Write) -> None:
     }
     assert "prev-archive" not in links(may)
     assert "next-archive" not in links(july)
-    assert [one.find(f"{HISTORY}archive") is not None for one in (may, june, july)] == [True, True, False]
+    assert [element.find(f"{HISTORY}archive") is not None for element in (may, june, july)] == [True, True, False]
 
 
 def test_identities_stay_when_releases_follow(write: Write) -> None:
@@ -128,7 +128,7 @@ def test_identities_stay_when_releases_follow(write: Write) -> None:
     assert text(parse(before), "id") == text(parse(after), "id")
     ids = [[text(entry, "id") for entry in entries(data)] for data in (before, after)]
     assert ids[1][1:] == ids[0]
-    assert all(one.startswith("urn:uuid:") for one in ids[1])
+    assert all(line.startswith("urn:uuid:") for line in ids[1])
 
 
 def test_another_ledger_is_another_feed(write: Write) -> None:

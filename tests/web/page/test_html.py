@@ -259,14 +259,14 @@ def test_nothing_is_loaded_from_another_origin(page: Page) -> None:
     fetched = page.values("src") + page.values("action")
     fetched += [one["href"] for one in page.all("link") if one["rel"] != "canonical"]
 
-    assert all(not urlsplit(one).netloc for one in fetched if not one.startswith("https://example.org/predict/"))
+    assert all(not urlsplit(line).netloc for line in fetched if not line.startswith("https://example.org/predict/"))
     assert all(one["href"].startswith(("https://", "#", "./", "../")) for one in page.all("a"))
 
 
 def test_a_moment_of_a_time_element_is_a_day_or_an_instant_in_utc(page: Page) -> None:
     moments = [one["datetime"] for one in page.all("time")]
 
-    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?", one) for one in moments)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?", moment) for moment in moments)
 
 
 def test_the_first_words_are_the_forecast_how_sure_it_is_and_how_good_it_has_been() -> None:
@@ -400,8 +400,8 @@ def test_a_stale_model_has_a_banner_with_its_newest_price() -> None:
 
 
 def banner(text: str) -> str:
-    found = re.findall('<p class="banner" role="alert" data-kind="[a-z]+">(.*?)</p>', text)
-    return " ".join(found)
+    result = re.findall('<p class="banner" role="alert" data-kind="[a-z]+">(.*?)</p>', text)
+    return " ".join(result)
 
 
 @given(source=st.text(st.characters(exclude_categories=["Cs"])), pair=st.sampled_from([BTC, ETH]))

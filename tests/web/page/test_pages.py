@@ -98,12 +98,12 @@ def test_every_answer_has_the_headers_of_security(path: str) -> None:
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
 @pytest.mark.parametrize("headers", [{}, BROWSER], ids=["plain", "browser"])
 def test_a_compressed_answer_has_the_same_content(path: str, headers: dict[str, str]) -> None:
-    plain, asked = CLIENT.get(path), CLIENT.get(path, headers=headers)
-    encoded = asked.headers.get("Content-Encoding") == "gzip"
+    plain, test_response = CLIENT.get(path), CLIENT.get(path, headers=headers)
+    encoded = test_response.headers.get("Content-Encoding") == "gzip"
     assert encoded == ("Accept-Encoding" in headers and len(plain.data) > 200)
-    assert (gzip.decompress(asked.data) if encoded else asked.data) == plain.data
-    assert asked.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
-    assert (asked.headers["ETag"] == plain.headers["ETag"]) == (not encoded)
+    assert (gzip.decompress(test_response.data) if encoded else test_response.data) == plain.data
+    assert test_response.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert (test_response.headers["ETag"] == plain.headers["ETag"]) == (not encoded)
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
@@ -189,20 +189,20 @@ def test_another_spelling_leads_to_the_page(path: str) -> None:
     response = CLIENT.get(path)
     assert response.status_code == 302
     assert urljoin(path, response.headers["Location"]) == "/page/BTC-USD/"
-    found = CLIENT.get("/page/BTC-USD/").headers
+    result = CLIENT.get("/page/BTC-USD/").headers
     for name in ("Content-Security-Policy", "Referrer-Policy", "X-Content-Type-Options"):
-        assert response.headers[name] == found[name]
+        assert response.headers[name] == result[name]
 
 
 @pytest.mark.parametrize("path", ["/page/DOGE-USD/", "/page/DOGE-USD", f"/page/{HOSTILE.replace('/', '')}/"])
 def test_an_unknown_pair_is_a_page_for_a_browser_and_a_problem_for_a_program(path: str) -> None:
-    shown, asked = CLIENT.get(path, headers=BROWSER), CLIENT.get(path)
+    shown, test_response = CLIENT.get(path, headers=BROWSER), CLIENT.get(path)
     assert (shown.status_code, shown.content_type) == (404, HTML)
-    assert (asked.status_code, asked.content_type) == (404, PROBLEM)
+    assert (test_response.status_code, test_response.content_type) == (404, PROBLEM)
     assert b"<script>alert" not in shown.data
     for pair in ("BTC/USD", "ETH/USD"):
         assert pair in shown.get_data(as_text=True)
-        assert pair in json.loads(asked.data)["detail"]
+        assert pair in json.loads(test_response.data)["detail"]
     assert shown.headers["Vary"] == "Accept"
     assert shown.headers["Cache-Control"] == "no-store"
     assert "Content-Security-Policy" in shown.headers
@@ -318,16 +318,16 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
 def test_many_threads_get_the_same_page() -> None:
     """The first of them renders it."""
     pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages
-    begun, found = threading.Barrier(8), list[bytes]()
+    begun, result = threading.Barrier(8), list[bytes]()
 
     def ask() -> None:
         begun.wait()
-        found.extend(bodies(pages, ["/"]))
+        result.extend(bodies(pages, ["/"]))
 
     threads = [threading.Thread(target=ask) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    assert all(body is found[0] for body in found)
+    assert len(result) == 8
+    assert all(body is result[0] for body in result)

@@ -81,9 +81,9 @@ def live_records(draw: st.DrawFn) -> LiveRecord:
     )
 
 
-def _backtest(*found: Score, **changes: Any) -> Backtest:
+def _backtest(*score: Score, **changes: Any) -> Backtest:
     fields: dict[str, Any] = {"first_cutoff": date(2018, 8, 16), "last_cutoff": LAST, "cutoffs": 2_511}
-    backtest: Backtest = blank(Backtest, **{**fields, "scores": found, **changes})
+    backtest: Backtest = blank(Backtest, **{**fields, "scores": score, **changes})
     return backtest
 
 

@@ -59,9 +59,9 @@ def test_the_newest_end_and_all_that_was_before_are_stored(database: WritableDat
         end = later(clock, 6)
         wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in pairs}
         until(lambda: {series: candles_in(database, series, end) for series in wanted} == wanted)
-    for one in database.collected():
-        assert len(database.coverage(one.series)) == 1
-        assert (one.gaps, list(database.revisions(one.series, EVER))) == (0, [])
+    for collected in database.collected():
+        assert len(database.coverage(collected.series)) == 1
+        assert (collected.gaps, list(database.revisions(collected.series, EVER))) == (0, [])
 
 
 def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDatabase) -> None:
@@ -72,8 +72,8 @@ def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDa
         filling(file, source_of(server), clock, [TETHER], START),
     ):
         until(lambda: candles_in(file, SERIES) == market)
-        asked = [request.query for request in server.requests if request.query["interval"] == "1m"]
-    starts = [EPOCH + timedelta(milliseconds=int(query["startTime"])) for query in asked]
+        requests = [request.query for request in server.requests if request.query["interval"] == "1m"]
+    starts = [EPOCH + timedelta(milliseconds=int(query["startTime"])) for query in requests]
     assert any(
         start >= market[-TAIL].open_time for start in starts[: WINDOW // EXCHANGE.page]
     )  # before the second window
@@ -140,11 +140,15 @@ def test_a_pair_that_the_exchange_does_not_have_any_more_is_delisted_and_its_can
     gone, kept = (minutes_of("binance", pair) for pair in pairs)
     motion.delist(pairs[0], NOON + 3 * MINUTE)
     with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, pairs):
-        until(lambda: {one.series: one.state for one in file.collected()} == {gone: DELISTED, kept: ACTIVE})
-        asked = len([one for one in server.requests if one.query["symbol"] == "BTCUSDT"])
+        until(
+            lambda: (
+                {collected.series: collected.state for collected in file.collected()} == {gone: DELISTED, kept: ACTIVE}
+            )
+        )
+        requests = len([request for request in server.requests if request.query["symbol"] == "BTCUSDT"])
         end = later(clock, 10)
         until(lambda: candles_in(file, kept, end) == motion.truth(pairs[1], Span(motion.begin, end)))
-        assert len([one for one in server.requests if one.query["symbol"] == "BTCUSDT"]) == asked
+        assert len([request for request in server.requests if request.query["symbol"] == "BTCUSDT"]) == requests
     kept_until = candles_in(file, gone)[-1].open_time + MINUTE
     assert kept_until >= NOON
     assert candles_in(file, gone) == motion.truth(pairs[0], Span(motion.begin, kept_until))
@@ -158,7 +162,7 @@ def test_one_mistaken_answer_does_not_delist_a_pair(file: WritableDatabase) -> N
         with filling(file, source_of(server), clock, [TETHER]):
             end = later(clock, 10)
             until(lambda: candles_in(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
-    assert [one.state for one in file.collected()] == [ACTIVE]
+    assert [collected.state for collected in file.collected()] == [ACTIVE]
 
 
 @pytest.mark.parametrize("fault", [answer(503), answer(400, "{}"), break_off], ids=["503", "400", "half an answer"])
@@ -247,15 +251,15 @@ def test_longer_candles_are_asked_for_at_their_close(file: WritableDatabase) -> 
         file.follow(series, simulated=False)
     with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock):
         until(lambda: NOON in closes(candles_in(file, hours)) & closes(candles_in(file, fives)))
-        asked = [request for request in server.requests if request.query["interval"] == "1h"]
-    openings = [one.open_time for one in motion.candles(TETHER, Interval.HOUR_1, Span(motion.begin, NOON))]
-    assert [one.open_time for one in candles_in(file, hours)] == openings
-    assert len(asked) <= 4  # not every minute
+        requests = [request for request in server.requests if request.query["interval"] == "1h"]
+    openings = [candle.open_time for candle in motion.candles(TETHER, Interval.HOUR_1, Span(motion.begin, NOON))]
+    assert [candle.open_time for candle in candles_in(file, hours)] == openings
+    assert len(requests) <= 4  # not every minute
 
 
 def closes(candles: Sequence[Candle]) -> set[datetime]:
     length = candles[1].open_time - candles[0].open_time if len(candles) > 1 else MINUTE
-    return {one.open_time + length for one in candles}
+    return {candle.open_time + length for candle in candles}
 
 
 def test_a_gap_is_asked_for_again_when_it_is_due(file: WritableDatabase) -> None:
@@ -426,13 +430,13 @@ def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(fi
         end = later(clock, 4)
         wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
         until(lambda: {series: candles_in(file, series, end) for series in wanted} == wanted)
-        asked = [request.query["symbol"] for request in server.requests]
+        requests = [request.query["symbol"] for request in server.requests]
         end = later(clock, 4)
         wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
         until(lambda: {series: candles_in(file, series, end) for series in wanted} == wanted)
-        more = [request.query["symbol"] for request in server.requests][len(asked) :]
+        more = [request.query["symbol"] for request in server.requests][len(requests) :]
     assert set(more) == {"BTCUSDT", "BNBUSDT"}
-    assert "ETHUSDT" in asked
+    assert "ETHUSDT" in requests
 
 
 def test_a_history_leaves_a_part_of_the_rate_budget_to_the_newest_end(file: WritableDatabase) -> None:
@@ -466,8 +470,8 @@ def test_a_series_without_a_stream_is_not_asked_for_twice_in_one_minute(file: Wr
     ):
         until(lambda: candles_in(file, SERIES) == market)
         until(lambda: SERIES not in filler.waiting())
-        asked = len(server.requests)
+        requests = len(server.requests)
         for _ in range(5):
             filler.tail(SERIES)
         assert filler.waiting() == []
-    assert len(server.requests) == asked
+    assert len(server.requests) == requests

@@ -56,32 +56,32 @@ def expected(database: MarketWriter) -> dict[int, int]:
 
 def logged(caplog: pytest.LogCaptureFixture, name: str) -> list[dict[str, object]]:
     """Return the fields of all events of a name."""
-    return [getattr(one, "crypto_predict_fields", {}) for one in caplog.records if one.getMessage() == name]
+    return [getattr(record, "crypto_predict_fields", {}) for record in caplog.records if record.getMessage() == name]
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_stored_candle_gets_a_forecast_and_is_the_outcome_of_fifteen(kind: str, tmp_path: Path) -> None:
     """The newest candle of the past gets the first one. The sums are those of the outcomes, one by one."""
-    with filled(new_database(kind, tmp_path)) as database, forecasting(database) as found:
-        found.forecast(MARKET[PAST - 1])
-        found.store_each(MARKET[PAST : PAST + 20])
-        assert cutoffs(database) == [one.open_time + MINUTE for one in MARKET[PAST - 1 : PAST + 20]]
+    with filled(new_database(kind, tmp_path)) as database, forecasting(database) as collected:
+        collected.forecast(MARKET[PAST - 1])
+        collected.store_each(MARKET[PAST : PAST + 20])
+        assert cutoffs(database) == [candle.open_time + MINUTE for candle in MARKET[PAST - 1 : PAST + 20]]
         record = database.minute_record(BTC)
         assert record is not None
         assert (record.since, record.until) == (START + (PAST + 1) * MINUTE, START + (PAST + 20) * MINUTE)
         assert scored(record) == {horizon: 21 - horizon for horizon in range(1, MINUTES_AHEAD + 1)}
         errors = outcomes(database)
-        for one in record.scores:
-            assert one.error == pytest.approx(sum(errors[one.horizon_minutes]), rel=1e-3)
+        for score in record.scores:
+            assert score.error == pytest.approx(sum(errors[score.horizon_minutes]), rel=1e-3)
 
 
 def test_the_points_and_quantiles_move_with_the_candles(tmp_path: Path) -> None:
-    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as found:
-        before = found.forecast(MARKET[PAST - 1])
+    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as collected:
+        before = collected.forecast(MARKET[PAST - 1])
         after = None
         for candle in MARKET[PAST : PAST + 2]:
-            found.store([candle])
-            after = found.forecast(candle)
+            collected.store([candle])
+            after = collected.forecast(candle)
             assert after.price == candle.close
         assert after is not None
         assert after.quantiles != before.quantiles
@@ -91,31 +91,31 @@ def test_the_points_and_quantiles_move_with_the_candles(tmp_path: Path) -> None:
 def test_what_came_while_it_was_killed_is_scored_once(unseen: int, tmp_path: Path) -> None:
     """Candles were stored, the process ended before their forecasts were. The next one scores those, and no others."""
     with filled(new_database("sqlite", tmp_path)) as database:
-        with forecasting(database) as found:
-            found.forecast(MARKET[PAST - 1])
-            found.store_each(MARKET[PAST : PAST + 5])
+        with forecasting(database) as collected:
+            collected.forecast(MARKET[PAST - 1])
+            collected.store_each(MARKET[PAST : PAST + 5])
         keep(database, MARKET[PAST + 5 : PAST + 5 + unseen])
-        with forecasting(database) as found:
-            found.forecast(MARKET[PAST + 5 + unseen - 1])
-            found.store_each(MARKET[PAST + 5 + unseen : PAST + 8 + unseen])
+        with forecasting(database) as collected:
+            collected.forecast(MARKET[PAST + 5 + unseen - 1])
+            collected.store_each(MARKET[PAST + 5 + unseen : PAST + 8 + unseen])
             eventually_scored(database, lambda: expected(database))
             counted = scored(database.minute_record(BTC))
-        with forecasting(database) as found:  # it knows what is scored
-            found.store_each(MARKET[PAST + 8 + unseen : PAST + 9 + unseen])
+        with forecasting(database) as collected:  # it knows what is scored
+            collected.store_each(MARKET[PAST + 8 + unseen : PAST + 9 + unseen])
             assert scored(database.minute_record(BTC)) == expected(database) != counted
 
 
 def test_a_database_that_is_away_gets_every_score_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
     """They wait, and so does the newest forecast."""
-    with filled(new_postgresql()) as database, forecasting(database) as found:
-        found.forecast(MARKET[PAST - 1])
-        found.store_each(MARKET[PAST : PAST + 3])
+    with filled(new_postgresql()) as database, forecasting(database) as collected:
+        collected.forecast(MARKET[PAST - 1])
+        collected.store_each(MARKET[PAST : PAST + 3])
         keep(database, MARKET[PAST + 3 : PAST + 6])
         with stopped_server():
             for candle in MARKET[PAST + 3 : PAST + 6]:
-                found.forecasts.stored(Stored(BTC, [candle], 1, by_stream=True))
+                collected.forecasts.stored(Stored(BTC, [candle], 1, by_stream=True))
             until(lambda: "the database is away; minute forecasts are kept" in caplog.text)
-        found.forecast(MARKET[PAST + 5])
+        collected.forecast(MARKET[PAST + 5])
         eventually_scored(database, lambda: expected(database))
     assert caplog.text.count("the database is away; minute forecasts are kept") == 1
 
@@ -124,38 +124,41 @@ def test_a_candle_that_came_late_is_in_the_next_state_and_not_in_the_record(tmp_
     """Its forecasts are those of a collector that has missed nothing; the record does not go back."""
     late, rest = MARKET[PAST + 1], [MARKET[PAST], *MARKET[PAST + 2 : PAST + 6]]
     with filled(new_database("sqlite", tmp_path)) as database:
-        with forecasting(database) as found:
-            found.forecast(MARKET[PAST - 1])
-            found.store_each(rest)
+        with forecasting(database) as collected:
+            collected.forecast(MARKET[PAST - 1])
+            collected.store_each(rest)
             counted = scored(database.minute_record(BTC))
-            found.store([late])
-            until(lambda: found.forecasts.figures().series[BTC].rebuilds, "its state was computed anew")
+            collected.store([late])
+            until(lambda: collected.forecasts.figures().series[BTC].rebuilds, "its state was computed anew")
             assert scored(database.minute_record(BTC)) == counted
-            found.store([MARKET[PAST + 6]])
-            repaired = found.forecast(MARKET[PAST + 6])
+            collected.store([MARKET[PAST + 6]])
+            repaired = collected.forecast(MARKET[PAST + 6])
             record = database.minute_record(BTC)
         assert record is not None
         assert record.until == MARKET[PAST + 6].open_time + MINUTE
         model = database.minute_models()[BTC]
     with filled(str(tmp_path / "other.db"), MARKET[: PAST + 7]) as database:
         database.write_minute_model(BTC, model)
-        with forecasting(database) as found:
-            assert found.forecast(MARKET[PAST + 6]) == repaired
+        with forecasting(database) as collected:
+            assert collected.forecast(MARKET[PAST + 6]) == repaired
 
 
 def test_a_gap_withholds_forecasts_until_enough_has_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The log has the reason once, and once that they begin again."""
     caplog.set_level(logging.INFO)
-    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as found:
-        last = found.forecast(MARKET[PAST - 1])
+    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as collected:
+        last = collected.forecast(MARKET[PAST - 1])
         caplog.clear()
-        found.store(MARKET[PAST + 100 : PAST + 110])
+        collected.store(MARKET[PAST + 100 : PAST + 110])
         until(lambda: "no minute forecasts" in caplog.text)
-        found.store(MARKET[PAST + 110 : PAST + 129])
-        found.store_each(MARKET[PAST + 129 : PAST + 131])
-        assert cutoffs(database) == [last.cutoff, *(one.open_time + MINUTE for one in MARKET[PAST + 129 : PAST + 131])]
+        collected.store(MARKET[PAST + 110 : PAST + 129])
+        collected.store_each(MARKET[PAST + 129 : PAST + 131])
+        assert cutoffs(database) == [
+            last.cutoff,
+            *(candle.open_time + MINUTE for candle in MARKET[PAST + 129 : PAST + 131]),
+        ]
         assert scored(database.minute_record(BTC)) == {1: 1}, "the outcomes of the last one before it are not known"
-    assert [one.getMessage() for one in caplog.records] == ["no minute forecasts", "minute forecasts begin"]
+    assert [record.getMessage() for record in caplog.records] == ["no minute forecasts", "minute forecasts begin"]
     (fields,) = logged(caplog, "no minute forecasts")
     assert fields["reason"] == "10 minutes since a gap of 100 minutes, 30 are needed"
 
@@ -168,16 +171,16 @@ def test_a_pair_with_ten_minutes_of_history_has_no_forecast_and_the_others_do(
     young = market(DAY + 30, seed=1)
     with filled(new_database("sqlite", tmp_path)) as database:
         keep(database, young[:10], ETH)
-        with forecasting(database, BTC, ETH) as found:
-            found.forecast(MARKET[PAST - 1])
-            found.store_each(MARKET[PAST : PAST + 3])
+        with forecasting(database, BTC, ETH) as collected:
+            collected.forecast(MARKET[PAST - 1])
+            collected.store_each(MARKET[PAST : PAST + 3])
             assert cutoffs(database, ETH) == []
             (fields,) = [one for one in logged(caplog, "no minute forecasts") if one["pair"] == ETH.pair]
             assert fields["reason"] == "10 minutes of history, 1,440 are needed"
-            found.store(young[10:-1], ETH)
-            found.follow(BTC, ETH)  # it looks at the database
-            found.forecast(young[-2], ETH)
-            found.store_each(young[-1:], ETH)
+            collected.store(young[10:-1], ETH)
+            collected.follow(BTC, ETH)  # it looks at the database
+            collected.forecast(young[-2], ETH)
+            collected.store_each(young[-1:], ETH)
 
 
 def moved_clock() -> MovedClock:
@@ -198,9 +201,9 @@ def frozen(minutes: int, after: Candle) -> list[Candle]:
 def test_a_frozen_price_has_no_forecast(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """An interval of no width would be wrong, and so would that of a market that moves."""
     caplog.set_level(logging.INFO)
-    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as found:
-        last = found.forecast(MARKET[PAST - 1])
-        found.store(frozen(40, MARKET[PAST - 1]))
+    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as collected:
+        last = collected.forecast(MARKET[PAST - 1])
+        collected.store(frozen(40, MARKET[PAST - 1]))
         until(lambda: len(logged(caplog, "no minute forecasts")) == 2)
         reason = logged(caplog, "no minute forecasts")[-1]["reason"]
         assert str(reason).startswith("the price has not moved for 40 minutes")
@@ -216,25 +219,25 @@ def test_a_price_that_never_moved_is_not_fitted(tmp_path: Path, caplog: pytest.L
 def test_coefficients_are_fitted_daily_and_survive_the_process(tmp_path: Path) -> None:
     with filled(new_database("sqlite", tmp_path)) as database:
         clock = moved_clock()
-        with forecasting(database, clock=clock) as found:
-            found.forecast(MARKET[PAST - 1])
+        with forecasting(database, clock=clock) as collected:
+            collected.forecast(MARKET[PAST - 1])
         first = database.minute_models()[BTC]
         assert first.fitted_at == clock.now()
         clock.move_to(clock.now() + timedelta(hours=23))
-        with forecasting(database, clock=clock) as found:
-            found.store_each(MARKET[PAST : PAST + 1])
+        with forecasting(database, clock=clock) as collected:
+            collected.store_each(MARKET[PAST : PAST + 1])
             assert database.minute_models()[BTC] == first
             clock.move_to(clock.now() + timedelta(hours=1))
             until(lambda: database.minute_models()[BTC].fitted_at == clock.now(), "it is fitted again")
-            assert found.forecasts.figures().series[BTC].fits == 1
+            assert collected.forecasts.figures().series[BTC].fits == 1
 
 
 def test_coefficients_that_cannot_be_read_are_fitted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Another version may have written them."""
     with filled(new_database("sqlite", tmp_path)) as database:
         database.write_minute_model(BTC, MinuteModel(START, "{}"))
-        with forecasting(database) as found:
-            found.forecast(MARKET[PAST - 1])
+        with forecasting(database) as collected:
+            collected.forecast(MARKET[PAST - 1])
     assert "coefficients of minute forecasts are fitted again" in caplog.text
 
 
@@ -243,12 +246,12 @@ def test_a_short_history_that_doubles_is_fitted_again(tmp_path: Path) -> None:
     long = market(2 * DAY + 10)
     with filled(new_database("sqlite", tmp_path), long[:DAY]) as database:
         clock = moved_clock()
-        with forecasting(database, clock=clock) as found:
-            found.forecast(long[DAY - 1])
-            found.store(long[DAY:])
+        with forecasting(database, clock=clock) as collected:
+            collected.forecast(long[DAY - 1])
+            collected.store(long[DAY:])
             clock.move_to(clock.now() + timedelta(minutes=10))
-            found.follow(BTC)
-            until(lambda: found.forecasts.figures().series[BTC].fits == 2, "it is fitted again")
+            collected.follow(BTC)
+            until(lambda: collected.forecasts.figures().series[BTC].fits == 2, "it is fitted again")
             model = Coefficients.from_json(database.minute_models()[BTC].content)
             assert model.minutes == len(long)
 
@@ -258,16 +261,16 @@ def test_a_defect_in_one_pair_does_not_harm_the_others(tmp_path: Path, caplog: p
     with filled(new_database("sqlite", tmp_path)) as database:
         keep(database, MARKET[:PAST], ETH)
         clock = moved_clock()
-        with forecasting(database, BTC, ETH, clock=clock) as found:
+        with forecasting(database, BTC, ETH, clock=clock) as collected:
             for series in (BTC, ETH):
-                found.forecast(MARKET[PAST - 1], series)
+                collected.forecast(MARKET[PAST - 1], series)
             impossible = MARKET[PAST]._replace(open=-1.0)
-            found.forecasts.stored(Stored(ETH, [impossible], 1, by_stream=True))
-            found.store_each(MARKET[PAST : PAST + 2])
+            collected.forecasts.stored(Stored(ETH, [impossible], 1, by_stream=True))
+            collected.store_each(MARKET[PAST : PAST + 2])
             until(lambda: "its forecasts have failed, and begin again" in caplog.text)
             clock.move_to(clock.now() + timedelta(minutes=6))
             keep(database, MARKET[PAST : PAST + 2], ETH)
-            found.store_each(MARKET[PAST + 2 : PAST + 3], ETH)
+            collected.store_each(MARKET[PAST + 2 : PAST + 3], ETH)
             assert scored(database.minute_record(ETH))[3] == 1, "from the one before the defect"
 
 
@@ -278,11 +281,11 @@ def test_a_score_that_cannot_be_stored_does_not_harm_the_others(
     """They are stored in one transaction."""
     with filled(new_database("sqlite", tmp_path)) as database:
         keep(database, MARKET[:PAST], ETH)
-        with forecasting(database, BTC, ETH) as found:
+        with forecasting(database, BTC, ETH) as collected:
             for series in (BTC, ETH):
-                found.forecast(MARKET[PAST - 1], series)
-            found.forecasts.stored(Stored(ETH, [MARKET[PAST]._replace(close=math.inf)], 1, by_stream=True))
-            found.store_each(MARKET[PAST : PAST + 2])
+                collected.forecast(MARKET[PAST - 1], series)
+            collected.forecasts.stored(Stored(ETH, [MARKET[PAST]._replace(close=math.inf)], 1, by_stream=True))
+            collected.store_each(MARKET[PAST : PAST + 2])
             until(lambda: "ETH/USDT from binance: its minute forecasts cannot be stored" in caplog.text)
             assert scored(database.minute_record(BTC)) == {1: 2, 2: 1}
 
@@ -290,14 +293,14 @@ def test_a_score_that_cannot_be_stored_does_not_harm_the_others(
 def test_a_pair_that_is_not_followed_any_more_is_left_alone(tmp_path: Path) -> None:
     with filled(new_database("sqlite", tmp_path)) as database:
         keep(database, MARKET[:PAST], ETH)
-        with forecasting(database, BTC, ETH) as found:
+        with forecasting(database, BTC, ETH) as collected:
             for series in (BTC, ETH):
-                found.forecast(MARKET[PAST - 1], series)
-            found.follow(BTC)
-            found.store([MARKET[PAST]], ETH)
-            found.store_each([MARKET[PAST]])
+                collected.forecast(MARKET[PAST - 1], series)
+            collected.follow(BTC)
+            collected.store([MARKET[PAST]], ETH)
+            collected.store_each([MARKET[PAST]])
             assert len(cutoffs(database, ETH)) == 1
-            assert list(found.forecasts.figures().series) == [BTC]
+            assert list(collected.forecasts.figures().series) == [BTC]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -310,7 +313,7 @@ def test_while_it_collects_the_forecast_moves_with_the_candles_and_its_record_gr
     with collecting_here(database, clock, {}, *arguments), open_writer(database) as reader:
         until(lambda: scored(reader.minute_record(series)).get(2), "forecasts of two minutes are scored")
         before = reader.minute_record(series)
-        seen = {one.cutoff: one for one in forecasts_of(reader, series)}
+        seen = {forecast.cutoff: forecast for forecast in forecasts_of(reader, series)}
         until(lambda: len(cutoffs(reader, series)) > len(seen) + 2, "three more forecasts are stored")
         after = reader.minute_record(series)
         *_, newest = forecasts_of(reader, series)
@@ -320,7 +323,7 @@ def test_while_it_collects_the_forecast_moves_with_the_candles_and_its_record_gr
     assert scored(after)[1] > scored(before)[1]
     assert after.until > before.until
     assert newest.price == candle.close
-    assert newest.quantiles not in [one.quantiles for one in seen.values()]
+    assert newest.quantiles not in [forecast.quantiles for forecast in seen.values()]
 
 
 def test_switched_off_it_only_collects(tmp_path: Path) -> None:

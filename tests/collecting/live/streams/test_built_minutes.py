@@ -123,7 +123,7 @@ class Figure(NamedTuple):
 
         def close() -> None:
             """Take what is complete, as the collector does once a second: before and after each tick."""
-            built.update({one.open_time: one for one in candles.close().get(MINUTES, ())})
+            built.update({candle.open_time: candle for candle in candles.close().get(MINUTES, ())})
 
         for tick in ticks:
             clock.move_to(tick.time + 9 * MILLISECOND)
@@ -132,39 +132,39 @@ class Figure(NamedTuple):
             close()
         clock.move_to(minutes[-1].open_time + timedelta(minutes=2))
         close()
-        official = {one.open_time: one[1:5] for one in minutes}
-        found = {one.open_time: (one.open, one.high, one.low, one.close) for one in built.values()}
-        assert not any(one.partial or one.late for one in built.values())
-        unlike = sum(found.get(opening) != prices for opening, prices in official.items())
-        return cls(unlike, len(found.keys() - official.keys()), list(built.values()))
+        official = {minute.open_time: minute[1:5] for minute in minutes}
+        result = {candle.open_time: (candle.open, candle.high, candle.low, candle.close) for candle in built.values()}
+        assert not any(candle.partial or candle.late for candle in built.values())
+        unlike = sum(result.get(opening) != prices for opening, prices in official.items())
+        return cls(unlike, len(result.keys() - official.keys()), list(built.values()))
 
 
 def measured(minutes: Sequence[Candle]) -> dict[str, Figure]:
     """Return the figures of the stream, and of the channel that it does not use."""
     trades = trades_of(minutes)
-    found = {"trades": Figure.of(received(frames(trades)), minutes)}
-    assert [one.volume for one in found["trades"].built] == [round(one.volume, 8) for one in minutes]
-    assert sum(one.ticks for one in found["trades"].built) == len(trades)
+    figures = {"trades": Figure.of(received(frames(trades)), minutes)}
+    assert [candle.volume for candle in figures["trades"].built] == [round(minute.volume, 8) for minute in minutes]
+    assert sum(candle.ticks for candle in figures["trades"].built) == len(trades)
     for stamp, by_push in (("time of the trade", False), ("time of the push, as before", True)):
         for rhythm, repeated in (("once a second", False), ("repeated every 10 s", True)):
             ticks = tickers(trades, repeated=repeated, by_push=by_push)
-            found[f"tickers {rhythm}, {stamp}"] = Figure.of(ticks, minutes)
-    return found
+            figures[f"tickers {rhythm}, {stamp}"] = Figure.of(ticks, minutes)
+    return figures
 
 
 def test_built_candles_are_those_of_the_exchange_in_every_value() -> None:
     """Whatever the order and the number of the messages is. A third of the minutes is without a trade."""
-    minutes = [one for number, one in enumerate(own_minutes(0, 90)) if number % 3]
-    found = measured(minutes)
-    assert found["trades"][:2] == (0, 0)
-    assert found["tickers repeated every 10 s, time of the push, as before"].invented > 0
+    minutes = [candle for number, candle in enumerate(own_minutes(0, 90)) if number % 3]
+    result = measured(minutes)
+    assert result["trades"][:2] == (0, 0)
+    assert result["tickers repeated every 10 s, time of the push, as before"].invented > 0
 
 
 def test_built_candles_of_real_minutes(record_property: Callable[[str, object], None]) -> None:
     """None differs and none is invented. Tickers would miss what is between them, and the time of a push is wrong."""
     minutes = real_minutes(1)[:REAL]
-    found = measured(minutes)
-    for name, figure in found.items():
+    result = measured(minutes)
+    for name, figure in result.items():
         record_property(name, f"{figure.unlike} of {REAL} unlike, {figure.invented} invented")
-    assert found["trades"][:2] == (0, 0)
-    assert not any(figure.invented for name, figure in found.items() if "time of the trade" in name)
+    assert result["trades"][:2] == (0, 0)
+    assert not any(figure.invented for name, figure in result.items() if "time of the trade" in name)

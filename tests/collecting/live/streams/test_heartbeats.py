@@ -45,21 +45,21 @@ class Recorded:
 
     def of(self, pair: Pair) -> list[tuple[float, float, StreamState]]:
         """Return the states of a pair as stored: later ones replace earlier ones, and those of one state are joined."""
-        found: list[tuple[float, float, StreamState]] = []
-        for pairs, one in self.stored:
+        result: list[tuple[float, float, StreamState]] = []
+        for pairs, stream_span in self.stored:
             if pair not in pairs:
                 continue
-            start, end = ((moment - START).total_seconds() for moment in (one.span.start, one.span.end))
-            found = [(first, min(last, start), state) for first, last, state in found if first < start]
-            if found and found[-1][1:] == (start, one.state):
-                start = found.pop()[0]
-            found.append((start, end, one.state))
-        return found
+            start, end = ((moment - START).total_seconds() for moment in (stream_span.span.start, stream_span.span.end))
+            result = [(first, min(last, start), state) for first, last, state in result if first < start]
+            if result and result[-1][1:] == (start, stream_span.state):
+                start = result.pop()[0]
+            result.append((start, end, stream_span.state))
+        return result
 
-    def _store(self, source: str, pairs: Sequence[Pair], found: StreamSpan) -> None:
+    def _store(self, source: str, pairs: Sequence[Pair], state: StreamSpan) -> None:
         assert source == "binance"
-        assert found.span.start < found.span.end
-        self.stored.append((tuple(pairs), found))
+        assert state.span.start < state.span.end
+        self.stored.append((tuple(pairs), state))
 
 
 def connected(stream: Recorded, at: float = 2) -> Recorded:
@@ -107,7 +107,7 @@ def test_the_first_outage_begins_with_the_collector_and_has_its_own_reason() -> 
     stream.at(5).interrupted(ended(5, down=True))
     stream.at(20).flush()
     assert stream.of(BTC) == [(0, 20, DOWN)]
-    assert {one.reason for _, one in stream.stored} == {"it ended"}
+    assert {state.reason for _, state in stream.stored} == {"it ended"}
 
 
 def test_a_connection_that_stayed_mute_was_never_one() -> None:

@@ -68,11 +68,11 @@ class Market:
 
     def of(self, interval: Interval = Interval.MINUTE_1, pair: Pair = BTC) -> list[BuiltCandle]:
         """Everything that was returned for a series, repetitions included."""
-        return [one for series, one in self.found if series == SeriesKey("poloniex", pair, interval)]
+        return [candle for series, candle in self.found if series == SeriesKey("poloniex", pair, interval)]
 
     def newest(self) -> dict[Key, BuiltCandle]:
         """The last state of each candle."""
-        return {(series.pair, series.interval, one.open_time): one for series, one in self.found}
+        return {(series.pair, series.interval, candle.open_time): candle for series, candle in self.found}
 
 
 def prices(candle: BuiltCandle) -> tuple[float, float, float, float]:
@@ -113,10 +113,10 @@ def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
         traded = in_order((NOON + timedelta(seconds=time), price) for time, price, one, _ in trades if one == pair)
         for interval in INTERVALS:
             built = market.of(interval, pair)
-            assert {one.open_time: prices(one) for one in built} == by_pandas(traded, interval)
-            assert len(built) == len({one.open_time for one in built})
-            assert sum(one.ticks for one in built) == len(traded)
-            assert [one.volume for one in built] == [round(SIZE * one.ticks, 8) for one in built]
+            assert {candle.open_time: prices(candle) for candle in built} == by_pandas(traded, interval)
+            assert len(built) == len({candle.open_time for candle in built})
+            assert sum(candle.ticks for candle in built) == len(traded)
+            assert [candle.volume for candle in built] == [round(SIZE * candle.ticks, 8) for candle in built]
     assert market.candles.counts.late == 0
 
 
@@ -140,22 +140,22 @@ def test_every_tick_is_in_a_candle_or_counted_whatever_its_delay(ticks: list[tup
     for time, price, delay in sorted(ticks, key=lambda tick: tick[0] + tick[2]):
         market.tick(time, price, delay=delay)
     market.wait(2900)
-    found, counts = market.newest(), market.candles.counts
-    minutes = [one for key, one in found.items() if key[1] is Interval.MINUTE_1]
+    result, counts = market.newest(), market.candles.counts
+    minutes = [built_candle for key, built_candle in result.items() if key[1] is Interval.MINUTE_1]
     dropped = counts.late + counts.past + counts.future + counts.duplicates
-    assert sum(one.ticks for one in minutes) + dropped == len(ticks)
-    assert sum(one.late for one in minutes) <= counts.late
-    for (_, interval, opening), one in found.items():
+    assert sum(built_candle.ticks for built_candle in minutes) + dropped == len(ticks)
+    assert sum(built_candle.late for built_candle in minutes) <= counts.late
+    for (_, interval, opening), candle in result.items():
         parts = [minute for minute in minutes if interval.floor(minute.open_time) == opening]
         parts.sort(key=lambda part: part.open_time)
-        assert prices(one) == (
+        assert prices(candle) == (
             parts[0].open,
             max(part.high for part in parts),
             min(part.low for part in parts),
             parts[-1].close,
         )
-        assert one.ticks == sum(part.ticks for part in parts)
-        assert one.late >= sum(part.late for part in parts)
+        assert candle.ticks == sum(part.ticks for part in parts)
+        assert candle.late >= sum(part.late for part in parts)
 
 
 @pytest.mark.repeats
@@ -166,7 +166,7 @@ def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> 
     candles = TickCandles("bitfinex", clock)
     candles.connected([BTC], clock.now() - MINUTE)
     ticks: list[tuple[datetime, float]] = []
-    found: dict[Interval, list[BuiltCandle]] = {interval: [] for interval in INTERVALS}
+    built_candles: dict[Interval, list[BuiltCandle]] = {interval: [] for interval in INTERVALS}
     offsets = (timedelta(0), 20 * SECOND, 40 * SECOND, 59.9 * SECOND)
     for minute in minutes:
         for offset, price in zip(offsets, minute[1:5], strict=True):
@@ -176,18 +176,18 @@ def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> 
             ticks.append((time, price))
             if offset == offsets[1]:
                 for series, built in candles.close().items():
-                    found[series.interval] += built
+                    built_candles[series.interval] += built
     clock.move_to(clock.now() + 11 * MINUTE)
     for series, built in candles.close().items():
-        found[series.interval] += built
-    built_minutes = [(one.open_time, *prices(one), one.volume) for one in found[Interval.MINUTE_1]]
-    assert built_minutes == [(*one[:5], round(one.volume, 8)) for one in minutes]
+        built_candles[series.interval] += built
+    built_minutes = [(candle.open_time, *prices(candle), candle.volume) for candle in built_candles[Interval.MINUTE_1]]
+    assert built_minutes == [(*candle[:5], round(candle.volume, 8)) for candle in minutes]
     traded = in_order(ticks)
     for interval in INTERVALS:
         expected = by_pandas(traded, interval)
-        assert {one.open_time: prices(one) for one in found[interval]} == expected
-        assert len(found[interval]) == len(expected) > 12_000
-    assert not any(one.partial or one.late for built in found.values() for one in built)
+        assert {candle.open_time: prices(candle) for candle in built_candles[interval]} == expected
+        assert len(built_candles[interval]) == len(expected) > 12_000
+    assert not any(one.partial or one.late for built in built_candles.values() for one in built)
 
 
 def test_a_candle_is_complete_two_seconds_after_its_end() -> None:
@@ -207,7 +207,7 @@ def test_the_ticks_of_any_pair_show_the_time_where_the_clock_of_the_machine_is_w
     for second in range(50, 60):
         market.tick(second, 7.0, ETH)
     market.wait(63)
-    assert [one.open_time for one in market.of()] == [NOON]
+    assert [candle.open_time for candle in market.of()] == [NOON]
 
 
 def test_a_minute_without_ticks_has_no_candle() -> None:
@@ -215,8 +215,8 @@ def test_a_minute_without_ticks_has_no_candle() -> None:
     market.tick(1, 7.0)
     market.tick(200, 8.0)
     market.wait(700)
-    assert [one.open_time for one in market.of()] == [NOON, NOON + 3 * MINUTE]
-    assert [prices(one) for one in market.of(Interval.MINUTE_5)] == [(7.0, 8.0, 7.0, 8.0)]
+    assert [candle.open_time for candle in market.of()] == [NOON, NOON + 3 * MINUTE]
+    assert [prices(candle) for candle in market.of(Interval.MINUTE_5)] == [(7.0, 8.0, 7.0, 8.0)]
 
 
 def test_a_late_tick_is_counted_in_each_candle_of_its_time_and_not_merged() -> None:
@@ -225,9 +225,9 @@ def test_a_late_tick_is_counted_in_each_candle_of_its_time_and_not_merged() -> N
     market.tick(10, 7.0)
     market.tick(20, 99.0, delay=60)
     market.wait(700)
-    assert [(one.high, one.ticks, one.late) for one in market.of()] == [(7.0, 1, 0), (7.0, 1, 1)]
-    assert [(one.high, one.late) for one in market.of(Interval.MINUTE_5)] == [(7.0, 1)]
-    assert [(one.high, one.late) for one in market.of(Interval.MINUTE_10)] == [(7.0, 1)]
+    assert [(candle.high, candle.ticks, candle.late) for candle in market.of()] == [(7.0, 1, 0), (7.0, 1, 1)]
+    assert [(candle.high, candle.late) for candle in market.of(Interval.MINUTE_5)] == [(7.0, 1)]
+    assert [(candle.high, candle.late) for candle in market.of(Interval.MINUTE_10)] == [(7.0, 1)]
     assert market.candles.counts.late == 1
 
 
@@ -237,7 +237,7 @@ def test_a_late_tick_does_not_make_a_candle() -> None:
     market.tick(70, 7.0)
     market.tick(20, 99.0, delay=100)
     market.wait(700)
-    assert [one.open_time for one in market.of()] == [NOON + MINUTE]
+    assert [candle.open_time for candle in market.of()] == [NOON + MINUTE]
     assert market.candles.counts.late == 1
 
 
@@ -248,7 +248,7 @@ def test_a_tick_that_was_repeated_after_its_minute_was_saved_is_not_late() -> No
     market.tick(10, 7.0, delay=300, number=4)
     market.tick(10, 7.0, delay=300, number=5)
     market.wait(700)
-    assert [(one.ticks, one.late) for one in market.of()] == [(1, 0), (1, 1)]
+    assert [(candle.ticks, candle.late) for candle in market.of()] == [(1, 0), (1, 1)]
     assert (market.candles.counts.late, market.candles.counts.duplicates) == (1, 1)
 
 
@@ -258,7 +258,7 @@ def test_ticks_of_one_time_are_in_the_order_of_their_ids() -> None:
     for number, price in ((2, 5.0), (4, 4.0), (1, 3.0), (2, 5.0), (3, 6.0), (1, 3.0)):
         market.tick(10, price, number=number)
     market.wait(100)
-    assert [(*prices(one), one.ticks) for one in market.of()] == [(3.0, 6.0, 3.0, 4.0, 4)]
+    assert [(*prices(candle), candle.ticks) for candle in market.of()] == [(3.0, 6.0, 3.0, 4.0, 4)]
 
 
 def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_partial() -> None:
@@ -273,11 +273,11 @@ def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_
         if second == 750:
             market.connect()
     market.wait(1900)
-    partial = [(one.open_time - NOON) // MINUTE for one in market.of() if one.partial]
+    partial = [(candle.open_time - NOON) // MINUTE for candle in market.of() if candle.partial]
     assert partial == [0, 10, 12]  # nothing came in 11
-    assert [(one.open_time - NOON) // MINUTE for one in market.of(Interval.MINUTE_5)] == [0, 5, 10, 15]
-    assert [one.partial for one in market.of(Interval.MINUTE_5)] == [True, False, True, False]
-    assert [one.partial for one in market.of(Interval.MINUTE_10)] == [True, True]
+    assert [(candle.open_time - NOON) // MINUTE for candle in market.of(Interval.MINUTE_5)] == [0, 5, 10, 15]
+    assert [candle.partial for candle in market.of(Interval.MINUTE_5)] == [True, False, True, False]
+    assert [candle.partial for candle in market.of(Interval.MINUTE_10)] == [True, True]
 
 
 def test_an_interruption_that_no_tick_shows_makes_its_candles_partial() -> None:
@@ -291,8 +291,8 @@ def test_an_interruption_that_no_tick_shows_makes_its_candles_partial() -> None:
     market.connect()
     market.tick(130, 7.0)
     market.wait(700)
-    assert [(one.open_time, one.partial) for one in market.of()] == [(NOON, False), (NOON + 2 * MINUTE, False)]
-    assert [one.partial for one in market.of(Interval.MINUTE_5)] == [True]
+    assert [(candle.open_time, candle.partial) for candle in market.of()] == [(NOON, False), (NOON + 2 * MINUTE, False)]
+    assert [candle.partial for candle in market.of(Interval.MINUTE_5)] == [True]
 
 
 def test_a_drop_that_is_noticed_late_counts_from_the_time_until_which_nothing_is_missing() -> None:
@@ -304,7 +304,7 @@ def test_a_drop_that_is_noticed_late_counts_from_the_time_until_which_nothing_is
     market.wait(61)
     market.candles.disconnected([BTC], NOON + 59 * SECOND)
     market.wait(100)
-    assert [one.partial for one in market.of()] == [True]
+    assert [candle.partial for candle in market.of()] == [True]
 
 
 def test_a_pair_that_was_never_connected_has_partial_candles() -> None:
@@ -323,7 +323,7 @@ def test_a_price_that_is_not_one_is_dropped_and_counted(price: float) -> None:
     market.tick(6, price)
     market.tick(7, 8.0)
     market.wait(100)
-    assert [(*prices(one), one.ticks) for one in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
+    assert [(*prices(candle), candle.ticks) for candle in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
     assert market.candles.counts.invalid == 1
 
 
@@ -333,7 +333,7 @@ def test_a_size_that_is_not_one_is_dropped_and_counted(size: float) -> None:
     market.tick(5, 7.0)
     market.candles.add(TickReceived("poloniex", BTC, NOON + 6 * SECOND, 9.0, size, 1))
     market.wait(100)
-    assert [(one.high, one.volume) for one in market.of()] == [(7.0, SIZE)]
+    assert [(candle.high, candle.volume) for candle in market.of()] == [(7.0, SIZE)]
     assert market.candles.counts.invalid == 1
 
 
@@ -347,7 +347,7 @@ def test_a_time_far_in_the_past_is_dropped_and_counted(time: datetime) -> None:
     market.tick(5, 7.0)
     market.add(time, 9.0)
     market.wait(100)
-    assert [(one.high, one.ticks, one.late) for one in market.of()] == [(7.0, 1, 0)]
+    assert [(candle.high, candle.ticks, candle.late) for candle in market.of()] == [(7.0, 1, 0)]
     assert market.candles.counts.past == 1
 
 
@@ -362,7 +362,7 @@ def test_a_time_far_in_the_future_is_dropped_and_does_not_complete_a_candle(time
     market.tick(51, 8.0)
     assert market.found == []
     market.wait(100)
-    assert [(*prices(one), one.ticks) for one in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
+    assert [(*prices(candle), candle.ticks) for candle in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
     assert market.candles.counts.future == 1
 
 
@@ -375,7 +375,7 @@ def test_a_tick_that_is_almost_a_minute_ahead_does_not_complete_a_candle() -> No
             market.add(NOON + timedelta(seconds=second + 59), 1.0, ETH)
     assert market.found == []
     market.wait(100)
-    assert [(one.ticks, one.late) for one in market.of()] == [(30, 0)]
+    assert [(candle.ticks, candle.late) for candle in market.of()] == [(30, 0)]
 
 
 @pytest.mark.parametrize("hours", [-24, -1, 1, 24])
@@ -389,7 +389,7 @@ def test_a_clock_of_the_machine_that_jumps_changes_nothing(hours: int) -> None:
             market.tick(second, 7.0 + second % 13)
         market.wait(1300)
     assert jumping.found == steady.found
-    assert [one.ticks for one in jumping.of()] == [12] * 10
+    assert [candle.ticks for candle in jumping.of()] == [12] * 10
 
 
 @pytest.mark.parametrize("minutes", [-600, -5, -1.5, 0.9, 1.5, 5, 600])
@@ -401,8 +401,10 @@ def test_a_clock_of_the_machine_that_is_wrong_costs_at_most_the_first_candle(min
     for second in range(10, 300, 1):
         market.tick(second, 7.0)
     market.wait(400)
-    whole = [one for one in market.of() if not one.partial]
-    assert [(one.open_time, one.ticks) for one in whole] == [(NOON + number * MINUTE, 60) for number in range(1, 5)]
+    whole = [candle for candle in market.of() if not candle.partial]
+    assert [(candle.open_time, candle.ticks) for candle in whole] == [
+        (NOON + number * MINUTE, 60) for number in range(1, 5)
+    ]
 
 
 def test_after_a_machine_was_asleep_the_clock_is_right_again() -> None:
@@ -416,7 +418,7 @@ def test_after_a_machine_was_asleep_the_clock_is_right_again() -> None:
         market.wait(second)
         market.add(NOON + timedelta(seconds=asleep + second), 8.0)
     market.wait(300)
-    assert [one.ticks for one in market.of() if one.open_time > NOON + 61 * MINUTE] == [60, 20]
+    assert [candle.ticks for candle in market.of() if candle.open_time > NOON + 61 * MINUTE] == [60, 20]
     assert market.of()[0].open_time == NOON
 
 
