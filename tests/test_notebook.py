@@ -126,7 +126,7 @@ def test_the_saved_run_contains_no_path_and_no_time(saved: NotebookNode) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "result"),
     [
         ("/home/someone/prices.csv", 1),
         ("in /usr/lib", 1),

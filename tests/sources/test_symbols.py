@@ -46,7 +46,7 @@ def test_a_traded_pair_is_traded_as_itself(exchange: Exchange, pair: Pair) -> No
 
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
-@given(one=pairs, another=pairs)
+@given(pair=pairs, another=pairs)
 def test_one_symbol_never_means_two_pairs(exchange: Exchange, pair: Pair, another: Pair) -> None:
     """Otherwise the prices of one pair would be stored under the name of another."""
     try:

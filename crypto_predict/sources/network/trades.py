@@ -28,7 +28,7 @@ from crypto_predict.sources.network.session import host_of
 from crypto_predict.sources.network.websocket import Broken, StreamEnd, check_pause, dial, of_error, within
 from crypto_predict.sources.network.wire import Malformed
 
-ANSWER_WITHIN = 15  # seconds of the market, to the handshake and to a subscription
+ANSWER_WITHIN = 15  # seconds of the market, to the handshake, a subscription or a ping
 
 MOST_WAITING = 10_000  # events that were not taken yet
 SYMBOLS_A_REQUEST = 50
@@ -57,7 +57,7 @@ class TradeStream:
 
     exchange: ClassVar[Exchange]
     requests_a_second: ClassVar[int]
-    ping_every: ClassVar[float] = 15  # seconds of the market, within which the ping before must have been answered
+    ping_every: ClassVar[float] = 15  # seconds of the market
 
     def __init__(self, pairs: Mapping[str, Pair], clock: Clock, most_waiting: int, minutes: NumberedMinutes) -> None:
         self.waiting: asyncio.Queue[FeedEvent | None] = asyncio.Queue()  # None after the last one
@@ -69,7 +69,7 @@ class TradeStream:
         self._minutes = minutes  # also of the trades of other connections
         self._has_traded = False  # since the last heartbeat, with numbers
         # Seconds on the monotonic clock.
-        self._ping_at = clock.monotonic()
+        self._ping_at = self._pinged_at = clock.monotonic()
         self._beat_at = float("-inf")
         self._is_subscribed = False
 
@@ -179,9 +179,11 @@ class TradeStream:
         while True:
             now = self._clock.monotonic()
             if now >= self._ping_at:
-                if self.pong is not None and not self.pong.done():
-                    raise Broken(f"did not answer a ping within {self.ping_every:g} s")
-                self.pong, self._ping_at = await self.ping(websocket), now + self.ping_every
+                if self.pong is None or self.pong.done():
+                    self.pong, self._pinged_at = await self.ping(websocket), now
+                elif now - self._pinged_at >= ANSWER_WITHIN:
+                    raise Broken(f"did not answer a ping within {ANSWER_WITHIN} s")
+                self._ping_at = now + self.ping_every
             try:
                 async with self._clock.timeout(self._ping_at - now):
                     frame = await websocket.recv()
