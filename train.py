@@ -24,7 +24,7 @@ with needed(*PREREQUISITES), quick_imports():
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market import Interval
     from crypto_predict.market.clock import Clock
-    from crypto_predict.market.ports import MarketReader
+    from crypto_predict.sources.stored import CollectedMarket
     from crypto_predict.training import repeat
     from crypto_predict.training.options import TrainSettings, read_settings
 
@@ -99,7 +99,7 @@ def run(work: Callable[[], tuple[str, int]], output: Path | None, what: str) -> 
     return code
 
 
-def open_database(url: str) -> MarketReader:
+def open_database(url: str) -> CollectedMarket:
     """Open what ``collect.py`` has collected. Exit with 1 and one line if the packages for databases are missing."""
     with needed("train.py", "requirements-live.txt"):
         from crypto_predict.store import open_reader  # noqa: PLC0415 requirements-train.txt does not have its packages

@@ -11,13 +11,13 @@ from threading import Event, Thread
 from crypto_predict.collecting import gaps, status
 from crypto_predict.collecting.backfill import backfill, catch_up
 from crypto_predict.collecting.choice import selected
-from crypto_predict.collecting.fetching import Collected, Run
+from crypto_predict.collecting.fetching import Collected, FetchDatabase, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
 from crypto_predict.collecting.progress import Progress
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
 from crypto_predict.errors import CryptoPredictError, SeriesHeld, UnusableHistory
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import CandleSource, MarketReader, MarketWriter
+from crypto_predict.market.ports import CandleSource, SeriesReader
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.wording import counted
 
@@ -54,7 +54,7 @@ class Outcome:
         return ", ".join(parts)
 
 
-def collect(settings: CollectSettings, database: MarketWriter, now: datetime) -> list[Outcome]:
+def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -> list[Outcome]:
     """Run ``--backfill`` or ``--once`` and return what became of each series. A failed one does not harm the others.
 
     Raises:
@@ -74,7 +74,7 @@ def collect(settings: CollectSettings, database: MarketWriter, now: datetime) ->
     return sorted(outcomes, key=lambda outcome: list(jobs).index(outcome.name))
 
 
-def report(settings: CollectSettings, database: MarketReader, now: datetime) -> str:
+def report(settings: CollectSettings, database: status.ReportDatabase, now: datetime) -> str:
     """Return the report of ``--status`` or ``--explain-gap``.
 
     Raises:
@@ -89,7 +89,7 @@ def report(settings: CollectSettings, database: MarketReader, now: datetime) -> 
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
 
 
-def summary(outcomes: Sequence[Outcome], database: MarketReader) -> str:
+def summary(outcomes: Sequence[Outcome], database: SeriesReader) -> str:
     """Return one line for each series.
 
     Raises:

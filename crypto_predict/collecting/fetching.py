@@ -6,13 +6,14 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
 from threading import Event
+from typing import Protocol
 
 from crypto_predict.collecting.progress import Progress
 from crypto_predict.collecting.windows import WINDOW, windows
 from crypto_predict.history import place
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.collected import CollectedSeries, Quarantined
-from crypto_predict.market.ports import CandleSource, MarketWriter
+from crypto_predict.market.ports import CandleSource, CandleWriter, CoverageReader, Reservations, SeriesWriter
 
 _log = logging.getLogger(__name__)
 
@@ -25,11 +26,15 @@ def _ignored(_series: SeriesKey, _stored: Sequence[Candle], _changed: int) -> No
     """Do nothing."""
 
 
+class FetchDatabase(SeriesWriter, CoverageReader, CandleWriter, Reservations, Protocol):
+    """What is fetched goes into it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """What the series of one run have in common."""
 
-    database: MarketWriter
+    database: FetchDatabase
     now: datetime  # UTC, when the run began
     until: date | None  # the last UTC day; None: up to now
     progress: Progress | None  # None: it is not shown

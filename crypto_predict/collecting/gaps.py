@@ -8,12 +8,12 @@ from datetime import datetime
 from itertools import groupby
 
 from crypto_predict.collecting.options import CollectSettings
+from crypto_predict.collecting.status import ReportDatabase
 from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
 from crypto_predict.market import Gap, SeriesKey, Span
 from crypto_predict.market.collected import StoredGap
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.market.verdict import Silence, silences
 from crypto_predict.wording import counted
 
@@ -33,7 +33,7 @@ class Hole:
     silences: Sequence[Silence]  # what was known of the live stream meanwhile, ascending
 
 
-def find(reader: MarketReader, series: Sequence[SeriesKey], settings: CollectSettings, now: datetime) -> list[Hole]:
+def find(reader: ReportDatabase, series: Sequence[SeriesKey], settings: CollectSettings, now: datetime) -> list[Hole]:
     """Return the holes of these series between the days of `settings`, up to `now` (UTC), ascending in each series.
 
     Raises:
@@ -85,7 +85,7 @@ def as_json(holes: Sequence[Hole]) -> str:
     return json.dumps({"gaps": gaps}, indent=1)
 
 
-def _holes(reader: MarketReader, series: SeriesKey, span: Span) -> list[Hole]:
+def _holes(reader: ReportDatabase, series: SeriesKey, span: Span) -> list[Hole]:
     """Return the gaps that overlap `span`, and what was not asked for between the stored parts of it."""
     covered = reader.coverage(series)
     if not covered:

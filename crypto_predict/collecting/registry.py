@@ -10,7 +10,7 @@ from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import ACTIVE, STOPPED, CollectedSeries
-from crypto_predict.market.ports import CandleSource, MarketWriter
+from crypto_predict.market.ports import CandleSource, SeriesWriter
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.sources.network.session import answer_within
 
@@ -28,7 +28,7 @@ class Registry:
     `sources` are in order of preference.
     """
 
-    def __init__(self, database: MarketWriter, sources: Sequence[CandleSource], clock: Clock | None = None) -> None:
+    def __init__(self, database: SeriesWriter, sources: Sequence[CandleSource], clock: Clock | None = None) -> None:
         self._database, self._sources, self._clock = database, sources, clock or Clock()
 
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
@@ -127,7 +127,7 @@ class Registry:
         raise failure or UnusableHistory(str(pair), faults or ["no source is collected here"])
 
 
-def open_registry(database: MarketWriter, environ: Mapping[str, str], clock: Clock | None = None) -> Registry:
+def open_registry(database: SeriesWriter, environ: Mapping[str, str], clock: Clock | None = None) -> Registry:
     """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
 
     Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, first those that are collected

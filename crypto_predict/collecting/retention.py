@@ -8,7 +8,7 @@ from threading import Event
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Interval
-from crypto_predict.market.ports import MarketWriter
+from crypto_predict.market.ports import Retention
 
 BATCH = 5_000  # rows in one transaction: some 20 milliseconds
 PAUSE = 0.25  # seconds between two of them; who waits for a file of SQLite tries again every 0.1 seconds
@@ -40,7 +40,7 @@ def parse_keep(text: str) -> Mapping[Interval, timedelta]:
     return keep
 
 
-def purge(database: MarketWriter, keep: Mapping[Interval, timedelta], now: datetime, stop: Event) -> int:
+def purge(database: Retention, keep: Mapping[Interval, timedelta], now: datetime, stop: Event) -> int:
     """Delete what is older than its interval is kept, and return how many rows it was.
 
     Whole UTC days are deleted, so that the VWAP and the longer candles of the days that stay remain right. Between

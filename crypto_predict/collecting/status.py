@@ -4,12 +4,20 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from crypto_predict.logs import instant
 from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries, MinuteRecord, SeriesSize, StreamSpan, StreamState
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
-from crypto_predict.market.ports import MarketReader
+from crypto_predict.market.ports import (
+    CoverageReader,
+    ForecastReader,
+    RecordReader,
+    SeriesReader,
+    SizeReader,
+    StreamReader,
+)
 from crypto_predict.wording import duration
 
 WIDEST = 100  # columns of the table
@@ -25,6 +33,10 @@ _EVER = Span(EPOCH, datetime.max.replace(tzinfo=UTC))
 WITHIN = timedelta(days=30)  # how far back the state of a stream is looked for
 SILENT = timedelta(seconds=60)  # a running collector stores the state of a stream every 15 s
 ENDED = "the collector does not run, or cannot use the database"
+
+
+class ReportDatabase(SeriesReader, CoverageReader, StreamReader, SizeReader, ForecastReader, RecordReader, Protocol):
+    """What reports read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +67,7 @@ class Row:
         return self.stream is not None or self.stored.state != ACTIVE or self.stored.compared > 0
 
 
-def rows(database: MarketReader, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
+def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
     """Return one row for each series; `now` is in UTC.
 
     Raises:
@@ -76,7 +88,7 @@ def rows(database: MarketReader, stored: Sequence[CollectedSeries], now: datetim
     return lines
 
 
-def present(database: MarketReader, collected: CollectedSeries, now: datetime) -> StreamSpan | None:
+def present(database: ReportDatabase, collected: CollectedSeries, now: datetime) -> StreamSpan | None:
     """Return the state of the stream of a series at `now`, since it began; None if nothing is known of one.
 
     Raises:
@@ -94,7 +106,7 @@ def present(database: MarketReader, collected: CollectedSeries, now: datetime) -
 
 
 def _forecasting(
-    database: MarketReader, series: SeriesKey, model: MinuteModel | None, record: MinuteRecord | None
+    database: ReportDatabase, series: SeriesKey, model: MinuteModel | None, record: MinuteRecord | None
 ) -> Forecasting | None:
     newest: Sequence[MinuteForecast] = ()
     if series.interval is Interval.MINUTE_1:

@@ -13,7 +13,6 @@ from crypto_predict.market.collected import (
     LastPrice,
     MinuteRecord,
     Quarantined,
-    Revision,
     SeriesSize,
     Shard,
     StoredGap,
@@ -125,16 +124,14 @@ class CandleFeed(Protocol):
         """
 
 
-class MarketReader(Protocol):
-    """Read access to a database of the market. Safe to share between threads.
+# The ports of a database of the market. All methods raise `DatabaseError` if it cannot be used, within a bounded time,
+# and may be called by several threads at once. Each one that writes is one transaction: after any kind of end it has
+# happened or it has not. A row that was altered outside of this program, and cannot be what its column means, is not
+# read.
 
-    Every method raises `DatabaseError` if the database cannot be read, within a bounded time. A row that was altered
-    outside of this program, and cannot be what its column means, is left out.
-    """
 
-    @property
-    def damaged(self) -> int:
-        """Return how often a row was left out because it is damaged."""
+class SeriesReader(Protocol):
+    """Which series there are, with their states and newest prices."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -146,66 +143,9 @@ class MarketReader(Protocol):
         no candle.
         """
 
-    def coverage(self, series: SeriesKey) -> Sequence[Span]:
-        """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
 
-    def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
-        """Return at most `limit` candles that open in `span`, ascending.
-
-        The next page begins one interval after the last opening.
-        """
-
-    def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
-        """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
-
-    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
-        """Return the gaps that overlap `span`, ascending."""
-
-    def revisions(self, series: SeriesKey, span: Span) -> Sequence[Revision]:
-        """Return the replaced candles that open in `span`, in the order of their openings and changes."""
-
-    def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
-        """Return the rejected rows that open in `span`, ascending."""
-
-    def sizes(self) -> Sequence[SeriesSize]:
-        """Return the size of every series, sorted."""
-
-    def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
-        """Return the states of a stream that overlap `span`, ascending and apart."""
-
-    def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
-        """Return at most `limit` candles built from ticks that open in `span`, ascending."""
-
-    def minute_forecasts(
-        self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
-    ) -> Sequence[MinuteForecast]:
-        """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
-
-        Only those of the last day or so are kept.
-        """
-
-    def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
-        """Return how the minute forecasts of a series have done; None before the first outcome."""
-
-    def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
-        """Return the records of all series that have one."""
-
-    def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
-        """Return the newest model of every series that has one."""
-
-
-class MarketWriter(MarketReader, Protocol):
-    """Write access to a database of the market.
-
-    Each method is one transaction: after any kind of end it has happened or it has not. All raise `DatabaseError`.
-    """
-
-    def hold(self, series: SeriesKey) -> AbstractContextManager[None]:
-        """Reserve a series for this process inside the context.
-
-        Raises:
-            SeriesHeld: Another process has reserved it; the error names that process.
-        """
+class SeriesWriter(SeriesReader, Protocol):
+    """Which series are collected."""
 
     def follow(self, series: SeriesKey, *, simulated: bool) -> None:
         """Add a series without candles; do nothing if it exists.
@@ -213,6 +153,27 @@ class MarketWriter(MarketReader, Protocol):
         Raises:
             DatabaseError: It exists with the other value of `simulated`.
         """
+
+    def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
+        """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
+
+        Raises:
+            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
+        """
+
+
+class CandleReader(Protocol):
+    """Pages of candles."""
+
+    def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
+        """Return at most `limit` candles that open in `span`, ascending.
+
+        The next page begins one interval after the last opening.
+        """
+
+
+class CandleWriter(Protocol):
+    """Sound candles, with all that follows from them."""
 
     def write(
         self,
@@ -232,9 +193,6 @@ class MarketWriter(MarketReader, Protocol):
             DatabaseError: Also if `follow` has not added the series: whether it is simulated is then unknown.
         """
 
-    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
-        """Store quotes and return how many were new or changed."""
-
     def write_closed(self, closed: Mapping[SeriesKey, Sequence[Candle]]) -> int:
         """Store the closed candles of many series in one transaction and return how many were new or changed.
 
@@ -242,14 +200,56 @@ class MarketWriter(MarketReader, Protocol):
         stored was not asked for yet. Series that are not in the database are left out.
         """
 
-    def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
-        """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
+
+class CoverageReader(Protocol):
+    """What the source was asked for, and what it did not have."""
+
+    def coverage(self, series: SeriesKey) -> Sequence[Span]:
+        """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
+
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
+        """Return the gaps that overlap `span`, ascending."""
+
+
+class QuoteReader(Protocol):
+    """The tops of order books."""
+
+    def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
+        """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
+
+
+class QuoteWriter(Protocol):
+    """The tops of order books."""
+
+    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
+        """Store quotes and return how many were new or changed."""
+
+
+class StreamReader(Protocol):
+    """The outages of live streams, and what was built from their ticks."""
+
+    def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
+        """Return the states of a stream that overlap `span`, ascending and apart."""
+
+    def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
+        """Return at most `limit` candles built from ticks that open in `span`, ascending."""
+
+
+class StreamWriter(Protocol):
+    """The states of live streams, and what was built from their ticks."""
 
     def write_streams(self, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
         """Store the state of the streams of many pairs.
 
         A span that overlaps or touches one of the same state extends it; it replaces what it overlaps of other states.
         """
+
+    def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
+        """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
+
+
+class ComparisonWriter(Protocol):
+    """How often streams and REST differ."""
 
     def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
         """Add to the number of candles that were compared with those of REST, and of those that differed.
@@ -258,22 +258,34 @@ class MarketWriter(MarketReader, Protocol):
             DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
-    def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
-        """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
 
-        Raises:
-            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
+class ForecastReader(Protocol):
+    """Minute forecasts, and the models that they are computed from."""
+
+    def minute_forecasts(
+        self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
+    ) -> Sequence[MinuteForecast]:
+        """Return at most `limit` minute forecasts whose cutoff lies in `span`, ascending: the oldest, or the `newest`.
+
+        Only those of the last day or so are kept.
         """
 
-    def hold_collector(self, shard: Shard) -> "AbstractContextManager[Held]":
-        """Reserve the pairs of a shard for one live collector inside the context.
+    def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
+        """Return the newest model of every series that has one."""
 
-        Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
-        whatever its shard.
 
-        Raises:
-            SeriesHeld: Another process has reserved some of them; the error names that process.
-        """
+class RecordReader(Protocol):
+    """The outcomes of minute forecasts."""
+
+    def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
+        """Return how the minute forecasts of a series have done; None before the first outcome."""
+
+    def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
+        """Return the records of all series that have one."""
+
+
+class ForecastWriter(Protocol):
+    """Minute forecasts with their outcomes, and the models that they are computed from."""
 
     def write_forecasts(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]], keep: timedelta) -> None:
         """Store minute forecasts and add their scores to the record, for many series in one transaction.
@@ -290,6 +302,17 @@ class MarketWriter(MarketReader, Protocol):
             DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
         """
 
+
+class SizeReader(Protocol):
+    """What the series take on the disk."""
+
+    def sizes(self) -> Sequence[SeriesSize]:
+        """Return the size of every series, sorted."""
+
+
+class Retention(Protocol):
+    """Deletes what need not be kept."""
+
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
 
@@ -297,6 +320,27 @@ class MarketWriter(MarketReader, Protocol):
         minute forecasts, whose record stays.
         Coverage, gaps, revisions and the quarantine go with the candles. The VWAP of the candles that stay remains
         right if the instant is a midnight. Fewer than `limit`: nothing is left to delete.
+        """
+
+
+class Reservations(Protocol):
+    """Keeps two processes from collecting the same at once."""
+
+    def hold(self, series: SeriesKey) -> AbstractContextManager[None]:
+        """Reserve a series for this process inside the context.
+
+        Raises:
+            SeriesHeld: Another process has reserved it; the error names that process.
+        """
+
+    def hold_collector(self, shard: Shard) -> "AbstractContextManager[Held]":
+        """Reserve the pairs of a shard for one live collector inside the context.
+
+        Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
+        whatever its shard.
+
+        Raises:
+            SeriesHeld: Another process has reserved some of them; the error names that process.
         """
 
 

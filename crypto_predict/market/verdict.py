@@ -52,7 +52,7 @@ def judge(
 ) -> Iterator[Judged]:
     """Yield every opening of `span`, which begins and ends on the grid of `interval`, ascending.
 
-    `candles` are those of the span; `streams` and `covered` are ascending and apart, as `MarketReader` returns them.
+    `candles` are those of the span; `streams` and `covered` are ascending and apart, as the ports return them.
     """
     stored = {stored_candle.candle.open_time: stored_candle for stored_candle in candles}
     for silence in silences(span, interval, streams):

@@ -8,12 +8,12 @@ from pathlib import PurePath
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.ports import CandleFeed, CandleSource, MarketReader
+from crypto_predict.market.ports import CandleFeed, CandleSource
 from crypto_predict.sources import alpaca, binance, coinbase, poloniex
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.exchange import Bounds, Exchange
 from crypto_predict.sources.simulated import Simulated, SimulatedFeed
-from crypto_predict.sources.stored import STORE, open_stored
+from crypto_predict.sources.stored import STORE, CollectedMarket, open_stored
 
 EXCHANGES: Mapping[str, Exchange] = {  # by their ids, in order of preference
     exchange.id: exchange for exchange in (alpaca.EXCHANGE, binance.EXCHANGE, coinbase.EXCHANGE, poloniex.EXCHANGE)
@@ -72,7 +72,7 @@ def open_sources(
     environ: Mapping[str, str],
     seed: int,
     pairs: Sequence[Pair],
-    open_database: Callable[[], MarketReader] | None = None,
+    open_database: Callable[[], CollectedMarket] | None = None,
 ) -> list[CandleSource]:
     """Return the sources of these names, in the same order. No connection to an exchange is made yet.
 

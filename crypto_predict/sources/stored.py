@@ -4,10 +4,11 @@ import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import Protocol
 
 from crypto_predict.errors import DatabaseError, Unreachable, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span, resample
-from crypto_predict.market.ports import CandleSource, MarketReader
+from crypto_predict.market.ports import CandleReader, CandleSource, SeriesReader
 
 STORE = "store"
 COLLECTED = "collected"  # as a pair: every one that is collected
@@ -29,12 +30,16 @@ def pair_or_collected(text: str) -> Pair | None:
     return None if text.strip().lower() == COLLECTED else Pair.parse(text)
 
 
+class CollectedMarket(SeriesReader, CandleReader, Protocol):
+    """A database whose candles are a source."""
+
+
 class Stored:
     """What was collected from one source. The id names that source: ``store:alpaca``."""
 
     def __init__(
         self,
-        reader: MarketReader,
+        reader: CandleReader,
         name: str,
         series: Mapping[SeriesKey, Span],
         traded_at: TradedAt,
@@ -136,7 +141,7 @@ class Missing:
 
 
 def open_stored(
-    open_database: Callable[[], MarketReader], pairs: Sequence[Pair], traded_at: TradedAt
+    open_database: Callable[[], CollectedMarket], pairs: Sequence[Pair], traded_at: TradedAt
 ) -> Sequence[CandleSource]:
     """Return a source for each one from which some of `pairs` were collected, in order of preference.
 

@@ -97,7 +97,7 @@ def _scored(row: Row[*tuple[Any, ...]]) -> tuple[tuple[int, datetime, datetime],
 
 
 def write(connection: Connection, steps: Steps, keep: timedelta) -> None:
-    """Store the steps that are after the records of their series; `MarketWriter` states the rules.
+    """Store the steps that are after the records of their series; `ports` states the rules.
 
     Args:
         connection: Of a transaction in which the series are locked.

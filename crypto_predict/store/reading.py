@@ -114,7 +114,7 @@ _FORECASTS = {  # by whether the newest come first
 
 
 class Database:
-    """A database of the market, open for reading: a `MarketReader`. Safe to share between threads."""
+    """A database of the market, open for reading. Safe to share between threads."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections

@@ -29,7 +29,7 @@ _FOLLOW = text(
 
 
 class WritableDatabase(Database):
-    """A database of the market, open for writing: a `MarketWriter`. Safe to share between threads."""
+    """A database of the market, open for writing. Safe to share between threads."""
 
     def __init__(self, connections: Connections) -> None:
         super().__init__(connections)
@@ -69,7 +69,7 @@ class WritableDatabase(Database):
         covered: Span | None = None,
         quarantined: Sequence[Quarantined] = (),
     ) -> int:
-        """Store sound candles and return how many were new or changed; `MarketWriter` states the rules.
+        """Store sound candles and return how many were new or changed; `ports` states the rules.
 
         Of two writers of one series the second waits. Of two candles with one opening the last one is stored.
         """
@@ -179,7 +179,7 @@ class WritableDatabase(Database):
         return self._holds.hold_collector(shard)
 
     def write_forecasts(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]], keep: timedelta) -> None:
-        """Store minute forecasts and add their scores to the record, for many series; `MarketWriter` states the rules.
+        """Store minute forecasts and add their scores to the record, for many series; `ports` states the rules.
 
         Raises:
             DatabaseError: The database cannot be used.
@@ -201,7 +201,7 @@ class WritableDatabase(Database):
             bulk.upsert(connection, minute_models, iter([row]))
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
-        """Delete at most `limit` rows of `interval` that lie before an instant (UTC); `MarketWriter` states the rules.
+        """Delete at most `limit` rows of `interval` that lie before an instant (UTC); `ports` states the rules.
 
         Only one series is locked, and only for the time of so many rows.
         """

@@ -11,9 +11,9 @@ from crypto_predict.baked.schema import MOST_PAIRS, Model
 from crypto_predict.errors import DatabaseError, InvalidValue, UnusableModel
 from crypto_predict.market import Pair
 from crypto_predict.market.collected import ACTIVE, CollectedSeries
-from crypto_predict.market.ports import CandleSource, MarketReader
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.catalog import SIMULATED, in_dollars, open_sources
-from crypto_predict.sources.stored import COLLECTED, STORE
+from crypto_predict.sources.stored import COLLECTED, STORE, CollectedMarket
 from crypto_predict.training.options import HistoryRequest, TrainSettings
 
 # The currencies that are trained first, as the page lists them (page/scripts/live/prices.js).
@@ -29,7 +29,7 @@ _log = logging.getLogger(__name__)
 
 
 def resolve(
-    request: HistoryRequest, open_database: Callable[[], MarketReader] | None, champion: Path | None
+    request: HistoryRequest, open_database: Callable[[], CollectedMarket] | None, champion: Path | None
 ) -> tuple[HistoryRequest, Collection]:
     """Return the request with all collected pairs, the most important first, and the series of each.
 
@@ -64,7 +64,7 @@ def open_by_pair(
     settings: TrainSettings,
     collected: Collection,
     champion: Model | None,
-    open_database: Callable[[], MarketReader] | None,
+    open_database: Callable[[], CollectedMarket] | None,
 ) -> dict[Pair, Sequence[CandleSource]]:
     """Return the sources of each pair in the order in which they are tried.
 

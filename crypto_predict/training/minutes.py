@@ -17,8 +17,8 @@ from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.sources.catalog import open_sources
+from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import check_backtest, locked_outputs
 from crypto_predict.training.tables import Row, origin, relative, table, wrapped
@@ -46,7 +46,7 @@ _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented
 Scores = Mapping[Pair, tuple[History, Sequence[MinuteBacktest]]]  # of each pair by horizon, ascending
 
 
-def score_minutes(settings: TrainSettings, now: datetime, open_database: Callable[[], MarketReader]) -> Scores:
+def score_minutes(settings: TrainSettings, now: datetime, open_database: Callable[[], CollectedMarket]) -> Scores:
     """Forecast the second half of the minutes of every pair, write the forecasts if asked, and score them.
 
     Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store``.

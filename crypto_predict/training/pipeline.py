@@ -19,8 +19,9 @@ from crypto_predict.baked.schema import Card, Model
 from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
-from crypto_predict.market.ports import CandleSource, MarketReader
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.side_by_side import side_by_side
+from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.collected import keep, open_by_pair, report_dropped, report_left_out, resolve
 from crypto_predict.training.options import GatePlan, HistoryRequest, TrainSettings
@@ -65,7 +66,7 @@ class TrainingRun:
 
 
 def train(
-    settings: TrainSettings, now: datetime, open_database: Callable[[], MarketReader] | None = None
+    settings: TrainSettings, now: datetime, open_database: Callable[[], CollectedMarket] | None = None
 ) -> TrainingRun:
     """Train every pair and write the outputs, the model file last: it changes only if everything else succeeded.
 

@@ -23,7 +23,6 @@ from crypto_predict.errors import DatabaseError, SourceError, Unreachable, Unusa
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Gap, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import MOST_ATTEMPTS
-from crypto_predict.market.ports import MarketWriter
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase, open_writer
@@ -72,12 +71,12 @@ class Market:
             yield from (candle for candle in self.market if candle.open_time in span)
 
 
-def run_of(database: MarketWriter, until: date | None = None, now: datetime = NOW) -> Run:
+def run_of(database: WritableDatabase, until: date | None = None, now: datetime = NOW) -> Run:
     return Run(database, now, until, Progress(), Event())
 
 
 def fill(
-    database: MarketWriter,
+    database: WritableDatabase,
     source: Market | Alpaca,
     start: datetime = START,
     until: date | None = None,
@@ -87,11 +86,11 @@ def fill(
     return backfill(run_of(database, until, now), [source], BTC, Interval.MINUTE_1, start)
 
 
-def stored(database: MarketWriter) -> list[Candle]:
+def stored(database: WritableDatabase) -> list[Candle]:
     return [candle.candle for candle in database.candles(MINUTES, EVER, MANY)]
 
 
-def gaps_of(database: MarketWriter) -> list[Gap]:
+def gaps_of(database: WritableDatabase) -> list[Gap]:
     return [gap.gap for gap in database.gaps(MINUTES, EVER)]
 
 

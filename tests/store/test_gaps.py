@@ -125,7 +125,7 @@ class Model:
     revised: int = 0
 
     def write(self, written: Sequence[Candle], asked: tuple[int, int] | None) -> int:
-        """Do what `MarketWriter.write` promises, or `write_closed`, and return what it returns."""
+        """Do what `CandleWriter.write` promises, or `write_closed`, and return what it returns."""
         minutes = {(one.open_time - START) // MINUTE: one for one in written}
         revised = [minute for minute, one in minutes.items() if self.candles.get(minute, one) != one]
         new = minutes.keys() - self.candles.keys()

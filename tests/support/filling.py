@@ -13,12 +13,13 @@ from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import Shard
-from crypto_predict.market.ports import CandleSource, MarketWriter
+from crypto_predict.market.ports import CandleSource
+from crypto_predict.store import WritableDatabase
 from tests.support.live import minutes_of
 from tests.support.minutes import EVER, MANY, MINUTE
 
 
-def candles_in(database: MarketWriter, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
+def candles_in(database: WritableDatabase, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
     """Return what is stored, up to an instant."""
     span = Span(EVER.start, EVER.end if until is None else until)
     return [candle.candle for candle in database.candles(series, span, MANY)]
@@ -31,7 +32,7 @@ def settled(clock: Clock) -> datetime:
 
 @contextmanager
 def filling(
-    database: MarketWriter,
+    database: WritableDatabase,
     sources: Mapping[str, CandleSource],
     clock: Clock,
     pairs: Sequence[Pair] = (),

@@ -16,7 +16,7 @@ from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import MinuteRecord
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
-from crypto_predict.market.ports import MarketReader, MarketWriter
+from crypto_predict.store import Database, WritableDatabase
 from tests.support.live import until
 
 MINUTE = timedelta(minutes=1)
@@ -45,7 +45,7 @@ def market(minutes: int, seed: int = 0, start: datetime = START) -> list[Candle]
 class Collected:
     """A database into which candles are stored, with the forecasts of what is stored."""
 
-    def __init__(self, database: MarketWriter, forecasts: Forecasts, clock: Clock) -> None:
+    def __init__(self, database: WritableDatabase, forecasts: Forecasts, clock: Clock) -> None:
         self.database, self.forecasts, self.clock = database, forecasts, clock
 
     def follow(self, *series: SeriesKey) -> None:
@@ -70,14 +70,14 @@ class Collected:
             self.forecast(candle, series)
 
 
-def keep(database: MarketWriter, candles: Sequence[Candle], series: SeriesKey = BTC) -> int:
+def keep(database: WritableDatabase, candles: Sequence[Candle], series: SeriesKey = BTC) -> int:
     """Store candles without a word to anybody; return how many are new or changed."""
     database.follow(series, simulated=False)
     return database.write(series, candles, Span(candles[0].open_time, candles[-1].open_time + MINUTE))
 
 
 @contextmanager
-def forecasting(database: MarketWriter, *series: SeriesKey, clock: Clock | None = None) -> Iterator[Collected]:
+def forecasting(database: WritableDatabase, *series: SeriesKey, clock: Clock | None = None) -> Iterator[Collected]:
     """Forecast these series, as far as they are in the database, inside the context."""
     clock = clock or Clock(START + timedelta(days=2), SPEED)
     forecasts = Forecasts(database, clock)
@@ -104,12 +104,12 @@ def forecasting(database: MarketWriter, *series: SeriesKey, clock: Clock | None 
         loop.close()
 
 
-def forecasts_of(database: MarketReader, series: SeriesKey = BTC) -> list[MinuteForecast]:
+def forecasts_of(database: Database, series: SeriesKey = BTC) -> list[MinuteForecast]:
     """Return every stored forecast."""
     return list(database.minute_forecasts(series, EVER, 10**6))
 
 
-def cutoffs(database: MarketReader, series: SeriesKey = BTC) -> list[datetime]:
+def cutoffs(database: Database, series: SeriesKey = BTC) -> list[datetime]:
     """Return the cutoff of every stored forecast."""
     return [forecast.cutoff for forecast in forecasts_of(database, series)]
 
@@ -119,7 +119,7 @@ def scored(record: MinuteRecord | None) -> dict[int, int]:
     return {} if record is None else {score.horizon_minutes: score.forecasts for score in record.scores}
 
 
-def outcomes(database: MarketReader, series: SeriesKey = BTC) -> dict[int, list[float]]:
+def outcomes(database: Database, series: SeriesKey = BTC) -> dict[int, list[float]]:
     """Return by horizon the absolute errors of all stored forecasts whose outcome is stored, in time order."""
     closes = {candle.candle.open_time + MINUTE: candle.candle.close for candle in database.candles(series, EVER, 10**6)}
     made = forecasts_of(database, series)
@@ -136,6 +136,6 @@ def outcomes(database: MarketReader, series: SeriesKey = BTC) -> dict[int, list[
     }
 
 
-def eventually_scored(database: MarketReader, expected: Callable[[], dict[int, int]], series: SeriesKey = BTC) -> None:
+def eventually_scored(database: Database, expected: Callable[[], dict[int, int]], series: SeriesKey = BTC) -> None:
     """Wait until so many forecasts of each horizon are scored."""
     until(lambda: scored(database.minute_record(series)) == expected(), "every outcome is scored")

@@ -9,15 +9,17 @@ from concurrent.futures import Future
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
+from typing import Protocol
 
 from crypto_predict.collecting.live.events import DatabaseBack, Events, Missed, Stored, TailMissing
 from crypto_predict.collecting.live.fetching.expected import expected
-from crypto_predict.collecting.live.fetching.filler import Filler
+from crypto_predict.collecting.live.fetching.filler import FillDatabase, Filler
+from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.collecting.live.measurements import Figures, SeriesFigures
 from crypto_predict.collecting.live.pairs import EVERY, Roster
 from crypto_predict.collecting.live.streams.stream import Stream
-from crypto_predict.collecting.live.writer import Writer
+from crypto_predict.collecting.live.writer import StreamDatabase, Writer
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.retention import purge
 from crypto_predict.errors import DatabaseError, SeriesHeld
@@ -25,7 +27,7 @@ from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import CandleSource, Held, MarketWriter
+from crypto_predict.market.ports import CandleSource, Held, Retention
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 from crypto_predict.threads import in_thread
 
@@ -45,6 +47,10 @@ Part = Callable[[], Coroutine[None, None, None]]
 _log = logging.getLogger(__name__)
 
 
+class LiveDatabase(FillDatabase, StreamDatabase, ForecastDatabase, Retention, Protocol):
+    """What a collector reads and writes."""
+
+
 class Collector:
     """Collect the market until `stop` is called. It survives every failure of an exchange or of the database.
 
@@ -52,7 +58,7 @@ class Collector:
     ones if the database is empty.
     """
 
-    def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock | None = None) -> None:
+    def __init__(self, settings: CollectSettings, database: LiveDatabase, clock: Clock | None = None) -> None:
         self._settings, self._database = settings, database
         self._clock = clock or Clock()
         self._end: Callable[[], object] | None = None  # while it runs
@@ -123,7 +129,7 @@ class Collector:
 class _Collection:
     """The parts that run while a collector has reserved its database, and the events between them."""
 
-    def __init__(self, settings: CollectSettings, database: MarketWriter, clock: Clock, hold: Held) -> None:
+    def __init__(self, settings: CollectSettings, database: LiveDatabase, clock: Clock, hold: Held) -> None:
         self._settings, self._database, self._clock = settings, database, clock
         names = list(settings.sources)
         stored = {collected.series.source for collected in database.collected()}

@@ -12,7 +12,7 @@ from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import ACTIVE, CollectedSeries, Shard
-from crypto_predict.market.ports import CandleSource, MarketWriter
+from crypto_predict.market.ports import CandleSource, SeriesWriter
 
 EVERY = 20.0  # seconds from one `refresh` to the next
 
@@ -39,7 +39,7 @@ class Roster:
 
     def __init__(
         self,
-        database: MarketWriter,
+        database: SeriesWriter,
         shard: Shard,
         sources: Mapping[str, CandleSource],
         clock: Clock | None = None,

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from crypto_predict.collecting.live.events import DatabaseBack, Publish, Stored
 from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
@@ -19,7 +19,7 @@ from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import BuiltCandle, Quarantined, StreamSpan
-from crypto_predict.market.ports import Held, MarketWriter
+from crypto_predict.market.ports import CandleWriter, Held, QuoteWriter, SeriesWriter, StreamWriter
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 
@@ -33,6 +33,10 @@ _Key = TypeVar("_Key")
 _Row = TypeVar("_Row")
 
 _log = logging.getLogger(__name__)
+
+
+class StreamDatabase(SeriesWriter, CandleWriter, StreamWriter, QuoteWriter, Protocol):
+    """What streams send goes into it."""
 
 
 @dataclass(slots=True)
@@ -91,7 +95,7 @@ class Writer:
     """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
 
     def __init__(
-        self, database: MarketWriter, hold: Held, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
+        self, database: StreamDatabase, hold: Held, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many

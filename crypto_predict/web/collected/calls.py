@@ -12,9 +12,8 @@ from flask import Request
 from crypto_predict.http_server.request_head import BUSY
 from crypto_predict.market import Interval, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected.administration import Administration
-from crypto_predict.web.collected.database import Database, Overloaded
+from crypto_predict.web.collected.database import Connection, Database, Overloaded
 from crypto_predict.web.http import conditional, representations
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered, simulated_header
@@ -61,7 +60,7 @@ class Call:
         """The header ``Accept-Encoding``."""
         return self.request.environ.get("HTTP_ACCEPT_ENCODING")
 
-    def reading(self) -> AbstractContextManager[MarketReader]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """Open the database.
 
         Raises:
@@ -105,7 +104,7 @@ class Call:
         simulated = simulated_header(collected.simulated)
         return Rendered(b"", [varies, *simulated, cache_control(lasts), ("ETag", etag), *COMMON])
 
-    def until_close(self, render: Callable[[MarketReader], Rendered], basis: Rendered | None = None) -> Rendered:
+    def until_close(self, render: Callable[[Connection], Rendered], basis: Rendered | None = None) -> Rendered:
         """Return an answer that is read once for all requests until the next close, or for another `basis`."""
         end = self.now + until_close(self.now)
         rendered, end = self.shared(self.request.path, lambda reader: (render(reader), end), basis)
@@ -114,7 +113,7 @@ class Call:
     def shared(
         self,
         question: Hashable,
-        read: Callable[[MarketReader], tuple[Rendered, datetime]],
+        read: Callable[[Connection], tuple[Rendered, datetime]],
         basis: Rendered | None = None,
     ) -> tuple[Rendered, datetime]:
         """Return an answer and the instant up to which it holds; it is read once for all requests before that.

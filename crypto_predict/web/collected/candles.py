@@ -19,8 +19,8 @@ from typing import Any
 
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span, StoredCandle, aggregate
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import pages
+from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, page_schema, table_operation
 from crypto_predict.web.collected.pages import Page, Question, Table, Values
 from crypto_predict.web.collected.series import INTERVAL
@@ -39,7 +39,7 @@ def until_next(page: Page[Any], now: datetime) -> timedelta:
     return timedelta() if is_behind else closed + interval.length + ARRIVAL - now
 
 
-def read(reader: MarketReader, collected: CollectedSeries, asks: Question) -> Page[StoredCandle]:
+def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page[StoredCandle]:
     """Return a page of candles of the interval of the question of a series that open from `start` on and before `end`.
 
     Without a start it is the newest `limit` intervals before the end. Candles that are not stored are resampled from
@@ -61,7 +61,7 @@ def read(reader: MarketReader, collected: CollectedSeries, asks: Question) -> Pa
     return Page(collected, interval, rows, following, start if has_earlier else None)
 
 
-def _readable(reader: MarketReader, collected: CollectedSeries, interval: Interval) -> list[Span]:
+def _readable(reader: Connection, collected: CollectedSeries, interval: Interval) -> list[Span]:
     """Return the spans, ascending, of which every candle of `interval` can be read, on its grid.
 
     Those are all where candles of that interval are stored; where they are resampled, the spans for which the source
@@ -97,7 +97,7 @@ def _cut(stored: Iterable[StoredCandle], limit: int) -> tuple[list[StoredCandle]
     return rows[:limit], rows[limit].candle.open_time if len(rows) > limit else None
 
 
-def _read(reader: MarketReader, key: SeriesKey, spans: Iterable[Span], page: int) -> Iterator[StoredCandle]:
+def _read(reader: Connection, key: SeriesKey, spans: Iterable[Span], page: int) -> Iterator[StoredCandle]:
     """Yield the stored candles of ascending spans."""
     for span in spans:
         start = span.start

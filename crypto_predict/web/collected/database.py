@@ -11,7 +11,15 @@ from typing import Generic, Protocol, TypeVar
 from crypto_predict import logs
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Span
-from crypto_predict.market.ports import MarketReader
+from crypto_predict.market.ports import (
+    CandleReader,
+    CoverageReader,
+    ForecastReader,
+    QuoteReader,
+    RecordReader,
+    SeriesReader,
+    StreamReader,
+)
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.problems import DATABASE_SECONDS
 from crypto_predict.web.http.response import Rendered
@@ -22,8 +30,14 @@ WAIT_SECONDS = 1.0  # at most, until other requests have finished with the datab
 _log = logging.getLogger("crypto_predict.database")
 
 
-class Connection(MarketReader, Protocol):
+class Connection(
+    SeriesReader, CandleReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, RecordReader, Protocol
+):
     """An open database."""
+
+    @property
+    def damaged(self) -> int:
+        """Return how often a row was left out because it is damaged."""
 
     def close(self) -> None:
         """Release everything that is open."""
@@ -94,7 +108,7 @@ class Database:
         return self._damaged + (0 if connection is None else connection.damaged)
 
     @contextmanager
-    def reading(self) -> Iterator[MarketReader]:
+    def reading(self) -> Iterator[Connection]:
         """Return the open database for as long as the context lasts.
 
         Raises:

@@ -12,9 +12,9 @@ from typing import Annotated
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, EPOCH, Pair, Span
 from crypto_predict.market import digest as digest_of
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import candles, documented
 from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.pages import LATEST, Question, question
 from crypto_predict.web.collected.series import INTERVAL, choose, of_pair
@@ -40,7 +40,7 @@ class DayDigest:
     simulated: bool
 
 
-def digest(reader: MarketReader, asks: Question, day: date) -> DayDigest:
+def digest(reader: Connection, asks: Question, day: date) -> DayDigest:
     """Return the digest of one day.
 
     Raises:

@@ -19,9 +19,9 @@ from typing import NamedTuple
 
 from crypto_predict.market import Interval, Span, StoredCandle
 from crypto_predict.market.collected import ACTIVE, BuiltCandle, CollectedSeries
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.market.verdict import Judged, Verdict, judge
 from crypto_predict.web.collected import candles, pages
+from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation
 from crypto_predict.web.collected.pages import Page, Question, Table, Values
 from crypto_predict.web.http.response import CSV
@@ -39,7 +39,7 @@ class Minute(NamedTuple):
     built: BuiltCandle | None  # the candle built from the ticks of the stream, if that sends ticks
 
 
-def read(reader: MarketReader, collected: CollectedSeries, asks: Question, now: datetime) -> Page[Minute]:
+def read(reader: Connection, collected: CollectedSeries, asks: Question, now: datetime) -> Page[Minute]:
     """Return a page of minutes from `start` on and before `end`: every one, whether it has a candle or not.
 
     Without a start it is the newest `limit` minutes before the end. Minutes are judged from the first one that was

@@ -17,9 +17,9 @@ from urllib.parse import quote
 from crypto_predict.market import EPOCH, Interval, Pair, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries, StreamState
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import documented
 from crypto_predict.web.collected.calls import STORED_AFTER, Call
+from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.pages import LATEST, Question, instant, question
 from crypto_predict.web.collected.series import choose, of_pair
@@ -78,7 +78,7 @@ class NoMinuteForecast(WebError):
         return {"lag_seconds": self.lag_seconds}
 
 
-def newest(reader: MarketReader, asks: Question, now: datetime) -> MinutesAhead:
+def newest(reader: Connection, asks: Question, now: datetime) -> MinutesAhead:
     """Return the newest forecast, made at most `OLDEST` before `now`.
 
     Raises:
@@ -104,7 +104,7 @@ def answer(call: Call, pair: str) -> Rendered:
     """Return the newest forecast, which is read once for all requests up to the next close: no newer one can exist."""
     asks = question(pair, call.query, "horizon", "source", FORMAT)
 
-    def read(reader: MarketReader) -> tuple[Rendered, datetime]:
+    def read(reader: Connection) -> tuple[Rendered, datetime]:
         ahead = newest(reader, asks, call.now)
         rendered = tabulated(ahead) if asks.format == "csv" else render(ahead, simulated=ahead.simulated)
         return rendered, min(ahead.cutoff, call.now) + MINUTE.length
@@ -126,7 +126,7 @@ def tabulated(ahead: MinutesAhead) -> Rendered:
 
 
 def _missing(
-    reader: MarketReader, collected: CollectedSeries, forecast: MinuteForecast | None, now: datetime
+    reader: Connection, collected: CollectedSeries, forecast: MinuteForecast | None, now: datetime
 ) -> NoMinuteForecast:
     """Return why there is no new forecast; `forecast` is the newest one, if there is one."""
     title, close = f"{collected.series.pair} from {collected.series.source}", collected.newest_close

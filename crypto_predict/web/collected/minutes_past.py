@@ -11,9 +11,9 @@ from typing import NamedTuple
 from crypto_predict.market import EPOCH, Interval, Span
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.forecast import MinuteForecast
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected import minutes_ahead, pages
 from crypto_predict.web.collected.calls import until_close
+from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation
 from crypto_predict.web.collected.minutes_ahead import QUANTILES, prices
 from crypto_predict.web.collected.pages import LATEST, Page, Question, Table, Values
@@ -28,7 +28,7 @@ class PastMinute(NamedTuple):
     close: float | None  # None if the candle is not stored, or is still to come
 
 
-def read(reader: MarketReader, collected: CollectedSeries, asks: Question, _: datetime) -> Page[PastMinute]:
+def read(reader: Connection, collected: CollectedSeries, asks: Question, _: datetime) -> Page[PastMinute]:
     """Return a page of forecasts of one horizon, by the close that each was made for: from `start` on, before `end`.
 
     Without a start they are the newest `limit` before the end. Only forecasts of the last day or so are stored.

@@ -11,9 +11,9 @@ from crypto_predict.errors import InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.settings import whole_number
 from crypto_predict.web.collected.calls import CONTENT_TYPES, VARY, Call
+from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.series import choose, of_pair
 from crypto_predict.web.http.errors import BadParameter
 from crypto_predict.web.http.queries import FORMAT, MOMENT_EXPECTED, file_format, moment, parameters
@@ -70,7 +70,7 @@ class Table(Generic[T]):
     path: str  # with {} in place of the pair
     name: str  # of the member with the rows
     columns: tuple[str, ...]
-    read: Callable[[MarketReader, CollectedSeries, Question, datetime], Page[T]]  # of a series, at an instant, UTC
+    read: Callable[[Connection, CollectedSeries, Question, datetime], Page[T]]  # of a series, at an instant, UTC
     rows: Callable[[Page[T], Question, str], list[Values]]  # in `JSON` or `CSV`
     until_next: Callable[[Page[T], datetime], timedelta]  # from an instant until the rows may change
     interval: Interval | None = Interval.MINUTE_1  # of the series that are read; None: as it is asked for

@@ -13,7 +13,7 @@ from typing import Annotated
 
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.collected import ACTIVE, LastPrice
-from crypto_predict.market.ports import MarketReader
+from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import STATE, best, rank
@@ -38,7 +38,7 @@ class PairPrice:
     change_24h: float | None  # relative to the close a day before it; None if that is not known
 
 
-def last(reader: MarketReader) -> list[PairPrice]:
+def last(reader: SeriesReader) -> list[PairPrice]:
     """Return the last price of every collected pair, sorted by pair."""
     prices = sorted(reader.last_prices(DAY, TOLERANCE), key=lambda price: rank(price.series))
     return [_of_pair(best(of_pair)) for _, of_pair in groupby(prices, key=lambda price: price.series.pair)]

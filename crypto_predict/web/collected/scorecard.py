@@ -11,9 +11,8 @@ from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Pair
 from crypto_predict.market.collected import CollectedSeries, MinuteRecord
 from crypto_predict.market.forecast import MinuteScores
-from crypto_predict.market.ports import MarketReader
 from crypto_predict.web.collected.calls import Call
-from crypto_predict.web.collected.database import Overloaded
+from crypto_predict.web.collected.database import Connection, Overloaded
 from crypto_predict.web.collected.documented import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import rank
 from crypto_predict.web.http.queries import parameters
@@ -67,7 +66,7 @@ def answer(call: Call) -> Rendered:
         return call.live(merged(baked, None))
 
 
-def records(reader: MarketReader) -> list[MinutesRecord]:
+def records(reader: Connection) -> list[MinutesRecord]:
     """Return the live record of every series that has one, sorted by pair and source."""
     stored = reader.minute_records()
     recorded = [collected for collected in reader.collected() if collected.series in stored] if stored else []

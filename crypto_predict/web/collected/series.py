@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple, TypeVar
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.collected import SERIES_STATES, CollectedSeries, LastPrice
-from crypto_predict.market.ports import MarketReader
+from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.schemas import TEXT, Schema
 from crypto_predict.wording import counted
@@ -62,13 +62,13 @@ class SeriesState:
     mismatch_rate: float | None  # their share; None before the first comparison
 
 
-def series(reader: MarketReader, now: datetime) -> list[SeriesState]:
+def series(reader: SeriesReader, now: datetime) -> list[SeriesState]:
     """Return the state of every series, sorted by pair, source and interval."""
     ranked = sorted(reader.collected(), key=lambda collected: rank(collected.series))
     return [state(collected, now) for collected in ranked]
 
 
-def example(reader: MarketReader) -> Example | None:
+def example(reader: SeriesReader) -> Example | None:
     """Return the first series that has candles, if one has; minutes come first, since everything is known of them."""
     ranked = sorted(
         reader.collected(),
@@ -110,7 +110,7 @@ def rank(key: SeriesKey) -> tuple[Pair, str, int]:
     return key.pair, key.source, key.interval.seconds
 
 
-def of_pair(reader: MarketReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:
+def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:
     """Return the series of a pair, at least one: all, or those of one interval.
 
     Raises:

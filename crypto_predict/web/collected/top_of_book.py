@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from crypto_predict.market import EPOCH, Interval, Quote, Span
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import MarketReader
+from crypto_predict.market.ports import QuoteReader
 from crypto_predict.web.collected import pages
 from crypto_predict.web.collected.candles import ARRIVAL
 from crypto_predict.web.collected.documented import INSTANT, NUMBER, Sample, page_schema, table_operation
@@ -17,7 +17,7 @@ from crypto_predict.web.collected.pages import LATEST, Page, Question, Table, Va
 MINUTE = Interval.MINUTE_1
 
 
-def read(reader: MarketReader, collected: CollectedSeries, asks: Question, _: datetime) -> Page[Quote]:
+def read(reader: QuoteReader, collected: CollectedSeries, asks: Question, _: datetime) -> Page[Quote]:
     """Return a page of quotes from `start` on and before `end`; without a start the newest `limit` before the end."""
     span = Span(asks.start or EPOCH, asks.end or LATEST)
     key = collected.series

@@ -5,19 +5,24 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Lock
+from typing import Protocol
 
 from crypto_predict.collecting.live.events import Missed, Publish
 from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.candle import differ
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamState
-from crypto_predict.market.ports import MarketWriter
+from crypto_predict.market.ports import CandleReader, ComparisonWriter, StreamReader
 
 REMEMBERED = 256  # newest openings of a series; those that REST did not answer for by then are not compared
 LATE = timedelta(seconds=10)  # after the close; a stream has sent the candle by then
 PATIENCE = timedelta(seconds=30)  # after the close; by then it is stored that the stream was connected
 
 _log = logging.getLogger(__name__)
+
+
+class ComparisonDatabase(CandleReader, StreamReader, ComparisonWriter, Protocol):
+    """What a comparison reads and writes."""
 
 
 class Comparison:
@@ -27,7 +32,7 @@ class Comparison:
     `LATE`, counts as one that differs; `Missed` is published with the openings of such candles.
     """
 
-    def __init__(self, database: MarketWriter, clock: Clock, publish: Publish) -> None:
+    def __init__(self, database: ComparisonDatabase, clock: Clock, publish: Publish) -> None:
         self._database, self._clock, self._publish = database, clock, publish
         self._began = clock.now()
         self._memories: dict[SeriesKey, _Memory] = {}

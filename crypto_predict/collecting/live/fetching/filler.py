@@ -14,10 +14,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event, Lock
+from typing import Protocol
 
-from crypto_predict.collecting.fetching import Collected, Fetch, Run
+from crypto_predict.collecting.fetching import Collected, Fetch, FetchDatabase, Run
 from crypto_predict.collecting.live.events import DatabaseBack, Publish, Stored
-from crypto_predict.collecting.live.fetching.comparison import Comparison
+from crypto_predict.collecting.live.fetching.comparison import Comparison, ComparisonDatabase
 from crypto_predict.collecting.live.fetching.schedule import Kind, Schedule
 from crypto_predict.collecting.windows import TAIL, due_pieces, newest_pieces, uncovered
 from crypto_predict.errors import DatabaseError, RefusedKeys, SeriesHeld, SourceError, Unreachable, UnusableHistory
@@ -25,7 +26,7 @@ from crypto_predict.history import SETTLE, closing_limit
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import DELISTED, CollectedSeries
-from crypto_predict.market.ports import CandleSource, MarketWriter
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.outages import Outage, backoff
 from crypto_predict.sources.network.limits import patiently
 from crypto_predict.sources.network.retry import Failure
@@ -54,6 +55,10 @@ STOPPING = 0.8  # seconds of this machine that `stop` waits for the threads
 _log = logging.getLogger(__name__)
 
 
+class FillDatabase(FetchDatabase, ComparisonDatabase, Protocol):
+    """What a filler reads and writes."""
+
+
 class Filler:
     """Asks sources over REST for what the streams do not deliver. All methods may be called from any thread.
 
@@ -68,7 +73,7 @@ class Filler:
 
     def __init__(  # noqa: PLR0913 each is one fact
         self,
-        database: MarketWriter,
+        database: FillDatabase,
         sources: Mapping[str, CandleSource],
         clock: Clock,
         *,

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import IntEnum
+from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
@@ -13,13 +14,17 @@ from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteModel
-from crypto_predict.market.ports import MarketReader, MarketWriter
+from crypto_predict.market.ports import CandleReader, ForecastReader, ForecastWriter, RecordReader
 
 WARM = timedelta(days=14)  # of candles that a state is computed from: the longest half-life is a week
 FULL = timedelta(days=28)  # of candles that coefficients are fitted on, at most: every weekday four times
 PAGE = 5_000  # candles that are objects at a time
 
 _MINUTE = Interval.MINUTE_1.length
+
+
+class ForecastDatabase(CandleReader, ForecastReader, RecordReader, ForecastWriter, Protocol):
+    """What minute forecasts are computed from and stored in."""
 
 
 class Work(IntEnum):
@@ -51,7 +56,7 @@ class Prepared:
 
 
 def prepare(
-    database: MarketWriter, work: Preparation, now: datetime, is_stopped: Callable[[], bool]
+    database: ForecastDatabase, work: Preparation, now: datetime, is_stopped: Callable[[], bool]
 ) -> Prepared | None:
     """Read the history of a series, and return its state; None if `is_stopped` returns true meanwhile.
 
@@ -84,7 +89,7 @@ def prepare(
     return Prepared(state, news, fitted, refused)
 
 
-def _stored(database: MarketReader, work: Preparation) -> tuple[datetime, Sequence[MinuteForecast]]:
+def _stored(database: ForecastDatabase, work: Preparation) -> tuple[datetime, Sequence[MinuteForecast]]:
     """Return the close up to which the outcomes are scored, and the forecasts whose outcomes may still come.
 
     Without scores and forecasts, only the newest candle is new: it gets the first forecast.
@@ -97,7 +102,7 @@ def _stored(database: MarketReader, work: Preparation) -> tuple[datetime, Sequen
 
 
 def _candles(
-    database: MarketReader, work: Preparation, length: timedelta, is_stopped: Callable[[], bool]
+    database: CandleReader, work: Preparation, length: timedelta, is_stopped: Callable[[], bool]
 ) -> Iterator[Candle]:
     """Yield the stored candles of so long a time up to the newest one that is taken in."""
     end = work.newest + _MINUTE

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.collecting.live.forecasting.fits import Preparation, prepare
+from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase, Preparation, prepare
 from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries
 from crypto_predict.collecting.live.measurements import ForecastFigures
 from crypto_predict.errors import DatabaseError, InvalidValue
@@ -23,7 +23,6 @@ from crypto_predict.logs import event
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
-from crypto_predict.market.ports import MarketWriter
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 
@@ -44,7 +43,7 @@ class Forecasts:
     Whatever fails here is logged, and harms neither collecting nor the other pairs.
     """
 
-    def __init__(self, database: MarketWriter, clock: Clock) -> None:
+    def __init__(self, database: ForecastDatabase, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._series: dict[SeriesKey, ForecastSeries] = {}
         self._models: _Models | None = None  # None: they were not read yet

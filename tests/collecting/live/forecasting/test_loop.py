@@ -14,8 +14,7 @@ from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.market import Candle, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteModel
-from crypto_predict.market.ports import MarketWriter
-from crypto_predict.store import open_writer
+from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.clocks import MovedClock
 from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
 from tests.support.forecasting import (
@@ -42,14 +41,14 @@ MARKET = market(PAST + 200)
 
 
 @contextmanager
-def filled(database: str, candles: list[Candle] = MARKET[:PAST]) -> Iterator[MarketWriter]:
+def filled(database: str, candles: list[Candle] = MARKET[:PAST]) -> Iterator[WritableDatabase]:
     """Open a database in which the past of one pair is stored."""
     with open_writer(database) as writer:
         keep(writer, candles)
         yield writer
 
 
-def expected(database: MarketWriter) -> dict[int, int]:
+def expected(database: WritableDatabase) -> dict[int, int]:
     """Return how many outcomes of stored forecasts are stored, by horizon."""
     return {horizon: len(errors) for horizon, errors in outcomes(database).items()}
 
