@@ -4,7 +4,7 @@ Waitress' own loop is not used: it reads in time quadratic in the length of a re
 memory, and drops unsent answers when it stops.
 
 After SIGTERM or SIGINT the server accepts nothing more. It reads and answers every request that has begun, for at most
-`STOP_SECONDS`, and returns. A second signal ends this wait. The handlers are explicit, so they also work for process 1
+`Limits.stop`, and returns. A second signal ends this wait. The handlers are explicit, so they also work for process 1
 of a container.
 """
 
@@ -12,6 +12,7 @@ import ctypes
 import errno
 import logging
 import os
+import resource
 import selectors
 import signal
 import socket
@@ -27,22 +28,14 @@ from waitress.task import ThreadedTaskDispatcher
 
 from crypto_predict import logs
 from crypto_predict.errors import CryptoPredictError
-from crypto_predict.http_server.connections import Connection, Site
-from crypto_predict.http_server.pool import QUIET_SECONDS, Pool
+from crypto_predict.http_server.connections import Connection, Limits, Pool, Site
 
-if sys.platform != "win32":
-    import resource
-
-STOP_SECONDS = 10.0  # for the requests in flight
 THREADS_SECONDS = 1  # for idle worker threads to end
-
-MOST_CONNECTIONS = 1_000
 SPARE_DESCRIPTORS = 24  # for everything that is not a connection
 SEND_BUFFER_BYTES = 65_536  # kernel buffer of each connection; Linux doubles it
 BACKLOG = 1_024  # connections that the kernel accepts in advance
 ACCEPTED_AT_ONCE = 64
 PERIOD_SECONDS = 0.25  # between two checks of the time limits; also the pause in accepting when no connection fits
-
 LARGE_BYTES = 131_072  # the initial threshold of glibc
 
 _M_MMAP_THRESHOLD = -3  # of malloc.h
@@ -56,9 +49,7 @@ class CannotListen(CryptoPredictError):
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen at {host} port {port}: {reason}")
-        self.host = host
-        self.port = port
-        self.reason = reason
+        self.host, self.port, self.reason = host, port, reason
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -95,24 +86,32 @@ class Server:
     The constructor installs the handlers of SIGTERM and SIGINT.
     """
 
-    def __init__(self, site: Site, listeners: Iterable[socket.socket], threads: int, draining: threading.Event) -> None:
+    def __init__(
+        self,
+        site: Site,
+        listeners: Iterable[socket.socket],
+        threads: int,
+        draining: threading.Event,
+        limits: Limits = Limits(),  # noqa: B008 it is frozen
+    ) -> None:
         if sys.platform == "linux":
             # By default glibc raises this threshold when a mapped block is freed. Later blocks then come from its
             # arenas, which thousands of unread answers would fragment, and are not returned to the system.
             with suppress(AttributeError):  # musl does not have mallopt
                 ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, LARGE_BYTES)
-        self._draining = draining
         self._signals = 0  # received so far
         self._sleeping = False  # waiting for events
         self._resumes_at: float | None = None  # the end of a pause in accepting, by the monotonic clock
         self._expires_at = 0.0  # the next check of the time limits, by the monotonic clock
-        self._most_connections = _most_connections()
+        granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        self._most_connections = max(1, min(limits.connections, granted - SPARE_DESCRIPTORS))
+        self._limits = limits
         self._sites = {listener: replace(site, effective_port=listener.getsockname()[1]) for listener in listeners}
         threads = max(threads, 2) if site.is_slow else threads  # one is always left for what is quick
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # a queue during load needs no warning
         self._threads = ThreadedTaskDispatcher()
         self._threads.set_thread_count(threads)
-        self.pool = Pool(threads, self._threads.add_task, self._wake, draining)
+        self.pool = Pool(threads, self._threads.add_task, self._wake, draining, limits)
         self._wakeup_reader, self._wakeup_writer = socket.socketpair()
         for end in (self._wakeup_reader, self._wakeup_writer):
             end.setblocking(False)
@@ -198,8 +197,8 @@ class Server:
             self.pool.selector.register(listener, selectors.EVENT_READ, partial(self._accept, listener))
 
     def _drain(self) -> None:
-        deadline = time.monotonic() + STOP_SECONDS
-        self._draining.set()
+        deadline = time.monotonic() + self._limits.stop
+        self.pool.draining.set()
         logs.event(_log, logging.INFO, "stopping", connections=len(self.pool))
         for listener in self._sites:
             # Closing the listener would reset connections that are pending. Accept at most one backlog of them: clients
@@ -210,17 +209,9 @@ class Server:
         self._pause_accepting(float("inf"))
         for listener in self._sites:
             listener.close()
-        self._expires_at = time.monotonic() + QUIET_SECONDS  # idle connections are closed then
+        self._expires_at = time.monotonic() + self._limits.quiet  # idle connections are closed then
         while len(self.pool) and not self.is_hurried and time.monotonic() < deadline:
             self._turn()
         unfinished = self.pool.busy
         self._threads.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)
-
-
-def _most_connections() -> int:
-    """Return the maximum number of connections: fewer where the system grants few file descriptors."""
-    if sys.platform == "win32":
-        return MOST_CONNECTIONS
-    granted, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return max(1, min(MOST_CONNECTIONS, granted - SPARE_DESCRIPTORS))

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from flask import Request
 
-from crypto_predict.http_server.request_head import BUSY
+from crypto_predict.http_server.parser import BUSY
 from crypto_predict.market import Interval, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from crypto_predict.web.collected.administration import Administration

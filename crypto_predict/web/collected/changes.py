@@ -9,7 +9,7 @@ from typing import Any
 from werkzeug.exceptions import UnsupportedMediaType
 
 from crypto_predict.errors import InvalidValue, shortened
-from crypto_predict.http_server.request_head import BUSY
+from crypto_predict.http_server.parser import BUSY
 from crypto_predict.market import FIRST_DAY, FIRST_EXPECTED, Pair
 from crypto_predict.web.collected import documented, series, states
 from crypto_predict.web.collected.administration import (

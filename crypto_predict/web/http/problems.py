@@ -14,7 +14,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue, NoProphetInterval, UnknownPair
-from crypto_predict.http_server.request_head import FAULT, REFUSAL
+from crypto_predict.http_server.parser import FAULT, REFUSAL
 from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.response import COMMON, Headers, Rendered, simulated_header
 
