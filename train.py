@@ -40,16 +40,15 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | No
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     if settings.repeat is not None and repeat.ATTEMPT not in environ:
         command = [sys.executable, __file__, *arguments]
-        plan = repeat.Repetition(settings.repeat, settings.outputs.model, command, environ)
-        return repeat.repeat(plan, clock or Clock())
+        return repeat.repeat(settings.repeat, settings.output, command, environ, clock or Clock())
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     now = datetime.now(UTC)
     if settings.repeat is not None:
         now = datetime.fromisoformat(environ[repeat.ATTEMPT])
         repeat.end_with_trainer()
     if settings.interval is Interval.MINUTE_1:
-        return run(partial(score_minutes, settings, as_json, now), settings.outputs.backtest, "the file of forecasts")
-    return run(partial(train, settings, as_json, now), settings.outputs.model, "the model")
+        return run(partial(score_minutes, settings, as_json, now), settings.backtest, "the file of forecasts")
+    return run(partial(train, settings, as_json, now), settings.output, "the model")
 
 
 def train(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
@@ -58,11 +57,10 @@ def train(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, i
     with quick_imports():
         from crypto_predict.training import pipeline, report  # noqa: PLC0415 see above
 
-    result = pipeline.train(settings, now, partial(open_database, settings.history.database))
-    code = DONE if result.is_complete or settings.repeat is None else repeat.INCOMPLETE
-    if as_json:
-        return report.as_json(result), code
-    return report.as_text(result) if settings.verbose else report.as_summary(result), code
+    model, seconds, is_complete = pipeline.train(settings, now, partial(open_database, settings.database))
+    code = DONE if is_complete or settings.repeat is None else repeat.INCOMPLETE
+    as_report = report.as_json if as_json else report.as_text if settings.verbose else report.as_summary
+    return as_report(model.card, settings.output, seconds), code
 
 
 def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
@@ -70,8 +68,8 @@ def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> tupl
     with quick_imports():
         from crypto_predict.training import minutes  # noqa: PLC0415 see `train`
 
-    scores = minutes.score_minutes(settings, now, partial(open_database, settings.history.database))
-    return (minutes.as_json if as_json else minutes.as_text)(scores, settings.outputs.backtest), DONE
+    scores = minutes.score_minutes(settings, now, partial(open_database, settings.database))
+    return (minutes.as_json if as_json else minutes.as_text)(scores, settings.backtest), DONE
 
 
 def run(work: Callable[[], tuple[str, int]], output: Path | None, what: str) -> int:

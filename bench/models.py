@@ -12,7 +12,7 @@ from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
 from crypto_predict.sources.catalog import open_sources
-from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest, Outputs, TrainSettings
+from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.pipeline import train
 
 BTC = Pair("BTC", "USD")
@@ -22,8 +22,16 @@ CUTOFF_EVERY = 30  # days; serving is not faster for a longer backtest
 
 def bake(source: str, path: Path) -> tuple[int, int]:
     """Train this project's model and write its file; return its first and its last day as ordinals."""
-    request, plan = HistoryRequest((BTC,), (source,), DAYS), BacktestPlan(HORIZONS, CUTOFF_EVERY)
-    train(TrainSettings(request, plan, Outputs(path), GatePlan(enforced=False)), datetime.now(UTC))
+    settings = TrainSettings(
+        pairs=(BTC,),
+        sources=(source,),
+        days=DAYS,
+        horizons=HORIZONS,
+        every=CUTOFF_EVERY,
+        output=path,
+        enforced=False,
+    )
+    train(settings, datetime.now(UTC))
     forecast = store.load(path).forecasts[BTC]
     return forecast.first.toordinal(), forecast.end.toordinal()
 

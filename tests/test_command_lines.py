@@ -187,7 +187,7 @@ def test_a_mistake_is_reported_in_one_line_with_its_value_and_what_to_do(
 @pytest.mark.parametrize("text", ["file:{base}.csv", "alpaca", "simulated", "simulated,file:data/{base}-{quote}.csv"])
 def test_a_source_of_any_pair_needs_no_pair(text: str) -> None:
     settings, _ = options.read_settings(["--source", text], {})
-    assert settings.history.pairs == (options.DEFAULT_PAIR,)
+    assert settings.pairs == (options.DEFAULT_PAIR,)
 
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """The training pipeline: settings in, a model file and a report out.
 
-* ``options``: the command line and the environment, as a frozen value for each concern
+* ``options``: the command line and the environment, as one frozen value
 * ``pipeline``: the whole run
 * ``collected``: the pairs of ``--pair collected``, and what becomes of one that fails
 * ``pair``: the prices of one pair, its backtest and its forecast
@@ -8,5 +8,5 @@
 * ``previous_release``: the champion and the ledger of the release before
 * ``outputs``: the files to write: their checks, and the CSV of the backtest
 * ``minutes``: the scores of the minute forecasts of the past, and their report
-* ``card``, ``report``, ``tables``, ``picture``: what describes the result
+* ``card``, ``report``, ``picture``: what describes the result
 """

@@ -13,7 +13,7 @@ from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.forecasting.evaluation.scoring import only, volatility
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
-from crypto_predict.training.options import ReleaseFacts
+from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.pair import TrainedPair
 from crypto_predict.version import __version__
 
@@ -21,20 +21,18 @@ _PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels") 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
-def build_card(  # noqa: PLR0913 the facts of a card
-    pairs: Mapping[Pair, PairCard], gate: Gate, release: ReleaseFacts, trained_at: datetime, *, days: int, seed: int
-) -> Card:
-    """Build the card of a whole model, trained at `trained_at` (UTC) on at most `days` days of each pair."""
-    version = release.version or __version__
+def build_card(pairs: Mapping[Pair, PairCard], gate: Gate, settings: TrainSettings, trained_at: datetime) -> Card:
+    """Build the card of a whole model, trained at `trained_at` (UTC)."""
+    version = settings.version or __version__
     return Card(
         version=version,
         build=f"{version}-{trained_at:%Y%m%d%H%M%S}",
-        git_revision=release.git_revision or _git_revision(),
+        git_revision=settings.git_revision or _git_revision(),
         trained_at=trained_at,
         python=platform.python_version(),
         packages={name: importlib.metadata.version(name) for name in _PACKAGES},
-        days=days,
-        seed=seed,
+        days=settings.days,
+        seed=settings.seed,
         coverage=COVERAGE,
         simulated=any(pair.simulated for pair in pairs.values()),
         pairs=dict(pairs),

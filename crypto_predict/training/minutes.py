@@ -21,12 +21,11 @@ from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import check_backtest, locked_outputs
-from crypto_predict.training.tables import Row, origin, relative, table, wrapped
+from crypto_predict.training.report import BAR, Row, origin, relative, table, wrapped
 from crypto_predict.wording import counted
 
 HEADER = ("pair", "cutoff", "horizon_minutes", "target", "actual", "prediction", "low", "high", "persistence")
 
-_BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
 _HISTORY_HEAD = ("pair", "first minute", "last minute", "candles", "gaps", "missing")
 _SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "Winkler", "CRPS", "in 50 %", "in 80 %", "in 90 %")
@@ -56,14 +55,13 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
         UnusableHistory: No source has a usable history of some pair, or it is too short.
         OSError: The file cannot be written.
     """
-    request, plan, output = settings.history, settings.backtest, settings.outputs.backtest
-    with locked_outputs(check_backtest(output, request)):
-        sources = open_sources(request.sources, request.environ, settings.seed, request.pairs, open_database)
-        with logging_redirect_tqdm(), tqdm(total=len(request.pairs), bar_format=_BAR, disable=None) as progress:
+    with locked_outputs(check_backtest(settings)):
+        sources = open_sources(settings.sources, settings.environ, settings.seed, settings.pairs, open_database)
+        with logging_redirect_tqdm(), tqdm(total=len(settings.pairs), bar_format=BAR, disable=None) as progress:
             histories = {}
-            for pair in request.pairs:
+            for pair in settings.pairs:
                 progress.set_description_str(f"{pair}: reading minutes")
-                histories[pair], _ = read_history(sources, pair, Interval.MINUTE_1, request.days, request.until, now)
+                histories[pair], _ = read_history(sources, pair, Interval.MINUTE_1, settings.days, settings.until, now)
                 progress.update()
             minutes = {pair: Minutes.of(history.candles) for pair, history in histories.items()}
             progress.total = len(histories) + sum(len(refits(len(past))) for past in minutes.values())
@@ -71,11 +69,11 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
             for pair, history in histories.items():
                 progress.set_description_str(f"{pair}: {len(history.candles):,} minutes, running the backtest")
                 try:
-                    forecasts[pair] = walk_forward(minutes[pair], plan.horizons, plan.every, progress.update)
+                    forecasts[pair] = walk_forward(minutes[pair], settings.horizons, settings.every, progress.update)
                 except UnusableHistory as error:
                     raise UnusableHistory(f"{pair} from {history.source}", error.faults) from error
-        if output is not None:
-            write_atomically(output, as_csv(forecasts))
+        if settings.backtest is not None:
+            write_atomically(settings.backtest, as_csv(forecasts))
     return {pair: (histories[pair], tuple(map(score, past))) for pair, past in forecasts.items()}
 
 

@@ -1,4 +1,4 @@
-"""The command line of ``train.py`` and its environment, as a frozen value for each concern."""
+"""The command line of ``train.py`` and its environment, as one frozen value."""
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
@@ -20,7 +20,6 @@ from crypto_predict.settings import (
     file_path,
     instant_of_epoch,
     label,
-    ledger_beside,
     whole_number,
 )
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, pair_in_name, source_names
@@ -86,10 +85,10 @@ def _interval(text: str) -> Interval:
     return interval
 
 
-def _every(text: str) -> timedelta:
-    every = read_duration(text)
+def _every(text: str, name: str = "time") -> timedelta:
+    every = read_duration(text, name)
     if not timedelta(minutes=1) <= every <= timedelta(days=30):
-        raise InvalidValue("time", text, "a time from 1m to 30d, such as 6h")
+        raise InvalidValue(name, text, "a time from 1m to 30d, such as 6h")
     return every
 
 
@@ -123,10 +122,11 @@ COMMAND = CommandLine(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class HistoryRequest:
-    """Which prices are read."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """Everything that one run does. With minutes only the fields of history, of the backtest and `backtest` matter."""
 
+    # The history.
     pairs: tuple[Pair, ...]
     sources: tuple[str, ...]  # names in order of preference
     days: int  # longest history that a fit sees
@@ -134,70 +134,28 @@ class HistoryRequest:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
     database: str = field(default="", repr=False)  # what the source store reads; may contain a password
     collected: bool = False  # whether every collected pair is forecast, too; one that fails does not stop the others
-
-
-@dataclass(frozen=True, slots=True)
-class BacktestPlan:
-    """Which forecasts of the past are made and scored."""
-
+    interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
+    seed: int = 0  # of the fit and the simulated market
+    # The backtest.
     horizons: tuple[int, ...]  # days (or minutes) ahead, ascending
     every: int  # days (or minutes) from one cutoff to the next
-
-
-@dataclass(frozen=True, slots=True)
-class GatePlan:
-    """What the release gate requires."""
-
+    # The gate.
     thresholds: GateThresholds = field(default_factory=GateThresholds)
     enforced: bool = True  # False: faults are only published in the model card
-
-
-@dataclass(frozen=True, slots=True)
-class EarlierRelease:
-    """The files of the release before this one."""
-
+    # The release before this one.
     ledger: Path | None = None  # continued beside the model
     champion: Path | None = None  # the model that this one would replace
-    beside: bool = False  # whether the files at the output take their place, where they exist
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseFacts:
-    """What a release sets in the environment; None if it is not set."""
-
-    trained_at: datetime | None = None  # SOURCE_DATE_EPOCH; None: now
-    version: str | None = None  # MODEL_VERSION; None: the version of this program
-    git_revision: str | None = None  # GIT_REVISION; None: asked from git
-    every: timedelta | None = None  # TRAINED_EVERY; None: no training is planned after this one
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """The files to write; None if a file is not wanted. `Pair.fill` inserts the pair where there is one file a pair."""
-
-    model: Path
+    # The files to write; None if a file is not wanted. `Pair.fill` inserts the pair where there is one file a pair.
+    output: Path  # the model
     backtest: Path | None = None  # every forecast of the backtest, as CSV
     prophet_json: Path | None = None  # for each pair
     picture: Path | None = None  # for each pair
-
-    @property
-    def ledger(self) -> Path:
-        """The ledger beside the model: ``model.ledger.jsonl`` beside ``model.pkl``."""
-        return ledger_beside(self.model)
-
-
-@dataclass(frozen=True, slots=True)
-class TrainSettings:
-    """Everything that one run does. With minutes only `history`, `backtest` and `outputs.backtest` matter."""
-
-    history: HistoryRequest
-    backtest: BacktestPlan
-    outputs: Outputs
-    gate: GatePlan = GatePlan()
-    earlier: EarlierRelease = EarlierRelease()
-    release: ReleaseFacts = ReleaseFacts()
-    seed: int = 0  # of the fit and the simulated market
-    interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
+    # What a release sets in the environment.
+    trained_at: datetime | None = None  # SOURCE_DATE_EPOCH; None: now
+    version: str | None = None  # MODEL_VERSION; None: the version of this program
+    git_revision: str | None = None  # GIT_REVISION; None: asked from git
+    trained_every: timedelta | None = None  # TRAINED_EVERY; None: no training is planned after this one
+    # How it is run.
     repeat: timedelta | None = None  # from one training to the next; None: it is trained once
     verbose: bool = False  # whether the report has all tables
 
@@ -213,8 +171,6 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
     if files and not options.pair:
         typed = shlex.join(["python", "train.py", *arguments, "--pair", str(pair_in_name(files[0]))])
         COMMAND.fail(f"the pair of {shown(files[0])} is not named; type: {typed} (or set PAIR)")
-    pairs = tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIR,)
-    collected = None in options.pair
     try:
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
         if options.interval is Interval.MINUTE_1:
@@ -222,26 +178,26 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         trained_at = instant_of_epoch(environ.get("SOURCE_DATE_EPOCH"))
         if options.repeat is not None:
             _check_repeated(options, trained_at)
+        trained_every = environ.get("TRAINED_EVERY", "").strip()
+        given = vars(options)
+        as_json, pairs = given.pop("json"), given.pop("pair")
         settings = TrainSettings(
-            HistoryRequest(pairs, options.source, options.days, options.until, environ, options.database, collected),
-            BacktestPlan(tuple(sorted(options.horizons)), options.every),
-            Outputs(options.output, options.backtest, options.prophet_json, options.picture),
-            GatePlan(GateThresholds.from_environ(environ), enforced=not options.no_gate),
-            EarlierRelease(options.ledger, options.champion, beside=options.repeat is not None),
-            ReleaseFacts(
-                trained_at=trained_at,
-                version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
-                git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
-                every=_trained_every(environ.get("TRAINED_EVERY", "").strip()),
-            ),
-            options.seed,
-            options.interval,
-            options.repeat,
-            options.verbose,
+            pairs=tuple(pair for pair in pairs if pair is not None) or (DEFAULT_PAIR,),
+            collected=None in pairs,
+            sources=given.pop("source"),
+            environ=environ,
+            horizons=tuple(sorted(given.pop("horizons"))),
+            thresholds=GateThresholds.from_environ(environ),
+            enforced=not given.pop("no_gate"),
+            trained_at=trained_at,
+            version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
+            git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
+            trained_every=_every(trained_every, "TRAINED_EVERY") if trained_every else None,
+            **given,
         )
     except InvalidValue as error:
         COMMAND.fail(str(error))
-    return settings, options.json
+    return settings, as_json
 
 
 def _check_repeated(options: SimpleNamespace, trained_at: datetime | None) -> None:
@@ -252,13 +208,6 @@ def _check_repeated(options: SimpleNamespace, trained_at: datetime | None) -> No
         raise InvalidValue("--until", options.until, "used with --repeat, which always trains up to now")
     if trained_at is not None:
         raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, "used with --repeat, where each training has its own time")
-
-
-def _trained_every(text: str) -> timedelta | None:
-    try:
-        return _every(text) if text else None
-    except InvalidValue as error:
-        raise InvalidValue("TRAINED_EVERY", error.value, error.expected) from error
 
 
 def _count_in_minutes(options: SimpleNamespace, given: Collection[str]) -> None:

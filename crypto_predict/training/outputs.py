@@ -4,7 +4,7 @@ import contextlib
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, fields
 from pathlib import Path
 
@@ -15,8 +15,9 @@ from crypto_predict.baked.unpickle import MOST_OPCODES
 from crypto_predict.errors import InvalidValue, UnusableModel
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, Row
 from crypto_predict.market import Pair
+from crypto_predict.settings import ledger_beside
 from crypto_predict.sources.catalog import FILE
-from crypto_predict.training.options import EarlierRelease, HistoryRequest, Outputs
+from crypto_predict.training.options import TrainSettings
 
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
@@ -25,17 +26,23 @@ _OPCODES_OF_PAIR, _OPCODES_OF_LOSS = 7_000, 11  # of a model file, a little more
 File = tuple[str, Path]  # the option that names it, and its path
 
 
-def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRelease) -> list[File]:
+def check_outputs(settings: TrainSettings) -> list[File]:
     """Check before minutes of training that all outputs can be written and none replaces an input; return all of them.
 
     Raises:
         InvalidValue: An output cannot be written where the settings say.
     """
-    if len(request.pairs) > schema.MOST_PAIRS:
+    if len(settings.pairs) > schema.MOST_PAIRS:
         expected = f"few enough for one model ({schema.MOST_PAIRS}); train several, each with its own --output"
-        raise InvalidValue("--pair", f"{len(request.pairs)} pairs", expected)
+        raise InvalidValue("--pair", f"{len(settings.pairs)} pairs", expected)
+    ledger = ledger_beside(settings.output)
+    single = (("--output", settings.output), ("--output", ledger), ("--backtest", settings.backtest))
+    by_pair = (("--prophet-json", settings.prophet_json), ("--picture", settings.picture))
     files: dict[Path, File] = {}
-    for option, path in _written(outputs, request.pairs):
+    for option, path in (
+        *((option, path) for option, path in single if path is not None),
+        *((option, pair.fill(path)) for option, path in by_pair if path is not None for pair in settings.pairs),
+    ):
         _check_file(option, path)
         real = real_path(path)
         if real in files:
@@ -44,53 +51,37 @@ def check_outputs(outputs: Outputs, request: HistoryRequest, earlier: EarlierRel
                 expected = "one file a pair: write {base}-{quote} in its name"
             raise InvalidValue(option, str(path), expected)
         files[real] = option, path
-    for option, path, successor in _read(outputs, request, earlier):
-        if (real := real_path(path)) in files and (successor is None or real != real_path(successor)):
+    inputs = [  # each with the one output that may replace it
+        *((option, path, None) for option, path in _sources(settings)),
+        *([] if settings.ledger is None else [("--ledger", settings.ledger, real_path(ledger))]),
+        *([] if settings.champion is None else [("--champion", settings.champion, real_path(settings.output))]),
+    ]
+    for option, path, successor in inputs:
+        if (real := real_path(path)) in files and real != successor:
             raise InvalidValue(option, str(path), "different from the files that are written")
-    if outputs.picture is not None and outputs.picture.suffix.lower() not in PICTURE_FORMATS:
-        raise InvalidValue("--picture", str(outputs.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
+    if settings.picture is not None and settings.picture.suffix.lower() not in PICTURE_FORMATS:
+        raise InvalidValue("--picture", str(settings.picture), f"a file ending in {', '.join(PICTURE_FORMATS)}")
     return list(files.values())
 
 
-def check_backtest(path: Path | None, request: HistoryRequest) -> list[File]:
-    """Check that a backtest can be written to `path` and does not replace an input; return it, or nothing if None.
+def check_backtest(settings: TrainSettings) -> list[File]:
+    """Check that a backtest alone can be written and does not replace an input; return it, or nothing without one.
 
     Raises:
         InvalidValue: It cannot be written there.
     """
-    if path is None:
+    if (path := settings.backtest) is None:
         return []
     _check_file("--backtest", path)
-    if real_path(path) in {real_path(read) for _, read, _ in _sources(request)}:
+    if real_path(path) in {real_path(source) for _, source in _sources(settings)}:
         raise InvalidValue("--backtest", str(path), "different from the files of --source")
     return [("--backtest", path)]
 
 
-def _written(outputs: Outputs, pairs: Sequence[Pair]) -> list[File]:
-    files = (("--output", outputs.model), ("--output", outputs.ledger), ("--backtest", outputs.backtest))
-    templates = (("--prophet-json", outputs.prophet_json), ("--picture", outputs.picture))
-    return [
-        *((option, path) for option, path in files if path is not None),
-        *((option, pair.fill(template)) for option, template in templates if template is not None for pair in pairs),
-    ]
-
-
-def _read(
-    outputs: Outputs, request: HistoryRequest, earlier: EarlierRelease
-) -> Iterator[tuple[str, Path, Path | None]]:
-    """Yield the files to read: the option, the path, and the one output that may replace the file."""
-    yield from _sources(request)
-    if earlier.ledger is not None:
-        yield "--ledger", earlier.ledger, outputs.ledger
-    if earlier.champion is not None:
-        yield "--champion", earlier.champion, outputs.model
-
-
-def _sources(request: HistoryRequest) -> Iterator[tuple[str, Path, None]]:
-    for name in request.sources:
-        if name.startswith(FILE):
-            for path in (pair.fill(Path(name.removeprefix(FILE))) for pair in request.pairs):
-                yield f"--source {FILE}{path}", path, None
+def _sources(settings: TrainSettings) -> list[File]:
+    templates = [Path(name.removeprefix(FILE)) for name in settings.sources if name.startswith(FILE)]
+    paths = [pair.fill(template) for template in templates for pair in settings.pairs]
+    return [(f"--source {FILE}{path}", path) for path in paths]
 
 
 def _check_file(option: str, path: Path) -> None:
@@ -121,21 +112,21 @@ def locked_outputs(files: Iterable[File]) -> Iterator[None]:
         yield
 
 
-def check_room(candles: Mapping[Pair, int], days: int, horizons: Sequence[int]) -> None:
+def check_room(candles: Mapping[Pair, int], settings: TrainSettings) -> None:
     """Check before the training that the model will not exceed the limits of a model file.
 
-    `candles` counts the history of each pair with its warm-up; `horizons` are the days ahead that are scored.
+    `candles` counts the history of each pair with its warm-up.
 
     Raises:
-        InvalidValue: There are too many days (`--days` has the value `days`), or losses of too many horizons.
+        InvalidValue: There are too many days, or losses of too many horizons.
     """
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
     if faults := list(schema.size_faults(answered)):
-        raise InvalidValue("--days", days, f"few enough for these pairs: {faults[0]}")
-    losses = sum(answered.values()) // 7 * len({*HORIZONS, *horizons})
+        raise InvalidValue("--days", settings.days, f"few enough for these pairs: {faults[0]}")
+    losses = sum(answered.values()) // 7 * len({*HORIZONS, *settings.horizons})
     if _OPCODES_OF_PAIR * len(candles) + _OPCODES_OF_LOSS * losses > MOST_OPCODES:
         expected = "few enough for one model; choose fewer horizons or pairs (--pair), or a shorter history (--days)"
-        raise InvalidValue("--horizons", f"{len(horizons)} horizons of {len(candles)} pairs", expected)
+        raise InvalidValue("--horizons", f"{len(settings.horizons)} horizons of {len(candles)} pairs", expected)
 
 
 def readable(model: Model, path: Path) -> bytes:

@@ -33,7 +33,7 @@ from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within
 from crypto_predict.threads import started
-from crypto_predict.training.options import BacktestPlan, GatePlan, HistoryRequest
+from crypto_predict.training.options import TrainSettings
 
 # Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
 # the interval starts from more days than it is scored on.
@@ -55,37 +55,33 @@ class PairHistory:
     faults: tuple[str, ...]  # found by a gate that is not enforced
 
 
-def read_pair(
-    sources: Sequence[CandleSource], pair: Pair, request: HistoryRequest, gate: GatePlan, now: datetime
-) -> PairHistory:
+def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettings, now: datetime) -> PairHistory:
     """Read the history of one pair, and the newest price.
 
     Raises:
         Refused: The gate is enforced and accepts the history of no source, or not the newest price.
         UnusableHistory: No source has a usable history.
     """
-    limit = closing_limit(request.until, now)
+    limit, thresholds, enforced = closing_limit(settings.until, now), settings.thresholds, settings.enforced
 
     def judge(history: History) -> list[str]:
-        return history_faults(history, gate.thresholds, limit, request.days)
+        return history_faults(history, thresholds, limit, settings.days)
 
-    days = request.days + WARM_UP
-    past, source = read_history(
-        sources, pair, Interval.DAY_1, days, request.until, now, judge if gate.enforced else None
-    )
-    history = past.last(request.days)
+    days = settings.days + WARM_UP
+    past, source = read_history(sources, pair, Interval.DAY_1, days, settings.until, now, judge if enforced else None)
+    history = past.last(settings.days)
     if len(history.candles) < MIN_CANDLES:  # the others are warm-up, from before a gap
-        fault = f"{len(history.candles)} usable candles in the last {request.days} days, {MIN_CANDLES} are needed"
+        fault = f"{len(history.candles)} usable candles in the last {settings.days} days, {MIN_CANDLES} are needed"
         raise UnusableHistory(f"{pair} from {history.source}", [fault])
     exchanges = sources[sources.index(source) + 1 :]
     with answer_within(CROSS_CHECK_SECONDS):
         # Another exchange answers meanwhile.
         check = started(lambda: compare_last_close(history, source, exchanges), "question")
-    anchor, faults = newest_price(history, source, limit, gate.thresholds)
-    faults += cross_check_faults(history, check.result(), gate.thresholds)
-    if gate.enforced and faults:
+    anchor, faults = newest_price(history, source, limit, thresholds)
+    faults += cross_check_faults(history, check.result(), thresholds)
+    if enforced and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, source, anchor, check.result(), () if gate.enforced else (*judge(past), *faults))
+    return PairHistory(history, past, source, anchor, check.result(), () if enforced else (*judge(past), *faults))
 
 
 def newest_price(
@@ -135,32 +131,34 @@ class TrainedPair:
     seconds: float
 
 
-def train_pair(  # noqa: PLR0913, PLR0917 what a training of one pair depends on
-    read: PairHistory, plan: BacktestPlan, days: int, seed: int, progress: "tqdm[Never]", champion: Model | None
+def train_pair(
+    read: PairHistory, settings: TrainSettings, progress: "tqdm[Never]", champion: Model | None
 ) -> TrainedPair:
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 
-    Every release is scored at `HORIZONS`, so that the next one can be compared with it. A fit sees at most `days` days;
-    `seed` is for Prophet's optimiser; `progress` gets one step for each cutoff. The estimates of `champion` shorten the
-    backtest where the history has not changed since; the result is the same.
+    Every release is scored at `HORIZONS`, so that the next one can be compared with it. `progress` gets one step for
+    each cutoff. The estimates of `champion` shorten the backtest where the history has not changed since; the result is
+    the same.
 
     Raises:
         UnusableHistory: The forecast would leave the range of numbers.
     """
     started = time.perf_counter()
-    past, scored = read.past, sorted({*HORIZONS, *plan.horizons})
+    past, scored = read.past, sorted({*HORIZONS, *settings.horizons})
     progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, running the backtest")
     earlier = _estimates_of(champion, past.pair)
-    replayed = replay(DailySeries.of(past), {*LEARNED, *scored}, plan.every, days, progress.update, earlier)
+    replayed = replay(
+        DailySeries.of(past), {*LEARNED, *scored}, settings.every, settings.days, progress.update, earlier
+    )
     if champion is not None and replayed is not None:
         count = len(replayed.estimates.by_digest)
         _log.info("%s: %d of %d weekly estimates are those of --champion", past.pair, replayed.carried, count)
-    forecast, prophet = forecast_pair(read.history, read.anchor, replayed, seed)
+    forecast, prophet = forecast_pair(read.history, read.anchor, replayed, settings.seed)
     return TrainedPair(
         read=read,
         forecast=forecast,
         prophet=prophet,
-        rows=() if replayed is None else tuple(replayed.rows(plan.horizons)),
+        rows=() if replayed is None else tuple(replayed.rows(settings.horizons)),
         backtest=None if replayed is None else score(replayed, scored),
         estimates=NOTHING if replayed is None else replayed.estimates,
         seconds=time.perf_counter() - started,

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -12,7 +13,8 @@ from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
 from crypto_predict.forecasting.record import Record
-from crypto_predict.training.options import EarlierRelease, Outputs
+from crypto_predict.settings import ledger_beside
+from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import File
 
 _SUFFIX = ".ledger.jsonl"
@@ -20,23 +22,22 @@ _SUFFIX = ".ledger.jsonl"
 _log = logging.getLogger(__name__)
 
 
-def find_earlier(earlier: EarlierRelease, outputs: Outputs) -> EarlierRelease:
-    """Return the release to be continued; with `beside` what is at the output takes the place of what was named.
+def with_earlier(settings: TrainSettings) -> TrainSettings:
+    """Return the settings with the release to be continued: in a repetition, what is at the output comes first.
 
     A model there that cannot be used, such as one of an older schema, is no champion; the log says so.
     """
-    if not earlier.beside:
-        return earlier
-    ledger, champion = earlier.ledger, earlier.champion
-    if outputs.ledger.exists():
-        ledger = outputs.ledger
-    if outputs.model.exists():
+    if settings.repeat is None:
+        return settings
+    if (ledger := ledger_beside(settings.output)).exists():
+        settings = replace(settings, ledger=ledger)
+    if settings.output.exists():
         try:
-            store.load(outputs.model)
-            champion = outputs.model
+            store.load(settings.output)
+            settings = replace(settings, champion=settings.output)
         except UnusableModel as error:
             _log.warning("the model is not compared with the earlier one: %s", error)
-    return EarlierRelease(ledger, champion)
+    return settings
 
 
 def read_champion(path: Path | None) -> Model | None:
@@ -53,7 +54,7 @@ def read_champion(path: Path | None) -> Model | None:
         raise InvalidValue("--champion", str(path), f"a usable model: {error.reason}") from error
 
 
-def clean_up(outputs: Outputs, files: Iterable[File]) -> bool:
+def clean_up(output: Path, files: Iterable[File]) -> bool:
     """Remove what killed trainings left: temporary files, and ledger entries of a first release without its model.
 
     No model names these entries; only the temporary file of the model shows that they were never released. The locks
@@ -62,9 +63,9 @@ def clean_up(outputs: Outputs, files: Iterable[File]) -> bool:
     Returns:
         Whether the ledger was removed, because it had no other entries.
     """
-    removed, ledger = False, outputs.ledger
-    if ledger.exists() and not outputs.model.exists():
-        models = filter(None, map(_loaded, stale_temporaries(outputs.model)))
+    removed, ledger = False, ledger_beside(output)
+    if ledger.exists() and not output.exists():
+        models = filter(None, map(_loaded, stale_temporaries(output)))
         at_end = (model for model in models if size_up_to(ledger, model.scorecard.head) == ledger.stat().st_size)
         if (incomplete := next(at_end, None)) is not None:
             removed = _drop_release(ledger, incomplete.card.trained_at)
@@ -86,7 +87,7 @@ def _drop_release(path: Path, made_at: datetime) -> bool:
     return not ledger.entries
 
 
-def continue_record(path: Path | None, outputs: Outputs, champion: Model | None, *, removed: bool) -> Record:
+def continue_record(path: Path | None, output: Path, champion: Model | None, *, removed: bool) -> Record:
     """Read the ledger to be continued; begin a new one without `path`, or if it was `removed` beside the output.
 
     A ledger is read up to the last entry that is named by the champion, by the model beside it, or by the model at the
@@ -99,18 +100,18 @@ def continue_record(path: Path | None, outputs: Outputs, champion: Model | None,
         if champion is not None and champion.scorecard.entries:
             _log.warning("the live record starts again: --champion has a ledger, and --ledger does not name it")
         return Record()
-    beside_output = real_path(path) == real_path(outputs.ledger)
+    beside_output = real_path(path) == real_path(ledger_beside(output))
     if beside_output and removed:
         return Record()
     models = [champion]  # read before the ledger, as trainings write the ledger first
     if path.name.endswith(_SUFFIX):
         models.append(_loaded(path.with_name(f"{path.name.removesuffix(_SUFFIX)}.pkl")))
     if beside_output:
-        models.append(_loaded(outputs.model))  # its suffix may not be .pkl
+        models.append(_loaded(output))  # its suffix may not be .pkl
     return Record.read(path, [model.scorecard.head for model in models if model is not None])
 
 
-def keep_ledger(outputs: Outputs, ledger: Ledger) -> None:
+def keep_ledger(output: Path, ledger: Ledger) -> None:
     """Keep the ledger beside the output under another name if `ledger`, which replaces it, does not continue it.
 
     A record cannot be made again. Entries that were never released are not kept.
@@ -118,10 +119,10 @@ def keep_ledger(outputs: Outputs, ledger: Ledger) -> None:
     Raises:
         OSError: The copy cannot be made.
     """
-    path = outputs.ledger
+    path = ledger_beside(output)
     if not path.exists():
         return
-    model = _loaded(outputs.model)
+    model = _loaded(output)
     released = None if model is None else size_up_to(path, model.scorecard.head)  # in bytes
     if _begins_with(ledger.content(), path, released or path.stat().st_size):
         return

@@ -14,9 +14,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -47,60 +47,61 @@ EARLY = 5  # trainings in a row that soon follow such a one
 _ERROR = "train.py: error: "
 _TAIL = 16_384  # bytes of the log of a training in which its error is looked for
 
+LIMIT = 3600.0  # seconds of this machine that a training may take; 36 pairs take a fifth of it
+
+Attempt = Callable[[datetime], Awaitable[tuple[int, str]]]  # from its beginning to its exit code and why it failed
+
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Repetition:
-    """What is repeated."""
-
-    every: timedelta
-    model: Path  # the file that a training writes
-    command: Sequence[str]  # of one training
-    environ: Mapping[str, str]  # of its process
-    limit: float = 3600.0  # seconds of this machine that it may take; 36 pairs take a fifth of it
-
-
-def repeat(plan: Repetition, clock: Clock) -> int:
+def repeat(  # noqa: PLR0913, PLR0917 a training, and how it is repeated
+    every: timedelta,
+    model: Path,
+    command: Sequence[str],
+    environ: Mapping[str, str],
+    clock: Clock,
+    limit: float = LIMIT,
+) -> int:
     """Train until SIGTERM (exit code 0) or SIGINT (130) comes, also in the middle of a training; return the exit code.
 
+    Each training is a `command` with this `environ` that writes the `model`, within `limit` seconds of this machine.
     If already the first attempt ends with 2, the arguments are wrong, and that is the exit code. Any other failure
     leaves the earlier model in place and is tried again. The schedule beside the model is written after each attempt,
     and removed at the end: nobody plans a training then.
     """
-    return asyncio.run(_run(plan, clock))
+    path = schedule_beside(model)
+
+    async def run() -> int:
+        signals: list[int] = []  # the exit codes that they mean
+        task = asyncio.create_task(_forever(every, path, partial(_attempt, model, command, environ, limit), clock))
+
+        def end(code: int) -> None:
+            signals.append(code)
+            task.cancel()
+
+        for number, code in ((signal.SIGTERM, DONE), (signal.SIGINT, INTERRUPTED)):
+            asyncio.get_running_loop().add_signal_handler(number, end, code)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
+        try:
+            return await task
+        except asyncio.CancelledError:
+            _log.info("the training is not repeated any more")
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+            return signals[0]
+
+    return asyncio.run(run())
 
 
-async def _run(plan: Repetition, clock: Clock) -> int:
-    ended: list[int] = []
-    loop = asyncio.get_running_loop()
-    task = asyncio.create_task(_forever(plan, clock))
-
-    def end(code: int) -> None:
-        ended.append(code)
-        task.cancel()
-
-    for number, code in ((signal.SIGTERM, DONE), (signal.SIGINT, INTERRUPTED)):
-        loop.add_signal_handler(number, end, code)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT))
-    try:
-        return await task
-    except asyncio.CancelledError:
-        _log.info("the training is not repeated any more")
-        with contextlib.suppress(OSError):
-            schedule_beside(plan.model).unlink(missing_ok=True)
-        return ended[0]
-
-
-async def _forever(plan: Repetition, clock: Clock) -> int:
-    """Train, and wait for the next training; return only if the arguments are wrong."""
+async def _forever(every: timedelta, path: Path, attempt: Attempt, clock: Clock) -> int:
+    """Train, and wait for the next training; return only if the arguments are wrong. `path` is that of the schedule."""
     failures, early, is_first = 0, 0, True
     while True:
         begun = clock.now()
         _log.info("a training begins at %s", _shown(begun))
-        code, reason = await _attempt(plan, begun)
+        code, reason = await attempt(begun)
         now, failure = clock.now(), None
-        next_at = next_training(now, plan.every)
+        next_at = next_training(now, every)
         if code in {DONE, INCOMPLETE}:
             early = early + 1 if code == INCOMPLETE else 0
             failures = 0
@@ -118,7 +119,7 @@ async def _forever(plan: Repetition, clock: Clock) -> int:
             _log.warning(text, reason, _shown(next_at))
         is_first = False
         try:
-            schedule.write(Schedule(plan.every, next_at, failure), schedule_beside(plan.model))
+            schedule.write(Schedule(every, next_at, failure), path)
         except OSError as error:
             _log.warning("the schedule %s cannot be written: %s", error.filename, error.strerror)
         while (seconds := (next_at - clock.now()).total_seconds()) > 0:
@@ -137,41 +138,39 @@ def waiting(failures: int) -> timedelta:
     return random.uniform(0.5, 1) * longest  # noqa: S311 no secret
 
 
-async def _attempt(plan: Repetition, begun: datetime) -> tuple[int, str]:
+async def _attempt(
+    model: Path, command: Sequence[str], environ: Mapping[str, str], limit: float, begun: datetime
+) -> tuple[int, str]:
     """Train once, in a process whose log is passed on to standard error; return its exit code and why it failed."""
     try:
-        with contextlib.suppress(OSError), locked(plan.model, "--output"):
+        with contextlib.suppress(OSError), locked(model, "--output"):
             pass  # a training whose trainer was killed holds it until it notices
     except InvalidValue as error:
         return FAILED, str(error)
     try:
-        process = _start(plan, begun)
+        process = subprocess.Popen(  # noqa: ASYNC220, S603 it begins at once; it is this program again
+            command,
+            env={**environ, ATTEMPT: begun.isoformat()},
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal interrupts this process, which ends the training
+        )
     except OSError as error:
         return FAILED, f"the process of the training cannot be started: {error.strerror}"
     tail = bytearray()
     reading = threading.Thread(target=_pass_on, args=(process, tail), name="log", daemon=True)
     reading.start()
     try:
-        async with asyncio.timeout(plan.limit):
+        async with asyncio.timeout(limit):
             while process.poll() is None:  # noqa: ASYNC110 asyncio waits for pipes that others may hold, too
                 await asyncio.sleep(POLL)
         reading.join(1)  # a process that the training has left behind may keep the pipe open
     except TimeoutError:
-        return FAILED, f"it took longer than {duration(timedelta(seconds=plan.limit))}"
+        return FAILED, f"it took longer than {duration(timedelta(seconds=limit))}"
     finally:
         _end(process)
     code = process.returncode
     return code, "" if code in {DONE, INCOMPLETE} else reason_of(code, bytes(tail).decode("utf-8", "replace"))
-
-
-def _start(plan: Repetition, begun: datetime) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603 this program again
-        plan.command,
-        env={**plan.environ, ATTEMPT: begun.isoformat()},
-        stdin=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,  # Ctrl-C in a terminal interrupts this process, which ends the training
-    )
 
 
 def _pass_on(process: subprocess.Popen[bytes], tail: bytearray) -> None:

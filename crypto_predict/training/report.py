@@ -1,17 +1,22 @@
-"""The report of a training run: a summary or all tables for a person, or JSON for a machine."""
+"""The report of a training run: a summary or all tables for a person, at most `WIDTH` columns wide, or JSON."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from textwrap import fill
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
 from crypto_predict.market import Pair, price_decimals
-from crypto_predict.training.pipeline import TrainingRun
-from crypto_predict.training.tables import Row, origin, relative, table, wrapped
 from crypto_predict.wording import counted, days_listed, listed
 
+Row = Sequence[str]
 Tested = dict[Pair, Backtest]
+
+WIDTH = 100  # columns
+BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"  # of the progress
 
 _SUMMARY_ROWS, _SUMMARY_PAIRS = 8, 3  # forecasts and origins in the summary: what follows it stays in sight
 _YEAR_HORIZONS = 4  # that fit beside each other
@@ -34,60 +39,56 @@ _SPREAD_FOOT = (
 _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented. Never trade or publish on it !!!"
 
 
-def as_json(run: TrainingRun) -> str:
+wrapped = partial(fill, width=WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def as_json(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
     """Format one JSON object: the file written, the seconds each pair took, and the whole model card."""
-    seconds = {str(pair): round(seconds, 3) for pair, seconds in run.seconds.items()}
-    return json.dumps({"output": str(run.output), "seconds": seconds, "card": plain.encode(run.model.card)}, indent=2)
+    rounded = {str(pair): round(value, 3) for pair, value in seconds.items()}
+    return json.dumps({"output": str(output), "seconds": rounded, "card": plain.encode(card)}, indent=2)
 
 
-def as_summary(run: TrainingRun) -> str:
+def as_summary(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
     """Format at most 25 lines: what was trained on, the forecasts, how reliable they were, and the file written."""
-    card = run.model.card
     rows = [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]
     if len(rows) > _SUMMARY_ROWS:  # of each pair the first horizon
         rows = [_forecast_rows(pair, facts)[0] for pair, facts in list(card.pairs.items())[:_SUMMARY_ROWS]]
     parts = [
-        *(wrapped(_origin_line(run, pair, facts)) for pair, facts in list(card.pairs.items())[:_SUMMARY_PAIRS]),
+        *(
+            wrapped(
+                f"{pair}: {counted(facts.candles, 'day')} of {origin(pair, facts.source, facts.traded)}, "
+                f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}, trained in {seconds[pair]:.1f} s; "
+                f"newest price {_price(facts.anchor.price, facts)}"
+            )
+            for pair, facts in list(card.pairs.items())[:_SUMMARY_PAIRS]
+        ),
         table(_FORECAST_HEAD, rows),
-        *(wrapped(line) for line in _reliability(card)),
-        f"wrote {run.output}, {counted(len(card.pairs), 'pair')}, version {card.build}; --verbose prints all tables",
+        wrapped(_reliability(card)),
+        f"wrote {output}, {counted(len(card.pairs), 'pair')}, version {card.build}; --verbose prints all tables",
     ]
     if not card.gate.passed:
         parts.insert(-1, wrapped(f"refused by the gate (lifted by --no-gate): {card.gate.reasons[0]}"))
     return "\n".join([_SIMULATED, *parts] if card.simulated else parts)
 
 
-def _origin_line(run: TrainingRun, pair: Pair, facts: PairCard) -> str:
-    return (
-        f"{pair}: {counted(facts.candles, 'day')} of {origin(pair, facts.source, facts.traded)}, "
-        f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}, trained in {run.seconds[pair]:.1f} s; "
-        f"newest price {_price(facts.anchor.price, facts)}"
-    )
-
-
-def _reliability(card: Card) -> Iterator[str]:
-    """Yield one sentence: what the shortest horizon of the first pair with a backtest has shown."""
+def _reliability(card: Card) -> str:
+    """Return one sentence: what the shortest horizon of the first pair with a backtest has shown."""
     for pair, facts in card.pairs.items():
         if facts.backtest and facts.backtest.scores:
-            score, right = facts.backtest.scores[0], f"{card.coverage:.0%}"
-            yield (
+            score = facts.backtest.scores[0]
+            return (
                 f"{counted(score.forecasts, 'test')} of {pair} in the past, {counted(score.horizon_days, 'day')} "
-                f"ahead: in {score.coverage:.0%} the price was between low and high ({right} is right); forecast: "
-                f"{verdict(score.relative_mae, score.p_value).value}"
+                f"ahead: in {score.coverage:.0%} the price was between low and high ({card.coverage:.0%} is right); "
+                f"forecast: {verdict(score.relative_mae, score.p_value).value}"
             )
-            return
-    yield "not tested in the past: the history is too short"
+    return "not tested in the past: the history is too short"
 
 
-def as_text(run: TrainingRun) -> str:
-    """Format tables: the histories, the forecasts, and how such forecasts did out of sample.
-
-    Lines have at most `tables.WIDTH` columns, except for a longer path.
-    """
-    card = run.model.card
+def as_text(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
+    """Format tables: the histories, the forecasts, and how such forecasts did out of sample."""
     pairs = _by_value({str(pair): origin(pair, facts.source, facts.traded) for pair, facts in card.pairs.items()})
     parts = [
-        table(_HISTORY_HEAD, [_history_row(pair, facts, run.seconds[pair]) for pair, facts in card.pairs.items()]),
+        table(_HISTORY_HEAD, [_history_row(pair, facts, seconds[pair]) for pair, facts in card.pairs.items()]),
         wrapped("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
         *(wrapped(f"{pair}: {line}") for pair, facts in card.pairs.items() for line in _source_lines(facts)),
         table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
@@ -105,7 +106,7 @@ def as_text(run: TrainingRun) -> str:
         lifted = "" if card.gate.enforced else " (lifted by --no-gate)"
         reasons = (wrapped(reason, initial_indent="  ", subsequent_indent="    ") for reason in card.gate.reasons)
         parts.append("\n".join([f"the gate{lifted}:", *reasons]))
-    parts.append(f"wrote {run.output}: version {card.build}")
+    parts.append(f"wrote {output}: version {card.build}")
     return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if card.simulated else parts)
 
 
@@ -232,6 +233,31 @@ def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
         few = horizons[start : start + _YEAR_HORIZONS]
         rows = [(str(year), *(cells.get((year, horizon), "-") for horizon in few)) for year in years]
         yield table(("year", *(counted(horizon, "day") for horizon in few)), rows)
+
+
+def table(head: Row, rows: Sequence[Row]) -> str:
+    """Format columns as wide as their widest cell, those of numbers aligned to the right."""
+    columns = []
+    for cells in zip(head, *rows, strict=True):
+        width = max(map(len, cells))
+        numbers = all(cell[0] in "+-<0123456789" for cell in cells[1:])
+        aligned = [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
+        columns.append([aligned[0], "-" * width, *aligned[1:]])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+
+
+def origin(pair: Pair, source: str, traded: Pair) -> str:
+    """Format where prices of a pair come from, with the pair that is traded there in its place."""
+    return source if traded == pair else f"{source} ({traded})"
+
+
+def relative(ratio: float | None) -> str:
+    """Format a ratio to persistence."""
+    if ratio is None:
+        return "-"
+    if ratio < 100:
+        return f"{ratio:.3f}"
+    return f"{ratio:.0f}" if ratio < 1e6 else f"{ratio:.0e}"
 
 
 def _p_value(p: float | None) -> str:

@@ -267,16 +267,15 @@ def test_every_option_can_come_from_the_environment(
 
 def test_ledger_and_champion_can_be_set_in_the_environment() -> None:
     settings, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
-    assert (settings.earlier.ledger, settings.earlier.champion) == (Path("old.jsonl"), Path("old.pkl"))
+    assert (settings.ledger, settings.champion) == (Path("old.jsonl"), Path("old.pkl"))
 
 
 def test_a_backtest_has_at_least_a_hundred_cutoffs_by_default() -> None:
     """At every horizon, on a history of the default length; fewer would only show chance."""
     settings, _ = read_settings([], {})
-    days, plan = settings.history.days, settings.backtest
-    cutoffs = list(splits(days, plan.every))
-    assert plan.horizons == (1, 7, 30, 90)
-    assert all(sum(cutoff + horizon < days for cutoff in cutoffs) >= 100 for horizon in plan.horizons)
+    cutoffs = list(splits(settings.days, settings.every))
+    assert settings.horizons == (1, 7, 30, 90)
+    assert all(sum(cutoff + horizon < settings.days for cutoff in cutoffs) >= 100 for horizon in settings.horizons)
 
 
 @pytest.mark.parametrize(
@@ -407,10 +406,9 @@ def test_more_horizons_than_a_model_can_hold_are_refused_before_the_fit(
 
 def test_longer_histories_than_a_model_can_hold_are_refused_before_the_fit() -> None:
     """Seven pairs of a hundred years."""
-    with pytest.raises(
-        InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all pairs"
-    ):
-        check_room({Pair(f"A{number}", "USD"): 36_500 for number in range(7)}, 36_500, (1, 7, 30, 90))
+    settings, _ = read_settings(["--days", "36500"], {})
+    with pytest.raises(InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all"):
+        check_room({Pair(f"A{number}", "USD"): 36_500 for number in range(7)}, settings)
 
 
 @pytest.mark.parametrize("later", [600, 10**10])

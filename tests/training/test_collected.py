@@ -54,12 +54,12 @@ class Collected(Outputs):
             if state is not None:
                 writer.set_state(series, state)
 
-    def train(self, now: datetime = NOW, *arguments: str) -> pipeline.TrainingRun:
-        """Train all collected pairs at an instant, with the model before as champion."""
+    def train(self, now: datetime = NOW, *arguments: str) -> bool:
+        """Train all collected pairs, with the model before as champion; return whether they are known."""
         environ = {"BINANCE_API_URL": self.server.url, "DAYS": "180", "EVERY": "60", "SOURCE": "binance"}
         own = ("--pair", "collected", "--repeat", "6h", "--database", self.database, "--output", str(self.model_file))
         settings, _ = read_settings([*own, *arguments], environ)
-        return pipeline.train(settings, now, lambda: open_reader(self.database))
+        return pipeline.train(settings, now, lambda: open_reader(self.database))[2]
 
     def pairs(self) -> dict[Pair, str]:
         """Return the pairs of the model, each with its source."""
@@ -134,9 +134,9 @@ def test_a_pair_that_is_refused_stops_no_other_and_all_together_refuse(market: C
 def test_an_outage_of_the_database_removes_no_pair(market: Collected, caplog: pytest.LogCaptureFixture) -> None:
     """The pairs of the earlier model are trained from their exchanges. One that is removed from collection is not."""
     market.collect(ETHER)
-    assert market.train().is_complete
+    assert market.train()
     aside = Path(market.database).rename(market.folder / "aside.db")
-    assert not market.train(NOW + timedelta(hours=6)).is_complete
+    assert not market.train(NOW + timedelta(hours=6))
     assert list(market.pairs()) == [BTC, ETHER_USD]
     assert "the collected pairs cannot be read, so those of the earlier model are trained: " in caplog.text
     aside.rename(market.database)

@@ -24,7 +24,7 @@ from crypto_predict.command_line import BAD_ARGUMENTS, DONE, INTERRUPTED
 from crypto_predict.market import EPOCH, Interval, Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.training.options import read_settings
-from crypto_predict.training.repeat import Repetition, next_training, reason_of, repeat
+from crypto_predict.training.repeat import next_training, reason_of, repeat
 from tests.support.histories import make_history
 from tests.support.live import until
 from tests.support.replay import server as replay
@@ -58,8 +58,7 @@ LATER = "os.system(f'(while [ ! -e {{plan}} ]; do sleep 0.05; done; kill -{numbe
 def run(folder: Path, *attempts: str, limit: float = 60) -> tuple[int, list[dict[str, Any]]]:
     """Repeat these attempts; return the exit code and what each attempt noted."""
     command = [sys.executable, "-c", PROGRAM, str(folder), *attempts]
-    plan = Repetition(SIX_HOURS, folder / "model.pkl", command, dict(os.environ), limit)
-    code = repeat(plan, Clock(START, FAST))
+    code = repeat(SIX_HOURS, folder / "model.pkl", command, os.environ, Clock(START, FAST), limit)
     return code, [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
@@ -158,8 +157,7 @@ def test_a_training_that_is_killed_or_hangs_ends_nothing(tmp_path: Path) -> None
 def test_a_signal_ends_it_while_it_waits(number: int, expected: int, tmp_path: Path) -> None:
     """Nobody plans a training any more, so there is no schedule that promises one."""
     command = [sys.executable, "-c", PROGRAM, str(tmp_path), LATER.format(number=int(number))]
-    plan = Repetition(timedelta(days=30), tmp_path / "model.pkl", command, dict(os.environ))
-    assert repeat(plan, Clock()) == expected
+    assert repeat(timedelta(days=30), tmp_path / "model.pkl", command, os.environ, Clock()) == expected
     assert {path.name for path in tmp_path.iterdir()} == {"log.jsonl"}
 
 
@@ -194,7 +192,7 @@ def test_what_means_one_training_is_refused(
 def test_a_blank_time_counts_as_unset() -> None:
     """Containers set variables to nothing."""
     settings, _ = read_settings((), {"REPEAT": "6h", "SOURCE_DATE_EPOCH": " ", "TRAINED_EVERY": " "})
-    assert (settings.repeat, settings.release.trained_at, settings.release.every) == (SIX_HOURS, None, None)
+    assert (settings.repeat, settings.trained_at, settings.trained_every) == (SIX_HOURS, None, None)
 
 
 def test_a_release_says_when_the_next_training_is_due_and_another_training_does_not(tmp_path: Path) -> None:
