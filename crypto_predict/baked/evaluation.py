@@ -41,21 +41,15 @@ class Prediction(NamedTuple):
 
 
 class _Point(NamedTuple):
-    """The curve at a close, in log price, and the quantiles around it as distances from the curve."""
+    """The curve at one instant, in log price, and the quantiles around it as distances from the curve."""
 
     curve: float
-    low: float  # at the level `LOW`
-    high: float  # at the level `HIGH`
     levels: tuple[float, ...]  # (n,) ascending, `LOW` and `HIGH` among them
     distances: tuple[float, ...]  # (n,) ascending
 
-
-class _Place(NamedTuple):
-    """An instant at `share` of the time from one point to the next; both have the same levels."""
-
-    before: _Point
-    after: _Point
-    share: float
+    def ends(self) -> tuple[float, float]:
+        """Return the distances of the central interval's ends."""
+        return self.distances[self.levels.index(LOW)], self.distances[self.levels.index(HIGH)]
 
 
 class Evaluator:
@@ -69,86 +63,69 @@ class Evaluator:
         self.decimals = price_decimals(forecast.last_close)
         self._curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
         self._first, self._last, self._end = (day.toordinal() for day in (forecast.first, forecast.last, forecast.end))
-        self._last_price, self._anchor = _known(forecast.last_close), _known(forecast.anchor.price)
+        self._last_price, self._anchor = (
+            _Point(math.log(price), LEVELS, (0.0,) * len(LEVELS))
+            for price in (forecast.last_close, forecast.anchor.price)
+        )
         self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
-        count = self._end - self._first + 2
-        self._points: dict[str, list[_Point | None]] = {model: [None] * count for model in MODELS}
+        days = self._end - self._first + 2  # with the opening of the first
+        self._points: dict[str, list[_Point | None]] = {model: [None] * days for model in MODELS}
 
-    def at_close(self, day: date, model: str = COMBINED) -> Prediction:
-        """Return the prediction of one of `MODELS` for the close of a UTC day.
-
-        Raises:
-            OutOfRange: The day is not between the first candle and 365 days after the last, both included.
-            NoProphetInterval: `PROPHET` is asked for a day after the last candle, and the model has no backtest.
-        """
-        return self._predict(self._at_close(day, model))
-
-    def at(self, instant: datetime, model: str = COMBINED) -> Prediction:
-        """Return the prediction of one of `MODELS` for an instant, aware of its time zone.
+    def at(self, moment: date | datetime, model: str = COMBINED) -> Prediction:
+        """Return the prediction of one of `MODELS` for the close of a UTC day, or for an instant with a time zone.
 
         Raises:
-            OutOfRange: It is not between the opening of the first candle and 365 days past the last close.
-            NoProphetInterval: `PROPHET` is asked for an instant after the last close, and the model has no backtest.
+            OutOfRange: The day is not between the first candle and 365 days after the last, both included, or the
+                instant not between the opening of the first candle and 365 days past the last close.
+            NoProphetInterval: `PROPHET` is asked for a time after the last close, and the model has no backtest.
         """
-        return self._predict(self._at(instant, model))
+        before, after, share = self._place(moment, model)
+        curve, (low, high) = before.curve, before.ends()
+        if share:
+            curve += share * (after.curve - curve)
+            later_low, later_high = after.ends()
+            low, high = _mixed(low, later_low, share), _mixed(high, later_high, share)
+        return Prediction(
+            round(math.exp(curve), self.decimals),
+            round(math.exp(curve + low), self.decimals),
+            round(math.exp(curve + high), self.decimals),
+        )
 
     def distribution(self, moment: date | datetime, model: str = COMBINED) -> Distribution:
-        """Return the distribution of the price at the close of a UTC day, or at an instant, aware of its time zone.
+        """Return the distribution of the price at a moment, with the errors of `at`.
 
-        Its quantiles at 10 and 90 % are the ends of the interval of `at_close` and `at`, before they are rounded.
-
-        Raises:
-            OutOfRange, NoProphetInterval: As `at_close` and `at` do.
+        Its quantiles at 10 and 90 % are the ends of the interval of `at`, before they are rounded.
         """
-        place = self._at(moment, model) if isinstance(moment, datetime) else self._at_close(moment, model)
-        before, after, share = place
+        before, after, share = self._place(moment, model)
         if not share:
             return Distribution(before.levels, tuple(before.curve + distance for distance in before.distances))
         curve = before.curve + share * (after.curve - before.curve)
         ends = zip(before.distances, after.distances, strict=True)
         return Distribution(before.levels, tuple(curve + _mixed(first, last, share) for first, last in ends))
 
-    def _at_close(self, day: date, model: str) -> _Place:
-        ordinal = day.toordinal()
-        if ordinal < self._first:
-            raise OutOfRange(day, self.forecast.first, self.forecast.end)
-        return self._after(day, ordinal, 0.0, model)
-
-    def _at(self, instant: datetime, model: str) -> _Place:
-        try:
-            utc = instant.astimezone(UTC)
-        except OverflowError as error:  # an instant of year 1 or 9999 that does not exist in UTC
-            raise OutOfRange(instant, self.forecast.first, self.forecast.end) from error
-        midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
-        return self._after(instant, utc.toordinal() - 1, (utc - midnight) / DAY, model)
-
-    def _after(self, moment: date | datetime, ordinal: int, share: float, model: str) -> _Place:
-        """Return the place at `share` of the day that follows a close."""
-        if not self._first - 1 <= ordinal <= self._end or (ordinal == self._end and share):
+    def _place(self, moment: date | datetime, model: str) -> tuple[_Point, _Point, float]:
+        """Return two points with the same levels, and the share of the time between them at which the moment is."""
+        first, ordinal, share = self._first, moment.toordinal(), 0.0
+        if isinstance(moment, datetime):
+            try:
+                utc = moment.astimezone(UTC)
+            except OverflowError as error:  # an instant of year 1 or 9999 that does not exist in UTC
+                raise OutOfRange(moment, self.forecast.first, self.forecast.end) from error
+            midnight = datetime(utc.year, utc.month, utc.day, tzinfo=UTC)
+            first, ordinal, share = first - 1, utc.toordinal() - 1, (utc - midnight) / DAY
+        if not first <= ordinal <= self._end or (ordinal == self._end and share):
             raise OutOfRange(moment, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(moment, self.forecast.last)
         point = self._point(ordinal, model)
         if not share:
-            return _Place(point, point, share)
+            return point, point, share
         if ordinal != self._last or model == PROPHET:
-            return _Place(point, self._point(ordinal + 1, model), share)
+            return point, self._point(ordinal + 1, model), share
         if share > self._anchor_share:
             share = (share - self._anchor_share) / (1 - self._anchor_share)
-            return _Place(self._anchor, self._point(ordinal + 1, model), share)
-        return _Place(self._last_price, self._anchor, share / self._anchor_share)
-
-    def _predict(self, place: _Place) -> Prediction:
-        before, after, share = place
-        curve, low, high = before.curve, before.low, before.high
-        if share:
-            curve += share * (after.curve - curve)
-            low, high = _mixed(low, after.low, share), _mixed(high, after.high, share)
-        return Prediction(
-            round(math.exp(curve), self.decimals),
-            round(math.exp(curve + low), self.decimals),
-            round(math.exp(curve + high), self.decimals),
-        )
+            return self._anchor, self._point(ordinal + 1, model), share
+        return self._last_price, self._anchor, share / self._anchor_share
 
     def _point(self, ordinal: int, model: str) -> _Point:
         points, index = self._points[model], ordinal - self._first + 1
@@ -158,14 +135,14 @@ class Evaluator:
         return point
 
     def _compute_point(self, ordinal: int, model: str) -> _Point:
-        curve, horizon = self._curve.at(ordinal), ordinal - self._last
+        curve, horizon, forecast = self._curve.at(ordinal), ordinal - self._last, self.forecast
         if horizon <= 0:
-            return _banded(curve, self.forecast.fitted_band)
+            return _Point(curve, (LOW, HIGH), (forecast.fitted_band.low, forecast.fitted_band.high))
         if model == PROPHET:
-            return _banded(curve, _at_horizon(self.forecast.prophet_bands, horizon))
-        weight, other = self.forecast.prophet_weights[horizon - 1], self.forecast.other_increments[horizon - 1]
-        combined = weight * (curve + self.forecast.level_correction) + (1 - weight) * self._anchor.curve + other
-        return _spread(combined, LEVELS, self.forecast.forecast_quantiles[horizon - 1])
+            return _Point(curve, (LOW, HIGH), _between_knots(forecast.prophet_bands, horizon))
+        weight, other = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
+        combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve + other
+        return _Point(combined, LEVELS, forecast.forecast_quantiles[horizon - 1])
 
 
 class Curve:
@@ -179,7 +156,14 @@ class Curve:
         for changepoint, delta in zip(trend.changepoints, trend.deltas, strict=True):
             slope, offset = self._segments[-1]
             self._segments.append((slope + delta, offset - changepoint * delta))
-        self._waves = [_waves(seasonality) for seasonality in seasonalities]
+        self._waves = [  # of each order of each seasonality: frequency (radians a day), sine and cosine coefficient
+            [
+                (2 * math.pi * order / seasonality.period, sine, cosine)
+                for order, (sine, cosine) in enumerate(zip(terms[::2], terms[1::2], strict=True), start=1)
+            ]
+            for seasonality in seasonalities
+            for terms in [seasonality.coefficients]
+        ]
 
     def at(self, ordinal: int) -> float:
         """Return the log price at the close of the day with this proleptic Gregorian ordinal."""
@@ -216,35 +200,14 @@ class Curve:
         return slope * scaled + offset
 
 
-def _waves(seasonality: Seasonality) -> list[tuple[float, float, float]]:
-    """Return frequency (radians a day), sine and cosine coefficient of each order."""
-    pairs = zip(seasonality.coefficients[::2], seasonality.coefficients[1::2], strict=True)
-    return [(2 * math.pi * order / seasonality.period, a, b) for order, (a, b) in enumerate(pairs, start=1)]
-
-
-def _spread(curve: float, levels: tuple[float, ...], distances: tuple[float, ...]) -> _Point:
-    low, high = distances[levels.index(LOW)], distances[levels.index(HIGH)]
-    return _Point(curve, low, high, levels, distances)
-
-
-def _banded(curve: float, band: Band) -> _Point:
-    return _spread(curve, (LOW, HIGH), (band.low, band.high))
-
-
-def _known(price: float) -> _Point:
-    """Return the point of a price that was observed."""
-    return _spread(math.log(price), LEVELS, (0.0,) * len(LEVELS))
-
-
-def _at_horizon(bands: Sequence[Band], horizon: int) -> Band:
-    """Return the band `horizon` days ahead, 1 to 365, from those at `KNOTS`."""
-    after = bisect_left(KNOTS, horizon)
-    if KNOTS[after] == horizon:
-        return bands[after]
-    share = (horizon - KNOTS[after - 1]) / (KNOTS[after] - KNOTS[after - 1])
-    return Band(
-        _mixed(bands[after - 1].low, bands[after].low, share), _mixed(bands[after - 1].high, bands[after].high, share)
-    )
+def _between_knots(bands: Sequence[Band], horizon: int) -> tuple[float, float]:
+    """Return the ends of the band `horizon` days ahead, 1 to 365, from those at `KNOTS`."""
+    index = bisect_left(KNOTS, horizon)
+    after = bands[index]
+    if KNOTS[index] == horizon:
+        return after.low, after.high
+    before, share = bands[index - 1], (horizon - KNOTS[index - 1]) / (KNOTS[index] - KNOTS[index - 1])
+    return _mixed(before.low, after.low, share), _mixed(before.high, after.high, share)
 
 
 def _mixed(before: float, after: float, share: float) -> float:

@@ -151,7 +151,7 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
     """Return the release entry of one pair, with the same predictions as the server's."""
     evaluator = Evaluator(forecast)
     days = [forecast.last + horizon * DAY for horizon in range(1, DAYS + 1)]
-    predictions = [evaluator.at_close(day) for day in days]
+    predictions = [evaluator.at(day) for day in days]
     return Release(
         pair=pair,
         simulated=card.pairs[pair].simulated,

@@ -167,7 +167,7 @@ def _moves(pair: Pair, model: Model, champion: Model) -> Iterator[tuple[str, ...
     before, now = Evaluator(champion.forecasts[pair]), Evaluator(model.forecasts[pair])
     for standing in model.card.pairs[pair].forecast:
         try:
-            was, price = before.at_close(standing.day).price, now.at_close(standing.day).price
+            was, price = before.at(standing.day).price, now.at(standing.day).price
         except OutOfRange:
             continue
         prices = (f"{number:,.{now.decimals}f}" for number in (was, price))
@@ -179,7 +179,7 @@ def picture(pair: Pair, forecast: PairForecast) -> str:
     period = min(PICTURE_DAYS, (forecast.last - forecast.first).days) // PICTURE_STEP * PICTURE_STEP
     evaluator, last = Evaluator(forecast), forecast.last_close
     points = [
-        evaluator.at_close(forecast.last + timedelta(days=days)) if days else Prediction(last, last, last)
+        evaluator.at(forecast.last + timedelta(days=days)) if days else Prediction(last, last, last)
         for days in range(-period, PICTURE_DAYS + 1, PICTURE_STEP)
     ]
     lows, highs, prices = zip(*((point.low, point.high, point.price) for point in points), strict=True)

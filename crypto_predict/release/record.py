@@ -63,7 +63,7 @@ def _write(model: Model, digest: str, folder: Path) -> None:
 def _rows(forecast: PairForecast) -> list[dict[str, str | float]]:
     """Return a row for each day after the last candle, as ``/forecast/{pair}`` answers it."""
     evaluator, days = Evaluator(forecast), (forecast.last + ahead * DAY for ahead in range(1, HORIZON_DAYS + 1))
-    points = ((day, evaluator.at_close(day)) for day in days)
+    points = ((day, evaluator.at(day)) for day in days)
     return [{"date": str(day), "prediction": p.price, "low": p.low, "high": p.high} for day, p in points]
 
 

@@ -47,7 +47,7 @@ def build_pair_card(trained: TrainedPair, horizons: Sequence[int]) -> PairCard:
     standings = []
     for horizon in HORIZONS:
         day = forecast.last + timedelta(days=horizon)
-        prediction = evaluator.at_close(day)
+        prediction = evaluator.at(day)
         standings.append(Standing(horizon, day, prediction.price, prediction.low, prediction.high))
     return PairCard(
         source=history.source,

@@ -99,7 +99,7 @@ def priced(middle: float, low: float, high: float) -> Prediction:
 @pytest.mark.parametrize("day", [FIRST, date(2023, 7, 4), LAST])
 def test_past_days_have_the_fitted_curve_and_its_band(day: date) -> None:
     curve, band = log_price(day), FORECAST.fitted_band
-    assert EVALUATOR.at_close(day) == priced(curve, curve + band.low, curve + band.high)
+    assert EVALUATOR.at(day) == priced(curve, curve + band.low, curve + band.high)
 
 
 NO_INCREMENTS = (0.0,) * HORIZON_DAYS
@@ -123,12 +123,12 @@ def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(
     weight, others = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
     middle = start + weight * (log_price(day) + forecast.level_correction - start) + others
     quantiles = forecast.forecast_quantiles[horizon - 1]
-    assert Evaluator(forecast).at_close(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
+    assert Evaluator(forecast).at(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
 
 
 def test_the_combined_forecast_is_the_default() -> None:
     day = LAST + 9 * DAY
-    assert EVALUATOR.at_close(day) == EVALUATOR.at_close(day, COMBINED) != EVALUATOR.at_close(day, PROPHET)
+    assert EVALUATOR.at(day) == EVALUATOR.at(day, COMBINED) != EVALUATOR.at(day, PROPHET)
     assert EVALUATOR.at(close_of(day)) == EVALUATOR.at(close_of(day), COMBINED) != EVALUATOR.at(close_of(day), PROPHET)
 
 
@@ -136,7 +136,7 @@ def test_the_combined_forecast_is_the_default() -> None:
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_both_models_are_equal_in_the_past(day: date, share: float) -> None:
     instant = midnight(day) + share * DAY
-    assert EVALUATOR.at_close(day, PROPHET) == EVALUATOR.at_close(day)
+    assert EVALUATOR.at(day, PROPHET) == EVALUATOR.at(day)
     assert EVALUATOR.at(instant, PROPHET) == EVALUATOR.at(instant)
 
 
@@ -145,8 +145,8 @@ def test_prophet_alone_is_its_curve_with_the_interval_of_the_horizon(index: int)
     """The curve is not shifted to the newest price."""
     day, band = LAST + KNOTS[index] * DAY, FORECAST.prophet_bands[index]
     curve = log_price(day)
-    assert EVALUATOR.at_close(day, PROPHET) == priced(curve, curve + band.low, curve + band.high)
-    assert EVALUATOR.at(close_of(day), PROPHET) == EVALUATOR.at_close(day, PROPHET)
+    assert EVALUATOR.at(day, PROPHET) == priced(curve, curve + band.low, curve + band.high)
+    assert EVALUATOR.at(close_of(day), PROPHET) == EVALUATOR.at(day, PROPHET)
 
 
 @pytest.mark.parametrize("horizon", [4, 10, 31, 89, 91, 200, 364])
@@ -157,7 +157,7 @@ def test_between_two_knots_the_square_of_the_prophet_band_is_linear(horizon: int
     curve = log_price(LAST + horizon * DAY)
     low = curve - math.sqrt((1 - share) * near.low**2 + share * far.low**2)
     high = curve + math.sqrt((1 - share) * near.high**2 + share * far.high**2)
-    assert EVALUATOR.at_close(LAST + horizon * DAY, PROPHET) == priced(curve, low, high)
+    assert EVALUATOR.at(LAST + horizon * DAY, PROPHET) == priced(curve, low, high)
 
 
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
@@ -180,19 +180,19 @@ def test_without_a_backtest_prophet_alone_has_no_interval_for_the_future(instant
         WITHOUT.at(instant, PROPHET)
     assert (error.value.asked, error.value.last) == (instant, LAST)
     with pytest.raises(NoProphetInterval, match="2024-05-18 lies after the last candle, 2024-05-17, and this model"):
-        WITHOUT.at_close(LAST + DAY, PROPHET)
+        WITHOUT.at(LAST + DAY, PROPHET)
     assert WITHOUT.at(instant) == EVALUATOR.at(instant)
 
 
 def test_without_a_backtest_prophet_alone_has_an_interval_for_the_past() -> None:
-    assert WITHOUT.at(LAST_CLOSE, PROPHET) == WITHOUT.at_close(LAST, PROPHET) == EVALUATOR.at_close(LAST)
+    assert WITHOUT.at(LAST_CLOSE, PROPHET) == WITHOUT.at(LAST, PROPHET) == EVALUATOR.at(LAST)
 
 
 @pytest.mark.parametrize("evaluator", [EVALUATOR, WITHOUT])
 def test_a_time_outside_the_range_is_refused_for_both_models(evaluator: Evaluator) -> None:
     for day in (FIRST - DAY, END + DAY):
         with pytest.raises(OutOfRange):
-            evaluator.at_close(day, PROPHET)
+            evaluator.at(day, PROPHET)
     for instant in (OPENING - TINY, CLOSE + TINY):
         with pytest.raises(OutOfRange):
             evaluator.at(instant, PROPHET)
@@ -206,7 +206,7 @@ def test_midnight_is_the_close_of_the_day_before(day: date) -> None:
         curve, band = log_price(day), FORECAST.fitted_band
         assert at_midnight == priced(curve, curve + band.low, curve + band.high)
     else:
-        assert at_midnight == EVALUATOR.at_close(day)
+        assert at_midnight == EVALUATOR.at(day)
 
 
 @pytest.mark.parametrize("day", [FIRST, date(2024, 2, 29), LAST + 2 * DAY, END])
@@ -255,7 +255,7 @@ def test_between_the_last_close_and_the_anchor_the_band_is_zero(share: float) ->
 
 @pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9, 1])
 def test_from_the_anchor_to_the_next_close_the_band_opens_with_the_square_root_of_time(share: float) -> None:
-    close = EVALUATOR.at_close(LAST + DAY)
+    close = EVALUATOR.at(LAST + DAY)
     between = EVALUATOR.at(ANCHOR.at + share * (NEXT_CLOSE - ANCHOR.at))
     price, quantiles = ANCHOR.price ** (1 - share) * close.price**share, FORECAST.forecast_quantiles[0]
     assert between.price == pytest.approx(price, rel=1e-6)
@@ -295,20 +295,20 @@ def test_equal_instants_in_different_time_zones_have_equal_predictions(instant: 
 
 def test_a_time_zone_is_converted_with_its_summer_time() -> None:
     zone = ZoneInfo("Europe/Berlin")
-    assert EVALUATOR.at(datetime(2024, 6, 2, 2, tzinfo=zone)) == EVALUATOR.at_close(date(2024, 6, 1))
-    assert EVALUATOR.at(datetime(2024, 12, 2, 1, tzinfo=zone)) == EVALUATOR.at_close(date(2024, 12, 1))
+    assert EVALUATOR.at(datetime(2024, 6, 2, 2, tzinfo=zone)) == EVALUATOR.at(date(2024, 6, 1))
+    assert EVALUATOR.at(datetime(2024, 12, 2, 1, tzinfo=zone)) == EVALUATOR.at(date(2024, 12, 1))
 
 
 def test_the_range_of_days_is_from_the_first_candle_to_a_year_after_the_last() -> None:
     assert date(2025, 5, 17) == END
-    assert all(EVALUATOR.at_close(day).price > 0 for day in DAYS)
+    assert all(EVALUATOR.at(day).price > 0 for day in DAYS)
     assert len(DAYS) == (LAST - FIRST).days + HORIZON_DAYS + 1
 
 
 @pytest.mark.parametrize("day", [FIRST - DAY, END + DAY, date.min, date.max])
 def test_a_day_outside_the_range_is_refused_with_the_range(day: date) -> None:
     with pytest.raises(OutOfRange) as error:
-        EVALUATOR.at_close(day)
+        EVALUATOR.at(day)
     assert (error.value.asked, error.value.first, error.value.last) == (day, FIRST, END)
     assert str(error.value) == f"{day} lies outside the range of this model, 2023-01-01 to 2025-05-17"
 
@@ -338,28 +338,28 @@ def test_an_instant_outside_the_range_is_refused_even_if_it_does_not_exist_in_ut
 def test_models_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
     level = Trend(FIRST, 502, 0.0, 0.9, (), ())
     early = Evaluator(make_forecast(first=date.min, last=date(1, 3, 1), trend=level))
-    assert early.at_close(date.min).price > 0
+    assert early.at(date.min).price > 0
     assert early.at(datetime.min.replace(tzinfo=UTC)).price > 0
     late = Evaluator(make_forecast(first=date(9998, 1, 1), last=date.max - HORIZON_DAYS * DAY, trend=level))
-    assert late.at_close(date.max).price > 0
+    assert late.at(date.max).price > 0
     assert late.at(datetime.max.replace(tzinfo=UTC)).price > 0
 
 
 def test_a_history_of_one_day_is_enough_for_predictions() -> None:
     evaluator = Evaluator(make_forecast(first=LAST))
-    assert evaluator.at_close(LAST) == EVALUATOR.at_close(LAST)
-    assert evaluator.at_close(END) == EVALUATOR.at_close(END)
+    assert evaluator.at(LAST) == EVALUATOR.at(LAST)
+    assert evaluator.at(END) == EVALUATOR.at(END)
 
 
 def test_many_threads_get_the_same_predictions_as_one() -> None:
     """A server shares one evaluator among its threads."""
     alone = Evaluator(FORECAST)
-    expected = [alone.at_close(day) for day in DAYS]
+    expected = [alone.at(day) for day in DAYS]
     shared = Evaluator(FORECAST)
 
     def all_days(seed: int) -> dict[date, Prediction]:
         order = random.Random(seed).sample(DAYS, len(DAYS))
-        return {day: shared.at_close(day) for day in order}
+        return {day: shared.at(day) for day in order}
 
     with ThreadPoolExecutor(8) as pool:
         for answers in pool.map(all_days, range(16)):
@@ -384,5 +384,5 @@ def test_predictions_are_rounded_to_the_decimals_of_the_last_close() -> None:
         level_correction=0.0,
         fitted_band=Band(-0.1, 0.1),
     )
-    prediction = Evaluator(cheap).at_close(LAST)
+    prediction = Evaluator(cheap).at(LAST)
     assert (prediction.low, prediction.price, prediction.high) == (1.1166e-05, 1.234e-05, 1.3638e-05)

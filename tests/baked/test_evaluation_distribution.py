@@ -27,7 +27,7 @@ LAST_CLOSE, NOON = close_of(LAST), close_of(LAST) + DAY / 2  # the newest price 
 @given(DAYS | INSTANTS, ANY_MODEL)
 def test_the_interval_lies_between_the_quantiles_at_10_and_90_percent(moment: date | datetime, model: str) -> None:
     """Two ways to one fact must not differ, not even by a cent."""
-    prediction = EVALUATOR.at(moment, model) if isinstance(moment, datetime) else EVALUATOR.at_close(moment, model)
+    prediction = EVALUATOR.at(moment, model)
     distribution = EVALUATOR.distribution(moment, model)
     ends = [round(distribution.quantile(level), EVALUATOR.decimals) for level in (0.1, 0.9)]
     assert ends == [prediction.low, prediction.high]

@@ -85,7 +85,7 @@ def test_a_forecast_without_a_fault_can_be_evaluated_in_its_whole_range(
     assume(not faults(forecast) and (model == COMBINED or forecast.prophet_bands))
     evaluator, last = Evaluator(forecast), forecast.last
     days = (forecast.first, last, *(last + h * DAY for h in (1, 2, 3, 100, 365)))
-    closes = [evaluator.at_close(day, model) for day in days]
+    closes = [evaluator.at(day, model) for day in days]
     openings = [midnight(forecast.first), midnight(last), forecast.last_close_time, close_of(last + 364 * DAY)]
     moments = [*(opening + share * DAY for opening in openings), forecast.anchor.at]
     for prediction in (*closes, *(evaluator.at(moment, model) for moment in moments)):

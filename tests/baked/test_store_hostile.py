@@ -327,5 +327,5 @@ def test_a_changed_model_is_refused_or_can_be_evaluated_in_its_whole_range(
     for forecast in model.forecasts.values():
         evaluator = Evaluator(forecast)
         for day in range((forecast.end - forecast.first).days + 1):
-            prediction = evaluator.at_close(forecast.first + timedelta(days=day))
+            prediction = evaluator.at(forecast.first + timedelta(days=day))
             assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf

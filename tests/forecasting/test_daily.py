@@ -120,7 +120,7 @@ def test_without_a_backtest_the_forecast_is_persistence(fitted: PairForecast) ->
     """No candidate has earned a weight then."""
     evaluator, forecast = Evaluator(fitted), fitted
     days = [forecast.last + timedelta(days=horizon) for horizon in (1, 30, HORIZON_DAYS)]
-    assert {evaluator.at_close(day).price for day in days} == {round(forecast.anchor.price, 2)}
+    assert {evaluator.at(day).price for day in days} == {round(forecast.anchor.price, 2)}
 
 
 @pytest.mark.parametrize("weight", [0.25, 1.0])
@@ -133,7 +133,7 @@ def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapse
     last = forecast.last.toordinal()
     start = curve.at(last) + elapsed * (curve.at(last + 1) - curve.at(last))
     for horizon in (1, 4, 30, 90, 365):
-        predicted = Evaluator(forecast).at_close(date.fromordinal(last + horizon)).price
+        predicted = Evaluator(forecast).at(date.fromordinal(last + horizon)).price
         share = weight * min(1, 30 / horizon)
         assert predicted == pytest.approx(21_000 * math.exp(share * (curve.at(last + horizon) - start)), rel=1e-6)
 
@@ -145,14 +145,14 @@ def test_the_increments_of_the_other_candidates_are_added(elapsed: float) -> Non
     forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("theta", 0.5))
     assert set(forecast.prophet_weights) == {0.0}
     for horizon in (1, 7, 30, 90, 365):
-        predicted = Evaluator(forecast).at_close(forecast.last + timedelta(days=horizon)).price
+        predicted = Evaluator(forecast).at(forecast.last + timedelta(days=horizon)).price
         added = 0.005 * (min(horizon, 30) - elapsed)
         assert predicted == pytest.approx(21_000 * math.exp(added), rel=1e-6)
 
 
 def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: PairForecast) -> None:
     evaluator = Evaluator(fitted)
-    predictions = [evaluator.at_close(candle.open_time.date()) for candle in HISTORY.candles]
+    predictions = [evaluator.at(candle.open_time.date()) for candle in HISTORY.candles]
     inside = [p.low <= c.close <= p.high for p, c in zip(predictions, HISTORY.candles, strict=True)]
     assert sum(inside) / len(inside) == pytest.approx(0.8, abs=0.005)
 
@@ -163,7 +163,7 @@ def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past:
     forecast = fit(HISTORY, None, past)
     evaluator = Evaluator(forecast)
     days = [forecast.last + timedelta(days=horizon) for horizon in range(1, HORIZON_DAYS + 1)]
-    predictions = [evaluator.at_close(day) for day in days]
+    predictions = [evaluator.at(day) for day in days]
     assert all(p.low <= p.price <= p.high for p in predictions)
     assert all(p.low < forecast.anchor.price < p.high for p in predictions)
     assert all(near.low >= far.low and near.high <= far.high for near, far in pairwise(predictions))
@@ -230,7 +230,7 @@ def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
     history = make_history(150, flat)
     past = replay(DailySeries.of(history), HORIZONS, every=25, longest=150)
     forecast = fit(history, None, past)
-    prediction = Evaluator(forecast).at_close(forecast.end)
+    prediction = Evaluator(forecast).at(forecast.end)
     assert prediction.low == pytest.approx(250, abs=0.05)  # candles that are 1 % high, and never close elsewhere
     assert prediction.price == pytest.approx(250, abs=0.01)
     assert prediction.high == pytest.approx(250, abs=0.05)

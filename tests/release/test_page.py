@@ -81,7 +81,7 @@ def test_a_real_release_shows_forecast_scores_record_and_changes(
         [f"{score.relative_mae:.3f}", f"{score.coverage:.1%}"] for score in backtest.scores
     ]
     day = model.card.pairs[pair].forecast[2].day
-    was, now = (Evaluator(one.forecasts[pair]).at_close(day).price for one in (champion, model))
+    was, now = (Evaluator(one.forecasts[pair]).at(day).price for one in (champion, model))
     assert moves[3] == [str(pair), str(day), f"{was:,.2f}", f"{now:,.2f}", f"{now / was - 1:+z.2%}"]
     for words in (
         f"## Build {markdown.escape(model.card.build)}",
@@ -205,7 +205,7 @@ def test_the_picture_shows_the_answers_of_the_server() -> None:
     evaluator = Evaluator(forecast)
     for index, days in enumerate(range(-PICTURE_DAYS, PICTURE_DAYS + 1, PICTURE_STEP)):
         if days != 0:
-            answer = evaluator.at_close(forecast.last + timedelta(days=days))
+            answer = evaluator.at(forecast.last + timedelta(days=days))
             assert (low[index], price[index], high[index]) == (answer.low, answer.price, answer.high)
     middle = PICTURE_DAYS // PICTURE_STEP
     assert low[middle] == price[middle] == high[middle] == forecast.last_close

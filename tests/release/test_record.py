@@ -82,7 +82,7 @@ def test_the_files_are_json_with_the_content_of_the_model(job: Job, published: P
     forecasts, forecast = strict_json(show(job, "forecasts.json")), model.forecasts[BTC]
     rows = forecasts["pairs"]["BTC/USD"]
     assert (forecasts["build"], len(rows), rows[-1]["date"]) == (BUILD, 365, str(forecast.end))
-    first = Evaluator(forecast).at_close(model.card.pairs[BTC].forecast[0].day)
+    first = Evaluator(forecast).at(model.card.pairs[BTC].forecast[0].day)
     assert rows[0] == {"date": "2024-05-18", "prediction": first.price, "low": first.low, "high": first.high}
     assert f"Build {BUILD}" in show(job, "README.md").replace("&#45;", "-").replace("&#46;", ".")
 

@@ -325,7 +325,7 @@ def test_a_predictable_market_is_predicted(training: Training) -> None:
     assert sum(weights.values()) <= 1
     forecast = training.model.forecasts[BTC]
     assert forecast.prophet_weights[0] == pytest.approx(weights["prophet"], rel=1e-5)
-    tomorrow = Evaluator(forecast).at_close(forecast.last + timedelta(days=1)).price
+    tomorrow = Evaluator(forecast).at(forecast.last + timedelta(days=1)).price
     assert tomorrow != round(forecast.last_close, 2)
 
 
@@ -342,7 +342,7 @@ def test_prophets_part_of_the_forecast_matches_prophet(training: Training) -> No
     own = weight * (curve[1:] + correction) + (1 - weight) * np.log(forecast.anchor.price)
     expected = np.exp(own + np.array(forecast.other_increments))
     evaluator = Evaluator(forecast)
-    answered = [evaluator.at_close(day.date()).price for day in days[1:]]
+    answered = [evaluator.at(day.date()).price for day in days[1:]]
     np.testing.assert_allclose(answered, expected, rtol=1e-9)
     assert weight[0] > 0.1
 
@@ -354,10 +354,10 @@ def test_prophet_alone_matches_prophet(training: Training) -> None:
     days = pd.date_range(forecast.first, forecast.end, freq="5D")
     expected = np.exp(prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy())
     evaluator = Evaluator(forecast)
-    answered = [evaluator.at_close(day.date(), PROPHET) for day in days]
+    answered = [evaluator.at(day.date(), PROPHET) for day in days]
     np.testing.assert_allclose([prediction.price for prediction in answered], expected, rtol=1e-9)
     assert all(prediction.low < prediction.price < prediction.high for prediction in answered)
-    assert expected[-1] != pytest.approx(evaluator.at_close(days[-1].date()).price, rel=1e-3)
+    assert expected[-1] != pytest.approx(evaluator.at(days[-1].date()).price, rel=1e-3)
 
 
 @pytest.mark.parametrize("horizon", HORIZONS)

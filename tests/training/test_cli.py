@@ -223,9 +223,9 @@ def test_a_history_too_short_for_a_backtest_gives_prophet_alone_no_interval(tmp_
     assert in_process(*price_file(tmp_path, 60), "--no-gate", "--output", str(output)) == 0
     forecast = store.load(output).forecasts[BTC]
     evaluator = Evaluator(forecast)
-    assert evaluator.at_close(forecast.last, PROPHET) == evaluator.at_close(forecast.last)
+    assert evaluator.at(forecast.last, PROPHET) == evaluator.at(forecast.last)
     with pytest.raises(NoProphetInterval):
-        evaluator.at_close(forecast.end, PROPHET)
+        evaluator.at(forecast.end, PROPHET)
 
 
 def test_every_option_can_come_from_the_environment(

@@ -43,7 +43,7 @@ def rows_of(answers: Answers, question: forecast.Question) -> list[Row]:
 @given(DAYS, MODELS)
 def test_a_day_is_answered_with_its_close(day: date, model: str) -> None:
     row = bitcoin.row(ANSWERS, bitcoin.Question(day, model))
-    assert (row.moment, row.price) == (day, Evaluator(FORECAST).at_close(day, model))
+    assert (row.moment, row.price) == (day, Evaluator(FORECAST).at(day, model))
 
 
 @given(INSTANTS, MODELS)

@@ -81,10 +81,9 @@ class Series:
             OutOfRange: The model does not cover that time.
             NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
         """
-        if not isinstance(moment, datetime):
-            price = self._evaluator.at_close(moment, self._model)
-            return Row(moment, price, self.fitted if moment <= self.last_candle else self.forecast)
         price = self._evaluator.at(moment, self._model)
+        if not isinstance(moment, datetime):
+            return Row(moment, price, self.fitted if moment <= self.last_candle else self.forecast)
         if moment > self.forecast.as_of:
             return Row(moment, price, self.forecast)
         return Row(moment, price, self.fitted if moment <= self.fitted.as_of else self._known)

@@ -105,7 +105,7 @@ def forecast(model: Model, pair: Pair, days: int = 1) -> str:
     """
     baked = model.forecasts[pair]
     day, decimals = baked.last + days * DAY, decimals_of_range(baked.last_close)
-    middle, low, high = (price(amount, pair.quote, decimals) for amount in Evaluator(baked).at_close(day))
+    middle, low, high = (price(amount, pair.quote, decimals) for amount in Evaluator(baked).at(day))
     invented = " The prices are invented." if model.card.pairs[pair].simulated else ""
     return (
         f"{name(pair)} at the end of {day} (UTC): about {middle}, and four times out of five between {low} and "

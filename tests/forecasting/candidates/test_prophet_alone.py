@@ -108,7 +108,7 @@ def test_the_baked_interval_is_the_scored_one() -> None:
     forecast = make_forecast(prophet_bands=done.bands())
     evaluator = Evaluator(forecast)
     for column, horizon in enumerate(ASKED):
-        answer = evaluator.at_close(forecast.last + horizon * DAY, PROPHET)
+        answer = evaluator.at(forecast.last + horizon * DAY, PROPHET)
         assert np.log(answer.high / answer.price) == pytest.approx(done.half_widths[-1, column], abs=1e-5)
         assert np.log(answer.low / answer.price) == pytest.approx(-done.half_widths[-1, column], abs=1e-5)
 

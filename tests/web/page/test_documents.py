@@ -75,16 +75,16 @@ def test_every_number_is_the_one_that_the_evaluator_gives(forecast: PairForecast
     document, evaluator = of(with_forecast(forecast)), Evaluator(forecast)
     past = days(forecast.first, (forecast.last - forecast.first).days + 1)
     ahead = days(forecast.last + DAY, HORIZON_DAYS)
-    assert document["fitted"] == precisely([evaluator.at_close(day).price for day in past])
-    assert document["prediction"] == precisely([evaluator.at_close(day).price for day in ahead])
+    assert document["fitted"] == precisely([evaluator.at(day).price for day in past])
+    assert document["prediction"] == precisely([evaluator.at(day).price for day in ahead])
     assert document["levels"] == list(LEVELS)
     for level, quantiles in zip(LEVELS, document["quantiles"], strict=True):
         if level in {0.1, 0.9}:
-            ends = [evaluator.at_close(day) for day in ahead]
+            ends = [evaluator.at(day) for day in ahead]
             least = 10.0**-evaluator.decimals
             assert quantiles == precisely([max(end.low if level == 0.1 else end.high, least) for end in ends])
     if forecast.prophet_bands:
-        alone = [evaluator.at_close(day, PROPHET) for day in ahead]
+        alone = [evaluator.at(day, PROPHET) for day in ahead]
         assert document["prophet"]["prediction"] == precisely([prediction.price for prediction in alone])
         assert document["prophet"]["low"] == precisely([prediction.low for prediction in alone])
         assert document["prophet"]["high"] == precisely([prediction.high for prediction in alone])

@@ -319,7 +319,7 @@ def test_invented_prices_are_called_invented_before_any_figure() -> None:
 
 
 def test_the_forecast_is_one_sentence_with_the_prices_of_the_model() -> None:
-    predicted = Evaluator(make_forecast()).at_close(LAST + DAY)
+    predicted = Evaluator(make_forecast()).at(LAST + DAY)
     assert words.forecast(make_model(BTC), BTC) == (
         f"Bitcoin at the end of 2024-05-18 (UTC): about ${predicted.price:,.0f}, and four times out of five between "
         f"${predicted.low:,.0f} and ${predicted.high:,.0f}."
