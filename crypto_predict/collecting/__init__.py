@@ -2,7 +2,7 @@
 
 * ``options``: the command line and the environment, as one frozen value
 * ``commands``: what each mode of ``collect.py`` does, and its report
-* ``registry``, ``choice``: which pairs are collected, and from which source
+* ``registry``: which pairs are collected, and from which source
 * ``backfill``: one series, from its first day on or from its newest candle on
 * ``fetching``, ``windows``: the candles of one series, window by window
 * ``live``: streams, REST beside them, and minute forecasts

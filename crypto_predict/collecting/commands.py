@@ -2,60 +2,36 @@
 
 import gc
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from threading import Event, Thread
 
 from crypto_predict.collecting import gaps, status
 from crypto_predict.collecting.backfill import backfill, catch_up
-from crypto_predict.collecting.choice import selected
 from crypto_predict.collecting.fetching import Collected, FetchDatabase, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
 from crypto_predict.collecting.progress import Progress
+from crypto_predict.collecting.registry import is_named
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
-from crypto_predict.errors import CryptoPredictError, SeriesHeld, UnusableHistory
+from crypto_predict.errors import CryptoPredictError, InvalidValue, SeriesHeld, UnusableHistory
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import CandleSource, SeriesReader
+from crypto_predict.market.ports import SeriesReader
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.wording import counted
 
 _THREADS = 8  # series at once; each exchange has one rate budget for all of them
 _PATIENCE = 2.0  # seconds for the threads to end after an interrupt; what they are about to store is stored or not
 
-Job = Callable[[], Collected]
+# What became of one series: what was added to it, why it failed, or why it was skipped, which is not an error.
+Outcome = Collected | CryptoPredictError | str
+Job = Callable[[], Collected | str]
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one series."""
+def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -> dict[str, Outcome]:
+    """Run ``--backfill`` or ``--once`` and return what became of each series, by its name.
 
-    name: str  # pair and interval
-    collected: Collected | None = None
-    error: CryptoPredictError | None = None  # None: done
-    skipped: str | None = None  # why it was not collected, which is not an error
-
-    def line(self, stored: Sequence[CollectedSeries]) -> str:
-        """Describe it in one line; `stored` is the contents of the database afterwards."""
-        if self.skipped is not None:
-            return f"{self.name}: skipped: {self.skipped}"
-        if self.collected is None:
-            return f"{self.name}: failed: {self.error}"
-        series = self.collected.series
-        now = next((collected for collected in stored if collected.series == series), None)
-        changed = counted(self.collected.changed, "candle")
-        parts = [f"{series}: {changed} new or changed"]
-        if self.collected.quarantined:
-            parts.append(f"{counted(self.collected.quarantined, 'row')} rejected")
-        if now is not None and now.newest_close is not None:
-            parts.append(f"up to {now.newest_close:%Y-%m-%d %H:%M} UTC")
-            parts.append(f"{counted(now.gaps, 'gap')} ({counted(now.missing, 'candle')} missing)")
-        return ", ".join(parts)
-
-
-def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -> list[Outcome]:
-    """Run ``--backfill`` or ``--once`` and return what became of each series. A failed one does not harm the others.
+    A failed one does not harm the others.
 
     Raises:
         InvalidValue: A setting of a source is not valid, or `settings` name what is not stored.
@@ -63,15 +39,11 @@ def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -
         KeyboardInterrupt: The run was interrupted. Everything that was reported as stored is stored.
     """
     gc.freeze()  # the libraries stay: the collections that millions of candles cause need not look through them
-    stopped = Event()
     with Progress() as progress:
-        run = Run(database, now, settings.until, progress, stopped)
+        run = Run(database, now, settings.until, progress, Event())
         jobs = _backfills(settings, run) if settings.mode is Mode.BACKFILL else _catch_ups(settings, run)
-        outcomes = [Outcome(name, error=job) for name, job in jobs.items() if isinstance(job, CryptoPredictError)]
-        outcomes += _in_threads({name: job for name, job in jobs.items() if callable(job)}, stopped)
-    if settings.mode is Mode.ONCE:
-        outcomes = [_skipped_if_held(outcome) for outcome in outcomes]
-    return sorted(outcomes, key=lambda outcome: list(jobs).index(outcome.name))
+        outcomes = _in_threads(jobs, run.stopped)
+    return {name: outcomes[name] for name in jobs}
 
 
 def report(settings: CollectSettings, database: status.ReportDatabase, now: datetime) -> str:
@@ -81,7 +53,7 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
         InvalidValue: `settings` name what is not stored.
         DatabaseError: The database cannot be read.
     """
-    stored = selected(database.collected(), settings)
+    stored = _selected(database, settings)
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
         return status.as_json(rows, now) if settings.as_json else status.as_table(rows)
@@ -89,23 +61,67 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
 
 
-def summary(outcomes: Sequence[Outcome], database: SeriesReader) -> str:
+def summary(outcomes: Mapping[str, Outcome], database: SeriesReader) -> str:
     """Return one line for each series.
 
     Raises:
         DatabaseError: The database cannot be read.
     """
-    stored = database.collected()
-    return "\n".join(outcome.line(stored) for outcome in outcomes) or status.NOTHING
+    stored = {collected.series: collected for collected in database.collected()}
+    lines = []
+    for name, outcome in outcomes.items():
+        if isinstance(outcome, Collected):
+            parts = [f"{outcome.series}: {counted(outcome.changed, 'candle')} new or changed"]
+            if outcome.quarantined:
+                parts.append(f"{counted(outcome.quarantined, 'row')} rejected")
+            now = stored.get(outcome.series)
+            if now is not None and now.newest_close is not None:
+                parts.append(f"up to {now.newest_close:%Y-%m-%d %H:%M} UTC")
+                parts.append(f"{counted(now.gaps, 'gap')} ({counted(now.missing, 'candle')} missing)")
+            lines.append(", ".join(parts))
+        else:
+            lines.append(f"{name}: {'skipped' if isinstance(outcome, str) else 'failed'}: {outcome}")
+    return "\n".join(lines) or status.NOTHING
 
 
-def worst_code(outcomes: Sequence[Outcome]) -> int:
+def worst_code(outcomes: Mapping[str, Outcome]) -> int:
     """Return the exit code of a run: that of a failed database, else of a failed source, else of a held series."""
-    codes = {exit_code(outcome.error) for outcome in outcomes if outcome.error is not None}
+    codes = {exit_code(outcome) for outcome in outcomes.values() if isinstance(outcome, CryptoPredictError)}
     return next((code for code in (FAILED, NO_HISTORY, BAD_ARGUMENTS) if code in codes), DONE)
 
 
-def _backfills(settings: CollectSettings, run: Run) -> Mapping[str, Job | CryptoPredictError]:
+def _selected(database: SeriesReader, settings: CollectSettings) -> list[CollectedSeries]:
+    """Return the stored series of the pairs, sources and interval that `settings` name; all where they name none.
+
+    Raises:
+        InvalidValue: A pair is not stored, or not from such a source or in such an interval.
+    """
+    stored = database.collected()
+    for pair in settings.pairs if stored else ():
+        if not any(is_named(collected.series, pair) for collected in stored):
+            pairs = ", ".join(sorted({str(collected.series.pair) for collected in stored}))
+            raise InvalidValue("--pair", str(pair), f"stored; these are: {pairs}")
+    of_pairs = [
+        collected
+        for collected in stored
+        if not settings.pairs or any(is_named(collected.series, pair) for pair in settings.pairs)
+    ]
+    selection = [
+        collected
+        for collected in of_pairs
+        if (not settings.sources or collected.series.source in settings.sources)
+        and settings.interval in {None, collected.series.interval}
+    ]
+    if of_pairs and not selection:
+        interval = [] if settings.interval is None else [settings.interval.label]
+        names = [name for name, given in (("--source", settings.sources), ("--interval", interval)) if given]
+        labels = sorted({f"{collected.series.interval.label} from {collected.series.source}" for collected in of_pairs})
+        request = ", ".join([*settings.sources, *interval])
+        raise InvalidValue(" and ".join(names), request, f"stored; these are: {', '.join(labels)}")
+    return selection
+
+
+def _backfills(settings: CollectSettings, run: Run) -> dict[str, Job]:
     sources = open_sources(settings.sources, settings.environ, 0, settings.pairs)
     interval = settings.interval or DEFAULT_INTERVAL
     return {
@@ -114,27 +130,30 @@ def _backfills(settings: CollectSettings, run: Run) -> Mapping[str, Job | Crypto
     }
 
 
-def _catch_ups(settings: CollectSettings, run: Run) -> Mapping[str, Job | CryptoPredictError]:
-    stored = selected(run.database.collected(), settings)
+def _catch_ups(settings: CollectSettings, run: Run) -> dict[str, Job]:
+    stored = _selected(run.database, settings)
     names = sorted({collected.series.source for collected in stored} & {*EXCHANGES, SIMULATED})
     sources = {source.id: source for source in open_sources(names, settings.environ, 0, ())}
-    return {str(collected.series): _catch_up(run, sources, collected) for collected in stored}
+
+    def job(collected: CollectedSeries) -> Collected | str:
+        source = sources.get(collected.series.source)
+        if source is None:
+            fault = f"it was collected from {collected.series.source}, which this version does not have"
+            raise UnusableHistory(str(collected.series.pair), [fault])
+        try:
+            return catch_up(run, source, collected)
+        except SeriesHeld as error:  # another collector writes the series, so it needs nothing from this run
+            return error.reason
+
+    return {str(collected.series): partial(job, collected) for collected in stored}
 
 
-def _catch_up(run: Run, sources: Mapping[str, CandleSource], stored: CollectedSeries) -> Job | CryptoPredictError:
-    source = sources.get(stored.series.source)
-    if source is None:
-        fault = f"it was collected from {stored.series.source}, which this version does not have"
-        return UnusableHistory(str(stored.series.pair), [fault])
-    return partial(catch_up, run, source, stored)
-
-
-def _in_threads(jobs: Mapping[str, Job], stopped: Event) -> list[Outcome]:
+def _in_threads(jobs: Mapping[str, Job], stopped: Event) -> dict[str, Outcome]:
     """Execute the jobs, several at once, and return their outcomes.
 
     The threads are daemons: an interrupt does not wait for an exchange that does not answer.
     """
-    waiting, outcomes, crashes = deque(jobs.items()), list[Outcome](), list[BaseException]()
+    waiting, outcomes, crashes = deque(jobs.items()), dict[str, Outcome](), list[BaseException]()
 
     def work() -> None:
         while waiting and not stopped.is_set():
@@ -143,9 +162,9 @@ def _in_threads(jobs: Mapping[str, Job], stopped: Event) -> list[Outcome]:
             except IndexError:  # another thread was faster
                 return
             try:
-                outcomes.append(Outcome(name, job()))
+                outcomes[name] = job()
             except CryptoPredictError as error:
-                outcomes.append(Outcome(name, error=error))
+                outcomes[name] = error
             except BaseException as error:  # noqa: BLE001 a defect of this program: raised again below
                 crashes.append(error)
                 stopped.set()
@@ -164,10 +183,3 @@ def _in_threads(jobs: Mapping[str, Job], stopped: Event) -> list[Outcome]:
     if crashes:
         raise crashes[0]
     return outcomes
-
-
-def _skipped_if_held(outcome: Outcome) -> Outcome:
-    """Another collector writes the series, so it needs nothing from this run."""
-    if isinstance(outcome.error, SeriesHeld):
-        return Outcome(outcome.name, skipped=outcome.error.reason)
-    return outcome

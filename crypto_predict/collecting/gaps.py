@@ -2,10 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from itertools import groupby
 
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.status import ReportDatabase
@@ -22,113 +20,102 @@ BACKFILL = "a backfill asks for it"
 
 _LISTED = 5  # verdicts with their reasons, in the line of one hole
 
-
-@dataclass(frozen=True, slots=True)
-class Hole:
-    """Candles that are missing in one series."""
-
-    series: SeriesKey
-    gap: Gap
-    stored: StoredGap | None  # None: the source has not been asked for them
-    silences: Sequence[Silence]  # what was known of the live stream meanwhile, ascending
+# A gap, and what was known of the live stream meanwhile, ascending. One without attempts was not asked for yet.
+Hole = tuple[StoredGap, Sequence[Silence]]
+Holes = Mapping[SeriesKey, Sequence[Hole]]
 
 
-def find(reader: ReportDatabase, series: Sequence[SeriesKey], settings: CollectSettings, now: datetime) -> list[Hole]:
+def find(reader: ReportDatabase, series: Sequence[SeriesKey], settings: CollectSettings, now: datetime) -> Holes:
     """Return the holes of these series between the days of `settings`, up to `now` (UTC), ascending in each series.
 
     Raises:
         DatabaseError: The database cannot be read.
     """
     limit = closing_limit(settings.until, now)
-    return [hole for key in series for hole in _holes(reader, key, Span(settings.start, key.interval.floor(limit)))]
+    return {key: _holes(reader, key, Span(settings.start, key.interval.floor(limit)), now) for key in series}
 
 
-def as_text(holes: Sequence[Hole], now: datetime) -> str:
+def as_text(holes: Holes, now: datetime) -> str:
     """Describe the holes in words; `now` is in UTC."""
     lines = []
-    for series, group in groupby(holes, key=lambda hole: hole.series):
-        holes_of_pair = list(group)
-        missing = sum(hole.gap.missing for hole in holes_of_pair)
-        title = str(series)
-        lines.append(f"{title}: {counted(len(holes_of_pair), 'gap')}, {counted(missing, 'candle')} missing")
-        lines += [f"  {_described(hole, now)}" for hole in holes_of_pair]
+    for series, of_series in holes.items():
+        if of_series:
+            missing = counted(sum(stored.gap.missing for stored, _ in of_series), "candle")
+            lines.append(f"{series}: {counted(len(of_series), 'gap')}, {missing} missing")
+        for stored, silent in of_series:
+            lines += [f"  {_explained(stored, now)}", f"    {_heard(series, silent)}"]
     return "\n".join(lines) or "no candle is missing"
 
 
-def as_json(holes: Sequence[Hole]) -> str:
+def as_json(holes: Holes) -> str:
     """Return the holes as one JSON object; times are in UTC."""
     gaps = [
         {
-            "pair": str(hole.series.pair),
-            "source": hole.series.source,
-            "interval": hole.series.interval.label,
-            "start": instant(hole.gap.start.timestamp()),
-            "end": instant(hole.gap.end.timestamp()),
-            "missing": hole.gap.missing,
-            "cause": NOT_ASKED if hole.stored is None else hole.stored.cause,
-            "attempts": 0 if hole.stored is None else hole.stored.attempts,
-            "verdict": BACKFILL if hole.stored is None else hole.stored.verdict,
-            "found_at": None if hole.stored is None else instant(hole.stored.found_at.timestamp()),
-            "asked_again_from": None if hole.stored is None else _due(hole.stored),
+            "pair": str(series.pair),
+            "source": series.source,
+            "interval": series.interval.label,
+            "start": _iso(stored.gap.start),
+            "end": _iso(stored.gap.end),
+            "missing": stored.gap.missing,
+            "cause": stored.cause,
+            "attempts": stored.attempts,
+            "verdict": stored.verdict,
+            "found_at": _iso(stored.found_at) if stored.attempts else None,
+            "asked_again_from": _iso(due) if stored.attempts and (due := due_at(stored)) else None,
             "verdicts": [
                 {
-                    "start": instant(silence.span.start.timestamp()),
-                    "end": instant(silence.span.end.timestamp()),
+                    "start": _iso(silence.span.start),
+                    "end": _iso(silence.span.end),
                     "verdict": silence.verdict.value,
                     "reason": silence.reason,
                 }
-                for silence in hole.silences
+                for silence in silent
             ],
         }
-        for hole in holes
+        for series, of_series in holes.items()
+        for stored, silent in of_series
     ]
     return json.dumps({"gaps": gaps}, indent=1)
 
 
-def _holes(reader: ReportDatabase, series: SeriesKey, span: Span) -> list[Hole]:
+def _holes(reader: ReportDatabase, series: SeriesKey, span: Span, now: datetime) -> list[Hole]:
     """Return the gaps that overlap `span`, and what was not asked for between the stored parts of it."""
     covered = reader.coverage(series)
     if not covered:
         return []
     inside = Span(max(span.start, covered[0].start), min(span.end, covered[-1].end))
-    gaps: list[tuple[Gap, StoredGap | None]] = [(stored.gap, stored) for stored in reader.gaps(series, span)]
+    gaps = list(reader.gaps(series, span))
     for part in uncovered(inside, covered):
         missing = (part.end - part.start) // series.interval.length
-        gaps.append((Gap(part.start, part.end, missing), None))
+        gaps.append(StoredGap(Gap(part.start, part.end, missing), NOT_ASKED, 0, BACKFILL, now))
     if not gaps:
         return []
-    whole = Span(min(gap.start for gap, _ in gaps), max(gap.end for gap, _ in gaps))
+    gaps.sort(key=lambda stored: stored.gap.start)
+    whole = Span(gaps[0].gap.start, max(stored.gap.end for stored in gaps))
     streams = reader.streams(series.source, series.pair, whole)
-    holes = [
-        Hole(series, gap, stored, list(silences(Span(gap.start, gap.end), series.interval, streams)))
-        for gap, stored in gaps
+    return [
+        (stored, list(silences(Span(stored.gap.start, stored.gap.end), series.interval, streams))) for stored in gaps
     ]
-    return sorted(holes, key=lambda hole: hole.gap.start)
 
 
-def _described(hole: Hole, now: datetime) -> str:
-    return "\n".join([_explained(hole, now), f"    {_heard(hole)}"])
-
-
-def _heard(hole: Hole) -> str:
+def _heard(series: SeriesKey, silent: Sequence[Silence]) -> str:
     """Summarize the verdicts on the candles of a hole, in the order in which each first occurs."""
     counts = Counter[str]()
-    for silence in hole.silences:
+    for silence in silent:
         title = f"{silence.verdict.value} ({silence.reason})" if silence.reason else silence.verdict.value
-        counts[title] += (silence.span.end - silence.span.start) // hole.series.interval.length
+        counts[title] += (silence.span.end - silence.span.start) // series.interval.length
     shown = [f"{counted(count, 'candle')} {title}" for title, count in counts.items()]
     more = [f"and {counted(len(shown) - _LISTED, 'more reason')}"] if len(shown) > _LISTED else []
     return f"live: {'; '.join([*shown[:_LISTED], *more])}"
 
 
-def _explained(hole: Hole, now: datetime) -> str:
-    gap = hole.gap
+def _explained(stored: StoredGap, now: datetime) -> str:
+    gap = stored.gap
     what = f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC, {counted(gap.missing, 'candle')}"
-    if hole.stored is None:
-        return f"{what}: {NOT_ASKED}; {BACKFILL}"
-    attempts = f"asked for {counted(hole.stored.attempts, 'time')}"
-    due = due_at(hole.stored)
-    if is_final(hole.stored):
+    if not stored.attempts:
+        return f"{what}: {stored.cause}; {stored.verdict}"
+    due = due_at(stored)
+    if is_final(stored):
         again = "is not asked for again"
     elif due is None:
         again = "the next --backfill asks again"
@@ -136,9 +123,9 @@ def _explained(hole: Hole, now: datetime) -> str:
         again = "the next --once asks again"
     else:
         again = f"is asked for again from {due:%Y-%m-%d %H:%M} UTC on"
-    return f"{what}: {hole.stored.cause}\n    {attempts}; verdict: {hole.stored.verdict}; {again}"
+    attempts = f"asked for {counted(stored.attempts, 'time')}"
+    return f"{what}: {stored.cause}\n    {attempts}; verdict: {stored.verdict}; {again}"
 
 
-def _due(stored: StoredGap) -> str | None:
-    due = due_at(stored)
-    return None if due is None else instant(due.timestamp())
+def _iso(time: datetime) -> str:
+    return instant(time.timestamp())

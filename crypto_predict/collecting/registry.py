@@ -4,14 +4,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from crypto_predict.collecting.choice import traded_or_none
 from crypto_predict.collecting.options import collected_sources
 from crypto_predict.errors import InvalidValue, SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import ACTIVE, STOPPED, CollectedSeries
 from crypto_predict.market.ports import CandleSource, SeriesWriter
-from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
+from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources, traded_at
 from crypto_predict.sources.network.session import answer_within
 
 ASK_SECONDS = 10  # for the answer of one exchange, of this machine
@@ -52,13 +51,13 @@ class Registry:
 
         Errors are those of `add`.
         """
-        sources = self._named(source)
-        active = {one.series: one for one in self._database.collected() if one.state == ACTIVE}
-        for entry in sources:
-            series = _series(entry, pair)
-            if series in active:
-                return entry, active[series]
-        return self._first_with(sources, pair), None
+        candidates = self._named(source)
+        active = {stored.series: stored for stored in self._database.collected() if stored.state == ACTIVE}
+        for candidate in candidates:
+            traded = traded_or_none(candidate.id, pair)
+            if traded is not None and (series := SeriesKey(candidate.id, traded, _MINUTE)) in active:
+                return candidate, active[series]
+        return self._first_with(candidates, pair), None
 
     def follow(self, source: CandleSource, pair: Pair, since: datetime | None = None) -> CollectedSeries:
         """Follow the minutes of a pair from a source, without asking it, from `since` (UTC) on.
@@ -84,16 +83,11 @@ class Registry:
             InvalidValue: The pair is not collected, or not from `source`.
             DatabaseError: The database cannot be used.
         """
-        sources = self._named(source)
-        active = [collected for collected in self._database.collected() if collected.state == ACTIVE]
-        names = {(collected.id, named) for collected in sources for named in (pair, traded_or_none(collected.id, pair))}
-        removed = [
-            collected.series for collected in active if (collected.series.source, collected.series.pair) in names
-        ]
+        sources = {candidate.id for candidate in self._named(source)}
+        active = [collected.series for collected in self._database.collected() if collected.state == ACTIVE]
+        removed = [series for series in active if series.source in sources and is_named(series, pair)]
         if not removed:
-            labels = ", ".join(
-                sorted({f"{collected.series.pair} from {collected.series.source}" for collected in active})
-            )
+            labels = ", ".join(sorted({f"{series.pair} from {series.source}" for series in active}))
             where = f" from {source}" if source else ""
             raise InvalidValue("pair", str(pair), f"collected{where}; these are: {labels}")
         for series in removed:
@@ -163,6 +157,14 @@ def check_listed(source: CandleSource, pair: Pair, now: datetime) -> None:
             raise UnusableHistory(source.id, [f"it has no candle of {traded} since {span.start:%Y-%m-%d}"])
 
 
-def _series(source: CandleSource, pair: Pair) -> SeriesKey | None:
-    traded = traded_or_none(source.id, pair)
-    return None if traded is None else SeriesKey(source.id, traded, _MINUTE)
+def is_named(series: SeriesKey, pair: Pair) -> bool:
+    """Return whether a pair names a series: BTC/USD also names BTC/USDT of an exchange that trades it in its place."""
+    return series.pair in {pair, traded_or_none(series.source, pair)}
+
+
+def traded_or_none(source: str, pair: Pair) -> Pair | None:
+    """Return the pair that an exchange trades for `pair`; None if it cannot have one."""
+    try:
+        return traded_at(source, pair)
+    except UnusableHistory:
+        return None

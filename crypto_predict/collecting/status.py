@@ -8,8 +8,8 @@ from typing import Protocol
 
 from crypto_predict.logs import instant
 from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
-from crypto_predict.market.collected import ACTIVE, CollectedSeries, MinuteRecord, SeriesSize, StreamSpan, StreamState
-from crypto_predict.market.forecast import MinuteForecast, MinuteModel
+from crypto_predict.market.collected import ACTIVE, CollectedSeries, MinuteRecord, StreamSpan, StreamState
+from crypto_predict.market.forecast import MinuteModel
 from crypto_predict.market.ports import (
     CoverageReader,
     ForecastReader,
@@ -25,8 +25,8 @@ PAIR = 20  # columns of a pair, before the state of its stream is cut
 NOTHING = "nothing is stored yet; `python collect.py --backfill --since 2021-01-01` collects the minutes of five pairs"
 
 _HEAD = ("pair", "source", "every", "from", "to (UTC)", "lag", "gaps", "missing", "rows", "size")
-_LIVE_HEAD = ("pair", "source", "state", "differing", "stream (UTC)")
 _FORECAST_HEAD = ("pair", "source", "forecast (UTC)", "fitted (UTC)", "outcomes", "error", "interval")
+_LIVE_HEAD = ("pair", "source", "state", "differing", "stream (UTC)")
 _RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing", "outcomes", "error", "interval"})
 
 _EVER = Span(EPOCH, datetime.max.replace(tzinfo=UTC))
@@ -40,17 +40,6 @@ class ReportDatabase(SeriesReader, CoverageReader, StreamReader, SizeReader, For
 
 
 @dataclass(frozen=True, slots=True)
-class Forecasting:
-    """How far the minute forecasts of one series have come. Ratios are of the sums over all horizons."""
-
-    cutoff: datetime | None  # UTC, of the newest one; None: none is stored
-    fitted_at: datetime | None  # UTC, when its coefficients were fitted; None: they were not
-    outcomes: int  # scored forecasts of any horizon
-    error: float | None  # the absolute error relative to that of persistence; None before it has an error
-    interval: float | None  # the same of the Winkler score
-
-
-@dataclass(frozen=True, slots=True)
 class Row:
     """One stored series."""
 
@@ -58,13 +47,38 @@ class Row:
     lag: timedelta | None  # since the newest candle that could be there; None before the first candle
     rows: int
     bytes: int
-    stream: StreamSpan | None = None  # the present state, since it began; None if nothing is known of a live stream
-    forecasting: Forecasting | None = None  # None if its minutes were never forecast
+    stream: StreamSpan | None  # the present state, since it began; None if nothing is known of a live stream
+    cutoff: datetime | None  # UTC, of the newest minute forecast; None: none is stored
+    model: MinuteModel | None  # of the minute forecasts; None: it was not fitted
+    record: MinuteRecord | None  # of the minute forecasts; None before the first outcome
 
     @property
     def is_live(self) -> bool:
         """Whether there is more to say than what a backfill leaves."""
         return self.stream is not None or self.stored.state != ACTIVE or self.stored.compared > 0
+
+    @property
+    def is_forecast(self) -> bool:
+        """Whether the minutes were ever forecast."""
+        return (self.cutoff, self.model, self.record) != (None, None, None)
+
+    @property
+    def outcomes(self) -> int:
+        """The scored forecasts of any horizon."""
+        return sum(score.forecasts for score in self.record.scores) if self.record else 0
+
+    @property
+    def ratios(self) -> list[float | None]:
+        """The absolute error and the Winkler score, relative to those of persistence; None before it has an error.
+
+        All are summed over all horizons.
+        """
+        scores = self.record.scores if self.record else ()
+        sums = (
+            (sum(score.error for score in scores), sum(score.persistence_error for score in scores)),
+            (sum(score.winkler for score in scores), sum(score.persistence_winkler for score in scores)),
+        )
+        return [ours / peer if peer else None for ours, peer in sums]
 
 
 def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
@@ -73,70 +87,49 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
     Raises:
         DatabaseError: The database cannot be read.
     """
-    by_series: dict[SeriesKey, SeriesSize] = {size.series: size for size in database.sizes()}
+    sizes = {size.series: size for size in database.sizes()}
     models, records = database.minute_models(), database.minute_records()
     lines = []
     for collected in stored:
-        size, lag = by_series.get(collected.series), collected.lag(now)
-        # A clock that was put back would make it negative.
-        lag = None if lag is None else max(lag, timedelta(0))
-        stream = present(database, collected, now)
-        forecasting = _forecasting(
-            database, collected.series, models.get(collected.series), records.get(collected.series)
+        series, size, lag = collected.series, sizes.get(collected.series), collected.lag(now)
+        is_minute = series.interval is Interval.MINUTE_1
+        newest = database.minute_forecasts(series, _EVER, 1, newest=True) if is_minute else ()
+        lines.append(
+            Row(
+                collected,
+                None if lag is None else max(lag, timedelta(0)),  # a clock that was put back would make it negative
+                size.rows if size else 0,
+                size.bytes if size else 0,
+                present(database, series, now) if is_minute else None,  # streams are of minutes
+                newest[0].cutoff if newest else None,
+                models.get(series),
+                records.get(series),
+            )
         )
-        lines.append(Row(collected, lag, size.rows if size else 0, size.bytes if size else 0, stream, forecasting))
     return lines
 
 
-def present(database: ReportDatabase, collected: CollectedSeries, now: datetime) -> StreamSpan | None:
+def present(database: StreamReader, series: SeriesKey, now: datetime) -> StreamSpan | None:
     """Return the state of the stream of a series at `now`, since it began; None if nothing is known of one.
 
     Raises:
         DatabaseError: The database cannot be read.
     """
-    if collected.series.interval is not Interval.MINUTE_1:  # streams are of minutes
-        return None
-    spans = database.streams(collected.series.source, collected.series.pair, Span(now - WITHIN, now + SILENT))
-    if not spans:
-        return None
-    last = spans[-1]
-    if now - last.span.end <= SILENT:
-        return last
-    return StreamSpan(Span(last.span.end, now), StreamState.DISCONNECTED, ENDED)
-
-
-def _forecasting(
-    database: ReportDatabase, series: SeriesKey, model: MinuteModel | None, record: MinuteRecord | None
-) -> Forecasting | None:
-    newest: Sequence[MinuteForecast] = ()
-    if series.interval is Interval.MINUTE_1:
-        newest = database.minute_forecasts(series, _EVER, 1, newest=True)
-    if not newest and model is None and record is None:
-        return None
-    scores = record.scores if record else ()
-    return Forecasting(
-        newest[0].cutoff if newest else None,
-        model.fitted_at if model else None,
-        sum(score.forecasts for score in scores),
-        _ratio(sum(score.error for score in scores), sum(score.persistence_error for score in scores)),
-        _ratio(sum(score.winkler for score in scores), sum(score.persistence_winkler for score in scores)),
-    )
-
-
-def _ratio(ours: float, peer: float) -> float | None:
-    return ours / peer if peer else None
+    spans = database.streams(series.source, series.pair, Span(now - WITHIN, now + SILENT))
+    if not spans or now - spans[-1].span.end <= SILENT:
+        return spans[-1] if spans else None
+    return StreamSpan(Span(spans[-1].span.end, now), StreamState.DISCONNECTED, ENDED)
 
 
 def as_table(table: Sequence[Row]) -> str:
     """Format the rows for a terminal, at most `WIDEST` columns wide: pairs with long names are cut."""
     if not table:
         return NOTHING
-    text = _format(_HEAD, [_cells(row) for row in table])
-    live = [_live_cells(row) for row in table if row.is_live]
-    forecasts = [_forecast_cells(row.stored.series, row.forecasting) for row in table if row.forecasting is not None]
-    parts = [text]
-    parts += [_format(_LIVE_HEAD, live)] if live else []
-    parts += [_format(_FORECAST_HEAD, forecasts)] if forecasts else []
+    parts = [_format(_HEAD, [_cells(row) for row in table])]
+    if live := [_live_cells(row) for row in table if row.is_live]:
+        parts.append(_format(_LIVE_HEAD, live))
+    if forecasts := [_forecast_cells(row) for row in table if row.is_forecast]:
+        parts.append(_format(_FORECAST_HEAD, forecasts))
     return "\n\n".join(parts)
 
 
@@ -149,10 +142,9 @@ def _format(head: Sequence[str], rows: Sequence[list[str]]) -> str:
     widths[0] = max(8, min(widths[0], WIDEST - gaps - sum(widths[1:])))
     lines = []
     for row in cells:
-        if len(row[0]) > widths[0]:
-            row[0] = f"{row[0][: widths[0] - 1]}…"
-        if len(row[-1]) > widths[-1]:
-            row[-1] = f"{row[-1][: widths[-1] - 1]}…"
+        for column in (0, -1):
+            if len(row[column]) > widths[column]:
+                row[column] = f"{row[column][: widths[column] - 1]}…"
         line = [
             cell.rjust(width) if name in _RIGHT else cell.ljust(width)
             for name, cell, width in zip(head, row, widths, strict=True)
@@ -163,60 +155,57 @@ def _format(head: Sequence[str], rows: Sequence[list[str]]) -> str:
 
 def as_json(table: Sequence[Row], now: datetime) -> str:
     """Return the rows as one JSON object; times are in UTC."""
-    series = [
-        {
-            "pair": str(row.stored.series.pair),
-            "source": row.stored.series.source,
-            "interval": row.stored.series.interval.label,
-            "simulated": row.stored.simulated,
-            "state": row.stored.state,
-            "start": _iso(row.stored.first_open),
-            "end": _iso(row.stored.newest_close),
-            "lag_seconds": None if row.lag is None else row.lag.total_seconds(),
-            "gaps": row.stored.gaps,
-            "missing": row.stored.missing,
-            "rows": row.rows,
-            "bytes": row.bytes,
-            "compared": row.stored.compared,
-            "mismatched": row.stored.mismatched,
-            "mismatch_rate": row.stored.mismatched / row.stored.compared if row.stored.compared else None,
-            "stream": None
-            if row.stream is None
-            else {
-                "state": row.stream.state.value,
-                "since": _iso(row.stream.span.start),
-                "reason": row.stream.reason,
-            },
-            "forecasts": None if row.forecasting is None else _forecasts_as_json(row.forecasting),
-        }
-        for row in table
-    ]
+    series = []
+    for row in table:
+        stored, stream, forecasts = row.stored, None, None
+        if row.stream is not None:
+            since = _iso(row.stream.span.start)
+            stream = {"state": row.stream.state.value, "since": since, "reason": row.stream.reason}
+        if row.is_forecast:
+            forecasts = {
+                "cutoff": _iso(row.cutoff),
+                "fitted": _iso(row.model.fitted_at if row.model else None),
+                "outcomes": row.outcomes,
+                "error_ratio": row.ratios[0],
+                "interval_ratio": row.ratios[1],
+            }
+        series.append(
+            {
+                "pair": str(stored.series.pair),
+                "source": stored.series.source,
+                "interval": stored.series.interval.label,
+                "simulated": stored.simulated,
+                "state": stored.state,
+                "start": _iso(stored.first_open),
+                "end": _iso(stored.newest_close),
+                "lag_seconds": None if row.lag is None else row.lag.total_seconds(),
+                "gaps": stored.gaps,
+                "missing": stored.missing,
+                "rows": row.rows,
+                "bytes": row.bytes,
+                "compared": stored.compared,
+                "mismatched": stored.mismatched,
+                "mismatch_rate": stored.mismatched / stored.compared if stored.compared else None,
+                "stream": stream,
+                "forecasts": forecasts,
+            }
+        )
     return json.dumps({"time": _iso(now), "series": series}, indent=1)
 
 
-def _forecasts_as_json(forecasting: Forecasting) -> dict[str, object]:
-    return {
-        "cutoff": _iso(forecasting.cutoff),
-        "fitted": _iso(forecasting.fitted_at),
-        "outcomes": forecasting.outcomes,
-        "error_ratio": forecasting.error,
-        "interval_ratio": forecasting.interval,
-    }
-
-
 def _cells(row: Row) -> list[str]:
-    stored = row.stored
+    stored, megabytes = row.stored, row.bytes / 1e6
     return [
         str(stored.series.pair),
         stored.series.source,
         stored.series.interval.label,
-        "" if stored.first_open is None else f"{stored.first_open:%Y-%m-%d}",
-        "" if stored.newest_close is None else f"{stored.newest_close:%Y-%m-%d %H:%M}",
+        _minute(stored.first_open)[:10],
+        _minute(stored.newest_close),
         "" if row.lag is None else duration(row.lag),
         f"{stored.gaps:,}",
         f"{stored.missing:,}",
         f"{row.rows:,}",
-        _size(row.bytes),
+        f"{megabytes:,.1f} MB" if megabytes < 1e3 else f"{megabytes / 1e3:,.2f} GB",
     ]
 
 
@@ -224,26 +213,20 @@ def _live_cells(row: Row) -> list[str]:
     stored, stream = row.stored, row.stream
     described = ""
     if stream is not None:
-        described = f"{stream.state.value} since {stream.span.start:%Y-%m-%d %H:%M}"
+        described = f"{stream.state.value} since {_minute(stream.span.start)}"
         described += f": {stream.reason}" if stream.reason else ""
     differing = f"{stored.mismatched:,} of {stored.compared:,}" if stored.compared else ""
     return [str(stored.series.pair), stored.series.source, stored.state, differing, described]
 
 
-def _forecast_cells(series: SeriesKey, forecasting: Forecasting) -> list[str]:
-    return [
-        str(series.pair),
-        series.source,
-        "" if forecasting.cutoff is None else f"{forecasting.cutoff:%Y-%m-%d %H:%M}",
-        "" if forecasting.fitted_at is None else f"{forecasting.fitted_at:%Y-%m-%d %H:%M}",
-        f"{forecasting.outcomes:,}",
-        "" if forecasting.error is None else f"{forecasting.error:.3f}",
-        "" if forecasting.interval is None else f"{forecasting.interval:.3f}",
-    ]
+def _forecast_cells(row: Row) -> list[str]:
+    times = (_minute(row.cutoff), _minute(row.model.fitted_at if row.model else None))
+    ratios = ["" if ratio is None else f"{ratio:.3f}" for ratio in row.ratios]
+    return [str(row.stored.series.pair), row.stored.series.source, *times, f"{row.outcomes:,}", *ratios]
 
 
-def _size(count: int) -> str:
-    return f"{count / 1e6:,.1f} MB" if count < 1e9 else f"{count / 1e9:,.2f} GB"
+def _minute(time: datetime | None) -> str:
+    return "" if time is None else f"{time:%Y-%m-%d %H:%M}"
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -436,7 +436,7 @@ def test_a_price_or_size_that_no_market_has_is_yielded_as_it_came(values: dict[s
         (tick,) = venue.ticks(trade_with(**values))
     candles = TickCandles("poloniex", Clock(tick.time))
     candles.add(tick)
-    assert candles.counts.invalid == 1
+    assert candles.counts["invalid"] == 1
 
 
 def test_a_message_that_is_too_long_ends_the_connection() -> None:

@@ -49,7 +49,7 @@ def filling(
     roster = Roster(database, Shard(), sources, clock)
     filler = Filler(database, sources, clock, **options)
     roster.refresh()
-    filler.follow(roster.series())
+    filler.follow(list(roster.series.values()))
     filler.start()
     try:
         yield filler

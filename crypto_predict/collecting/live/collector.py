@@ -6,18 +6,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from crypto_predict.collecting.live.events import DatabaseBack, Events, Missed, Stored, TailMissing
-from crypto_predict.collecting.live.fetching.expected import expected
+from crypto_predict.collecting.live.events import Event, Missed, Stored, TailMissing
 from crypto_predict.collecting.live.fetching.filler import FillDatabase, Filler
 from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
-from crypto_predict.collecting.live.measurements import Figures, SeriesFigures
-from crypto_predict.collecting.live.pairs import EVERY, Roster
+from crypto_predict.collecting.live.metrics import Figures
+from crypto_predict.collecting.live.pairs import EVERY, Roster, expected
 from crypto_predict.collecting.live.streams.stream import Stream
 from crypto_predict.collecting.live.writer import StreamDatabase, Writer
 from crypto_predict.collecting.options import CollectSettings
@@ -30,6 +28,7 @@ from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import CandleSource, Held, Retention
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 from crypto_predict.threads import in_thread
+from crypto_predict.wording import counted
 
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
 SETTLED = 10  # seconds of a minute by which the candle before it should have come
@@ -39,6 +38,7 @@ CLOSING = 1.0  # wall-clock seconds (not the clock of the market) to end the str
 ENDING = 0.3  # the same for tasks that are left then
 
 ANSWERING = 2.0  # timeout, in wall-clock seconds, of a reading of the metrics
+AWAY = 120.0  # seconds without the database, from which the collector counts as not ready
 
 _MINUTE = Interval.MINUTE_1
 
@@ -56,24 +56,46 @@ class Collector:
 
     It follows the pairs of the database, which it looks at every 20 s, those that `settings` name, and the default
     ones if the database is empty.
+
+    Raises:
+        InvalidValue: A setting of a source is not valid.
+        DatabaseError: The database cannot be used at the start.
     """
 
     def __init__(self, settings: CollectSettings, database: LiveDatabase, clock: Clock | None = None) -> None:
-        self._settings, self._database = settings, database
-        self._clock = clock or Clock()
-        self._end: Callable[[], object] | None = None  # while it runs
-        self._measure: Callable[[Future[Figures]], object] | None = None  # while it runs
-        self._is_stopped = False
+        self._settings, self._database, self._clock = settings, database, clock or Clock()
+        names = list(settings.sources)
+        stored = {collected.series.source for collected in database.collected()}
+        names += sorted(stored & {*EXCHANGES, SIMULATED} - set(names))
+        opened = open_sources(names, settings.environ, 0, ())
+        self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
+        self._feeds = open_feeds(names, settings.environ, self._clock)
+        self._loop: asyncio.AbstractEventLoop | None = None  # while it collects
+        self._stopping, self._is_stopped = asyncio.Event(), threading.Event()
+        self._followed: Sequence[CollectedSeries] = ()  # once they have their streams
+        self._streams: dict[str, Stream] = {}
+        self._stream_tasks: list[asyncio.Task[None]] = []
+        self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
+        self._writer = Writer(database, self._clock, self._publish)
+        self._roster = Roster(database, settings.shard, self._sources, self._clock)
+        self._filler = Filler(
+            database,
+            self._sources,
+            self._clock,
+            streaming=[name for name, feed in self._feeds.items() if feed.sends_candles],
+            keep=settings.keep,
+            publish=self._publish,
+        )
+        self._forecasts = Forecasts(database, self._clock) if settings.forecasts else None
 
     def run(self, begun: Callable[[], object] = lambda: None) -> None:
         """Collect, in this thread, until `stop` is called. What has arrived by then is stored.
 
-        `begun` is called once the database is reserved and the settings of the sources are read.
+        `begun` is called once the database is reserved.
 
         Raises:
             SeriesHeld: Another process collects the same; the error names it.
             UnusableHistory: Nothing can be followed: no source has any of the pairs.
-            InvalidValue: A setting of a source is not valid.
             DatabaseError: The database cannot be used at the start.
         """
         with self._database.hold_collector(self._settings.shard) as hold:
@@ -85,10 +107,8 @@ class Collector:
 
     def stop(self) -> None:
         """End `run` soon, or as soon as it is called. It may be called from any thread, and by a handler of signals."""
-        self._is_stopped = True
-        if (end := self._end) is not None:
-            with suppress(RuntimeError):  # its event loop has ended meanwhile
-                end()
+        self._is_stopped.set()
+        self._call(self._stopping.set)
 
     def figures(self, seconds: float = ANSWERING) -> Figures | None:
         """Return what it measures now; None if it does not run, or does not answer within so many seconds.
@@ -96,130 +116,59 @@ class Collector:
         It may be called from any thread, and does not wait for the database.
         """
         answer: Future[Figures] = Future()
+        if not self._call(lambda: answer.set_result(self._measured())):
+            return None
         try:
-            if (measure := self._measure) is not None:
-                measure(answer)
-                return answer.result(seconds)
-        except (TimeoutError, RuntimeError):  # the latter if its event loop has ended meanwhile
-            pass
-        return None
+            return answer.result(seconds)
+        except TimeoutError:
+            return None
+
+    def _call(self, work: Callable[[], object]) -> bool:
+        """Call `work` in the event loop; return whether it runs."""
+        loop = self._loop
+        try:
+            if loop is not None:
+                loop.call_soon_threadsafe(work)
+        except RuntimeError:  # it has ended meanwhile
+            return False
+        return loop is not None
 
     async def _collect(self, hold: Held, begun: Callable[[], object]) -> None:
-        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
-        self._end = lambda: loop.call_soon_threadsafe(stopping.set)
-        if self._is_stopped:
-            stopping.set()
-        collection = _Collection(self._settings, self._database, self._clock, hold)
-        begun()
-        self._measure = lambda answer: loop.call_soon_threadsafe(lambda: answer.set_result(collection.figures()))
-        tasks = [asyncio.create_task(stopping.wait()), asyncio.create_task(collection.run())]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._end = self._measure = None
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-            await collection.close()
-            await _end_tasks()
-        if not tasks[1].cancelled():
-            tasks[1].result()
-
-
-class _Collection:
-    """The parts that run while a collector has reserved its database, and the events between them."""
-
-    def __init__(self, settings: CollectSettings, database: LiveDatabase, clock: Clock, hold: Held) -> None:
-        self._settings, self._database, self._clock = settings, database, clock
-        names = list(settings.sources)
-        stored = {collected.series.source for collected in database.collected()}
-        names += sorted(stored & {*EXCHANGES, SIMULATED} - set(names))
-        opened = open_sources(names, settings.environ, 0, ())
-        self._sources: dict[str, CandleSource] = {source.id: source for source in opened}
-        self._feeds = open_feeds(names, settings.environ, clock)
-        self._followed: Sequence[CollectedSeries] = ()  # once they have their streams
-        self._streams: dict[str, Stream] = {}
-        self._stream_tasks: list[asyncio.Task[None]] = []
-        self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
-        self._events = Events()
-        publish = self._events.publish
-        self._writer = Writer(database, hold, clock, publish)
-        self._roster = Roster(database, settings.shard, self._sources, clock)
-        streaming = [name for name, feed in self._feeds.items() if feed.sends_candles]
-        self._filler = Filler(database, self._sources, clock, streaming=streaming, keep=settings.keep, publish=publish)
-        self._forecasts = Forecasts(database, clock) if settings.forecasts else None
-        self._events.hear(Stored, self._stored, self._filler.stored)
-        if self._forecasts is not None:
-            self._events.hear(Stored, self._forecasts.stored)
-        self._events.hear(Missed, self._missed)
-        self._events.hear(TailMissing, lambda event: self._filler.tail(event.series))
-        self._events.hear(DatabaseBack, self._filler.all_tails)
-        self._is_closed = threading.Event()
+        """Run all parts until `stop` is called, and end them within a bounded time."""
         self._loop = asyncio.get_running_loop()
-
-    async def run(self) -> None:
-        """Collect until this is cancelled.
-
-        Raises:
-            SeriesHeld: Another collector has reserved the database while it was away.
-            UnusableHistory: Nothing can be followed.
-        """
+        if self._is_stopped.is_set():
+            self._stopping.set()
+        begun()
         facts = {"sources": ",".join(self._sources), "streams": ",".join(self._feeds)}
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
         self._filler.start()
-        parts = [self._writer.run, self._look_at_database, self._every_second]
+        parts: list[Part] = [partial(self._writer.run, hold), self._look_at_database, self._every_second]
         parts += [self._purge] if self._settings.keep else []
         if self._forecasts is not None:
             parts += [self._forecasts.run, self._forecasts.prepare]
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
-        try:
+
+        async def work() -> None:
             await asyncio.gather(self._begin(), *tasks)
+
+        stopping, working = asyncio.create_task(self._stopping.wait()), asyncio.create_task(work())
+        try:
+            await asyncio.wait([stopping, working], return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in tasks:
+            self._loop = None
+            for task in (stopping, working, *tasks):
                 task.cancel()
-            await asyncio.wait(tasks)
+            await asyncio.wait([stopping, working, *tasks])
+            await self._close()
+            await _end_tasks()
+        if not working.cancelled():
+            working.result()
 
-    def figures(self) -> Figures:
-        """Return what is measured now."""
-        series = [self._figures_of(followed) for followed in self._followed]
-        streams = []
-        for name, stream in self._streams.items():
-            lags = [
-                figures.lag
-                for figures in series
-                if figures.lag is not None and (figures.key.source, figures.key.interval) == (name, _MINUTE)
-            ]
-            if (measured := stream.figures(min(lags, default=None))) is not None:
-                streams.append(measured)
-        writer, forecasts = self._writer, self._forecasts
-        return Figures(
-            writer.outage.lasts,
-            writer.dropped,
-            writer.waiting(),
-            streams,
-            series,
-            forecasts.figures() if forecasts else None,
-        )
-
-    def _figures_of(self, followed: CollectedSeries) -> SeriesFigures:
-        series, interval = followed.series, followed.series.interval
-        closes = [close for close in (followed.newest_close, self._newest.get(series)) if close is not None]
-        lag = (interval.floor(self._clock.now()) - max(closes)).total_seconds() if closes else None
-        fetched, stream = self._filler.collected(series), self._streams.get(series.source)
-        return SeriesFigures(
-            followed,
-            lag=lag if lag is None else max(lag, 0.0),
-            streamed=self._writer.stored_candles[series],
-            fetched=fetched.changed,
-            rejected=fetched.quarantined + (stream.rejected[series] if stream else 0),
-        )
-
-    async def close(self) -> None:
+    async def _close(self) -> None:
         """End the streams, and store what has arrived."""
-        self._is_closed.set()
-        stopping = [asyncio.create_task(in_thread(self._filler.stop, "stop"))]
-        if self._forecasts is not None:
-            stopping.append(asyncio.create_task(in_thread(self._forecasts.stop, "stop")))
+        self._is_stopped.set()
+        stops = [self._filler.stop] + ([self._forecasts.stop] if self._forecasts is not None else [])
+        stopping = [asyncio.create_task(in_thread(stop, "stop")) for stop in stops]
         for task in self._stream_tasks:
             task.cancel()
         await asyncio.wait([*self._stream_tasks, *stopping], timeout=CLOSING)
@@ -227,6 +176,52 @@ class _Collection:
             stream.close()
         await self._writer.close(CLOSING)
         event(_log, logging.INFO, "stopped collecting", not_stored=self._writer.depth)
+
+    def _measured(self) -> Figures:
+        """Return what is measured now."""
+        writer, now = self._writer, self._clock.now()
+        waiting, away = writer.waiting(), writer.outage.lasts
+        faults = [] if self._followed else ["no pair is followed yet"]
+        if away > AWAY:
+            rows = counted(sum(waiting.values()), "row")
+            faults.insert(0, f"the database has been away for {away:.0f} s; {rows} wait for it")
+        values: dict[tuple[str, ...], dict[str, float | None]] = defaultdict(dict)
+        values[()] = {"database_away_seconds": away, "dropped_total": writer.dropped}
+        lags: dict[str, list[float]] = defaultdict(list)  # of the minutes of each source
+        for followed in self._followed:
+            series, stream = followed.series, self._streams.get(followed.series.source)
+            closes = [close for close in (followed.newest_close, self._newest.get(series)) if close is not None]
+            lag = None if not closes else max(0.0, (series.interval.floor(now) - max(closes)).total_seconds())
+            if lag is not None and series.interval is _MINUTE:
+                lags[series.source].append(lag)
+            fetched = self._filler.collected(series)
+            labels = _labels(series)
+            values[labels] = {
+                "lag_seconds": lag,
+                "gaps": followed.gaps,
+                "gap_candles": followed.missing,
+                "compared_total": followed.compared,
+                "mismatched_total": followed.mismatched,
+                "rejected_rows_total": fetched.quarantined + (stream.rejected[series] if stream else 0),
+            }
+            values[*labels, "stream"] = {"candles_total": writer.stored_candles[series]}
+            values[*labels, "rest"] = {"candles_total": fetched.changed}
+            values[labels[:2]] = {"waiting": 0}
+        for (source, pair), count in waiting.items():
+            values[source, str(pair)] = {"waiting": count}
+        for name, stream in self._streams.items():
+            lag = min(lags[name], default=None)
+            if figures := stream.figures(lag):
+                values[(name,)] = figures
+                faults += [fault] if (fault := stream.fault(lag)) else []
+        if self._forecasts is not None:
+            values[()] |= {
+                "forecast_step_seconds": self._forecasts.step_seconds,
+                "forecast_fit_seconds_total": self._forecasts.fit_seconds,
+            }
+            for series, figures in self._forecasts.figures().items():
+                values[_labels(series)] |= figures
+        return Figures(faults, values)
 
     async def _begin(self) -> None:
         """Follow the pairs that the settings name, from sources that stream; the others go on meanwhile."""
@@ -255,25 +250,21 @@ class _Collection:
             await in_thread(self._roster.refresh, "roster")
         except DatabaseError:  # the writer reports it
             return
-        series = self._roster.series()
+        series = list(self._roster.series.values())
         self._filler.follow(series)
         if self._forecasts is not None:
             self._forecasts.follow(series)
-        pairs: dict[str, list[Pair]] = defaultdict(list)
+        pairs: dict[str, list[Pair]] = {name: [] for name in self._streams}
         for key in (followed.series for followed in series):
             if key.interval is _MINUTE and key.source in self._feeds:
-                pairs[key.source].append(key.pair)
-        for name in pairs.keys() | self._streams.keys():
-            self._stream(name).follow(pairs[name])
+                pairs.setdefault(key.source, []).append(key.pair)
+        for name, streamed in pairs.items():
+            if name not in self._streams:
+                feed, source = self._feeds[name], self._sources[name]
+                stream = self._streams[name] = Stream(feed, source, self._clock, self._writer, self._publish)
+                self._stream_tasks.append(asyncio.create_task(_forever(stream.run, self._clock)))
+            self._streams[name].follow(streamed)
         self._followed = series
-
-    def _stream(self, name: str) -> Stream:
-        if name not in self._streams:
-            feed, source = self._feeds[name], self._sources[name]
-            stream = Stream(feed, source, self._clock, self._writer, self._events.publish)
-            self._streams[name] = stream
-            self._stream_tasks.append(asyncio.create_task(_forever(stream.run, self._clock)))
-        return self._streams[name]
 
     async def _every_second(self) -> None:
         """Save built candles; less often the states of streams; once a minute quotes, and ask for late candles."""
@@ -294,28 +285,36 @@ class _Collection:
 
     async def _purge(self) -> None:
         """Delete what need not be kept."""
-        settings = self._settings
         while True:
             try:
-                old = partial(purge, self._database, settings.keep, self._clock.now(), self._is_closed)
+                old = partial(purge, self._database, self._settings.keep, self._clock.now(), self._is_stopped)
                 await in_thread(old, "purge")
             except DatabaseError as error:
                 event(_log, logging.WARNING, "purge interrupted; it goes on later", reason=error.reason)
             await self._clock.sleep(PURGED)
 
-    def _stored(self, news: Stored) -> None:
-        """Remember how far the candles of a stream are stored; a thread calls this."""
-        if news.by_stream:
-            close = news.candles[-1].open_time + news.series.interval.length
-            self._newest[news.series] = max(close, self._newest.get(news.series, close))
+    def _publish(self, news: Event) -> None:
+        """Pass an event on to the parts that it concerns, in the thread that publishes it."""
+        match news:
+            case Stored():
+                if news.by_stream:
+                    close = news.candles[-1].open_time + news.series.interval.length
+                    self._newest[news.series] = max(close, self._newest.get(news.series, close))
+                self._filler.stored(news)
+                if self._forecasts is not None:
+                    self._forecasts.stored(news)
+            case TailMissing():
+                self._filler.tail(news.series)
+            case Missed():
+                facts = {"source": news.series.source, "pair": news.series.pair}
+                first = f"{news.openings[0]:%Y-%m-%d %H:%M}"
+                event(_log, logging.WARNING, "the stream did not send a candle", **facts, at=first)
+                if news.series.source in self._streams:  # it is connected anew, though it was connected
+                    self._call(self._streams[news.series.source].renew)
 
-    def _missed(self, candles: Missed) -> None:
-        """Connect a stream anew which did not send a candle, though it was connected; a thread calls this."""
-        facts = {"source": candles.series.source, "pair": candles.series.pair}
-        first = f"{candles.openings[0]:%Y-%m-%d %H:%M}"
-        event(_log, logging.WARNING, "the stream did not send a candle", **facts, at=first)
-        if candles.series.source in self._streams:
-            self._loop.call_soon_threadsafe(self._streams[candles.series.source].renew)
+
+def _labels(series: SeriesKey) -> tuple[str, str, str]:
+    return series.source, str(series.pair), series.interval.label
 
 
 async def _end_tasks() -> None:

@@ -1,10 +1,8 @@
-"""What happens while a collection runs, and who hears of it."""
+"""What happens while a collection runs; `collector` passes it on to the parts that it concerns."""
 
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypeVar
 
 from crypto_predict.market import Candle, SeriesKey
 
@@ -29,32 +27,10 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class TailMissing:
-    """A stream may lack the newest candles of a series. Published in the event loop."""
+    """The newest candles may be missing. Published in the event loop."""
 
-    series: SeriesKey
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseBack:
-    """The database can be used again, or candles were dropped. Published in the event loop."""
+    series: SeriesKey | None = None  # None: of every series, since the database was away or candles were dropped
 
 
-Event = Stored | Missed | TailMissing | DatabaseBack
-Publish = Callable[[Event], None]
-Kind = TypeVar("Kind", Stored, Missed, TailMissing, DatabaseBack)
-
-
-class Events:
-    """Calls whoever hears of an event, in the order of the table, and in the thread that publishes it."""
-
-    def __init__(self) -> None:
-        self._hearers: dict[type[Event], list[Callable[[Any], object]]] = defaultdict(list)
-
-    def hear(self, kind: type[Kind], *hearers: Callable[[Kind], object]) -> None:
-        """Call these from now on. They do not wait."""
-        self._hearers[kind] += hearers
-
-    def publish(self, event: Event) -> None:
-        """Pass an event on."""
-        for hear in self._hearers[type(event)]:
-            hear(event)
+Event = Stored | Missed | TailMissing
+Publish = Callable[[Event], None]  # the receivers do not wait

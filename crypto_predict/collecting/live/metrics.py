@@ -1,4 +1,4 @@
-"""The figures of a live collector over HTTP: ``/metrics`` for Prometheus, ``/livez`` and ``/readyz`` for containers.
+"""What a live collector measures of itself, over HTTP: ``/metrics`` for Prometheus, ``/livez`` and ``/readyz``.
 
 A request asks the event loop of the collector and no database, so that the answer comes at once whatever is away.
 """
@@ -7,34 +7,64 @@ import json
 import logging
 import os
 import socketserver
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
-from typing import ClassVar
 
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from crypto_predict.collecting.live.measurements import (
-    Figures,
-    ForecastFigures,
-    SeriesFigures,
-    SeriesForecasts,
-    StreamFigures,
-)
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.logs import event
-from crypto_predict.market import SeriesKey
-from crypto_predict.market.collected import StreamState
 
 PREFIX = "crypto_predict_collector_"
 IDLE = 5.0  # seconds after which a connection without a request is closed
 
-Read = Callable[[], Figures | None]  # None: the collector has not begun, has ended, or does not answer
+# The meaning of each metric, by name. One that ends with ``_total`` never falls.
+METRICS = {
+    "database_away_seconds": "Time since the database could not be written for the first time; 0 while it can.",
+    "dropped_total": "Candles and quotes dropped while too many waited for the database.",
+    "waiting": "Candles and quotes that are not stored yet.",
+    "stream_connected": "Whether the stream is connected and delivers.",
+    "stream_exchange_down": "Whether the exchange has answered that it is not available.",
+    "stream_lag_seconds": "Time from the newest stored close of any pair to the newest close that can exist.",
+    "stream_pairs": "Pairs that the stream is asked for.",
+    "reconnects_total": "Connections after an interruption.",
+    "ticks_late_total": "Ticks that came after their candle was saved.",
+    "ticks_dropped_total": "Ticks with a price or time that no market has.",
+    "lag_seconds": "Time from the newest stored close to the newest close that can exist.",
+    "gaps": "Gaps that the database records.",
+    "gap_candles": "Candles that are missing in these gaps.",
+    "compared_total": "Candles of the stream that were compared with those of REST.",
+    "mismatched_total": "Compared candles that differed.",
+    "rejected_rows_total": "Rows that no market can have made, put into the quarantine.",
+    "candles_total": "Candles stored, those of REST if they were new or changed.",
+    "forecast_step_seconds": (
+        "Time that the newest scores and minute forecasts of all pairs took, until they were stored."
+    ),
+    "forecast_fit_seconds_total": "Time that was spent on fits of the coefficients of the minute forecasts.",
+    "forecast_lag_seconds": "Time from the cutoff of the newest minute forecast to the newest close that can exist.",
+    "forecasts_total": "Minute forecasts that were stored.",
+    "forecast_fits_total": "Fits of the coefficients of the minute forecasts.",
+    "forecast_rebuilds_total": "States computed anew for candles that came late or were revised.",
+}
+LABELS = ("source", "pair", "interval", "by")  # a value has the first one, or more of them, or none
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a live collector measures of itself at one instant."""
+
+    faults: Sequence[str]  # why it is not ready: all reasons; none if it is
+    values: Mapping[tuple[str, ...], Mapping[str, float | None]]  # by the labels, and by the metric; None: not known
+
+
+Read = Callable[[], Figures | None]  # None: the collector has not begun, has ended, or does not answer
 
 
 class CannotServeMetrics(CryptoPredictError):
@@ -82,152 +112,18 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         figures = self._read()
-        ready = figures is not None and not figures.faults
-        yield _gauge("ready", "Whether /readyz answers 200.", ready)
-        if figures is not None:
-            yield _gauge(
-                "database_away_seconds",
-                "Time since the database could not be written for the first time; 0 while it can.",
-                figures.database_away,
-            )
-            yield _total("dropped", "Candles and quotes dropped while too many waited for the database.", figures)
-            yield _waiting(figures)
-            yield from _of_streams(figures)
-            yield from _of_series(figures)
-            if figures.forecasts is not None:
-                yield from _of_forecasts(figures.forecasts)
-
-
-def _gauge(name: str, meaning: str, value: float) -> Metric:
-    return GaugeMetricFamily(PREFIX + name, meaning, value=value)
-
-
-def _total(name: str, meaning: str, figures: Figures) -> Metric:
-    return CounterMetricFamily(PREFIX + name, meaning, value=figures.dropped)
-
-
-def _waiting(figures: Figures) -> Metric:
-    meaning = "Candles and quotes that are not stored yet."
-    metric = GaugeMetricFamily(f"{PREFIX}waiting", meaning, labels=("source", "pair"))
-    waiting = {
-        (series_figures.stored.series.source, series_figures.stored.series.pair): 0 for series_figures in figures.series
-    }
-    for (source, pair), count in {**waiting, **figures.waiting}.items():
-        metric.add_metric((source, str(pair)), count)
-    return metric
-
-
-_STREAM_GAUGES: dict[str, tuple[str, Callable[[StreamFigures], float | None]]] = {
-    "stream_connected": (
-        "Whether the stream is connected and delivers.",
-        lambda figures: figures.state is StreamState.CONNECTED,
-    ),
-    "stream_exchange_down": (
-        "Whether the exchange has answered that it is not available.",
-        lambda figures: figures.state is StreamState.EXCHANGE_DOWN,
-    ),
-    "stream_lag_seconds": (
-        "Time from the newest stored close of any pair to the newest close that can exist.",
-        lambda figures: figures.lag,
-    ),
-    "stream_pairs": ("Pairs that the stream is asked for.", lambda figures: figures.pairs),
-}
-_STREAM_TOTALS: dict[str, tuple[str, Callable[[StreamFigures], float]]] = {
-    "reconnects": ("Connections after an interruption.", lambda figures: figures.reconnects),
-    "ticks_late": ("Ticks that came after their candle was saved.", lambda figures: figures.late_ticks),
-    "ticks_dropped": ("Ticks with a price or time that no market has.", lambda figures: figures.dropped_ticks),
-}
-_SERIES_GAUGES: dict[str, tuple[str, Callable[[SeriesFigures], float | None]]] = {
-    "lag_seconds": (
-        "Time from the newest stored close to the newest close that can exist.",
-        lambda figures: figures.lag,
-    ),
-    "gaps": ("Gaps that the database records.", lambda figures: figures.stored.gaps),
-    "gap_candles": ("Candles that are missing in these gaps.", lambda figures: figures.stored.missing),
-}
-_SERIES_TOTALS: dict[str, tuple[str, Callable[[SeriesFigures], float]]] = {
-    "compared": (
-        "Candles of the stream that were compared with those of REST.",
-        lambda figures: figures.stored.compared,
-    ),
-    "mismatched": ("Compared candles that differed.", lambda figures: figures.stored.mismatched),
-    "rejected_rows": ("Rows that no market can have made, put into the quarantine.", lambda figures: figures.rejected),
-}
-
-
-def _of_streams(figures: Figures) -> Iterator[Metric]:
-    for name, (meaning, read) in _STREAM_GAUGES.items():
-        gauge = GaugeMetricFamily(PREFIX + name, meaning, labels=("source",))
-        for stream in figures.streams:
-            if (value := read(stream)) is not None:
-                gauge.add_metric((stream.source,), value)
-        yield gauge
-    for name, (meaning, count) in _STREAM_TOTALS.items():
-        total = CounterMetricFamily(PREFIX + name, meaning, labels=("source",))
-        for stream in figures.streams:
-            total.add_metric((stream.source,), count(stream))
-        yield total
-
-
-def _of_series(figures: Figures) -> Iterator[Metric]:
-    labels = ("source", "pair", "interval")
-    for name, (meaning, read) in _SERIES_GAUGES.items():
-        gauge = GaugeMetricFamily(PREFIX + name, meaning, labels=labels)
-        for series_figures in figures.series:
-            if (value := read(series_figures)) is not None:
-                gauge.add_metric(_labels(series_figures), value)
-        yield gauge
-    for name, (meaning, count) in _SERIES_TOTALS.items():
-        total = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
-        for series_figures in figures.series:
-            total.add_metric(_labels(series_figures), count(series_figures))
-        yield total
-    meaning = "Candles stored, those of REST if they were new or changed."
-    stored = CounterMetricFamily(f"{PREFIX}candles", meaning, labels=(*labels, "by"))
-    for series_figures in figures.series:
-        stored.add_metric((*_labels(series_figures), "stream"), series_figures.streamed)
-        stored.add_metric((*_labels(series_figures), "rest"), series_figures.fetched)
-    yield stored
-
-
-_FORECAST_TOTALS: dict[str, tuple[str, Callable[[SeriesForecasts], int]]] = {
-    "forecasts": ("Minute forecasts that were stored.", lambda figures: figures.made),
-    "forecast_fits": ("Fits of the coefficients of the minute forecasts.", lambda figures: figures.fits),
-    "forecast_rebuilds": (
-        "States computed anew for candles that came late or were revised.",
-        lambda figures: figures.rebuilds,
-    ),
-}
-
-
-def _of_forecasts(figures: ForecastFigures) -> Iterator[Metric]:
-    yield _gauge(
-        "forecast_step_seconds",
-        "Time that the newest scores and minute forecasts of all pairs took, until they were stored.",
-        figures.step_seconds,
-    )
-    meaning = "Time that was spent on fits of the coefficients of the minute forecasts."
-    yield CounterMetricFamily(f"{PREFIX}forecast_fit_seconds", meaning, value=figures.fit_seconds)
-    labels = ("source", "pair", "interval")
-    meaning = "Time from the cutoff of the newest minute forecast to the newest close that can exist."
-    gauge = GaugeMetricFamily(f"{PREFIX}forecast_lag_seconds", meaning, labels=labels)
-    for series, series_forecasts in figures.series.items():
-        if series_forecasts.lag is not None:
-            gauge.add_metric(_names(series), series_forecasts.lag)
-    yield gauge
-    for name, (meaning, count) in _FORECAST_TOTALS.items():
-        total = CounterMetricFamily(PREFIX + name, meaning, labels=labels)
-        for series, series_forecasts in figures.series.items():
-            total.add_metric(_names(series), count(series_forecasts))
-        yield total
-
-
-def _labels(series_figures: SeriesFigures) -> tuple[str, str, str]:
-    return _names(series_figures.stored.series)
-
-
-def _names(series: SeriesKey) -> tuple[str, str, str]:
-    return series.source, str(series.pair), series.interval.label
+        is_ready = figures is not None and not figures.faults
+        yield GaugeMetricFamily(f"{PREFIX}ready", "Whether /readyz answers 200.", value=is_ready)
+        if figures is None:
+            return
+        for name, meaning in METRICS.items():
+            values = [(labels, value) for labels, row in figures.values.items() if (value := row.get(name)) is not None]
+            if values:
+                kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+                family = kind(PREFIX + name, meaning, labels=LABELS[: len(values[0][0])])
+                for labels, value in values:
+                    family.add_metric(labels, value)
+                yield family
 
 
 class _Server(socketserver.ThreadingMixIn, HTTPServer):
@@ -239,56 +135,47 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
         socketserver.TCPServer.server_bind(self)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    timeout = IDLE
-    routes: ClassVar[dict[str, Callable[[], tuple[int, str, bytes]]]]
-
-    def do_GET(self) -> None:
-        """Answer one request."""
-        route = self.routes.get(self.path.partition("?")[0])
-        if route is None:
-            self.send_error(404, explain=f"this port has {', '.join(self.routes)}")
-            return
-        status, kind, body = route()
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-    do_HEAD = do_GET  # noqa: N815 as above
-
-    def log_message(self, *_: object) -> None:
-        """Do not log requests: they come every few seconds."""
-
-
-def _handler(read: Read) -> type[_Handler]:
+def _handler(read: Read) -> type[BaseHTTPRequestHandler]:
     registry = prometheus.CollectorRegistry()
     for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
         collector(registry=registry)
     registry.register(Metrics(read))
 
-    def live() -> tuple[int, str, bytes]:
-        if read() is None:
-            return _health(["the collector has not begun, has ended, or does not answer"])
-        return _health([])
-
-    def ready() -> tuple[int, str, bytes]:
+    def health(*, is_ready: bool) -> tuple[int, str, bytes]:
         figures = read()
-        return live() if figures is None else _health(figures.faults)
+        faults = ["the collector has not begun, has ended, or does not answer"]
+        if figures is not None:
+            faults = list(figures.faults) if is_ready else []
+        status, text = (503, "unavailable") if faults else (200, "ok")
+        return status, "application/json", json.dumps({"status": text, "reasons": faults}).encode() + b"\n"
 
-    class Handler(_Handler):
-        routes: ClassVar = {
-            "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
-            "/livez": live,
-            "/readyz": ready,
-        }
+    routes: dict[str, Callable[[], tuple[int, str, bytes]]] = {
+        "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+        "/livez": lambda: health(is_ready=False),
+        "/readyz": lambda: health(is_ready=True),
+    }
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = IDLE
+
+        def do_GET(self) -> None:
+            """Answer one request."""
+            route = routes.get(self.path.partition("?")[0])
+            if route is None:
+                self.send_error(404, explain=f"this port has {', '.join(routes)}")
+                return
+            status, kind, body = route()
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 as above
+
+        def log_message(self, *_: object) -> None:
+            """Do not log requests: they come every few seconds."""
 
     return Handler
-
-
-def _health(faults: list[str]) -> tuple[int, str, bytes]:
-    status, text = (503, "unavailable") if faults else (200, "ok")
-    return status, "application/json", json.dumps({"status": text, "reasons": faults}).encode() + b"\n"

@@ -1,34 +1,25 @@
-"""Which series are collected: they live in the database, where anyone may add or stop some."""
+"""Which series are collected, and how much they lack. They live in the database, where anyone may add or stop some."""
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 from crypto_predict.collecting.backfill import announce
 from crypto_predict.collecting.options import DEFAULT_PAIRS
-from crypto_predict.collecting.registry import Registry
+from crypto_predict.collecting.registry import Registry, traded_or_none
 from crypto_predict.errors import SourceError, UnusableHistory
-from crypto_predict.market import Pair, SeriesKey
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import ACTIVE, CollectedSeries, Shard
 from crypto_predict.market.ports import CandleSource, SeriesWriter
 
 EVERY = 20.0  # seconds from one `refresh` to the next
 
+# Bytes of a stored candle, indexes included; docs/collecting.md has the same.
+BYTES = {"SQLite": 100, "PostgreSQL": 150}
+
+_MINUTE = Interval.MINUTE_1.length
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class RosterChange:
-    """What differs from the last look at the database."""
-
-    added: tuple[SeriesKey, ...] = ()
-    removed: tuple[SeriesKey, ...] = ()
-    changed: tuple[SeriesKey, ...] = ()  # how far back they shall be collected
-
-    def __bool__(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
 
 
 class Roster:
@@ -38,46 +29,30 @@ class Roster:
     """
 
     def __init__(
-        self,
-        database: SeriesWriter,
-        shard: Shard,
-        sources: Mapping[str, CandleSource],
-        clock: Clock | None = None,
+        self, database: SeriesWriter, shard: Shard, sources: Mapping[str, CandleSource], clock: Clock | None = None
     ) -> None:
+        self.series: Mapping[SeriesKey, CollectedSeries] = {}  # sorted
         self._database, self._shard, self._sources = database, shard, sources
         self._clock = clock or Clock()
-        self._series: dict[SeriesKey, CollectedSeries] = {}
         self._ignored: set[SeriesKey] = set()
 
-    def series(self) -> list[CollectedSeries]:
-        """Return the active series of this shard, of every interval, sorted."""
-        return list(self._series.values())
-
-    def refresh(self) -> RosterChange:
-        """Look at the database, and return what has changed.
+    def refresh(self) -> None:
+        """Look at the database.
 
         Raises:
             DatabaseError: The database cannot be read; the series stay what they were.
         """
-        usable = {
+        before = self.series
+        self.series = {
             collected.series: collected
             for collected in self._database.collected()
             if collected.state == ACTIVE and collected.series.pair in self._shard and self._is_usable(collected)
         }
-        before, self._series = self._series, usable
-        change = RosterChange(
-            tuple(series for series in usable if series not in before),
-            tuple(series for series in before if series not in usable),
-            tuple(
-                series
-                for series, collected in usable.items()
-                if series in before and collected.since != before[series].since
-            ),
-        )
-        for text, some in (("followed", change.added), ("not followed any more", change.removed)):
-            for series in some:
+        added = [series for series in self.series if series not in before]
+        removed = [series for series in before if series not in self.series]
+        for text, changed in (("followed", added), ("not followed any more", removed)):
+            for series in changed:
                 _log.info("%s %s from %s: %s", series.pair, series.interval.label, series.source, text)
-        return change
 
     def begin(
         self, pairs: Sequence[Pair] = (), since: datetime | None = None, among: Collection[str] | None = None
@@ -114,7 +89,8 @@ class Roster:
         try:
             source, stored = registry.choose(pair)
         except SourceError as error:
-            source, stored = _first_possible(sources, pair), None
+            # One of them can have the pair: it was asked.
+            source, stored = next(source for source in sources if traded_or_none(source.id, pair) is not None), None
             _log.warning("%s: followed from %s, though it could not be asked: %s", pair, source.id, error)
         if source.traded(pair) in self._shard and (stored is None or since is not None):
             announce(source, pair, registry.follow(source, pair, since).series)
@@ -145,14 +121,31 @@ class Roster:
         return None if traded == collected.series.pair else f"the source trades {traded} in its place"
 
 
-def _first_possible(sources: Sequence[CandleSource], pair: Pair) -> CandleSource:
-    """Return the first source that can have a pair."""
-    faults: list[str] = []
-    for source in sources:
-        try:
-            source.traded(pair)
-        except UnusableHistory as error:
-            faults += error.faults
-        else:
-            return source
-    raise UnusableHistory(str(pair), faults or ["no source is collected here"])
+def expected(
+    series: Iterable[CollectedSeries], now: datetime, keep: Mapping[Interval, timedelta], database: str
+) -> dict[str, object]:
+    """Return how many minutes of these series are not stored yet at `now` (UTC), and the megabytes that they will take.
+
+    `keep` is how long candles are kept. A series without a first day counts from its first stored candle on, and is
+    named by ``from_the_beginning``: how much an exchange has before is not known. Every further day of live collecting
+    adds ``megabytes_a_day``.
+    """
+    minutes = [collected for collected in series if collected.series.interval is Interval.MINUTE_1]
+    oldest, candles = now - keep.get(Interval.MINUTE_1, now - EPOCH), 0
+    for collected in minutes:
+        start = max(oldest, collected.since or collected.first_open or now)
+        missing = (now - start) // _MINUTE
+        if collected.first_open is not None and collected.newest_close is not None:
+            stored = (collected.newest_close - max(start, collected.first_open)) // _MINUTE - collected.missing
+            missing -= max(0, stored)
+        candles += max(0, missing)
+    megabytes = BYTES["PostgreSQL" if database.startswith("postgres") else "SQLite"] / 1e6  # of a candle
+    facts: dict[str, object] = {
+        "pairs": len(minutes),
+        "candles": candles,
+        "megabytes": round(candles * megabytes, 1),
+        "megabytes_a_day": round(len(minutes) * (timedelta(days=1) // _MINUTE) * megabytes, 1),
+    }
+    if endless := [str(collected.series.pair) for collected in minutes if collected.since is None]:
+        facts["from_the_beginning"] = ",".join(endless)
+    return facts

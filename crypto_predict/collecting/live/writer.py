@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from crypto_predict.collecting.live.events import DatabaseBack, Publish, Stored
+from crypto_predict.collecting.live.events import Publish, Stored, TailMissing
 from crypto_predict.errors import DatabaseError, SeriesHeld, UnknownSeries
 from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
@@ -83,27 +83,21 @@ class _Batch:
 
     def drop_oldest(self) -> None:
         """Drop one: a candle of an exchange, which REST has too, otherwise a quote, otherwise a built candle."""
-        if self.candles:
-            del self.candles[next(iter(self.candles))]
-        elif self.quotes:
-            del self.quotes[next(iter(self.quotes))]
-        else:
-            del self.built[next(iter(self.built))]
+        rows: dict[Any, Any] = self.candles or self.quotes or self.built
+        del rows[next(iter(rows))]
 
 
 class Writer:
     """Everything that a stream stores goes through here. The methods are called in the event loop and do not wait."""
 
     def __init__(
-        self, database: StreamDatabase, hold: Held, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
+        self, database: StreamDatabase, clock: Clock, publish: Publish, most_waiting: int = MOST_WAITING
     ) -> None:
         self.stored_candles: Counter[SeriesKey] = Counter()
         self.dropped = 0  # candles and quotes, since they were too many
         self.outage = Outage(clock.monotonic)  # of the database
-        self._database = database
-        self._held = hold  # the reservation, which is renewed now and then, and after the database was away
-        self._clock, self._publish = clock, publish
-        self._most_waiting = most_waiting
+        self._database, self._clock, self._publish, self._most_waiting = database, clock, publish, most_waiting
+        self._hold: Held | None = None  # the reservation, once `run` has it
         self._waiting = _Batch()
         self._arrived = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
@@ -151,12 +145,13 @@ class Writer:
         self._waiting.states[series] = state
         self._arrived.set()
 
-    async def run(self) -> None:
-        """Store what arrives, for ever.
+    async def run(self, hold: Held) -> None:
+        """Store what arrives, for ever; `hold` is renewed now and then, and after the database was away.
 
         Raises:
             SeriesHeld: Another collector has reserved the database while it was away.
         """
+        self._hold = hold
         while True:
             with suppress(TimeoutError):
                 async with self._clock.timeout(RENEWED):
@@ -180,7 +175,7 @@ class Writer:
             event(_log, logging.WARNING, text, waiting=len(self._waiting))
 
     def _begin(self) -> asyncio.Task[None]:
-        """Begin an attempt, which goes on if whoever waits for it is cancelled."""
+        """Begin an attempt, which goes on if the caller is cancelled."""
         self._attempt = asyncio.create_task(self._write_waiting())
         return self._attempt
 
@@ -201,12 +196,12 @@ class Writer:
         except Exception:  # noqa: BLE001 a defect of this program must not end the collection
             _log.exception("candles or quotes cannot be stored, and are dropped; REST is asked for the candles")
             self.dropped += len(batch)
-            self._publish(DatabaseBack())
+            self._publish(TailMissing())
             return
         self._keep(batch)
         if self.outage.over() is not None:
             event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)
-            self._publish(DatabaseBack())
+            self._publish(TailMissing())
 
     def _write(self, batch: _Batch, closed: Mapping[SeriesKey, Sequence[Candle]]) -> None:
         """Write a batch, in a thread, and remove what is stored from it. Quotes wait for candles that have arrived.
@@ -216,8 +211,8 @@ class Writer:
         """
         database = self._database
         now = self._clock.monotonic()
-        if self.outage.failures or now - self._renewed >= RENEWED:
-            self._held.renew()
+        if self._hold is not None and (self.outage.failures or now - self._renewed >= RENEWED):
+            self._hold.renew()
             self._renewed = now
         if closed:
             database.write_closed(closed)

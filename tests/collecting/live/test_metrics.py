@@ -17,8 +17,8 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from crypto_predict.collecting.live import metrics
-from crypto_predict.collecting.live.collector import Collector
-from crypto_predict.collecting.live.measurements import AWAY, LAGGING
+from crypto_predict.collecting.live.collector import AWAY, Collector
+from crypto_predict.collecting.live.streams.stream import LAGGING
 from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from tests.support.applications import client

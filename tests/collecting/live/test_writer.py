@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from crypto_predict.collecting.live.events import DatabaseBack, Event, Stored
+from crypto_predict.collecting.live.events import Event, Stored, TailMissing
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
@@ -43,7 +43,7 @@ class Told:
         """Note an event."""
         if isinstance(event, Stored):
             self.stored.append(event)
-        self.back += isinstance(event, DatabaseBack)
+        self.back += event == TailMissing()
 
 
 Play = Callable[[Writer, Told], Coroutine[None, None, None]]
@@ -55,8 +55,8 @@ def writing(database: WritableDatabase, play: Play, most: int = 1_000, speed: fl
     async def run() -> tuple[Writer, Told]:
         told = Told()
         with database.hold_collector(Shard()) as held:
-            writer = Writer(database, held, Clock(START, speed), told.hear, most)
-            task = asyncio.create_task(writer.run())
+            writer = Writer(database, Clock(START, speed), told.hear, most)
+            task = asyncio.create_task(writer.run(held))
             playing = asyncio.create_task(play(writer, told))
             await asyncio.wait([task, playing], return_when=asyncio.FIRST_COMPLETED, timeout=60)
             task.cancel()
@@ -209,24 +209,23 @@ def test_a_series_that_was_deleted_from_the_database_does_not_hold_up_the_others
     assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
 
 
-def test_candles_count_as_sent_before_the_stream_counts_as_connected(tmp_path: Path) -> None:
+def test_candles_count_as_sent_before_the_stream_counts_as_connected(file: WritableDatabase) -> None:
     """After an outage of the database REST has the same candles at once: it must not count them as missed."""
-    known: list[tuple[int, int]] = []
+    heard: list[tuple[int, int]] = []
     connected = StreamSpan(Span(START, START + 2 * MINUTE), StreamState.CONNECTED, "")
 
     def note(event: Event) -> None:
-        known.append(
-            (len(event.candles) if isinstance(event, Stored) else 0, len(database.streams(BTC.source, BTC.pair, EVER)))
+        heard.append(
+            (len(event.candles) if isinstance(event, Stored) else 0, len(file.streams(BTC.source, BTC.pair, EVER)))
         )
 
     async def store() -> None:
-        writer = Writer(database, held, Clock(START, SPEED), note)
+        writer = Writer(file, Clock(START, SPEED), note)
         writer.stream(BTC.source, [BTC.pair], connected)
         writer.candle(BTC, minute(0))
         await writer.close(5.0)
 
-    with open_writer(new_database("sqlite", tmp_path)) as database, database.hold_collector(Shard()) as held:
-        database.follow(BTC, simulated=False)
-        asyncio.run(store())
-        assert known == [(1, 0)]
-        assert database.streams(BTC.source, BTC.pair, EVER) == [connected]
+    file.follow(BTC, simulated=False)
+    asyncio.run(store())
+    assert heard == [(1, 0)]
+    assert file.streams(BTC.source, BTC.pair, EVER) == [connected]

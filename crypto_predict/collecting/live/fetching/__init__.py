@@ -3,5 +3,4 @@
 * ``filler``: fetches what a stream missed and what is older
 * ``schedule``: what is fetched from one source, and when
 * ``comparison``: compares the candles of a stream with those of REST
-* ``expected``: how many candles a collection will fetch, as far as that is clear at its start
 """

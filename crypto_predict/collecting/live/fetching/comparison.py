@@ -1,6 +1,7 @@
 """Candles of streams, compared with what REST answers for the same minutes."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -35,13 +36,14 @@ class Comparison:
     def __init__(self, database: ComparisonDatabase, clock: Clock, publish: Publish) -> None:
         self._database, self._clock, self._publish = database, clock, publish
         self._began = clock.now()
-        self._memories: dict[SeriesKey, _Memory] = {}
+        # Of the newest openings that came by stream or were compared: whether they are still to be compared.
+        self._is_due: dict[SeriesKey, dict[datetime, bool]] = defaultdict(dict)
+        self._complete_from: dict[SeriesKey, datetime] = {}  # what opens before was forgotten
         self._lock = Lock()
 
     def streamed(self, series: SeriesKey, openings: Iterable[datetime]) -> None:
         """Remember that these candles came by stream."""
-        with self._lock:
-            self._memory(series).streamed(openings)
+        self._remember(series, openings, is_due=True)
 
     @contextmanager
     def storing(self, series: SeriesKey, received: Sequence[Candle]) -> Iterator[None]:
@@ -50,10 +52,16 @@ class Comparison:
         Raises:
             DatabaseError: The database cannot be used; the candles will be compared with the next answer.
         """
+        settled = self._clock.now() - series.interval.length - PATIENCE
         with self._lock:
-            memory = self._memory(series)
-            sent = [candle for candle in received if memory.is_due(candle.open_time)]
-            unsent = [candle for candle in received if self._could_be_missed(memory, candle)]
+            is_due = self._is_due[series]
+            complete_from = self._complete_from.get(series, series.interval.ceil(self._began))
+            sent = [candle for candle in received if is_due.get(candle.open_time)]
+            unsent = [
+                candle.open_time
+                for candle in received
+                if complete_from <= candle.open_time <= settled and candle.volume and candle.open_time not in is_due
+            ]
         stored = self._stored(series, sent)
         compared = [candle for candle in sent if candle.open_time in stored]
         differing = [candle for candle in compared if differ(stored[candle.open_time], candle)]
@@ -62,22 +70,23 @@ class Comparison:
         if compared or missed:
             mismatched = len(differing) + len(missed)
             self._database.compared(series, len(compared) + len(missed), mismatched)
-            with self._lock:
-                memory.judged([*(candle.open_time for candle in compared), *missed])
+            self._remember(series, [*(candle.open_time for candle in compared), *missed], is_due=False)
         if differing:
-            name = str(series)
             first = differing[0]
             text = "%s: %d of %d candles of the stream differ from those of REST; the first: %s, then %s"
-            _log.info(text, name, len(differing), len(compared), stored[first.open_time], first)
+            _log.info(text, str(series), len(differing), len(compared), stored[first.open_time], first)
         if missed:
             self._publish(Missed(series, missed))
 
-    def _memory(self, series: SeriesKey) -> "_Memory":
-        return self._memories.setdefault(series, _Memory(series.interval.ceil(self._began), series.interval.length))
-
-    def _could_be_missed(self, memory: "_Memory", candle: Candle) -> bool:
-        settled = candle.open_time + memory.length + PATIENCE <= self._clock.now()
-        return settled and bool(candle.volume) and memory.is_unsent(candle.open_time)
+    def _remember(self, series: SeriesKey, openings: Iterable[datetime], *, is_due: bool) -> None:
+        with self._lock:
+            memory = self._is_due[series]
+            memory.update(dict.fromkeys(openings, is_due))
+            while len(memory) > REMEMBERED:
+                oldest = next(iter(memory))
+                del memory[oldest]
+                complete_from = self._complete_from.get(series, series.interval.ceil(self._began))
+                self._complete_from[series] = max(complete_from, oldest + series.interval.length)
 
     def _stored(self, series: SeriesKey, candles: Sequence[Candle]) -> dict[datetime, Candle]:
         if not candles:
@@ -87,11 +96,10 @@ class Comparison:
         limit = (span.end - span.start) // series.interval.length
         return {stored.candle.open_time: stored.candle for stored in self._database.candles(series, span, limit)}
 
-    def _missed_of(self, series: SeriesKey, unsent: Sequence[Candle]) -> list[datetime]:
-        """Return the openings of those candles in whose interval the stream was connected throughout."""
-        if not unsent:
+    def _missed_of(self, series: SeriesKey, openings: Sequence[datetime]) -> list[datetime]:
+        """Return those openings in whose interval the stream was connected throughout."""
+        if not openings:
             return []
-        openings = [candle.open_time for candle in unsent]
         lasting = series.interval.length + LATE
         around = Span(min(openings), max(openings) + lasting)
         spans = [
@@ -104,33 +112,3 @@ class Comparison:
             for opening in openings
             if any(span.start <= opening and opening + lasting <= span.end for span in spans)
         ]
-
-
-class _Memory:
-    """Which of the newest openings of a series came by stream, and were compared."""
-
-    def __init__(self, complete_from: datetime, length: timedelta) -> None:
-        self.length = length
-        self._complete_from = complete_from  # what opens before was forgotten, or opened before this process began
-        self._is_due: dict[datetime, bool] = {}  # whether it is still to be compared; by opening, as they came
-
-    def streamed(self, openings: Iterable[datetime]) -> None:
-        for opening in openings:
-            self._is_due[opening] = True
-        self._forget()
-
-    def judged(self, openings: Iterable[datetime]) -> None:
-        self._is_due.update(dict.fromkeys(openings, False))
-        self._forget()
-
-    def is_due(self, opening: datetime) -> bool:
-        return self._is_due.get(opening, False)
-
-    def is_unsent(self, opening: datetime) -> bool:
-        return opening >= self._complete_from and opening not in self._is_due
-
-    def _forget(self) -> None:
-        while len(self._is_due) > REMEMBERED:
-            oldest = next(iter(self._is_due))
-            del self._is_due[oldest]
-            self._complete_from = max(self._complete_from, oldest + self.length)

@@ -17,7 +17,7 @@ from threading import Event, Lock
 from typing import Protocol
 
 from crypto_predict.collecting.fetching import Collected, Fetch, FetchDatabase, Run
-from crypto_predict.collecting.live.events import DatabaseBack, Publish, Stored
+from crypto_predict.collecting.live.events import Publish, Stored
 from crypto_predict.collecting.live.fetching.comparison import Comparison, ComparisonDatabase
 from crypto_predict.collecting.live.fetching.schedule import Kind, Schedule
 from crypto_predict.collecting.windows import TAIL, due_pieces, newest_pieces, uncovered
@@ -84,9 +84,10 @@ class Filler:
         self._database, self._sources, self._clock, self._publish = database, sources, clock, publish
         self._streaming, self._keep = frozenset(streaming), dict(keep or {})
         self._comparison = Comparison(database, clock, publish)
-        self._followed: Mapping[SeriesKey, CollectedSeries] = {}
+        self._followed: dict[SeriesKey, _Progress] = {}
         self._collected: dict[tuple[Kind, SeriesKey], Collected] = {}  # since the start
-        self._lanes: dict[str, _Lane] = {}
+        self._schedules: dict[str, Schedule] = {}  # by source
+        self._logged_at: dict[str, float] = {}  # seconds on the clock, by source
         self._threads: list[Future[None]] = []
         self._is_started = False
         self._stopped = Event()
@@ -97,59 +98,58 @@ class Filler:
         """Begin to ask for the series that are followed."""
         with self._lock:
             self._is_started = True
-            for lane in self._lanes.values():
-                self._start_threads(lane)
+            for name in self._schedules:
+                self._start_threads(name)
 
     def stop(self) -> None:
         """End within a second. A thread that waits for an exchange ends later, and does not store its answer."""
         self._stopped.set()
         with self._lock:
-            for lane in self._lanes.values():
-                lane.schedule.close()
+            for schedule in self._schedules.values():
+                schedule.close()
         wait(self._threads, STOPPING)
 
     def follow(self, series: Sequence[CollectedSeries]) -> None:
         """Fill these series, as the database describes them now, and no others; new ones at once."""
         with self._lock:
-            before, self._followed = self._followed, {stored.series: stored for stored in series}
-            for key in before.keys() - self._followed.keys():
-                if key.source in self._lanes:
-                    self._lanes[key.source].drop(key)
-            for key, stored in self._followed.items():
-                lane = self._lane(key.source)
-                if lane is None:
+            for key in self._followed.keys() - {stored.series for stored in series}:
+                self._drop(key)
+            for stored in series:
+                key = stored.series
+                if key.source not in self._sources:
                     continue
+                if key.source not in self._schedules:
+                    self._schedules[key.source] = Schedule(self._clock)
+                    if self._is_started:
+                        self._start_threads(key.source)
+                schedule, before = self._schedules[key.source], self._followed.get(key)
+                is_changed = before is not None and before.stored.since != stored.since
+                if before is None:
+                    self._followed[key] = _Progress(stored)
+                elif is_changed:  # what a running job still notes belongs to the history from another day on
+                    self._followed[key] = _Progress(stored, before.refusals, before.newest)
+                else:
+                    before.stored = stored
                 for kind in Kind:
-                    if not lane.schedule.has(kind, key):
-                        lane.schedule.plan(kind, key)
-                if key in before and before[key].since != stored.since:
-                    lane.schedule.plan(Kind.HISTORY, key)
+                    if not schedule.has(kind, key) or (is_changed and kind is Kind.HISTORY):
+                        schedule.plan(kind, key)
 
-    def tail(self, series: SeriesKey) -> None:
-        """Ask soon for what is missing at the newest end of a series. Requests that wait become one.
+    def tail(self, series: SeriesKey | None = None) -> None:
+        """Ask soon for what is missing at the newest end of a series, or of every one. Requests that wait become one.
 
         A series without a stream is not asked for again before its next close if it has the newest candle.
         """
-        lane = self._lanes.get(series.source)
-        if lane is None or not lane.schedule.has(Kind.TAIL, series):
-            return
-        newest = series.interval.floor(self._clock.now() - SETTLE)
-        if self._is_streamed(series) or lane.newest.get(series, EPOCH) < newest:
-            lane.schedule.plan(Kind.TAIL, series)
-
-    def all_tails(self, _event: DatabaseBack | None = None) -> None:
-        """Ask soon for the newest end of every series."""
-        for series in self._followed:
-            self.tail(series)
+        for key in list(self._followed) if series is None else [series]:
+            progress, schedule = self._followed.get(key), self._schedules.get(key.source)
+            if progress is None or schedule is None or not schedule.has(Kind.TAIL, key):
+                continue
+            if self._is_streamed(key) or progress.newest < key.interval.floor(self._clock.now() - SETTLE):
+                schedule.plan(Kind.TAIL, key)
 
     def stored(self, news: Stored) -> None:
         """Remember which candles came by stream, to compare them with REST."""
         if news.by_stream:
             self._comparison.streamed(news.series, [candle.open_time for candle in news.candles])
-
-    def waiting(self) -> Sequence[SeriesKey]:
-        """Return the series whose newest end is to be asked for now."""
-        return [series for lane in list(self._lanes.values()) for series in lane.schedule.waiting()]
 
     def collected(self, series: SeriesKey) -> Collected:
         """Return what has been collected of a series since the start."""
@@ -161,43 +161,40 @@ class Filler:
             sum(part.quarantined for part in parts),
         )
 
-    def _lane(self, name: str) -> "_Lane | None":
-        """Return the lane of a source; None if it is not collected here."""
-        if name not in self._lanes and name in self._sources:
-            self._lanes[name] = _Lane(self._sources[name], Schedule(self._clock))
-            if self._is_started:
-                self._start_threads(self._lanes[name])
-        return self._lanes.get(name)
-
-    def _start_threads(self, lane: "_Lane") -> None:
+    def _start_threads(self, name: str) -> None:
         for kind, count in THREADS.items():
-            for number in range(count):
-                name = f"fill-{lane.source.id}-{kind.name.lower()}-{number}"
-                self._threads.append(started(partial(self._work, lane, kind), name))
+            work = partial(self._work, self._sources[name], self._schedules[name], kind)
+            names = (f"fill-{name}-{kind.name.lower()}-{number}" for number in range(count))
+            self._threads += [started(work, thread) for thread in names]
 
-    def _work(self, lane: "_Lane", kind: Kind) -> None:
+    def _drop(self, series: SeriesKey) -> None:
+        self._schedules[series.source].drop(series)
+        self._followed.pop(series, None)
+
+    def _work(self, source: CandleSource, schedule: Schedule, kind: Kind) -> None:
         """Do the jobs of one kind until `stop` is called."""
         do = self._tail if kind is Kind.TAIL else self._history
-        while (series := lane.schedule.next(kind)) is not None:
+        while (series := schedule.next(kind)) is not None:
             try:
-                stored = self._followed.get(series)
-                delay = LONGEST if stored is None else do(lane, stored)
+                progress = self._followed.get(series)
+                delay = LONGEST if progress is None else do(source, progress, progress.stored)
             except Exception as error:  # noqa: BLE001 whatever it is, the thread goes on
                 if not self._stopped.is_set():
-                    self._failed(lane, kind, series, error)
+                    self._failed(schedule, kind, series, error)
             else:
-                for name in ("the database", lane.source.id, str(series)):
+                for name in ("the database", source.id, str(series)):
                     if name in self._outages and (seconds := self._outages[name].over()) is not None:
                         _log.info("%s: well again after %s", name, duration(timedelta(seconds=seconds)))
-                lane.schedule.done(kind, series, delay)
+                schedule.done(kind, series, delay)
 
-    def _failed(self, lane: "_Lane", kind: Kind, series: SeriesKey, error: Exception) -> None:
+    def _failed(self, schedule: Schedule, kind: Kind, series: SeriesKey, error: Exception) -> None:
         """Plan what follows an error. It may be of the source, of the database, or of one series."""
-        delay = backoff(lane.schedule.failures(kind, series), *FAILED, least=1.0)
+        delay = backoff(schedule.failures(kind, series), *FAILED, least=1.0)
         match error:
             case Unreachable() | RefusedKeys():
-                self._trouble(lane.source.id, f"is asked again until it answers: {error.reason}")
-                lane.schedule.source_failed(kind, series, _wished(error) * self._clock.speed)
+                self._trouble(series.source, f"is asked again until it answers: {error.reason}")
+                wished = error.__cause__.retry_after or 0.0 if isinstance(error.__cause__, Failure) else 0.0  # seconds
+                schedule.source_failed(kind, series, wished * self._clock.speed)
                 return
             case SeriesHeld():
                 self._trouble(str(series), f"its history waits: {error.reason}")
@@ -209,43 +206,46 @@ class Filler:
                 self._trouble(str(series), f"cannot be asked for: {'; '.join(error.faults)}")
                 delay = MISSING
                 if kind is Kind.TAIL:
-                    self._refused(lane, series)
+                    self._refused(series)
             case SourceError():
                 self._trouble(str(series), f"is asked for again: {error.reason}")
             case _:
                 _log.error("%s: a defect; it is asked for again", str(series), exc_info=error)
-        lane.schedule.failed(kind, series, delay)
+        schedule.failed(kind, series, delay)
 
     def _trouble(self, name: str, text: str) -> None:
         """Log that something has failed, once until it is well again."""
         if self._outages[name].failed():
             _log.warning("%s: %s", name, text)
 
-    def _refused(self, lane: "_Lane", series: SeriesKey) -> None:
+    def _refused(self, series: SeriesKey) -> None:
         """Count an answer that the exchange does not have a pair, which may be a mistake once."""
-        lane.refusals[series] = lane.refusals.get(series, 0) + 1
-        if lane.refusals[series] < MOST_REFUSALS:
-            return
+        with self._lock:
+            if (progress := self._followed.get(series)) is None:
+                return
+            progress.refusals += 1
+            if progress.refusals < MOST_REFUSALS:
+                return
         try:
             self._database.set_state(series, DELISTED)
         except DatabaseError as error:
             self._trouble("the database", f"is used again as soon as it can be: {error}")
             return
         _log.warning("%s: delisted, since the exchange does not have it; its candles stay", str(series))
-        lane.drop(series)
+        with self._lock:
+            self._drop(series)
 
-    def _tail(self, lane: "_Lane", stored: CollectedSeries) -> float:
+    def _tail(self, source: CandleSource, progress: "_Progress", stored: CollectedSeries) -> float:
         """Ask for the newest end of a series; return the seconds until it is due again."""
         series, now = stored.series, self._clock.now()
-        wanted = self._wanted(lane, stored, now)
+        wanted = self._wanted(source, stored, now)
         wanted = Span(max(wanted.start, wanted.end - TAIL * series.interval.length), wanted.end)
-        fetch = self._fetch(Kind.TAIL, lane, stored, now)
+        fetch = self._fetch(Kind.TAIL, source, progress, stored, now)
         covered = self._database.coverage(series) if wanted.start < wanted.end else ()
         for span, asked_before in newest_pieces(wanted, covered, fetch.newest_close, series.interval):
             fetch.oldest_first(span, asked_before)
-        lane.refusals.pop(series, None)
-        if fetch.newest_close is not None:
-            lane.newest[series] = fetch.newest_close
+        progress.refusals = 0
+        progress.newest = fetch.newest_close or progress.newest
         if self._is_streamed(series):
             return CONFIRMED * random.uniform(0.9, 1.1)  # noqa: S311 not all series at once
         after = timedelta(seconds=AFTER_CLOSE)
@@ -253,39 +253,38 @@ class Filler:
         due = series.interval.floor(now - after) + series.interval.length + after
         return min((due - now).total_seconds(), LONGEST)
 
-    def _history(self, lane: "_Lane", stored: CollectedSeries) -> float:
+    def _history(self, source: CandleSource, progress: "_Progress", stored: CollectedSeries) -> float:
         """Ask for one window of the history of a series; return the seconds until it is due again."""
         series = stored.series
-        history = lane.histories.pop(series, None)
-        if history is None or history.since != stored.since:
-            history = _History(stored.since, self._missing(lane, stored))
+        steps, progress.steps = progress.steps, None  # if a step fails, the history begins again
+        if steps is None:
+            steps, progress.windows = self._missing(source, progress, stored), 0
         with self._database.hold(series), patiently():
-            start = next(history.steps, None)
+            start = next(steps, None)
         if start is None:
-            if history.windows and not self._stopped.is_set():
+            if progress.windows and not self._stopped.is_set():
                 _log.info("%s: its history is complete", str(series))
             return LOOKED
-        history.windows += 1
-        lane.histories[series] = history
+        progress.steps, progress.windows = steps, progress.windows + 1
         now = self._clock.monotonic()
-        if now - lane.logged_at >= LOGGED:
-            lane.logged_at = now
+        if now - self._logged_at.get(source.id, -LOGGED) >= LOGGED:
+            self._logged_at[source.id] = now
             _log.info("%s: its history is stored back to %s UTC", str(series), f"{start:%Y-%m-%d %H:%M}")
         return 0.0
 
-    def _missing(self, lane: "_Lane", stored: CollectedSeries) -> Iterator[datetime]:
+    def _missing(self, source: CandleSource, progress: "_Progress", stored: CollectedSeries) -> Iterator[datetime]:
         """Ask for what is missing before the tail, the newest windows first, and for the gaps that are due.
 
         What follows the newest candle, and rejected rows at the ends, stay uncovered: they are asked for once a day.
         """
         series, now = stored.series, self._clock.now()
-        wanted = self._wanted(lane, stored, now)
+        wanted = self._wanted(source, stored, now)
         end = wanted.end - TAIL * series.interval.length
-        done = lane.complete.get(series)
-        if done is None or done.since != stored.since or now - done.at >= AGAIN:
-            done = _Complete(stored.since, wanted.start, now)
-        fetch = self._fetch(Kind.HISTORY, lane, stored, now)
-        parts = uncovered(Span(max(wanted.start, done.until), end), self._database.coverage(series))
+        asked_until, asked_at = progress.asked_until, progress.asked_at
+        if now - asked_at >= AGAIN:
+            asked_until, asked_at = wanted.start, now
+        fetch = self._fetch(Kind.HISTORY, source, progress, stored, now)
+        parts = uncovered(Span(max(wanted.start, asked_until), end), self._database.coverage(series))
         for part in reversed(list(parts)):
             yield from fetch.newest_first(part)
         gaps = self._database.gaps(series, Span(now - GAPS_WITHIN, wanted.end))
@@ -293,27 +292,28 @@ class Filler:
             fetch.oldest_first(span)
             yield span.start
         if not self._stopped.is_set():
-            lane.complete[series] = _Complete(stored.since, max(done.until, end), done.at)
+            progress.asked_until, progress.asked_at = max(asked_until, end), asked_at
 
-    def _fetch(self, kind: Kind, lane: "_Lane", stored: CollectedSeries, now: datetime) -> Fetch:
+    def _fetch(
+        self, kind: Kind, source: CandleSource, progress: "_Progress", stored: CollectedSeries, now: datetime
+    ) -> Fetch:
         run = Run(self._database, now, None, None, self._stopped, stored=self._publish_stored)
         if self._is_streamed(stored.series):
             run = replace(run, storing=self._comparison.storing)
-        newest = lane.newest.get(stored.series)  # the description is some seconds old
-        if newest is not None and (stored.newest_close is None or stored.newest_close < newest):
-            stored = replace(stored, newest_close=newest)
+        if progress.newest > (stored.newest_close or EPOCH):  # the description is some seconds old
+            stored = replace(stored, newest_close=progress.newest)
         # Each kind counts its own, since two threads may ask for one series.
         collected = self._collected.setdefault((kind, stored.series), Collected(stored.series))
-        return Fetch(run, lane.source, collected, stored)
+        return Fetch(run, source, collected, stored)
 
     def _publish_stored(self, series: SeriesKey, candles: Sequence[Candle], changed: int) -> None:
         self._publish(Stored(series, candles, changed, by_stream=False))
 
-    def _wanted(self, lane: "_Lane", stored: CollectedSeries, now: datetime) -> Span:
+    def _wanted(self, source: CandleSource, stored: CollectedSeries, now: datetime) -> Span:
         """Return the span of a series that shall be stored; its end may lie before its start."""
         interval = stored.series.interval
         start = max(stored.since or EPOCH, now - self._keep.get(interval, now - EPOCH))
-        end = lane.source.newest_close(stored.series.pair, interval, closing_limit(None, now))
+        end = source.newest_close(stored.series.pair, interval, closing_limit(None, now))
         return Span(interval.ceil(start), end)
 
     def _is_streamed(self, series: SeriesKey) -> bool:
@@ -321,41 +321,13 @@ class Filler:
 
 
 @dataclass(slots=True)
-class _History:
-    """A history while it is fetched."""
+class _Progress:
+    """A series that is followed, and how far it is filled."""
 
-    since: datetime | None
-    steps: Iterator[datetime]
-    windows: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class _Complete:
-    """Up to where the history of a series was asked for, whatever came."""
-
-    since: datetime | None
-    until: datetime
-    at: datetime  # when all of it was asked for
-
-
-class _Lane:
-    """A source, its schedule, and the progress of its series."""
-
-    def __init__(self, source: CandleSource, schedule: Schedule) -> None:
-        self.source, self.schedule = source, schedule
-        self.histories: dict[SeriesKey, _History] = {}
-        self.complete: dict[SeriesKey, _Complete] = {}
-        self.refusals: dict[SeriesKey, int] = {}  # answers in a row that the pair does not exist
-        self.newest: dict[SeriesKey, datetime] = {}  # UTC, the close of the newest candle
-        self.logged_at = -LOGGED  # seconds on the clock
-
-    def drop(self, series: SeriesKey) -> None:
-        self.schedule.drop(series)
-        for states in (self.histories, self.complete, self.refusals, self.newest):
-            states.pop(series, None)
-
-
-def _wished(error: SourceError) -> float:
-    """Return the seconds that an exchange asks to wait."""
-    failure = error.__cause__
-    return failure.retry_after or 0.0 if isinstance(failure, Failure) else 0.0
+    stored: CollectedSeries  # as the database describes it
+    refusals: int = 0  # answers in a row that the pair does not exist
+    newest: datetime = EPOCH  # UTC, the close of the newest candle
+    steps: Iterator[datetime] | None = None  # of the history while it is fetched
+    windows: int = 0  # of the history so far
+    asked_until: datetime = EPOCH  # up to where the history was asked for, whatever came
+    asked_at: datetime = EPOCH  # when all of it was asked for

@@ -1,8 +1,8 @@
 """What is fetched from one source, and when."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from threading import Condition
 
 from crypto_predict.market import SeriesKey
@@ -63,16 +63,12 @@ class Schedule:
         with self._changed:
             return series in self._jobs[kind]
 
-    def waiting(self) -> Sequence[SeriesKey]:
-        """Return the series whose newest end is due and was not asked for yet."""
+    def first(self, kind: Kind) -> tuple[float, SeriesKey | None]:
+        """Return the time until the first job of this kind may begin, and its series; infinity and None without one."""
         with self._changed:
-            now = self._clock.monotonic()
-            return [series for series, job in self._jobs[Kind.TAIL].items() if job.due <= now]
-
-    def away(self) -> float:
-        """Return the time until a source that is away is asked again; 0 if it is not away."""
-        with self._changed:
-            return max(0.0, self._away_until - self._clock.monotonic())
+            idle = [(job.due, series) for series, job in self._jobs[kind].items() if not job.is_running]
+            due, series = min(idle, key=lambda job: job[0], default=(inf, None))
+            return max(0.0, max(due, self._away_until) - self._clock.monotonic()), series
 
     def next(self, kind: Kind) -> SeriesKey | None:
         """Wait for the job of this kind that is due first, and return its series; None once the schedule is closed.
@@ -81,24 +77,19 @@ class Schedule:
         """
         with self._changed:
             while not self._is_closed:
-                now = self._clock.monotonic()
-                idle = [(job.due, series) for series, job in self._jobs[kind].items() if not job.is_running]
-                due, series = min(idle, key=lambda job: job[0], default=(float("inf"), None))
-                begin = max(due, self._away_until)
+                delay, series = self.first(kind)
                 is_blocked = self._failures and self._running  # another thread finds out whether the source is back
-                if series is not None and begin <= now and not is_blocked:
+                if series is not None and not delay and not is_blocked:
                     self._jobs[kind][series].is_running = True
                     self._running += 1
                     return series
-                wait = None if begin == float("inf") or is_blocked else max(begin - now, 0.0) / self._clock.speed
-                self._changed.wait(wait)
+                self._changed.wait(None if delay == inf or is_blocked else delay / self._clock.speed)
             return None
 
     def done(self, kind: Kind, series: SeriesKey, delay: float) -> None:
         """Note that a job was done; it is due again after `delay`."""
         with self._changed:
-            self._failures = 0
-            self._away_until = 0.0
+            self._failures, self._away_until = 0, 0.0
             self._end(kind, series, delay, failed=False)
 
     def failed(self, kind: Kind, series: SeriesKey, delay: float) -> None:

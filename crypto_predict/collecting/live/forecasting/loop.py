@@ -16,7 +16,6 @@ from time import monotonic
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase, Preparation, prepare
 from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries
-from crypto_predict.collecting.live.measurements import ForecastFigures
 from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
@@ -54,8 +53,8 @@ class Forecasts:
         self._arrived = asyncio.Event()
         self._loop: asyncio.AbstractEventLoop | None = None  # while `run` runs
         self._outage = Outage(clock.monotonic)  # of the database
-        self._step_seconds = 0.0
-        self._fit_seconds = 0.0
+        self.step_seconds = 0.0  # the newest step took
+        self.fit_seconds = 0.0  # all fits took since the start
 
     def follow(self, series: Sequence[CollectedSeries]) -> None:
         """Forecast the minutes among these series, as the database describes them now, and no others."""
@@ -101,12 +100,11 @@ class Forecasts:
             if working.acquire(timeout=max(0.0, end - monotonic())):
                 working.release()
 
-    def figures(self) -> ForecastFigures:
-        """Return what is measured now; it does not wait."""
+    def figures(self) -> dict[SeriesKey, dict[str, float | None]]:
+        """Return what is measured of each series now; it does not wait."""
         now = self._clock.now()
         with self._lock:
-            series = {key: series.figures(now) for key, series in self._series.items()}
-        return ForecastFigures(self._step_seconds, self._fit_seconds, series)
+            return {key: series.figures(now) for key, series in self._series.items()}
 
     def _wake(self) -> None:
         """Begin a step soon."""
@@ -123,7 +121,7 @@ class Forecasts:
             for key, series in followed:
                 self._advance(key, series)
             self._store()
-        self._step_seconds = self._clock.monotonic() - began
+        self.step_seconds = self._clock.monotonic() - began
 
     def _advance(self, key: SeriesKey, series: ForecastSeries) -> None:
         try:
@@ -242,7 +240,7 @@ class Forecasts:
             text = "coefficients of minute forecasts cannot be fitted"
             event(_log, logging.WARNING, text, **_facts(key), reason=prepared.refused)
         if prepared.fitted is not None:
-            self._fit_seconds += self._clock.monotonic() - began
+            self.fit_seconds += self._clock.monotonic() - began
             text = "coefficients of minute forecasts fitted"
             event(_log, logging.INFO, text, **_facts(key), candles=prepared.fitted.minutes)
         self._wake()

@@ -7,7 +7,6 @@ from threading import Lock
 
 from crypto_predict.collecting.live.forecasting.fits import FULL, Prepared, Work
 from crypto_predict.collecting.live.forecasting.state import ForecastState
-from crypto_predict.collecting.live.measurements import SeriesForecasts
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
 from crypto_predict.market import Candle, Interval
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
@@ -55,10 +54,15 @@ class ForecastSeries:
         first, newest = self.stored.first_open, self.stored.newest_close
         return 0 if first is None or newest is None else (newest - first) // _MINUTE - self.stored.missing
 
-    def figures(self, now: datetime) -> SeriesForecasts:
+    def figures(self, now: datetime) -> dict[str, float | None]:
         """Return what is measured at `now` (UTC)."""
         lag = None if self.cutoff is None else (Interval.MINUTE_1.floor(now) - self.cutoff).total_seconds()
-        return SeriesForecasts(None if lag is None else max(0.0, lag), self.made, self.fits, self.rebuilds)
+        return {
+            "forecast_lag_seconds": None if lag is None else max(0.0, lag),
+            "forecasts_total": self.made,
+            "forecast_fits_total": self.fits,
+            "forecast_rebuilds_total": self.rebuilds,
+        }
 
     def arrived(self, candles: Iterable[Candle], changed: int) -> bool:
         """Take candles that are stored now, of which so many are new or differ; return whether any is the newest.

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_predict.logs import event
@@ -16,15 +15,6 @@ JUMP = timedelta(seconds=5)  # a clock that differs more from the time that has 
 _log = logging.getLogger(__name__)
 
 Store = Callable[[str, Sequence[Pair], StreamSpan], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """The present state of a stream."""
-
-    state: StreamState
-    since: datetime  # UTC
-    reason: str  # why it is not connected; empty otherwise
 
 
 class Heartbeats:
@@ -44,17 +34,12 @@ class Heartbeats:
         self._until = self._now  # up to which states are stored
         self._beat = self._now  # the last sign of life
         self._data = self._now  # the last data
-        self.standing = Standing(self._state, self._now, self._reason)  # what is known now
+        self.certain = self._state, self._now, self._reason  # the newest certain state, since when (UTC), and why
 
     @property
     def is_connected(self) -> bool:
         """Whether the stream is connected and has delivered data."""
         return self._state is StreamState.CONNECTED and self._proven
-
-    @property
-    def last_beat(self) -> datetime:
-        """The time (UTC) of the last sign of life; at first that of the start."""
-        return self._beat
 
     def following(self, pairs: Sequence[Pair]) -> None:
         """Note the pairs for which a connection is about to be made."""
@@ -81,7 +66,7 @@ class Heartbeats:
         self._data = self._beat
         if self._state is StreamState.CONNECTED and not self._proven:
             self._proven = True
-            self.standing = Standing(self._state, self._beat, self._reason)
+            self.certain = self._state, self._beat, ""
 
     def interrupted(self, end: Interrupted) -> None:
         """Note the end of a connection, or that none could be made."""
@@ -94,8 +79,8 @@ class Heartbeats:
             self._until = lost  # what was stored beyond is replaced
         self._state = StreamState.EXCHANGE_DOWN if end.exchange_down else StreamState.DISCONNECTED
         self._reason, self._proven = end.reason, True
-        since = self.standing.since if self.standing.state is self._state else now
-        self.standing = Standing(self._state, since, end.reason)
+        state, since, _ = self.certain
+        self.certain = self._state, since if state is self._state else now, end.reason
 
     def flush(self) -> None:
         """Store the present state up to now; that of a connection up to its last sign of life."""

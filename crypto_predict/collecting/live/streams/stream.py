@@ -7,36 +7,22 @@ from time import monotonic
 
 from crypto_predict.collecting.fetching import fault_of
 from crypto_predict.collecting.live.events import Publish, TailMissing
-from crypto_predict.collecting.live.measurements import StreamFigures
 from crypto_predict.collecting.live.streams.heartbeats import Heartbeats
 from crypto_predict.collecting.live.streams.quotes import TopOfBook
-from crypto_predict.collecting.live.streams.supervisor import (
-    Connected,
-    Connecting,
-    PairUnknown,
-    StreamEvent,
-    Supervisor,
-)
+from crypto_predict.collecting.live.streams.supervisor import Following, StreamEvent, Supervisor
 from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.collecting.live.writer import Writer
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import DELISTED, Quarantined
-from crypto_predict.market.events import (
-    CandleClosed,
-    Heartbeat,
-    Interrupted,
-    PairRefused,
-    QuoteReceived,
-    Retiring,
-    TickReceived,
-)
+from crypto_predict.market.collected import DELISTED, Quarantined, StreamState
+from crypto_predict.market.events import CandleClosed, Heartbeat, Interrupted, QuoteReceived, TickReceived
 from crypto_predict.market.ports import CandleFeed, CandleSource, DatedSource, PriceSource
 
 AHEAD = timedelta(minutes=5)  # of both clocks: a candle that opens later is not real
 UNKNOWN = timedelta(days=1)  # the same while the exchange's clock is not known, since that of this machine may be wrong
 MOST_TRADES = 2**63 - 1  # that a database can hold
+LAGGING = 300.0  # seconds behind, from which a stream counts as not ready
 
 _log = logging.getLogger(__name__)
 _MINUTE = Interval.MINUTE_1
@@ -51,7 +37,7 @@ class Stream:
     def __init__(self, feed: CandleFeed, source: CandleSource, clock: Clock, writer: Writer, publish: Publish) -> None:
         self.rejected: Counter[SeriesKey] = Counter()
         self._feed, self._source, self._clock, self._writer, self._publish = feed, source, clock, writer, publish
-        self._supervisor = Supervisor(feed, clock, self.receive)
+        self._supervisor = Supervisor(feed, clock, self._receive, self._delisted)
         self._ticks = TickCandles(feed.id, clock)
         self._heartbeats = Heartbeats(feed.id, clock, writer.stream)
         self._quotes = TopOfBook(feed.id, source if isinstance(source, PriceSource) else None, clock, writer.quote)
@@ -60,38 +46,7 @@ class Stream:
         self._newest: dict[SeriesKey, datetime] = {}  # UTC openings
         self._unbroken: set[SeriesKey] = set()  # which have had a candle in this connection
         self.run, self.follow, self.renew = self._supervisor.run, self._supervisor.follow, self._supervisor.renew
-
-    def receive(self, message: StreamEvent) -> None:
-        """Take one event. The events of a removed pair are left out."""
-        match message:
-            case TickReceived():
-                if message.pair in self._followed:
-                    self._heartbeats.data()
-                    self._ticks.add(message)
-            case QuoteReceived():
-                if message.pair in self._followed:
-                    self._heartbeats.data()
-                    self._quotes.received(message.pair, message.quote)
-            case CandleClosed():
-                if message.series.pair in self._followed:
-                    self._heartbeats.data()
-                    self._candle(message.series, message.candle)
-            case Heartbeat():
-                self._heartbeats.beat()
-            case Connecting():
-                self._followed = frozenset(message.pairs)
-                self._heartbeats.following(message.pairs)
-            case Connected():
-                self._connected(message)
-            case Interrupted():
-                self._interrupted(message)
-            case PairUnknown():
-                self._followed -= {message.pair}
-                self._writer.state(self._series(message.pair), DELISTED)
-                facts = {"source": self._feed.id, "pair": message.pair, "reason": message.reason}
-                event(_log, logging.WARNING, "pair delisted", **facts)
-            case PairRefused() | Retiring():
-                pass  # the supervisor handles them
+        self.save_state = self._heartbeats.flush
 
     def every_second(self) -> None:
         """Save the built candles that are complete."""
@@ -109,34 +64,75 @@ class Stream:
                 self._publish(TailMissing(series))
         self._quotes.every_minute(pairs)
 
-    def save_state(self) -> None:
-        """Store up to when the stream was connected."""
-        self._heartbeats.flush()
-
     def close(self) -> None:
         """Hand everything that has arrived to the writer."""
         self.every_second()
         self.save_state()
         self._quotes.close()
 
-    def figures(self, lag: float | None) -> StreamFigures | None:
-        """Return what is measured of the stream, None without pairs; `lag` is that of its newest candle, in seconds."""
-        if not self._supervisor.pairs:
-            return None
-        standing, ticks = self._heartbeats.standing, self._ticks.counts
-        return StreamFigures(
-            self._feed.id,
-            standing.state,
-            standing.since,
-            standing.reason,
-            pairs=len(self._supervisor.pairs),
-            lag=lag,
-            reconnects=self._supervisor.reconnects,
-            late_ticks=ticks.late,
-            dropped_ticks=ticks.invalid + ticks.future + ticks.past,
-        )
+    def figures(self, lag: float | None) -> dict[str, float | None]:
+        """Return what is measured of the stream, nothing without pairs; `lag` is that of its newest candle, in seconds.
 
-    def _connected(self, connection: Connected) -> None:
+        One pair may be quiet. None: no candle is stored yet.
+        """
+        if not self._supervisor.pairs:
+            return {}
+        counts, state = self._ticks.counts, self._heartbeats.certain[0]
+        return {
+            "stream_connected": state is StreamState.CONNECTED,
+            "stream_exchange_down": state is StreamState.EXCHANGE_DOWN,
+            "stream_lag_seconds": lag,
+            "stream_pairs": len(self._supervisor.pairs),
+            "reconnects_total": self._supervisor.reconnects,
+            "ticks_late_total": counts["late"],
+            "ticks_dropped_total": counts["invalid"] + counts["future"] + counts["past"],
+        }
+
+    def fault(self, lag: float | None) -> str | None:
+        """Return why the stream is not ready, whose newest candle is `lag` seconds behind; None if it is ready."""
+        if lag is not None and lag <= LAGGING:
+            return None
+        behind = "no candle is stored yet" if lag is None else f"the newest candle is {lag:.0f} s behind"
+        state, since, reason = self._heartbeats.certain
+        stream = f"{state.value} since {since:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self._feed.id}: {behind}; its stream is {stream}{f': {reason}' if reason else ''}"
+
+    def _receive(self, message: StreamEvent) -> None:
+        """Take one event. The events of a removed pair are left out."""
+        match message:
+            case TickReceived():
+                if message.pair in self._followed:
+                    self._heartbeats.data()
+                    self._ticks.add(message)
+            case QuoteReceived():
+                if message.pair in self._followed:
+                    self._heartbeats.data()
+                    self._quotes.received(message.pair, message.quote)
+            case CandleClosed():
+                if message.series.pair in self._followed:
+                    self._heartbeats.data()
+                    self._candle(message.series, message.candle)
+            case Heartbeat():
+                self._heartbeats.beat()
+            case Following(is_alive=False):
+                self._followed = frozenset(message.pairs)
+                self._heartbeats.following(message.pairs)
+            case Following():
+                self._connected(message)
+            case Interrupted():
+                self._heartbeats.interrupted(message)
+                self._unbroken.clear()
+                self._quotes.interrupted()
+                if not self._feed.sends_candles:
+                    self._ticks.disconnected(self._followed, message.complete_until)
+
+    def _delisted(self, pair: Pair, reason: str) -> None:
+        """Leave out a pair that the exchange does not have."""
+        self._followed -= {pair}
+        self._writer.state(self._series(pair), DELISTED)
+        event(_log, logging.WARNING, "pair delisted", source=self._feed.id, pair=pair, reason=reason)
+
+    def _connected(self, connection: Following) -> None:
         """Ask REST for the candles before a new connection, and for all of the refused pairs.
 
         If the exchange does not have such a pair, REST decides that.
@@ -155,13 +151,6 @@ class Stream:
         for series in map(self._series, sorted(added)):
             self._unbroken.discard(series)
             self._publish(TailMissing(series))
-
-    def _interrupted(self, end: Interrupted) -> None:
-        self._heartbeats.interrupted(end)
-        self._unbroken.clear()
-        self._quotes.interrupted()
-        if not self._feed.sends_candles:
-            self._ticks.disconnected(self._followed, end.complete_until)
 
     def _series(self, pair: Pair) -> SeriesKey:
         return SeriesKey(self._feed.id, pair, _MINUTE)

@@ -33,29 +33,15 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Connecting:
-    """A connection for these pairs is about to be made."""
+class Following:
+    """A connection for these pairs is about to be made, or is alive and goes on without the refused ones."""
 
     pairs: Sequence[Pair]
+    is_alive: bool
+    refused: Mapping[Pair, str]  # with the reasons
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
-    """A connection for these pairs is alive, and goes on without the refused ones, for these reasons."""
-
-    pairs: Sequence[Pair]
-    refused: Mapping[Pair, str]
-
-
-@dataclass(frozen=True, slots=True)
-class PairUnknown:
-    """The exchange does not have a pair."""
-
-    pair: Pair
-    reason: str
-
-
-StreamEvent = FeedEvent | Connecting | Connected | PairUnknown
+StreamEvent = FeedEvent | Following
 
 
 class Supervisor:
@@ -63,13 +49,20 @@ class Supervisor:
 
     If pairs are added, a second connection is made for all. Once it is alive it takes the place of the first one, so
     that the other pairs miss nothing: meanwhile ticks of both count, as repeated ones have the same id. If the exchange
-    does not accept a second one, the first one is ended for it. `hear` is called in the event loop, and does not wait.
+    does not accept a second one, the first one is ended for it. `hear` is called with every event, and `delisted` with
+    a pair that the exchange does not have and the reason; both in the event loop, and they do not wait.
     """
 
-    def __init__(self, feed: CandleFeed, clock: Clock, hear: Callable[[StreamEvent], None]) -> None:
+    def __init__(
+        self,
+        feed: CandleFeed,
+        clock: Clock,
+        hear: Callable[[StreamEvent], None],
+        delisted: Callable[[Pair, str], None],
+    ) -> None:
         self.reconnects = 0  # connections after an interruption
-        self._feed, self._clock, self._hear = feed, clock, hear
-        self._pairs: tuple[Pair, ...] = ()
+        self._feed, self._clock, self._hear, self._delisted = feed, clock, hear, delisted
+        self.pairs: tuple[Pair, ...] = ()  # that are followed, sorted
         self._unusable: set[Pair] = set()  # which the exchange does not have, as long as they are asked for
         self._changed = asyncio.Event()
         self._is_renewal = False
@@ -79,17 +72,12 @@ class Supervisor:
         self._present: _Connection | None = None  # whose events count
         self._was_connected = False
 
-    @property
-    def pairs(self) -> Sequence[Pair]:
-        """The pairs that are followed, sorted."""
-        return self._pairs
-
     def follow(self, pairs: Collection[Pair]) -> None:
         """Follow these pairs from now on, and no others."""
         self._unusable &= set(pairs)
         ordered = tuple(sorted(set(pairs) - self._unusable))
-        if ordered != self._pairs:
-            self._pairs = ordered
+        if ordered != self.pairs:
+            self.pairs = ordered
             self._changed.set()
 
     def renew(self) -> None:
@@ -101,10 +89,10 @@ class Supervisor:
     async def run(self) -> None:
         """Keep the stream connected, until this is cancelled."""
         while True:
-            while not self._pairs:
+            while not self.pairs:
                 self._changed.clear()
                 await self._changed.wait()
-            self._hear(Connecting(self._pairs))
+            self._hear(Following(self.pairs, is_alive=False, refused={}))
             end = await self._stay_connected()
             if end is not None:
                 self._hear(end)
@@ -117,17 +105,17 @@ class Supervisor:
     async def _stay_connected(self) -> Interrupted | None:
         """Connect, and return why the connection has ended; None if it shall be made again at once for other pairs."""
         self._changed.clear()
-        present = self._present = self._connect()
+        present = self._present = _Connection(self._feed, self._clock, self.pairs, self._mute, self._receive)
         try:
             while True:
                 await _first(present.task, self._changed)
                 if present.task.done():
                     return self._ended(present)
                 self._changed.clear()
-                if not self._pairs:
+                if not self.pairs:
                     return None
                 # Removed pairs are ignored up to the next connection.
-                if set(self._pairs) <= set(present.pairs) and not self._is_renewal:
+                if set(self.pairs) <= set(present.pairs) and not self._is_renewal:
                     self._announce(present)
                     continue
                 self._is_renewal = False
@@ -142,7 +130,7 @@ class Supervisor:
     async def _hand_over(self, present: "_Connection") -> "_Connection | None":
         """Return a connection for the pairs of now that has taken the place of `present`; None if there cannot be."""
         for _ in range(HAND_OVERS):
-            successor = self._connect()
+            successor = _Connection(self._feed, self._clock, self.pairs, self._mute, self._receive)
             try:
                 await _first(successor.task, successor.alive)
                 if not successor.task.done():
@@ -154,7 +142,7 @@ class Supervisor:
             except asyncio.CancelledError:
                 await successor.close()
                 raise
-            if self._ended(successor) is None and set(self._pairs) <= set(present.pairs):
+            if self._ended(successor) is None and set(self.pairs) <= set(present.pairs):
                 return present  # the exchange does not have the new pairs
             await self._clock.sleep(self._backoff())
         return None
@@ -163,9 +151,6 @@ class Supervisor:
         """Count a failure, and return the seconds to wait, with full jitter."""
         self._failures += 1
         return backoff(self._failures - 1, FIRST_WAIT, LONGEST_WAIT, least=0.0)
-
-    def _connect(self) -> "_Connection":
-        return _Connection(self._feed, self._clock, self._pairs, self._mute, self._receive)
 
     def _receive(self, connection: "_Connection", message: FeedEvent) -> None:
         """Take an event of a connection. The first one says that it is alive."""
@@ -201,9 +186,9 @@ class Supervisor:
         self._announce(connection)
 
     def _announce(self, connection: "_Connection") -> None:
-        refused = {pair: reason for pair, reason in connection.refused.items() if pair in self._pairs}
-        accepted = [pair for pair in connection.pairs if pair in self._pairs and pair not in refused]
-        self._hear(Connected(accepted, refused))
+        refused = {pair: reason for pair, reason in connection.refused.items() if pair in self.pairs}
+        accepted = [pair for pair in connection.pairs if pair in self.pairs and pair not in refused]
+        self._hear(Following(accepted, is_alive=True, refused=refused))
 
     def _ended(self, connection: "_Connection") -> Interrupted | None:
         """Return why a connection has ended; None if the exchange does not have a pair, which is left out then."""
@@ -217,10 +202,10 @@ class Supervisor:
         if isinstance(error, UnusableHistory):
             if named := [pair for pair in connection.pairs if _is_named(pair, reason)]:
                 self._unusable.update(named)
-                self._pairs = tuple(pair for pair in self._pairs if pair not in self._unusable)
+                self.pairs = tuple(pair for pair in self.pairs if pair not in self._unusable)
                 for pair in named:
                     event(_log, logging.ERROR, "the exchange does not have the pair", source=self._feed.id, pair=pair)
-                    self._hear(PairUnknown(pair, reason))
+                    self._delisted(pair, reason)
                 return None
         elif isinstance(error, RefusedKeys):
             self._failures = 10  # they are accepted after a restart at the earliest

@@ -24,11 +24,10 @@ the future, or more than ten minutes before the minutes that are not saved yet.
 """
 
 import math
-from collections import deque
-from collections.abc import Iterable, Iterator
+from collections import Counter, defaultdict, deque
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import chain
 from statistics import median
 
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
@@ -36,7 +35,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import BuiltCandle
 from crypto_predict.market.events import TickReceived
 
-LONGER = (Interval.MINUTE_5, Interval.MINUTE_10)  # in addition to minutes
+INTERVALS = (Interval.MINUTE_1, Interval.MINUTE_5, Interval.MINUTE_10)
 GRACE = 2.0  # seconds for ticks that come out of order
 FUTURE = 60.0  # seconds that a tick may be ahead of the exchange's clock
 KEPT = timedelta(minutes=10)  # how long late ticks are counted after their minute was saved
@@ -50,25 +49,18 @@ _MINUTE = Interval.MINUTE_1
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(slots=True)
-class TickCounts:
-    """Ticks that are not in a candle."""
-
-    late: int = 0  # their minute was saved before
-    duplicates: int = 0
-    invalid: int = 0  # the price is not a price, or the size not a size
-    future: int = 0  # the time is far in the future
-    past: int = 0  # the time is far in the past
-
-
 class TickCandles:
-    """Build candles from the ticks of one source. Not safe to share between threads."""
+    """Build candles from the ticks of one source. Not safe to share between threads.
+
+    `counts` has the ticks that are not in a candle: ``late`` ones, whose minute was saved before, ``duplicates``,
+    ``invalid`` ones, whose price or size is none, and those of the far ``future`` and ``past``.
+    """
 
     def __init__(self, source: str, clock: Clock, grace: float = GRACE) -> None:
         """Begin without ticks. `grace` is in seconds."""
-        self.counts = TickCounts()
+        self.counts: Counter[str] = Counter()
         self._source, self._clock, self._grace = source, clock, grace
-        self._pairs: dict[Pair, _PairTicks] = {}
+        self._pairs: defaultdict[Pair, _PairTicks] = defaultdict(_PairTicks)
         self._newest = _NEVER  # tick since the last call of `close`
         # Seconds from 1970 to the origin of the monotonic clock, by this machine's clock until ticks show others.
         self._offsets = deque([_seconds(clock.now()) - clock.monotonic()] * OFFSETS, maxlen=OFFSETS)
@@ -77,24 +69,24 @@ class TickCandles:
     def connected(self, pairs: Iterable[Pair], at: datetime) -> None:
         """Expect every tick of these pairs from `at` on (UTC, this machine's clock)."""
         since = self._monotonic(at)
-        for ticks in map(self._ticks, pairs):
-            for bar in chain(ticks.minutes.values(), ticks.longer.values()):
+        for ticks in map(self._pairs.__getitem__, pairs):
+            for bar in ticks.unsaved.values():
                 self._mark_partial(ticks, bar)
             ticks.since, ticks.until = since, math.inf
 
     def disconnected(self, pairs: Iterable[Pair], at: datetime) -> None:
         """Do not expect every tick of these pairs from `at` on (UTC, this machine's clock)."""
         until = self._monotonic(at)
-        for ticks in map(self._ticks, pairs):
+        for ticks in map(self._pairs.__getitem__, pairs):
             ticks.until = min(ticks.until, until)
 
     def add(self, tick: TickReceived) -> None:
         """Take one tick."""
         _, pair, time, price, size, number = tick
         if not (PRICES[0] <= price <= PRICES[1] and SIZES[0] <= size <= SIZES[1]):  # NaN is neither
-            self.counts.invalid += 1
+            self.counts["invalid"] += 1
             return
-        ticks = self._pairs.get(pair) or self._ticks(pair)
+        ticks = self._pairs[pair]
         bar = ticks.newest
         if not bar.start <= time < bar.end:
             current = self._bar(ticks, tick)
@@ -103,7 +95,7 @@ class TickCandles:
             bar = current
         # Written out, because this runs for every tick.
         if number in bar.ids:
-            self.counts.duplicates += 1
+            self.counts["duplicates"] += 1
             return
         bar.ids.add(number)
         if time > bar.last or (time == bar.last and number > bar.last_id):
@@ -132,34 +124,32 @@ class TickCandles:
             self._saved_until = until
             for ticks in self._pairs.values():
                 self._save(ticks)
-        minutes: dict[SeriesKey, list[BuiltCandle]] = {}
+        built: dict[SeriesKey, list[BuiltCandle]] = defaultdict(list)
         for pair, ticks in self._pairs.items():
-            for interval, bar in ticks.take_changed():
-                minutes.setdefault(SeriesKey(self._source, pair, interval), []).append(bar.built())
-        return minutes
-
-    def _ticks(self, pair: Pair) -> "_PairTicks":
-        return self._pairs.setdefault(pair, _PairTicks())
+            for interval, opening in sorted(ticks.changed, key=lambda key: key[1]):
+                built[SeriesKey(self._source, pair, interval)].append(ticks.saved[interval, opening].built())
+            ticks.changed.clear()
+        return built
 
     def _bar(self, ticks: "_PairTicks", tick: TickReceived) -> "_Bar | None":
         """Return the minute that a tick belongs to; None if the tick was counted and dropped."""
         time = tick.time
         if not TIMES[0] <= time < TIMES[1]:
-            self.counts.past += time < TIMES[0]
-            self.counts.future += time >= TIMES[1]
+            self.counts["past"] += time < TIMES[0]
+            self.counts["future"] += time >= TIMES[1]
             return None
         seen = max(ticks.seen, ticks.newest.last)
         if time > seen:  # the time of a repeated tick is not that of the exchange's clock
             self._newest = max(self._newest, time)
         if _seconds(time) > self._now() + FUTURE:
-            self.counts.future += 1
+            self.counts["future"] += 1
             return None
         ticks.seen = max(seen, time)
         if time < self._saved_until:
             self._count_late(ticks, tick)
             return None
         start = _MINUTE.floor(time)
-        bar = ticks.minutes.get(start) or ticks.minutes.setdefault(start, _Bar.of(tick))
+        bar = ticks.unsaved.get((_MINUTE, start)) or ticks.unsaved.setdefault((_MINUTE, start), _Bar.of(tick))
         if start > ticks.newest.start:
             ticks.newest = bar
         return bar
@@ -168,14 +158,14 @@ class TickCandles:
         time = tick.time
         minute = ticks.saved.get((_MINUTE, _MINUTE.floor(time)))
         if minute is not None and tick.id in minute.ids:
-            self.counts.duplicates += 1
+            self.counts["duplicates"] += 1
         elif time < self._saved_until - KEPT:
-            self.counts.past += 1
+            self.counts["past"] += 1
         else:
-            self.counts.late += 1
-            for interval in (_MINUTE, *LONGER):
+            self.counts["late"] += 1
+            for interval in INTERVALS:
                 key = interval, interval.floor(time)
-                if (unsaved := ticks.longer.get(key)) is not None:
+                if (unsaved := ticks.unsaved.get(key)) is not None:
                     unsaved.late += 1
                 elif (saved := ticks.saved.get(key)) is not None:
                     saved.late += 1
@@ -183,36 +173,37 @@ class TickCandles:
 
     def _save(self, ticks: "_PairTicks") -> None:
         """Save what is complete, and forget what was saved long ago."""
-        for start in sorted(start for start, bar in ticks.minutes.items() if bar.end <= self._saved_until):
-            minute = ticks.minutes.pop(start)
-            minute.ticks = len(minute.ids)
-            self._mark_partial(ticks, minute)
-            for interval in LONGER:
-                key = interval, interval.floor(start)
-                if key in ticks.longer:
-                    ticks.longer[key].merge(minute)
-                else:
-                    ticks.longer[key] = minute.begin(interval, key[1])
-            ticks.save((_MINUTE, start), minute)
-        for key in [key for key, bar in ticks.longer.items() if bar.end <= self._saved_until]:
-            longer = ticks.longer.pop(key)
-            self._mark_partial(ticks, longer)
-            ticks.save(key, longer)
+        for interval in INTERVALS:  # minutes first: the longer candles are made of them
+            complete = [
+                key for key, bar in ticks.unsaved.items() if key[0] is interval and bar.end <= self._saved_until
+            ]
+            for key in sorted(complete, key=lambda key: key[1]):
+                bar = ticks.unsaved.pop(key)
+                self._mark_partial(ticks, bar)
+                if interval is _MINUTE:
+                    bar.ticks = len(bar.ids)
+                    for longer in INTERVALS[1:]:
+                        start = longer.floor(bar.start)
+                        if (longer, start) in ticks.unsaved:
+                            ticks.unsaved[longer, start].merge(bar)
+                        else:
+                            ticks.unsaved[longer, start] = bar.begin(longer, start)
+                ticks.saved[key] = bar
+                ticks.changed.add(key)
+                if bar is ticks.newest:
+                    ticks.seen, ticks.newest = max(ticks.seen, bar.last), _NOTHING
         for key in {key for key, bar in ticks.saved.items() if bar.end < self._saved_until - KEPT} - ticks.changed:
             del ticks.saved[key]
 
     def _mark_partial(self, ticks: "_PairTicks", bar: "_Bar") -> None:
         """Mark a candle in which the present connection is not known to have delivered every tick."""
-        offset = self._offset()
+        offset = median(self._offsets)
         first, last = _seconds(bar.start) - self._grace - offset, _seconds(bar.end) + self._grace - offset
         bar.partial = bar.partial or not ticks.since <= first <= last <= ticks.until
 
-    def _offset(self) -> float:
-        return median(self._offsets)
-
     def _now(self) -> float:
         """Return the seconds since 1970 on the exchange's clock."""
-        return self._clock.monotonic() + self._offset()
+        return self._clock.monotonic() + median(self._offsets)
 
     def _complete_until(self) -> datetime:
         """Return the end of the newest minute that is complete."""
@@ -278,26 +269,13 @@ class _PairTicks:
     """The candles of one pair."""
 
     newest: _Bar = _NOTHING  # minute that is not saved yet
-    minutes: dict[datetime, _Bar] = field(default_factory=dict)  # by opening; not saved yet
-    longer: dict[_Key, _Bar] = field(default_factory=dict)  # of the minutes that were saved; not saved yet
+    unsaved: dict[_Key, _Bar] = field(default_factory=dict)  # the longer ones are made of the minutes that were saved
     saved: dict[_Key, _Bar] = field(default_factory=dict)
     changed: set[_Key] = field(default_factory=set)  # of `saved`, since they were returned
     seen: datetime = _NEVER  # time of the newest tick of saved minutes
     # The present connection or the last one, on the monotonic clock.
     since: float = math.inf
     until: float = math.inf
-
-    def save(self, key: _Key, bar: _Bar) -> None:
-        self.saved[key] = bar
-        self.changed.add(key)
-        if bar is self.newest:
-            self.seen, self.newest = max(self.seen, bar.last), _NOTHING
-
-    def take_changed(self) -> Iterator[tuple[Interval, _Bar]]:
-        """Yield the saved candles that have changed, ascending."""
-        for interval, opening in sorted(self.changed, key=lambda key: key[1]):
-            yield interval, self.saved[interval, opening]
-        self.changed.clear()
 
 
 def _seconds(moment: datetime) -> float:

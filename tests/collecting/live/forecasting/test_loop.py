@@ -128,7 +128,7 @@ def test_a_candle_that_came_late_is_in_the_next_state_and_not_in_the_record(tmp_
             collected.store_each(rest)
             counted = scored(database.minute_record(BTC))
             collected.store([late])
-            until(lambda: collected.forecasts.figures().series[BTC].rebuilds, "its state was computed anew")
+            until(lambda: collected.forecasts.figures()[BTC]["forecast_rebuilds_total"], "its state was computed anew")
             assert scored(database.minute_record(BTC)) == counted
             collected.store([MARKET[PAST + 6]])
             repaired = collected.forecast(MARKET[PAST + 6])
@@ -228,7 +228,7 @@ def test_coefficients_are_fitted_daily_and_survive_the_process(tmp_path: Path) -
             assert database.minute_models()[BTC] == first
             clock.move_to(clock.now() + timedelta(hours=1))
             until(lambda: database.minute_models()[BTC].fitted_at == clock.now(), "it is fitted again")
-            assert collected.forecasts.figures().series[BTC].fits == 1
+            assert collected.forecasts.figures()[BTC]["forecast_fits_total"] == 1
 
 
 def test_coefficients_that_cannot_be_read_are_fitted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -250,7 +250,7 @@ def test_a_short_history_that_doubles_is_fitted_again(tmp_path: Path) -> None:
             collected.store(long[DAY:])
             clock.move_to(clock.now() + timedelta(minutes=10))
             collected.follow(BTC)
-            until(lambda: collected.forecasts.figures().series[BTC].fits == 2, "it is fitted again")
+            until(lambda: collected.forecasts.figures()[BTC]["forecast_fits_total"] == 2, "it is fitted again")
             model = Coefficients.from_json(database.minute_models()[BTC].content)
             assert model.minutes == len(long)
 
@@ -299,7 +299,7 @@ def test_a_pair_that_is_not_followed_any_more_is_left_alone(tmp_path: Path) -> N
             collected.store([MARKET[PAST]], ETH)
             collected.store_each([MARKET[PAST]])
             assert len(cutoffs(database, ETH)) == 1
-            assert list(collected.forecasts.figures().series) == [BTC]
+            assert list(collected.forecasts.figures()) == [BTC]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -334,5 +334,5 @@ def test_switched_off_it_only_collects(tmp_path: Path) -> None:
         until(lambda: len(reader.candles(series, EVER, 10**6)) > 36 * 60, "its history and two minutes are stored")
         figures = collector.figures()
         assert figures is not None
-        assert figures.forecasts is None
+        assert "forecast_step_seconds" not in figures.values[()]
         assert reader.minute_models() == {}

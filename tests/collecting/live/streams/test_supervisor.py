@@ -7,14 +7,7 @@ from itertools import count
 
 import pytest
 
-from crypto_predict.collecting.live.streams.supervisor import (
-    REFUSED_AGAIN,
-    Connected,
-    Connecting,
-    PairUnknown,
-    StreamEvent,
-    Supervisor,
-)
+from crypto_predict.collecting.live.streams.supervisor import REFUSED_AGAIN, Following, StreamEvent, Supervisor
 from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
@@ -63,20 +56,20 @@ class Heard:
     def hear(self, event: StreamEvent) -> None:
         """Note an event, but for heartbeats."""
         match event:
-            case Connecting():
-                self.calls.append(("following", tuple(event.pairs)))
-            case Connected():
-                self.calls.append(("connected", tuple(event.pairs)))
+            case Following():
+                self.calls.append(("connected" if event.is_alive else "following", tuple(event.pairs)))
                 self.calls += [("refused", pair) for pair in event.refused]
             case Interrupted():
                 self.calls.append(("interrupted", event.reason))
-            case PairUnknown():
-                assert str(event.pair) in event.reason
-                self.calls.append(("unusable", event.pair))
             case Heartbeat():
                 pass
             case _:
                 self.calls.append(("received", event))
+
+    def delisted(self, pair: Pair, reason: str) -> None:
+        """Note that the exchange does not have a pair."""
+        assert str(pair) in reason
+        self.calls.append(("unusable", pair))
 
     def of(self, name: str) -> list[object]:
         """Return what was told in calls of this name."""
@@ -154,7 +147,7 @@ def supervised(
 
     async def run() -> tuple[Supervisor, Heard]:
         heard = Heard()
-        supervisor = Supervisor(feed, feed.clock, heard.hear)
+        supervisor = Supervisor(feed, feed.clock, heard.hear, heard.delisted)
         supervisor.follow(pairs or (BTC,))
         task = asyncio.create_task(supervisor.run())
         try:
