@@ -49,33 +49,27 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "prices.csv"
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        SOUND,
-        SOUND.rstrip("\n"),
-        SOUND.replace("\n", "\r\n"),
-        "\ufeff" + SOUND,
-        "\n \n" + SOUND.replace("\n", "\n\n") + "\n\t\n",
-        SOUND.replace(",", " , "),
-        "\n".join('"' + line.replace(",", '","') + '"' for line in [HEADER, *ROWS]),
-        SOUND.replace(HEADER, "TIME, Open ,HIGH,low,Close,Volume"),
-        gzip.compress(SOUND.encode()),
-        gzip.compress(SOUND[:40].encode()) + gzip.compress(SOUND[40:].encode()),
-    ],
-    ids=[
-        "plain",
-        "no last end",
-        "CRLF",
-        "BOM",
-        "blank lines",
-        "spaces",
-        "quotes",
-        "header case",
-        "gzip",
-        "gzip in two members",
-    ],
-)
+NOTATIONS = {
+    "plain": SOUND,
+    "no last end": SOUND.rstrip("\n"),
+    "CRLF": SOUND.replace("\n", "\r\n"),
+    "BOM": "\ufeff" + SOUND,
+    "blank lines": "\n \n" + SOUND.replace("\n", "\n\n") + "\n\t\n",
+    "spaces": SOUND.replace(",", " , "),
+    "quotes": "\n".join('"' + line.replace(",", '","') + '"' for line in [HEADER, *ROWS]),
+    "header case": SOUND.replace(HEADER, "TIME, Open ,HIGH,low,Close,Volume"),
+    "an index of pandas": SOUND.replace(HEADER, "# written by pandas\n,o,h,l,c,v"),
+    "milliseconds by name": "MTS,OPEN,CLOSE,HIGH,LOW,VOLUME\n1704067200000,10,11,12,9,5.5\n1704153600000,11,10.75,11.5,"
+    "10.5,0\n1704240000000,10.75,20,20,10.75,1000000\n",
+    "a header of three lines": "Price,Adj Close,Close,High,Low,Open,Volume\nTicker,A,A,A,A,A,A\nDatetime,,,,,,\n"
+    "2024-01-01,99,11,12,9,10,5.5\n2024-01-02,99,10.75,11.5,10.5,11,0\n2024-01-03,99,20,20,10.75,10.75,1000000\n",
+    "other columns": "note,number," + SOUND.replace("\n20", "\ngr\u00fcn,x,20"),
+    "gzip": gzip.compress(SOUND.encode()),
+    "gzip in two members": gzip.compress(SOUND[:40].encode()) + gzip.compress(SOUND[40:].encode()),
+}
+
+
+@pytest.mark.parametrize("content", NOTATIONS.values(), ids=NOTATIONS)
 def test_a_table_is_read_in_every_notation(path: Path, content: str | bytes) -> None:
     assert read(path, content) == DAYS
 
@@ -83,12 +77,6 @@ def test_a_table_is_read_in_every_notation(path: Path, content: str | bytes) -> 
 def test_a_name_ending_in_gz_does_not_make_a_file_compressed(tmp_path: Path) -> None:
     """Browsers unpack downloads and keep the name."""
     assert read(tmp_path / "prices.csv.gz", SOUND) == DAYS
-
-
-def test_columns_may_have_any_order_and_other_columns_are_ignored(path: Path) -> None:
-    """Exports carry trade counts, and text in other languages."""
-    text = "close,number,low,high,volume,open,time,note\n11,x,9,12,5.5,10,2024-01-01,gr\u00fcn\n"
-    assert read(path, text) == DAYS[:1]
 
 
 @pytest.mark.parametrize(
@@ -107,11 +95,6 @@ def test_times_without_an_offset_are_utc(path: Path, time: str) -> None:
     assert read(path, f"{HEADER}\n{time},10,12,9,11,1\n")[0].open_time == datetime(2024, 1, 2, tzinfo=UTC)
 
 
-def test_time_ms_is_milliseconds_since_1970(path: Path) -> None:
-    text = "time_ms,open,high,low,close,volume\n1546300860000,10,12,9,11,1\n"
-    assert read(path, text)[0].open_time == datetime(2019, 1, 1, 0, 1, tzinfo=UTC)
-
-
 PRICES = st.floats(min_value=1e-12, max_value=1e12)
 
 
@@ -125,121 +108,6 @@ def sound_candles(draw: st.DrawFn) -> list[Candle]:
         volume = draw(st.floats(min_value=0, max_value=1e15))
         candles.append(Candle(EPOCH + timedelta(days=day), first, high, low, second, volume))
     return candles
-
-
-# As data sites and exchanges write the three days of `DAYS`, and what is assumed of each. None has what the next has.
-EXPORTS: dict[str, tuple[str, Sequence[str]]] = {
-    "Yahoo Finance": (
-        (
-            "Date,Open,High,Low,Close,Adj Close,Volume\n2024-01-01,10,12,9,11,99,5.5\n"
-            "2024-01-02,11,11.5,10.5,10.75,99,0\n2024-01-03,10.75,20,10.75,20,99,1000000\n2024-01-04,null,null,null,null,null,null\n"
-        ),
-        ["'Date' is the opening in UTC", "rows without a price are gaps (1, the first in line 5)"],
-    ),
-    "yfinance": (
-        (
-            "Datetime,Open,High,Low,Close,Volume\n2024-01-01 00:00:00+00:00,10,12,9,11,5.5\n"
-            "2024-01-02 00:00:00+00:00,11,11.5,10.5,10.75,0\n2024-01-03 00:00:00+00:00,10.75,20,10.75,20,1000000\n"
-        ),
-        ["'Datetime' is the opening in UTC"],
-    ),
-    "yfinance 0.2.51": (
-        (
-            "Price,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\nDate,,,,,\n"
-            "2024-01-01,11,12,9,10,5.5\n2024-01-02,10.75,11.5,10.5,11,0\n2024-01-03,20,20,10.75,10.75,1000000\n"
-        ),
-        ["'Date' is the opening in UTC"],
-    ),
-    "yfinance 0.2.51, hourly and adjusted": (
-        (
-            "Price,Adj Close,Close,High,Low,Open,Volume\nTicker,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD,BTC-USD\n"
-            "Datetime,,,,,,\n2024-01-01 00:00:00+00:00,99,11,12,9,10,5.5\n"
-            "2024-01-02 00:00:00+00:00,99,10.75,11.5,10.5,11,0\n"
-            "2024-01-03 00:00:00+00:00,99,20,20,10.75,10.75,1000000\n"
-        ),
-        ["'Datetime' is the opening in UTC"],
-    ),
-    "CryptoDataDownload": (
-        (
-            "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USD\n"
-            "1704240000,2024-01-03 00:00:00,BTC/USD,10.75,20,10.75,20,1000000,9\n"
-            "1704153600000,2024-01-02 00:00:00,BTC/USD,11,11.5,10.5,10.75,0,9\n"
-            "1704067200.0,2024-01-01 00:00:00,BTC/USD,10,12,9,11,5.5,9\n"
-        ),
-        [
-            "line 1, 'https://www.CryptoDataDownload.com', is not part of the table",
-            "'unix' is the opening in UTC",
-            "'Volume BTC' is the volume",
-            "times are milliseconds since 1970",
-            "times are seconds since 1970",
-            "the order is newest first, which is sorted",
-        ],
-    ),
-    "Binance": (
-        (
-            "open_time,open,high,low,close,volume,close_time,quote_volume,count\n"
-            "1704067200000000,10,12,9,11,5.5,1704153599999999,9,9\n1704153600000000,11,11.5,10.5,10.75,0,1704239999999999,9,9\n"
-            "1704240000000000,10.75,20,10.75,20,1000000,1704326399999999,9,9\n"
-        ),
-        ["'open_time' is the opening in UTC", "times are microseconds since 1970"],
-    ),
-    "Bitfinex": (
-        (
-            "MTS,OPEN,CLOSE,HIGH,LOW,VOLUME\n1704067200000,10,11,12,9,5.5\n1704153600000,11,10.75,11.5,10.5,0\n"
-            "1704240000000,10.75,20,20,10.75,1000000\n"
-        ),
-        ["'MTS' is the opening in UTC"],
-    ),
-    "CoinMarketCap": (
-        (
-            '\ufefftimeOpen;timeClose;name;open;high;low;close;volume;marketCap;timestamp\n"2024-01-01T00:00:00.000Z";'
-            '"2024-01-01T23:59:59.999Z";"2781";10;12;9;11;5.5;9;"2024-01-01T23:59:59.999Z"\n"2024-01-02T00:00:00.000Z";'
-            '"2024-01-02T23:59:59.999Z";"2781";11;11.5;10.5;10.75;0;9;"2024-01-02T23:59:59.999Z"\n"2024-01-03T00:00:00.000Z";'
-            '"2024-01-03T23:59:59.999Z";"2781";10.75;20;10.75;20;1000000;9;"2024-01-03T23:59:59.999Z"\n'
-        ),
-        ["'timeOpen' is the opening in UTC"],
-    ),
-    "Kaggle": (
-        (
-            "Timestamp,Open,High,Low,Close,Volume_(BTC),Volume_(Currency)\r\n1704153600,11,11.5,10.5,10.75,0,9\r\n"
-            "1704067200,10,12,9,11,5.5,9\r\n1704240000,10.75,20,10.75,20,1000000,9\r\n"
-        ),
-        [
-            "'Timestamp' is the opening in UTC",
-            "'Volume_(BTC)' is the volume",
-            "times are seconds since 1970",
-            "the order is not by time, which is sorted",
-        ],
-    ),
-    "MetaTrader": (
-        (
-            "<DATE>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<VOL>\n2024.01.01\t10\t12\t9\t11\t5.5\n"
-            "2024.01.02\t11\t11.5\t10.5\t10.75\t0\n2024.01.03\t10.75\t20\t10.75\t20\t1000000\n"
-        ),
-        ["'<DATE>' is the opening in UTC", "'<VOL>' is the volume"],
-    ),
-    "pandas": (
-        (
-            "# written by pandas\n,o,h,l,c,v\n2024/01/01,10,12,9,11,5.5\n2024/01/02,11,11.5,10.5,10.75,0\n"
-            "2024/01/03,10.75,20,10.75,20,1000000\n"
-        ),
-        [
-            "line 1, '# written by pandas', is not part of the table",
-            "'' is the opening in UTC",
-            "'v' is the volume",
-        ],
-    ),
-}
-
-
-@pytest.mark.parametrize(("content", "assumed"), EXPORTS.values(), ids=EXPORTS.keys())
-def test_exports_of_other_programs_are_read_and_the_assumptions_are_logged_in_one_line(
-    path: Path, content: str, assumed: Sequence[str], caplog: pytest.LogCaptureFixture
-) -> None:
-    path.write_text(content, newline="")
-    assert read_candles(path, base="BTC") == DAYS
-    [line] = caplog.messages
-    assert line == f"file:{path}: assumed that {'; '.join(assumed)}"
 
 
 YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD", "Date,,,,"]
@@ -301,10 +169,11 @@ def test_the_order_of_rows_does_not_matter(order: list[int], tmp_path_factory: p
     assert [candle.volume for candle in candles] == list(range(12))
 
 
-def test_rows_with_the_same_time_keep_their_order(path: Path) -> None:
+def test_rows_with_the_same_time_keep_their_order(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The last copy of a repeated candle counts."""
     rows = ["2024-01-02,10,12,9,11,1", "2024-01-01,10,12,9,11,2", "2024-01-02,10,12,9,11,3"]
     assert [candle.volume for candle in read(path, "\n".join([HEADER, *rows]))] == [2, 1, 3]
+    assert caplog.messages == [f"file:{path}: assumed that the order is not by time, which is sorted"]
 
 
 def test_a_file_without_any_price_is_refused(path: Path) -> None:

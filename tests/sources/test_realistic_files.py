@@ -118,13 +118,13 @@ def coinmarketcap() -> str:
 
 
 def cryptodatadownload() -> str:
-    return table(
-        "https://www.CryptoDataDownload.com\nunix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,tradecount",
-        [
-            f"{seconds(c)}000.0,{c.open_time:%Y-%m-%d},BTC/USDT,{prices(c)},{c.volume},{c.volume * c.close},9"
-            for c in NEWEST_FIRST
-        ],
-    )
+    """Its times have changed from seconds to milliseconds."""
+    rows = []
+    for c in NEWEST_FIRST:
+        time = f"{seconds(c)}{'000' if c.open_time.month > 5 else ''}.0"
+        rows.append(f"{time},{c.open_time:%Y-%m-%d},BTC/USDT,{prices(c)},{c.volume},{c.volume * c.close},9")
+    columns = "unix,date,symbol,open,high,low,close,Volume BTC,Volume USDT,tradecount"
+    return table(f"https://www.CryptoDataDownload.com\n{columns}", rows)
 
 
 def gemini() -> str:
@@ -304,7 +304,7 @@ FILES: dict[str, tuple[Callable[[], str | bytes], Sequence[str]]] = {  # with th
         cryptodatadownload,
         [
             *(CDD, "'unix' is the opening in UTC", "'Volume BTC' is the volume"),
-            *("times are milliseconds since 1970", NEWEST),
+            *("times are milliseconds since 1970", "times are seconds since 1970", NEWEST),
         ],
     ),
     "GEMINI": (gemini, [CDD, "'Unix Timestamp' is the opening in UTC", "times are seconds since 1970", NEWEST]),

@@ -10,8 +10,10 @@ ticker of each column, then the name of the time column alone. All columns must 
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+
+from crypto_predict.sources.csv_file.lines import BadRow
 
 PRICES = ("open", "high", "low", "close")
 _INDEX = "(index)"  # a first column without a name, as pandas writes its index
@@ -39,28 +41,23 @@ _NAMES: dict[str, list[Set[str]]] = {  # English, German, Polish, French, Spanis
         {"volumefrom", "total_volume"},
     ],
 }
-_WITHOUT_HEADER = {  # number of fields: those of the table, in this order
-    5: ("time", *PRICES),
-    6: ("time", *PRICES, "volume"),
-    7: ("time", *PRICES, "volume"),  # then the trades: Kraken
-    12: ("time", *PRICES, "volume"),  # then the close time, other volumes and trades: Binance
+_WITHOUT_HEADER = {  # number of fields: what follows the time and the prices
+    5: (),
+    6: ("volume",),
+    7: ("volume",),  # then the trades: Kraken
+    12: ("volume",),  # then the close time, other volumes and trades: Binance
 }
 _CLOCK = re.compile(r"\d{1,2}:\d\d.*|\d{4}(\d\d)?", re.ASCII)
 
 
-class BadRow(Exception):
-    """One row is faulty. The message has all reasons; reading goes on."""
-
-
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """The index of each value in a row, and the assumptions made to find it."""
+    """The columns of a table, and the assumptions made to find them."""
 
+    header: Sequence[str]  # empty if there is none
     width: int  # fields in a row
-    time: int
-    clock: int | None  # of the time of day, if it is a column of its own
-    prices: tuple[int, ...]  # of open, high, low and close, or of the close alone
-    volume: int | None
+    places: Mapping[str, int]  # of time, open, high, low, close and volume in a row, in this order; some may be missing
+    clock: int | None  # the place of the time of day, if it is a column of its own
     in_milliseconds: bool  # the times, by the name of their column
     is_snapshot: bool  # the time is that of the price: midnight ends a day
     notices: tuple[str, ...]
@@ -72,8 +69,7 @@ class Columns:
         Raises:
             BadRow: Columns are missing or ambiguous; all of them at once.
         """
-        header = _without_empty_end(header)
-        names = _names(header)
+        names = _names(_without_empty_end(header))
         positions = {column: _places(names, groups) for column, groups in _NAMES.items()}
         clock = None
         if sorted(names[place] for place in positions["time"]) == ["date", "time"]:
@@ -82,65 +78,51 @@ class Columns:
         positions["volume"] = positions["volume"] or _places(names, [{f"volume_{(base or '').lower()}"}, others])
         if len(names) == 2 and len(positions["time"]) == 1 and not any(positions[price] for price in PRICES):
             positions["close"] = [1 - positions["time"][0]]  # named after the series, as by FRED
-        faults = _header_faults(header, positions)
-        if faults:
-            shown = [name[:20] for name in header[:20]]
+        if faults := _header_faults(header, positions):
+            shown = [name[:20] for name in header[: len(names)]][:20]
             raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
-        index = {column: places[0] for column, places in positions.items() if places}
-        time, volume = index["time"], index.get("volume")
+        places = {column: fields[0] for column, fields in positions.items() if fields}
+        named = {column: names[place] for column, place in places.items()}
+        written = {column: repr(header[place][:40]) for column, place in places.items()}
         notices = []
         if clock is not None:
-            notices.append(f"{header[time][:40]!r} and {header[clock][:40]!r} are the opening in UTC")
-        elif names[time] == _SNAPSHOT:
-            notices.append(f"the price at a midnight (UTC) of {header[time][:40]!r} is the close of the day before")
-        elif names[time] not in {"time", "time_ms"}:
-            notices.append(f"{header[time][:40]!r} is the opening in UTC")
-        prices = tuple(index[price] for price in PRICES if price in index)
-        if names[index["close"]] not in {"close", "c"}:
-            notices.append(f"{header[index['close']][:40]!r} is the close")
-        if volume is not None and names[volume] != "volume":
-            notices.append(f"{header[volume][:40]!r} is the volume")
-        return cls(
-            len(names),
-            time,
-            clock,
-            prices,
-            volume,
-            names[time] in _MILLISECONDS,
-            names[time] == _SNAPSHOT,
-            tuple(notices),
-        )
+            notices.append(f"{written['time']} and {header[clock][:40]!r} are the opening in UTC")
+        elif named["time"] == _SNAPSHOT:
+            notices.append(f"the price at a midnight (UTC) of {written['time']} is the close of the day before")
+        elif named["time"] not in {"time", "time_ms"}:
+            notices.append(f"{written['time']} is the opening in UTC")
+        if named["close"] not in {"close", "c"}:
+            notices.append(f"{written['close']} is the close")
+        if named.get("volume", "volume") != "volume":
+            notices.append(f"{written['volume']} is the volume")
+        in_milliseconds, is_snapshot = named["time"] in _MILLISECONDS, named["time"] == _SNAPSHOT
+        return cls(header, len(names), places, clock, in_milliseconds, is_snapshot, tuple(notices))
 
     @classmethod
-    def without_header(cls, width: int, *, clock: bool, high: int) -> "Columns | None":
+    def without_header(cls, width: int, prices: Sequence[str], *, clock: bool) -> "Columns | None":
         """Return the columns of rows without a header; None if so many fields have no usual meaning.
 
-        A `clock` is the second field, as MetaTrader writes it. `high` is the place of the high among the prices: 1
-        where the close is last, 2 where it follows the open, as at Bitfinex.
+        A `clock` is the second field, as MetaTrader writes it. The `prices` follow in their order.
         """
-        fields = _WITHOUT_HEADER.get(width - clock)
-        if fields is None:
+        if width - clock not in _WITHOUT_HEADER:
             return None
-        start = 1 + clock
-        prices = (start, start + high, start + high + 1, start + (3 if high == 1 else 1))
-        order = "open, high, low, close" if high == 1 else "open, close, high, low"
-        volume = start + 4 if "volume" in fields else None
-        notice = f"without a header the columns are time, {order}{'' if volume is None else ', volume'}"
-        return cls(width, 0, 1 if clock else None, prices, volume, False, False, (notice,))
+        names = [*prices, *_WITHOUT_HEADER[width - clock]]
+        places = {"time": 0, **{name: 1 + clock + names.index(name) for name in (*PRICES, *names[4:])}}
+        notice = f"without a header the columns are {', '.join(['time', *names])}"
+        return cls((), width, places, 1 if clock else None, False, False, (notice,))
 
     def cells(self, fields: Sequence[str]) -> list[str]:
-        """Return what one row says: its time, then its prices, then its volume if the table has it.
+        """Return what one row says at each of the `places`; the time has the time of day.
 
         Raises:
             BadRow: The row has more or fewer fields than the header.
         """
         if len(fields) != self.width and len(fields := _without_empty_end(fields, self.width)) != self.width:
             raise BadRow(f"{len(fields)} fields, the header has {self.width}")
-        time = fields[self.time]
+        cells = [fields[place] for place in self.places.values()]
         if self.clock is not None and _CLOCK.fullmatch(fields[self.clock]):
-            time = f"{time} {fields[self.clock]}"
-        cells = [time, *(fields[place] for place in self.prices)]
-        return cells if self.volume is None else [*cells, fields[self.volume]]
+            cells[0] = f"{cells[0]} {fields[self.clock]}"
+        return cells
 
 
 def is_header(fields: Sequence[str]) -> bool:

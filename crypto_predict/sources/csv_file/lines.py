@@ -1,9 +1,10 @@
-"""The lines of a file as text: bounded, decompressed, decoded.
+"""The lines of a file as text, and the fields of a line: bounded, decompressed, decoded.
 
 The text is UTF-8 or UTF-16. A line that is not is read as Windows-1252, in which older spreadsheets write. Gzip is
 recognised by the content, whatever the name of the file.
 """
 
+import csv
 import gzip
 import io
 import stat
@@ -31,9 +32,19 @@ _OTHER_FORMATS = {  # how files begin that are saved or downloaded in place of a
     b"[": "it is JSON: save the table as CSV",
 }
 
+Lines = Iterator[tuple[int, str]]  # numbered from 1
+
 
 class Unreadable(Exception):
     """Reading cannot continue."""
+
+
+class BadRow(Exception):
+    """One row is faulty. The message has all reasons; reading goes on."""
+
+    def __init__(self, reason: str, *, is_text: bool = False) -> None:
+        super().__init__(reason)
+        self.is_text = is_text  # the row has neither a date nor a close
 
 
 @contextmanager
@@ -59,7 +70,16 @@ def opened(path: Path) -> Iterator[TextIO]:
         raise Unreadable(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-def lines(file: TextIO, most: int, notices: list[str]) -> Iterator[tuple[int, str]]:
+@contextmanager
+def at_line(line: int) -> Iterator[None]:
+    """Turn a `BadRow` in the context, without which nothing can be read, into `Unreadable`."""
+    try:
+        yield
+    except BadRow as error:
+        raise Unreadable(f"line {line}: {error}") from error
+
+
+def lines(file: TextIO, most: int, notices: list[str]) -> Lines:
     """Yield every line that is not blank, with its number. A notice is added if the encoding is a guess.
 
     Raises:
@@ -87,6 +107,20 @@ def lines(file: TextIO, most: int, notices: list[str]) -> Iterator[tuple[int, st
             yield number, line
     if file.read(1):
         raise Unreadable(f"it has more than {most:,} lines; SOURCE_CANDLES allows more")
+
+
+def fields_of(line: str, delimiter: str) -> list[str]:
+    """Return the fields of one line. A quoted field ends with its line, so that one lost quote costs one line.
+
+    Raises:
+        BadRow: It is not CSV.
+    """
+    if "\0" in line:
+        raise BadRow("it holds a NUL byte, so this is not text")
+    try:
+        return [text.strip() for text in next(csv.reader([line], delimiter=delimiter, strict=True))]
+    except csv.Error as error:
+        raise BadRow(f"it is not CSV: {error}") from error
 
 
 def _decoded(content: BinaryIO, start: bytes) -> TextIO:

@@ -1,9 +1,14 @@
-"""Times as people write them: ISO 8601, ``06/30/2025``, ``30.06.2025 14:00``, ``Jun 30, 2025``, seconds since 1970.
+"""Times and numbers as people write them.
 
-``01/02/2024`` is a day of January or of February. All dates of a file have one order, and the file decides it: by a
-number above 12, or since its rows are consecutive days in one order only. Otherwise both readings are reported.
+Times: ISO 8601, ``06/30/2025``, ``30.06.2025 14:00``, ``Jun 30, 2025``, seconds since 1970. ``01/02/2024`` is a day of
+January or of February. All dates of a file have one order, and the file decides it: by a number above 12, or since its
+rows are consecutive days in one order only. Otherwise both readings are reported.
+
+Numbers: ``$107,146.50``, ``107.146,50``, ``1.23K``, ``1,5E+08``. One mark, point or comma, separates the decimals in
+the whole of a file. The other one, an apostrophe or a space groups the digits by three.
 """
 
+import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -11,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import pairwise
 
+from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, EPOCH
 
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
@@ -32,6 +38,15 @@ _MONTHS = {  # the first three letters, in English and German
     )
     for name in names.split()
 }
+_PLAIN = re.compile(r"[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|inf|infinity|nan)", re.ASCII | re.IGNORECASE)
+_MISSING = frozenset({"", ".", "-", "--", "na", "n/a", "null", "none", "#n/a"})  # in lower case
+_CURRENCIES = "$\u20ac\u00a3\u00a5\u20bf \u00a0"
+_GROUPED = {  # by the decimal mark; digits in groups of three
+    ".": re.compile(r"[+-]?\d{1,3}(?:([,'\u2019 \u00a0\u202f])\d{3})(?:\1\d{3})*(\.\d*)?", re.ASCII),
+    ",": re.compile(r"[+-]?\d{1,3}(?:([.'\u2019 \u00a0\u202f])\d{3})(?:\1\d{3})*(,\d*)?", re.ASCII),
+}
+_THOUSANDS = re.compile(r"[^\d.,]*[1-9]\d{0,2},\d{3}[^\d.,]*", re.ASCII)  # or three decimals
+_SHORT = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 
 
 class DayOrder(Enum):
@@ -41,22 +56,13 @@ class DayOrder(Enum):
     MONTH_FIRST = "month/day/year"
 
 
-class AmbiguousDates(Exception):
-    """Both orders of day and month fit all dates of a file."""
-
-    def __init__(self, text: str) -> None:
-        readings = " and ".join(f"{instant(text, order):%Y-%m-%d} ({order.value})" for order in DayOrder)
-        super().__init__(text, readings)
-        self.text, self.readings = text, readings
-
-
 def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
     """Return the order of day and month in the times of a file, and a time that has it.
 
     None if the order does not matter: dates are written in another way, or are the same in both.
 
     Raises:
-        AmbiguousDates: The file does not decide it.
+        InvalidValue: The file does not decide it.
     """
     dates = [text for text in texts if text[1:3].strip("0123456789") and _NUMERIC.fullmatch(text)]
     readings = {order: [_instant_or_none(text, order) for text in dates] for order in DayOrder}
@@ -67,9 +73,11 @@ def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
     unequal = [text for text, other, reading in rows if reading and other != reading]
     if not unequal:
         return None
-    daily = [order for order in DayOrder if _is_daily([reading for reading in readings[order] if reading])]
+    daily = [order for order in DayOrder if _is_daily(readings[order])]
     if len(daily) != 1:
-        raise AmbiguousDates(unequal[0])
+        both = " and ".join(f"{instant(unequal[0], order):%Y-%m-%d} ({order.value})" for order in DayOrder)
+        expected = f"one day: {both} fit every row. Write the dates of this file as 2025-06-30"
+        raise InvalidValue("date", unequal[0], expected)
     return daily[0], unequal[0]
 
 
@@ -159,8 +167,53 @@ def _instant_or_none(text: str, order: DayOrder) -> datetime | None:
         return None
 
 
-def _is_daily(instants: Sequence[datetime]) -> bool:
+def _is_daily(instants: Sequence[datetime | None]) -> bool:
     """Return whether most steps between different days are of one day."""
-    days = sorted({time.date() for time in instants})
+    days = sorted({time.date() for time in instants if time})
     steps = [later - earlier for earlier, later in pairwise(days)]
     return 2 * steps.count(DAY) > len(steps)
+
+
+def decimal_mark(texts: Iterable[str], delimiter: str) -> tuple[str, str | None]:
+    """Return the decimal mark of a file with these numbers, and what is assumed; None if Python writes them so, too.
+
+    Fields are separated by `delimiter`, which is another one than the decimal comma.
+    """
+    points = commas = either = 0  # numbers that have a decimal point, a comma, or one of them
+    for text in texts:
+        comma, point = text.count(","), text.count(".")
+        if comma == 0 and point < 2:
+            continue  # a single point is the usual mark, and says nothing
+        if comma == 1 and point == 0 and _THOUSANDS.fullmatch(text):
+            either += 1
+        elif text.rfind(",") > text.rfind(".") if comma and point else comma < 2:  # what stands twice groups digits
+            commas += 1
+        else:
+            points += 1
+    if commas > points or (commas == points == 0 and either and delimiter != ","):
+        return ",", "',' is the decimal mark"
+    return ".", "',' groups the digits of thousands" if points or either else None
+
+
+def number(text: str, mark: str = ".", *, short: bool = False) -> float:
+    """Read a number with this decimal `mark`: NaN for a missing one. ``1.23K`` is allowed if `short`.
+
+    Raises:
+        ValueError: It is not a number.
+    """
+    if mark == "." and _PLAIN.fullmatch(text):
+        return float(text)
+    if text.lower() in _MISSING:
+        return math.nan
+    body = text.strip(_CURRENCIES)
+    power = _SHORT.get(body[-1:].upper(), "") if short else ""
+    if power:
+        body = body[:-1].rstrip()
+    if grouped := _GROUPED[mark].fullmatch(body):
+        body = body.replace(grouped[1], "")
+    elif mark == "," and "." in body:
+        raise ValueError(f"{text[:40]!r} is not a number with the decimal mark ','")
+    body = f"{body.replace(',', '.') if mark == ',' else body}{power}"
+    if not _PLAIN.fullmatch(body):
+        raise ValueError(f"{text[:40]!r} is not a number")
+    return float(body)
