@@ -22,17 +22,17 @@ from crypto_predict.settings import ServeSettings
 from crypto_predict.web.collected import series
 from crypto_predict.web.collected.administration import Administration, Connect
 from crypto_predict.web.collected.calls import Call
-from crypto_predict.web.collected.database import Connection, Database, NoDatabase, Overloaded
+from crypto_predict.web.collected.database import Connection, Database, Overloaded
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.documentation import openapi, swagger
 from crypto_predict.web.editions import Editions
 from crypto_predict.web.hot import BITCOIN, hot
 from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.operation import template
-from crypto_predict.web.http.problems import Refusing
+from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.response import COMMON, Rendered, render, simulated_header
 from crypto_predict.web.model.snapshots import Snapshot
-from crypto_predict.web.operations.access_log import ROUTE, Log, Observed
+from crypto_predict.web.operations.access_log import ROUTE, Log, observed
 from crypto_predict.web.operations.health import Health
 from crypto_predict.web.operations.metrics import Metrics
 from crypto_predict.web.page import assets
@@ -122,7 +122,7 @@ def create_service(
 def create_app(service: Service, log: Log | None) -> WSGIApplication:
     """Create the whole application: Flask behind `hot`, refusals and observation, with a `log` of requests."""
     application = hot(create_flask_app(service), service.editions, service.clock)
-    return Observed(Refusing(application), service.metrics, log)
+    return observed(problems.refusing(application), service.metrics, log)
 
 
 def now() -> datetime:
@@ -161,11 +161,8 @@ def _add_operations(app: Flask, service: Service) -> None:
         )
 
     def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        def view() -> Response:
-            snapshot, now = service.editions.current.snapshot, service.clock()
-            return _sent(answer(Health(snapshot, now, service.stale_after, service.draining, service.metrics)))
-
-        return view
+        facts = service.stale_after, service.draining, service.metrics
+        return lambda: _sent(answer(Health(service.editions.current.snapshot, service.clock(), *facts)))
 
     def of_database(answer: Callable[..., Rendered]) -> Callable[..., Response]:
         return lambda **path: _sent(answer(_call(service), **path))
@@ -190,13 +187,9 @@ def _as_file(answer: Callable[..., Rendered]) -> Callable[..., Rendered]:
 
 
 def _call(service: Service) -> Call:
-    """Return the request as endpoints of the database take it.
-
-    Raises:
-        NoDatabase: The service has none.
-    """
+    """Return the request as endpoints of the database take it; if the service has none, raise a `Problem`."""
     if service.database is None:
-        raise NoDatabase
+        raise Problem(404, "this service has no database, so it has no candles; api.py --database URL serves them")
     snapshot = service.editions.current.snapshot
     return Call(request, service.clock(), service.database, snapshot, service.administration)
 

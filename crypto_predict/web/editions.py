@@ -72,7 +72,7 @@ class Editions:
 
     def state(self) -> ModelState:
         """Return what the metrics show of the model."""
-        return ModelState(self.current.model, self.loaded_at, self.taken, self.refused)
+        return self.current.model, self.loaded_at, self.taken, self.refused
 
     def watch(self, stop: threading.Event) -> None:
         """Prepare the current edition, then replace it whenever its files change, until `stop` is set."""

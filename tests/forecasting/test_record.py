@@ -244,7 +244,7 @@ def test_a_release_records_the_answers_of_its_server() -> None:
     record = Record()
     record.release(model.card, model.forecasts)
     first, second = releases(record)
-    series, start, *_ = forecast.days(Answers(model), forecast.Question(BTC))
+    series, start, *_ = forecast.question(Answers(model), "BTC-USD", "")
     rows = [series.row(start + n * DAY) for n in range(DAYS)]
     assert [first.last + horizon * DAY for horizon in range(1, DAYS + 1)] == [row.moment for row in rows]
     assert list(first.prediction) == [row.price.price for row in rows]

@@ -1,3 +1,5 @@
+"""The prices that the endpoints of the model answer with, their provenance, bytes and headers."""
+
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -8,17 +10,23 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
-from crypto_predict.errors import NoProphetInterval, UnknownPair
+from crypto_predict.errors import InvalidValue, NoProphetInterval, OutOfRange, UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.model import bitcoin, forecast, version
-from crypto_predict.web.model.answers import Answers, OutsideModel, Row, Series
+from crypto_predict.web.http.problems import BadParameter, Problem
+from crypto_predict.web.http.response import PROVENANCE, Rendered
+from crypto_predict.web.model import bitcoin as bitcoins
+from crypto_predict.web.model import card, pairs, scorecard, version
+from crypto_predict.web.model import forecast as forecasts
+from crypto_predict.web.model.answers import Answers, Series
 from crypto_predict.web.model.pairs import PairRange, ranges
+from crypto_predict.web.model.snapshots import Snapshot
 from tests.support.applications import snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
+from tests.support.serving import ANSWER
 
 MODEL = make_model(BTC, ETH, simulated={ETH})
-ANSWERS = Answers(MODEL)
+SNAPSHOT = snapshot_of(MODEL)
+ANSWERS = SNAPSHOT.answers
 FORECAST = make_forecast()
 DAYS = st.dates(FORECAST.first, FORECAST.end)
 MODELS = st.sampled_from([COMBINED, PROPHET])
@@ -29,94 +37,144 @@ INSTANTS = st.datetimes(
 )
 CLOSE = datetime(2024, 5, 18, tzinfo=UTC)  # of the last daily candle
 ANCHOR = datetime(2024, 5, 18, 12, tzinfo=UTC)  # the newest price
+RANGE = "lies outside the range of this model, 2023-01-01 to 2025-05-17"
 
 
-def days(pair: Pair, start: date | None = None, end: date | None = None, model: str = COMBINED) -> list[Row]:
-    return rows_of(ANSWERS, forecast.Question(pair, start, end, model))
+def forecast(snapshot: Snapshot, query: str, pair: str = "BTC-USD") -> Rendered:
+    return forecasts.answer(snapshot, TRAINED_AT, query, pair)
 
 
-def rows_of(answers: Answers, question: forecast.Question) -> list[Row]:
-    series, start, end, _ = forecast.days(answers, question)
-    return [series.row(start + timedelta(days=n)) for n in range((end - start).days + 1)]
+def rows(query: str, pair: str = "BTC-USD", snapshot: Snapshot = SNAPSHOT) -> list[dict[str, object]]:
+    return list(json.loads(forecast(snapshot, query, pair).body))
 
 
-@given(DAYS, MODELS)
-def test_a_day_is_answered_with_its_close(day: date, model: str) -> None:
-    row = bitcoin.row(ANSWERS, bitcoin.Question(day, model))
+def bitcoin(snapshot: Snapshot, query: str) -> Rendered:
+    return bitcoins.close(snapshot, query, date(2024, 5, 20))
+
+
+@given(DAYS, INSTANTS, MODELS)
+def test_a_day_is_answered_with_its_close_and_an_instant_with_its_price(
+    day: date, instant: datetime, model: str
+) -> None:
+    row = bitcoins.row(ANSWERS, day, model)
     assert (row.moment, row.price) == (day, Evaluator(FORECAST).at(day, model))
-
-
-@given(INSTANTS, MODELS)
-def test_an_instant_is_answered_with_the_price_at_that_instant(instant: datetime, model: str) -> None:
-    row = bitcoin.row(ANSWERS, bitcoin.Question(instant, model))
+    row = bitcoins.row(ANSWERS, instant, model)
     assert (row.moment, row.price) == (instant, Evaluator(FORECAST).at(instant, model))
 
 
-@pytest.mark.parametrize("moment", [date(2022, 12, 31), date(2025, 5, 18), datetime(2025, 5, 18, 0, 0, 1, tzinfo=UTC)])
-def test_an_error_outside_the_model_names_the_range(moment: date | datetime) -> None:
-    with pytest.raises(OutsideModel, match="2023-01-01 to 2025-05-17") as caught:
-        bitcoin.row(ANSWERS, bitcoin.Question(moment))
-    assert caught.value.parameter == "date"
+@pytest.mark.parametrize("moment", ["2022-12-31", "2025-05-18", "2025-05-18T00:00:01Z", "2022-12-31T23:59:59Z"])
+def test_an_error_outside_the_model_names_the_range(moment: str) -> None:
+    with pytest.raises(OutOfRange, match=RANGE):
+        bitcoin(SNAPSHOT, f"date={moment}")
+
+
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00%2B14:00", "9999-12-31T23:59-12:00"])
+def test_an_instant_that_utc_cannot_express_is_outside_the_model(moment: str) -> None:
+    """Year 1 and year 9999 have hours that UTC dates cannot express."""
+    with pytest.raises(OutOfRange, match=RANGE):
+        bitcoin(SNAPSHOT, f"date={moment}")
 
 
 def test_both_ends_of_the_range_are_answered() -> None:
     """The last close is the instant at which the day after it begins."""
     last_close = datetime(2025, 5, 18, tzinfo=UTC)
     for moment in (FORECAST.first, datetime(2023, 1, 1, tzinfo=UTC), FORECAST.end, last_close):
-        assert bitcoin.row(ANSWERS, bitcoin.Question(moment)).price.price > 0
+        assert bitcoins.row(ANSWERS, moment).price.price > 0
 
 
 def test_bitcoin_is_answered_in_any_quote_currency() -> None:
-    """A model trained on BTC/USDT still answers for Bitcoin."""
-    question = bitcoin.Question(date(2024, 6, 1))
-    row = bitcoin.row(Answers(make_model(ETH, Pair("BTC", "USDT"))), question)
-    assert row.price == bitcoin.row(ANSWERS, question).price
+    """A model trained on BTC/USDT still answers for Bitcoin; the error of one without Bitcoin names its pairs."""
+    day = date(2024, 6, 1)
+    row = bitcoins.row(Answers(make_model(ETH, Pair("BTC", "USDT"))), day)
+    assert row.price == bitcoins.row(ANSWERS, day).price
     assert row.provenance.pair == Pair("BTC", "USDT")
+    with pytest.raises(Problem, match="'BTC/USD' is not in this model, which holds ETH/USD") as caught:
+        bitcoins.row(Answers(make_model(ETH)), day)
+    assert (caught.value.status, caught.value.members) == (404, {})
 
 
-def test_the_error_of_a_model_without_bitcoin_names_its_pairs() -> None:
-    with pytest.raises(UnknownPair, match="'BTC/USD' is not in this model, which holds ETH/USD"):
-        bitcoin.row(Answers(make_model(ETH)), bitcoin.Question(date(2024, 6, 1)))
+def test_bitcoin_is_answered_with_exactly_the_four_keys_its_callers_expect() -> None:
+    """One key has a space, the others do not; existing callers read them by name, and some by order."""
+    answer = bitcoin(SNAPSHOT, "date=2024-06-01")
+    assert answer.body == ANSWER
+    assert answer.headers == [
+        ("Content-Type", "application/json"),
+        ("Content-Length", "123"),
+        ("Crypto-Predict-Kind", "forecast"),
+        ("Crypto-Predict-As-Of", "2024-05-18T12:00:00Z"),
+        ("Crypto-Predict-Pair", "BTC/USD"),
+        ("Crypto-Predict-Model", "combined"),
+    ]
 
 
-@given(DAYS, DAYS, MODELS)
-def test_a_forecast_has_a_row_for_each_day_both_ends_included(one: date, other: date, model: str) -> None:
-    """Each row equals the answer of ``/bitcoin`` for that day."""
-    start, end = min(one, other), max(one, other)
-    rows = days(BTC, start, end, model)
-    assert [row.moment for row in rows] == [start + timedelta(days=n) for n in range((end - start).days + 1)]
-    assert rows[-1] == bitcoin.row(ANSWERS, bitcoin.Question(end, model))
+@given(st.datetimes(datetime.fromisoformat("2023-01-01"), datetime.fromisoformat("2025-05-17")))
+def test_the_answer_repeats_the_instant_to_the_second(instant: datetime) -> None:
+    answer = json.loads(bitcoin(SNAPSHOT, f"date={instant:%Y-%m-%dT%H:%M:%S.%fZ}").body)
+    assert answer["date"] == f"{instant:%a, %d %b %Y %H:%M:%S} GMT"
+
+
+def test_the_same_instant_in_two_time_zones_has_one_answer() -> None:
+    assert bitcoin(SNAPSHOT, "date=2024-06-01T12:00%2B02:00") == bitcoin(SNAPSHOT, "date=2024-06-01T10:00Z")
+
+
+@given(DAYS, MODELS)
+def test_a_row_has_the_values_and_headers_of_bitcoin_on_that_day(day: date, model: str) -> None:
+    """Two ways to one fact must not differ."""
+    (row,) = rows(f"start={day}&end={day}&model={model}")
+    answer = bitcoin(SNAPSHOT, f"date={day}&model={model}")
+    keys, headers = json.loads(answer.body), dict(answer.headers)
+    provenance = [headers[name] for name in PROVENANCE if name in headers]
+    assert [row[name] for name in ("kind", "as_of", "pair", "model")] == provenance
+    assert [row[name] for name in ("prediction", "low", "high")] == [
+        keys[name] for name in ("prediction", "prediction low", "prediction_high")
+    ]
+    assert row["simulated"] is False
+
+
+def test_a_forecast_across_the_last_candle_has_rows_of_both_kinds() -> None:
+    result = rows("start=2024-05-15&end=2024-05-20", "ETH-USD")
+    assert [row["kind"] for row in result] == ["fitted"] * 3 + ["forecast"] * 3
+    assert [row["as_of"] for row in result] == ["2024-05-18T00:00:00Z"] * 3 + ["2024-05-18T12:00:00Z"] * 3
+    assert list(result[0]) == ["date", "prediction", "low", "high", "kind", "as_of", "pair", "model", "simulated"]
+    assert {(row["pair"], row["model"], row["simulated"]) for row in result} == {("ETH/USD", "combined", True)}
+
+
+@given(DAYS, DAYS)
+def test_each_day_of_a_forecast_is_rendered_once_in_order_both_ends_included(first: date, second: date) -> None:
+    """Also next to the day on which the kind of the rows changes."""
+    start, end = min(first, second), max(first, second)
+    result = rows(f"start={start}&end={end}")
+    days = [date.fromordinal(n).isoformat() for n in range(start.toordinal(), end.toordinal() + 1)]
+    assert [row["date"] for row in result] == days
+    assert [row["kind"] for row in result] == ["fitted" if day < "2024-05-18" else "forecast" for day in days]
 
 
 @pytest.mark.parametrize(
-    ("start", "end", "first", "last"),
+    ("query", "first", "last"),
     [
-        (None, None, "2024-05-18", "2024-06-16"),
-        ("2024-01-01", None, "2024-01-01", "2024-01-30"),
-        (None, "2024-05-20", "2024-05-18", "2024-05-20"),
-        ("2025-05-10", None, "2025-05-10", "2025-05-17"),
-        ("2023-01-01", "2025-05-17", "2023-01-01", "2025-05-17"),
+        ("", "2024-05-18", "2024-06-16"),
+        ("start=2024-01-01", "2024-01-01", "2024-01-30"),
+        ("end=2024-05-20", "2024-05-18", "2024-05-20"),
+        ("start=2025-05-10", "2025-05-10", "2025-05-17"),
+        ("start=2023-01-01&end=2025-05-17", "2023-01-01", "2025-05-17"),
     ],
 )
-def test_a_forecast_covers_thirty_days_after_the_last_candle_by_default(
-    start: str | None, end: str | None, first: str, last: str
-) -> None:
+def test_a_forecast_covers_thirty_days_after_the_last_candle_by_default(query: str, first: str, last: str) -> None:
     """It never goes beyond the range."""
-    edges = [None if text is None else date.fromisoformat(text) for text in (start, end)]
-    rows = days(ETH, edges[0], edges[1])
-    assert (str(rows[0].moment), str(rows[-1].moment)) == (first, last)
+    result = rows(query, "ETH-USD")
+    assert (result[0]["date"], result[-1]["date"]) == (first, last)
 
 
 @pytest.mark.parametrize("name", ["start", "end"])
 def test_a_day_of_a_forecast_outside_the_range_is_named(name: str) -> None:
-    with pytest.raises(OutsideModel, match=f"{name}: 2030-01-01 lies outside .* 2023-01-01 to 2025-05-17") as caught:
-        days(BTC, date(2030, 1, 1) if name == "start" else None, date(2030, 1, 1) if name == "end" else None)
-    assert caught.value.parameter == name
+    with pytest.raises(Problem, match=f"{name}: 2030-01-01 {RANGE}") as caught:
+        forecast(SNAPSHOT, f"{name}=2030-01-01")
+    assert (caught.value.status, caught.value.parameter) == (422, name)
 
 
 def test_a_forecast_that_ends_before_it_starts_is_refused() -> None:
     with pytest.raises(BadParameter, match="end 2024-06-01 lies before start 2024-06-02"):
-        days(BTC, date(2024, 6, 2), date(2024, 6, 1))
+        forecast(SNAPSHOT, "start=2024-06-02&end=2024-06-01")
 
 
 @pytest.mark.parametrize(
@@ -136,13 +194,8 @@ def test_a_forecast_that_ends_before_it_starts_is_refused() -> None:
     ],
 )
 def test_a_price_has_its_provenance(moment: date | datetime, model: str, kind: str, as_of: datetime) -> None:
-    provenance = bitcoin.row(ANSWERS, bitcoin.Question(moment, model)).provenance
+    provenance = bitcoins.row(ANSWERS, moment, model).provenance
     assert (provenance.kind, provenance.as_of, provenance.pair, provenance.model) == (kind, as_of, BTC, model)
-
-
-def test_invented_prices_are_marked_by_pair() -> None:
-    assert {row.provenance.simulated for row in days(ETH)} == {True}
-    assert {row.provenance.simulated for row in days(BTC)} == {False}
 
 
 def test_the_newest_price_is_the_daily_close_if_there_are_no_hourly_ones() -> None:
@@ -154,34 +207,102 @@ def test_the_newest_price_is_the_daily_close_if_there_are_no_hourly_ones() -> No
 
 
 def test_without_a_backtest_prophet_alone_answers_only_for_the_past() -> None:
-    """An unknown interval is an error, never invented."""
-    answers = Answers(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
-    past = forecast.Question(BTC, date(2024, 5, 10), date(2024, 5, 17), PROPHET)
-    assert len(rows_of(answers, past)) == 8
-    for question in (forecast.Question(BTC, model=PROPHET), past._replace(end=date(2024, 5, 18))):
+    """An unknown interval is an error, never invented. The model is prepared all the same."""
+    short = snapshot_of(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
+    forecasts.prepare(short)
+    past = "model=prophet&start=2024-05-10"
+    assert len(rows(f"{past}&end=2024-05-17", snapshot=short)) == 8
+    for query in ("model=prophet", f"{past}&end=2024-05-18"):
         with pytest.raises(NoProphetInterval):
-            rows_of(answers, question)
+            forecast(short, query)
     with pytest.raises(NoProphetInterval):
-        bitcoin.row(answers, bitcoin.Question(date(2024, 5, 18), PROPHET))
+        bitcoin(short, "date=2024-05-18&model=prophet")
+
+
+@pytest.mark.parametrize("text", ["BTC-USD", "BTC/USD", "btc-usd", "btc/usd", "Btc_Usd"])
+def test_a_pair_may_be_written_in_several_ways(text: str) -> None:
+    assert forecast(SNAPSHOT, "", text) == forecast(SNAPSHOT, "")
+
+
+@pytest.mark.parametrize("text", ["", "BTC", "BTC-USD-EUR", "B-U", "\x00", "BTC//USD", "x" * 10_000])
+def test_a_malformed_pair_is_refused(text: str) -> None:
+    with pytest.raises(InvalidValue, match="two currencies such as BTC/USD"):
+        forecast(SNAPSHOT, "", text)
+
+
+def test_the_error_of_an_unknown_pair_names_those_of_the_model() -> None:
+    with pytest.raises(UnknownPair, match="'DOGE/USD' is not in this model, which holds BTC/USD, ETH/USD"):
+        forecast(SNAPSHOT, "", "DOGE-USD")
+
+
+def test_the_default_is_the_combined_model() -> None:
+    assert bitcoin(SNAPSHOT, "date=2024-06-01") == bitcoin(SNAPSHOT, "date=2024-06-01&model=combined")
+    assert forecast(SNAPSHOT, "") == forecast(SNAPSHOT, "model=combined")
+    assert bitcoin(SNAPSHOT, "date=2024-06-01") != bitcoin(SNAPSHOT, "date=2024-06-01&model=prophet")
+
+
+@pytest.mark.parametrize("text", ["", "Prophet", "lstm", "combined ", "\x00", "x" * 10_000])
+def test_the_error_of_an_unknown_model_names_the_others(text: str) -> None:
+    for answer, query in ((bitcoin, f"date=2024-06-01&model={text}"), (forecast, f"model={text}")):
+        with pytest.raises(InvalidValue, match="is not one of combined, prophet") as caught:
+            answer(SNAPSHOT, query)
+        assert caught.value.name == "model"
+
+
+def test_the_card_is_rendered_whole() -> None:
+    """A reader who doubts an answer finds everything about its origin in one place."""
+    assert json.loads(card.rendered(SNAPSHOT).body) == plain.encode(MODEL.card)
 
 
 def test_the_pairs_are_listed_with_their_ranges() -> None:
     pair_range, other = ranges(ANSWERS)
     assert (pair_range.pair, pair_range.simulated) == (BTC, False)
-    assert other == PairRange(
-        pair=ETH,
-        first_day=date(2023, 1, 1),
-        last_candle=date(2024, 5, 17),
-        last_day=date(2025, 5, 17),
-        forecast="/forecast/ETH-USD",
-        as_of=ANCHOR,
-        simulated=True,
-    )
+    days = (date(2023, 1, 1), date(2024, 5, 17), date(2025, 5, 17))
+    assert other == PairRange(ETH, *days, "/forecast/ETH-USD", ANCHOR, simulated=True)
 
 
 def test_the_version_identifies_the_release() -> None:
-    revision = MODEL.card.git_revision
-    answer = json.loads(version.rendered(snapshot_of(MODEL)).body)
-    assert answer == plain.encode(
-        version.Version("0.3.1", "0.3.1-20240518121047", revision, TRAINED_AT, simulated=True)
-    )
+    release = version.Version("0.3.1", "0.3.1-20240518121047", MODEL.card.git_revision, TRAINED_AT, simulated=True)
+    assert json.loads(version.rendered(SNAPSHOT).body) == plain.encode(release)
+
+
+def test_the_same_question_has_the_same_bytes_in_another_process() -> None:
+    """Answers do not depend on earlier questions, nor on what was rendered in advance."""
+    fresh, prepared, whole = snapshot_of(MODEL), snapshot_of(MODEL), "start=2023-01-01&end=2025-05-17"
+    forecasts.prepare(prepared)
+    assert forecast(fresh, "") == forecast(SNAPSHOT, "")
+    assert forecast(prepared, whole) == forecast(fresh, whole)
+    assert bitcoin(fresh, "date=2024-07-01T01:02:03") == bitcoin(SNAPSHOT, "date=2024-07-01T01:02:03")
+
+
+def test_only_whole_days_of_the_range_are_cached() -> None:
+    """A question can be written in countless ways, so a cache of all would grow with the requests."""
+    snapshot = snapshot_of(MODEL)
+    for query in ("date=2024-06-01", "date=2024-06-01&", "date=2024-06-01T12:00Z", "date=2024%2D06-01"):
+        bitcoin(snapshot, query)
+    bitcoin(snapshot, "date=2024-06-01 12:00:00+00:00")
+    with pytest.raises(OutOfRange):
+        bitcoin(snapshot, "date=2030-06-01")
+    assert list(snapshot.closes) == ["date=2024-06-01"]
+
+
+@pytest.mark.parametrize(
+    ("simulated", "of_bitcoin", "of_all"),
+    [(False, False, False), (True, True, True), ({ETH}, False, True), ({BTC}, True, True)],
+)
+def test_answers_about_invented_prices_are_marked(simulated: bool, of_bitcoin: bool, of_all: bool) -> None:
+    """An answer about one pair if that pair is invented, an answer about all of them if any is."""
+    snapshot = snapshot_of(make_model(BTC, ETH, simulated=simulated))
+
+    def is_marked(answer: Rendered) -> bool:
+        return ("Crypto-Predict-Simulated", "true") in answer.headers
+
+    assert is_marked(bitcoin(snapshot, "date=2024-06-01")) is of_bitcoin
+    assert is_marked(forecast(snapshot, "")) is of_bitcoin
+    assert {row["simulated"] for row in rows("", snapshot=snapshot)} == {of_bitcoin}
+    for module in (pairs, card, scorecard, version):
+        assert is_marked(module.rendered(snapshot)) is of_all
+    for module in (card, version):
+        assert json.loads(module.rendered(snapshot).body)["simulated"] is of_all
+    by_pair = {row["pair"]: row["simulated"] for row in json.loads(pairs.rendered(snapshot).body)}
+    assert by_pair["BTC/USD"] is of_bitcoin

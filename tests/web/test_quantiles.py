@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import MODELS
 from crypto_predict.errors import InvalidValue
-from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.http.problems import BadParameter
+from crypto_predict.web.model.endpoint import read_levels
 from crypto_predict.web.model.forecast import answer
-from crypto_predict.web.model.parameters import read_levels
 from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, TRAINED_AT, make_forecast, make_model
 
@@ -62,22 +62,8 @@ def test_the_ends_of_what_is_accepted_are_accepted(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
-        ",",
-        "0.5,",
-        ",0.5",
-        "0",
-        "1",
-        "0.009",
-        "0.991",
-        "50",
-        "5%",
-        "-0.5",
-        "nan",
-        "inf",
-        "median",
-        "0.5;0.9",
-        "\x00",
+        *("", ",", "0.5,", ",0.5", "0", "1", "0.009", "0.991"),
+        *("50", "5%", "-0.5", "nan", "inf", "median", "0.5;0.9", "\x00"),
     ],
 )
 def test_a_level_that_is_not_accepted_is_refused_with_those_that_are(text: str) -> None:

@@ -62,5 +62,6 @@ def test_a_copy_of_yesterday_is_not_still_good() -> None:
 def test_a_day_outside_of_the_model_is_named() -> None:
     present = Present()
     present.now += timedelta(days=9_999)
-    answer = present.client.get("/bitcoin")
-    assert (answer.status_code, json.loads(answer.data)["parameter"]) == (422, "date")
+    for query, status in (("", 422), ("?date=", 400)):  # a date that is given but empty is a mistake
+        answer = present.client.get(f"/bitcoin{query}")
+        assert (answer.status_code, json.loads(answer.data)["parameter"]) == (status, "date")

@@ -15,29 +15,11 @@ from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
 from crypto_predict.web.http import conditional, representations
-from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.response import COMMON, CSV, CSV_TYPE, JSON, Headers, Rendered, simulated_header
+from crypto_predict.web.http.response import COMMON, Headers, Rendered
 from crypto_predict.web.model.snapshots import Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
 STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
-
-CONTENT_TYPES = {JSON: JSON, CSV: CSV_TYPE}
-VARY = ("Vary", "Accept")
-
-
-class NotAcceptable(WebError):
-    """The client accepts neither JSON nor CSV."""
-
-    status = HTTPStatus.NOT_ACCEPTABLE
-
-    def __init__(self) -> None:
-        super().__init__(f"this is served as {' or '.join(CONTENT_TYPES)}, and Accept allows neither")
-
-    @property
-    def headers(self) -> Headers:
-        """On what the answer depends."""
-        return [VARY]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +43,7 @@ class Call:
         return self.request.environ.get("HTTP_ACCEPT_ENCODING")
 
     def reading(self) -> AbstractContextManager[Connection]:
-        """Open the database.
-
-        Raises:
-            Overloaded: Too many other requests read it, so that the turn of this request has not come.
-        """
+        """Open the database; if too many other requests read it, raise `Overloaded`."""
         if self.request.environ.get(BUSY):
             raise Overloaded
         return self.database.reading()
@@ -75,20 +53,6 @@ class Call:
         with self.reading() as reader:
             return [collected for collected in reader.collected() if collected.state == ACTIVE]
 
-    def content_type(self, file_format: str | None) -> str:
-        """Return the content type that the address asks for, or else the one that the client prefers.
-
-        Raises:
-            NotAcceptable: The client accepts neither.
-        """
-        if file_format is not None:
-            return CSV if file_format == "csv" else JSON
-        accepted = self.request.accept_mimetypes
-        preferred = accepted.best_match(CONTENT_TYPES) if accepted else JSON
-        if preferred is None:
-            raise NotAcceptable
-        return preferred
-
     def live(self, rendered: Rendered, lasts: timedelta = timedelta()) -> Rendered:
         """Return an answer that `lasts` until the next candle, compressed if the client accepts that."""
         headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
@@ -97,12 +61,6 @@ class Call:
     def has(self, etag: str) -> bool:
         """Return whether the client has a copy of the answer with this tag."""
         return conditional.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
-
-    def unchanged(self, etag: str, collected: CollectedSeries, lasts: timedelta) -> Rendered:
-        """Return the headers of a table that the client has; the application makes it a 304."""
-        varies = "Vary", f"{VARY[1]}, {representations.VARY[1]}"
-        simulated = simulated_header(collected.simulated)
-        return Rendered(b"", [varies, *simulated, cache_control(lasts), ("ETag", etag), *COMMON])
 
     def until_close(self, render: Callable[[Connection], Rendered], basis: Rendered | None = None) -> Rendered:
         """Return an answer that is read once for all requests until the next close, or for another `basis`."""

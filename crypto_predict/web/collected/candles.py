@@ -19,11 +19,10 @@ from typing import Any
 
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span, StoredCandle, aggregate
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.web.collected import pages
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, page_schema, table_operation
-from crypto_predict.web.collected.pages import Page, Question, Table, Values
+from crypto_predict.web.collected.endpoint import INSTANT, NULL, NUMBER, Question
 from crypto_predict.web.collected.series import INTERVAL
+from crypto_predict.web.collected.tables import Page, Table, instant
 from crypto_predict.web.http.schemas import or_null
 
 MOST_PARTS = 50_000  # stored candles read for one page of resampled ones; the page ends early then
@@ -31,9 +30,9 @@ ARRIVAL = timedelta(seconds=1)  # after its close, at which a candle of a live s
 _PAGE = 10_000  # stored candles in memory at once
 
 
-def until_next(page: Page[Any], now: datetime) -> timedelta:
+def until_next(page: Page[Any], asks: Question, now: datetime) -> timedelta:
     """Return the time until the next candle is expected; zero if a candle that has closed is still missing."""
-    interval, newest = page.interval, page.collected.newest_close
+    interval, newest = asks.interval or page.collected.series.interval, page.collected.newest_close
     closed = interval.floor(now)
     is_behind = newest is None or interval.floor(newest) < closed
     return timedelta() if is_behind else closed + interval.length + ARRIVAL - now
@@ -49,7 +48,7 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page
     interval = asks.interval or collected.series.interval
     spans = _readable(reader, collected, interval)
     if not spans:
-        return Page(collected, interval, (), None, None)
+        return Page(collected, ())
     limit, newest, parts = asks.limit, spans[-1].end, interval.seconds // collected.series.interval.seconds
     end = newest if asks.end is None else min(interval.ceil(asks.end), newest)
     longest = min(limit, MOST_PARTS // parts) * interval.length
@@ -58,7 +57,7 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page
     stored = _read(reader, collected.series, parted, min(_PAGE, (limit + 1) * parts))
     rows, following = _join(stored, interval, limit) if parts > 1 else _cut(stored, limit)
     has_earlier = asks.start is None and spans[0].start < start
-    return Page(collected, interval, rows, following, start if has_earlier else None)
+    return Page(collected, rows, following, start if has_earlier else None)
 
 
 def _readable(reader: Connection, collected: CollectedSeries, interval: Interval) -> list[Span]:
@@ -107,39 +106,33 @@ def _read(reader: Connection, key: SeriesKey, spans: Iterable[Span], page: int) 
             start = rows[-1].candle.open_time + key.interval.length if len(rows) == page else span.end
 
 
-def _rows(page: Page[StoredCandle], _: Question, __: str) -> list[Values]:
-    return [(pages.instant(candle.open_time), *candle[1:], vwap) for candle, vwap in page.rows]
-
-
-def _members(page: Page[StoredCandle], _: Question) -> dict[str, object]:
+def _members(page: Page[StoredCandle], asks: Question) -> dict[str, object]:
     stored = page.collected.series.interval
-    return {"interval": page.interval.label, "resampled_from": None if stored is page.interval else stored.label}
+    interval = asks.interval or stored
+    return {"interval": interval.label, "resampled_from": None if stored is interval else stored.label}
 
 
-TABLE = Table(
+TABLE = Table[
+    StoredCandle
+](
     path="/candles/{}",
     name="candles",
     columns=("time", *Candle._fields[1:], "vwap"),  # what a source does not have is null in JSON and empty in CSV
+    kinds=[INSTANT, NUMBER, NULL],
+    remark=" Of the last five each may be null.",
     read=lambda reader, collected, asks, _: read(reader, collected, asks),
-    rows=_rows,
+    values=lambda stored, _: (instant(stored.candle.open_time), *stored.candle[1:], stored.vwap),
     until_next=until_next,
     interval=None,
     is_versioned=True,
     parameters=("interval",),
     members=_members,
 )
-OPERATION = table_operation(
-    TABLE,
+OPERATION = TABLE.operation(
     __doc__,
-    place=1,
-    schemas={
-        "Candles": page_schema(
-            TABLE,
-            [INSTANT, NUMBER, NULL],
-            " Of the last five each may be null.",
-            interval=INTERVAL,
-            resampled_from=or_null(INTERVAL),
-        )
-    },
-    example=lambda sample: list(map(StoredCandle, sample.candles, (67_066.8, 67_076.6))),
+    1,
+    "Candles",
+    lambda sample: list(map(StoredCandle, sample.candles, (67_066.8, 67_076.6))),
+    interval=INTERVAL,
+    resampled_from=or_null(INTERVAL),
 )

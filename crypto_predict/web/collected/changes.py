@@ -1,7 +1,6 @@
 """``POST /pairs`` and ``DELETE /pairs/{pair}``: an administrator changes what is collected."""
 
 import json
-from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any
@@ -11,25 +10,15 @@ from werkzeug.exceptions import UnsupportedMediaType
 from crypto_predict.errors import InvalidValue, shortened
 from crypto_predict.http_server.parser import BUSY
 from crypto_predict.market import FIRST_DAY, FIRST_EXPECTED, Pair
-from crypto_predict.web.collected import documented, series, states
-from crypto_predict.web.collected.administration import (
-    Administration,
-    AdministrationOff,
-    ExchangeUnavailable,
-    NotTraded,
-    TooManyGuesses,
-    Unauthorized,
-)
+from crypto_predict.web.collected import administration, endpoint, series, states
+from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
-from crypto_predict.web.collected.documented import DatabaseOperation, Sample
-from crypto_predict.web.collected.pages import read_instant
-from crypto_predict.web.collected.series import SeriesState
-from crypto_predict.web.http.errors import BadParameter, WebError
-from crypto_predict.web.http.operation import BAD_PARAMETER, Failure, failure
-from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample, read_instant
+from crypto_predict.web.http.operation import BAD_PARAMETER, Failure
+from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.http.queries import parameters, repeated
-from crypto_predict.web.http.response import JSON, Rendered, render
+from crypto_predict.web.http.response import JSON, Rendered, render, render_rows
 from crypto_predict.web.http.schemas import MOMENT, PAIR_TEXT, TEXT, Parameter, or_null, parameter, record, ref
 
 BODY_BYTES = 4_096  # a body is shorter
@@ -38,48 +27,45 @@ _BODY = (
     'expected an object such as {"pair": "SOL/USD", "source": "binance", "since": "2024-06-01"}, '
     "of which the last two members are optional"
 )
+_OFF = "pairs cannot be changed here: the server has no token in ADMIN_TOKEN, or not the packages of collect.py"
+_NOT_JSON = f"the body must be JSON: send Content-Type: {JSON}"
 _BODY_SCHEMA = record({"pair": {**TEXT, "pattern": PAIR_TEXT}, "source": or_null(TEXT), "since": or_null(MOMENT)})
-
-
-class BadBody(WebError):
-    """The body of a request cannot be read, as the message explains."""
 
 
 def add_pair(call: Call) -> Rendered:
     """Collect a pair; the status says whether it was collected already. Errors are also those of `_permitted`."""
-    administration = _permitted(call)
+    registry = _permitted(call)
     parameters(call.query)
     if call.request.mimetype != JSON:
-        raise UnsupportedMediaType(f"the body must be JSON: send Content-Type: {JSON}")
+        raise UnsupportedMediaType(_NOT_JSON)
     call.request.max_content_length = BODY_BYTES - 1
     new = new_pair(call.request.get_data(), call.now)
     before = {collected.series for collected in call.active()}
-    collected = administration.add(*new)
+    collected = registry.add(*new)
     rendered = render(series.state(collected, call.now), simulated=collected.simulated)
     return _changed(rendered, HTTPStatus.OK if collected.series in before else HTTPStatus.CREATED)
 
 
 def remove_pair(call: Call, pair: str) -> Rendered:
     """Stop collecting a pair. Errors are also those of `_permitted`."""
-    administration = _permitted(call)
+    registry = _permitted(call)
     named = Pair.parse(pair)
     try:
-        removed = administration.remove(named, parameters(call.query, ("source",)).get("source"))
+        removed = registry.remove(named, parameters(call.query, ("source",)).get("source"))
     except InvalidValue as error:
         raise series.NotCollected(error.name, str(error.value), call.active()) from error
-    return _changed(states.render([series.state(collected, call.now) for collected in removed]))
+    return _changed(render_rows([series.state(collected, call.now) for collected in removed]))
 
 
 def _permitted(call: Call) -> Administration:
     """Return what changes pairs.
 
     Raises:
-        AdministrationOff: They cannot be changed.
-        Overloaded: Too many other requests are being answered.
-        TooManyGuesses, Unauthorized: The client does not have the token.
+        Problem: They cannot be changed, or too many other requests are being answered, or the client does not have the
+            token.
     """
     if call.administration is None:
-        raise AdministrationOff
+        raise Problem(403, _OFF)
     if call.request.environ.get(BUSY):
         raise Overloaded
     call.administration.check(call.request.headers.get("Authorization"), call.request.remote_addr)
@@ -94,9 +80,8 @@ def new_pair(body: bytes, now: datetime) -> tuple[Pair, str | None, datetime | N
     """Parse the body of ```POST /pairs```: a JSON object. An optional member may be null.
 
     Raises:
-        BadBody: The body is not a JSON object.
-        BadParameter, InvalidValue: A member is missing, repeated, unknown or malformed, or `since` is before
-            `FIRST_DAY` or ahead of `now`.
+        InvalidValue, Problem: The body is not a JSON object, or a member is missing, repeated, unknown or malformed, or
+            `since` is before `FIRST_DAY` or ahead of `now`.
     """
     members = _members(body)
     for name in members:
@@ -114,12 +99,7 @@ def new_pair(body: bytes, now: datetime) -> tuple[Pair, str | None, datetime | N
 
 
 def _members(body: bytes) -> dict[str, object]:
-    """Return the members of a JSON object.
-
-    Raises:
-        BadBody: It is not one.
-        BadParameter: A member is repeated.
-    """
+    """Return the members of a JSON object; if it is not one, or a member is repeated, raise a `Problem`."""
 
     def unique(members: list[tuple[str, object]]) -> dict[str, object]:
         if len(dict(members)) < len(members):
@@ -130,9 +110,9 @@ def _members(body: bytes) -> dict[str, object]:
     try:
         value = json.loads(body.decode(), object_pairs_hook=unique)
     except (ValueError, RecursionError) as error:  # a hostile body is nested too deeply, or holds an endless number
-        raise BadBody(f"the body is not JSON in UTF-8: {_BODY}") from error
+        raise Problem(400, f"the body is not JSON in UTF-8: {_BODY}") from error
     if not isinstance(value, dict):
-        raise BadBody(f"the body is not a JSON object: {_BODY}")
+        raise Problem(400, f"the body is not a JSON object: {_BODY}")
     return value
 
 
@@ -142,33 +122,20 @@ def _text(name: str, value: object) -> str:
     return value
 
 
+_GUESSED = "Too many wrong tokens have come; `Retry-After` says when one is looked at again."
+_CANNOT_CHANGE = "The exchange or the database cannot be asked now; `Retry-After` says when to try again."
 _FAILURES = (
     BAD_PARAMETER,
-    failure("Unauthorized", "The token is missing or wrong.", Unauthorized(is_wrong=True)),
-    failure("AdministrationOff", "This server does not change what is collected.", AdministrationOff()),
-    failure(
-        "TooManyGuesses",
-        "Too many wrong tokens have come; `Retry-After` says when one is looked at again.",
-        TooManyGuesses(42),
-    ),
-    failure(
-        "CannotChange",
-        "The exchange or the database cannot be asked now; `Retry-After` says when to try again.",
-        ExchangeUnavailable("binance: no answer within 10 s"),
-    ),
+    Failure("Unauthorized", "The token is missing or wrong.", administration.unauthorized(is_wrong=True)),
+    Failure("AdministrationOff", "This server does not change what is collected.", Problem(403, _OFF)),
+    Failure("TooManyGuesses", _GUESSED, administration.too_many_guesses(42)),
+    Failure("CannotChange", _CANNOT_CHANGE, administration.exchange_unavailable("binance: no answer within 10 s")),
 )
+_UNTRADED = administration.not_traded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"])
 _BODY_FAILURES = (
     Failure("BodyTooLong", "The body is too long.", Problem(413, "the body of this request is too long")),
-    Failure(
-        "UnsupportedBody",
-        "The body is not announced as JSON.",
-        Problem(415, "the body must be JSON: send Content-Type: application/json"),
-    ),
-    failure(
-        "NotTraded",
-        "No source has the pair, or not `source`.",
-        NotTraded(Pair("XYZ", "USD"), ["binance: it does not have XYZ/USD"]),
-    ),
+    Failure("UnsupportedBody", "The body is not announced as JSON.", Problem(415, _NOT_JSON)),
+    Failure("NotTraded", "No source has the pair, or not `source`.", _UNTRADED),
 )
 
 
@@ -177,23 +144,17 @@ def _security(_: Sample) -> dict[str, Any]:
 
 
 def _new_pair(sample: Sample) -> dict[str, Any]:
-    key = sample.example.series
-    example = dict(zip(MEMBERS, (str(key.pair), key.source, str(sample.example.day)), strict=True))
-    body = {"schema": ref("schemas", "NewPair"), "example": example}
+    values = (str(sample.series.pair), sample.series.source, f"{sample.day:%Y-%m-%d}")
+    body = {"schema": ref("schemas", "NewPair"), "example": dict(zip(MEMBERS, values, strict=True))}
     return _security(sample) | {"requestBody": {"required": True, "content": {JSON: body}}}
 
 
 def _removed_pair(sample: Sample) -> list[Parameter]:
     text = "By default the pair is no longer collected from any source."
-    return [*sample.parameters("pair"), parameter("source", text, TEXT, sample.example.series.source)]
+    return [*sample.parameters("pair"), parameter("source", text, TEXT, sample.series.source)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _AdminOperation(DatabaseOperation):
-    validated: bool = False
-
-
-ADD = _AdminOperation(
+ADD = DatabaseOperation(
     method="POST",
     rule="/pairs",
     name="addPair",
@@ -206,13 +167,14 @@ Some exchanges trade another currency in its place: then the answer names that p
 `since` on, or from 90 days ago on; the collector begins within a minute.
 """,
     place=9,
-    schemas={"OneSeries": SeriesState, "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
+    schemas={"OneSeries": series.SeriesState, "NewPair": _BODY_SCHEMA | {"required": ["pair"]}},
     examples=lambda sample: [sample.states[0]],
+    validated=False,
     successes={"200": "It was collected already.", "201": "It is collected now."},
     failures=lambda _: [*_FAILURES, *_BODY_FAILURES],
     more=_new_pair,
 )
-REMOVE = _AdminOperation(
+REMOVE = DatabaseOperation(
     method="DELETE",
     rule="/pairs/<path:pair>",
     name="removePair",
@@ -222,7 +184,8 @@ REMOVE = _AdminOperation(
     parameters=_removed_pair,
     schemas={"SeriesState": states.SCHEMA},
     examples=lambda sample: [sample.states],
+    validated=False,
     successes={"200": "The series that are no longer collected."},
-    failures=lambda sample: [*_FAILURES, documented.not_collected(sample)],
+    failures=lambda sample: [*_FAILURES, endpoint.not_collected(sample)],
     more=_security,
 )

@@ -4,7 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from http import HTTPStatus
 from threading import BoundedSemaphore, Lock
 from typing import Generic, Protocol, TypeVar
 
@@ -20,8 +19,7 @@ from crypto_predict.market.ports import (
     SeriesReader,
     StreamReader,
 )
-from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.problems import DATABASE_SECONDS
+from crypto_predict.web.http.problems import DATABASE_SECONDS, Problem
 from crypto_predict.web.http.response import Rendered
 
 T = TypeVar("T")
@@ -43,23 +41,12 @@ class Connection(
         """Release everything that is open."""
 
 
-class NoDatabase(WebError):
-    """This service does not have a database."""
-
-    status = HTTPStatus.NOT_FOUND
-
-    def __init__(self) -> None:
-        super().__init__("this service has no database, so it has no candles; api.py --database URL serves them")
-
-
-class Overloaded(WebError):
+class Overloaded(Problem):
     """Too many other requests are reading the database."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-    retry_seconds = DATABASE_SECONDS
-
     def __init__(self) -> None:
-        super().__init__("too many requests are reading the database now; try again")
+        detail = "too many requests are reading the database now; try again"
+        super().__init__(503, detail, retry_seconds=DATABASE_SECONDS)
 
 
 class Recent(Generic[T]):

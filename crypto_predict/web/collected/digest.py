@@ -10,20 +10,16 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import DAY, EPOCH, Pair, Span
+from crypto_predict.market import DAY, EPOCH, Pair
 from crypto_predict.market import digest as digest_of
-from crypto_predict.web.collected import candles, documented
+from crypto_predict.web.collected import candles, endpoint
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.documented import DatabaseOperation, Sample
-from crypto_predict.web.collected.pages import LATEST, Question, question
+from crypto_predict.web.collected.endpoint import LATEST, Question, Sample
 from crypto_predict.web.collected.series import INTERVAL, choose, of_pair
-from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.http.queries import day as read_day
-from crypto_predict.web.http.queries import parameters
+from crypto_predict.web.http import queries, schemas
+from crypto_predict.web.http.problems import BadParameter
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.http.schemas import DAY as DAY_SCHEMA
-from crypto_predict.web.http.schemas import Parameter, parameter
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +37,10 @@ class DayDigest:
 
 
 def digest(reader: Connection, asks: Question, day: date) -> DayDigest:
-    """Return the digest of one day.
-
-    Raises:
-        NotCollected: The database does not hold such candles.
-    """
+    """Return the digest of one day; if the database does not hold such candles, raise `NotCollected`."""
     start = datetime.combine(day, time(), UTC)
-    whole = Span(start, start + DAY)
     collected, interval = choose(of_pair(reader, asks.pair), asks.interval, asks.source)
-    page = Question(asks.pair, interval, whole.start, whole.end, DAY // interval.length)
+    page = Question(asks.pair, interval, start, start + DAY, DAY // interval.length)
     rows = [candle for candle, _ in candles.read(reader, collected, page).rows]
     return DayDigest(
         pair=asks.pair,
@@ -57,7 +48,7 @@ def digest(reader: Connection, asks: Question, day: date) -> DayDigest:
         interval=interval.label,
         day=day,
         candles=len(rows),
-        complete=any(span.start <= whole.start and whole.end <= span.end for span in reader.coverage(collected.series)),
+        complete=any(span.start <= start and start + DAY <= span.end for span in reader.coverage(collected.series)),
         sha256=digest_of(rows, interval),
         simulated=collected.simulated,
     )
@@ -69,11 +60,12 @@ def answer(call: Call, pair: str) -> Rendered:
     Raises:
         BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
     """
-    asks = question(pair, call.query, "day", "interval", "source")
-    text = parameters(call.query, ("day", "interval", "source")).get("day")
+    names = ("day", "interval", "source")
+    asks = endpoint.question(pair, call.query, *names)
+    text = queries.parameters(call.query, names).get("day")
     if text is None:
         raise BadParameter("day", "day is missing: it must be an ISO date such as 2024-06-01")
-    day = read_day("day", text)
+    day = queries.day("day", text)
     if not EPOCH.date() <= day < LATEST.date():
         raise InvalidValue("day", text, f"a day from {EPOCH:%Y-%m-%d} to the end of 9998")
     with call.reading() as reader:
@@ -81,18 +73,19 @@ def answer(call: Call, pair: str) -> Rendered:
     return call.live(render(of_day, simulated=of_day.simulated))
 
 
-def _parameters(sample: Sample) -> list[Parameter]:
+def _parameters(sample: Sample) -> list[schemas.Parameter]:
     pair, *others = sample.parameters("pair", "interval", "source")
-    return [pair, parameter("day", "A UTC day.", DAY_SCHEMA, f"{sample.example.day}") | {"required": True}, *others]
+    day = schemas.parameter("day", "A UTC day.", schemas.DAY, f"{sample.day:%Y-%m-%d}")
+    return [pair, day | {"required": True}, *others]
 
 
 def _example(sample: Sample) -> list[DayDigest]:
-    series, rows = sample.example.series, sample.candles
-    facts = (series.interval.label, sample.example.day, len(rows), True, digest_of(rows, series.interval), False)
+    series, rows = sample.series, sample.candles
+    facts = (series.interval.label, sample.day.date(), len(rows), True, digest_of(rows, series.interval), False)
     return [DayDigest(series.pair, series.source, *facts)]
 
 
-OPERATION = DatabaseOperation(
+OPERATION = endpoint.DatabaseOperation(
     rule="/digest/<path:pair>",
     answer=answer,
     text=__doc__,
@@ -100,5 +93,5 @@ OPERATION = DatabaseOperation(
     parameters=_parameters,
     schemas={"DayDigest": DayDigest},
     examples=_example,
-    failures=lambda sample: [documented.not_collected(sample), *documented.unavailable(sample)],
+    failures=lambda sample: [endpoint.not_collected(sample), *endpoint.unavailable(sample)],
 )

@@ -17,17 +17,15 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from crypto_predict.market import Interval, Span, StoredCandle
+from crypto_predict.market import Span, StoredCandle
 from crypto_predict.market.collected import ACTIVE, BuiltCandle, CollectedSeries
 from crypto_predict.market.verdict import Judged, Verdict, judge
-from crypto_predict.web.collected import candles, pages
+from crypto_predict.web.collected import candles
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation
-from crypto_predict.web.collected.pages import Page, Question, Table, Values
-from crypto_predict.web.http.response import CSV
+from crypto_predict.web.collected.endpoint import INSTANT, MINUTE, NULL, NUMBER, Question, Sample
+from crypto_predict.web.collected.tables import Page, Table, Values, instant
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT
 
-MINUTE = Interval.MINUTE_1
 JUDGED_AFTER = timedelta(minutes=1)  # from the end of a minute, until its candle or the state of the stream is stored
 _WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 8  # the columns of a minute that describe a candle
 
@@ -48,7 +46,7 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question, now: da
     covered = reader.coverage(collected.series)
     judged = _judged(collected, covered, now)
     if judged is None:
-        return Page(collected, MINUTE, (), None, None)
+        return Page(collected, ())
     end = judged.end if asks.end is None else min(MINUTE.ceil(asks.end), judged.end)
     first = end - asks.limit * MINUTE.length if asks.start is None else MINUTE.ceil(asks.start)
     start = max(first, judged.start)
@@ -58,25 +56,19 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question, now: da
     built = {candle.open_time: candle for candle in reader.built(collected.series, span, asks.limit)}
     rows = [Minute(minute, built.get(minute.open_time)) for minute in judge(span, MINUTE, stored, streams, covered)]
     has_earlier = asks.start is None and judged.start < start
-    return Page(collected, MINUTE, rows, span.end if span.end < end else None, start if has_earlier else None)
+    return Page(collected, rows, span.end if span.end < end else None, start if has_earlier else None)
 
 
-def _rows(page: Page[Minute], _: Question, content_type: str) -> list[Values]:
-    flags: Values = ("false", "true") if content_type == CSV else (False, True)
-    return [_values(minute, flags) for minute in page.rows]
-
-
-def _values(minute: Minute, flags: Values) -> Values:
-    """Return a row; `flags` are what stands for false and true."""
+def _values(minute: Minute, _: Question) -> Values:
     judged, built = minute
     candle: Values = _WITHOUT_CANDLE
     if judged.stored is not None:
         candle = [*judged.stored.candle[1:], judged.stored.vwap]
     ticks: Values = _NOT_BUILT
     if built is not None:
-        ticks = [built.open, built.high, built.low, built.close, built.volume]
-        ticks += [built.ticks, built.late, flags[built.partial]]
-    return [pages.instant(judged.open_time), judged.verdict.value, flags[judged.asked], judged.reason, *candle, *ticks]
+        prices = (built.open, built.high, built.low, built.close, built.volume)
+        ticks = [*prices, built.ticks, built.late, built.partial]
+    return [instant(judged.open_time), judged.verdict.value, judged.asked, judged.reason, *candle, *ticks]
 
 
 def _judged(collected: CollectedSeries, covered: Sequence[Span], now: datetime) -> Span | None:
@@ -107,10 +99,10 @@ TABLE = Table(
         *("time", "verdict", "asked", "reason", *candles.TABLE.columns[1:]),
         *("built_open", "built_high", "built_low", "built_close", "built_volume", "ticks", "late", "partial"),
     ),
+    kinds=[INSTANT, TEXT, BOOLEAN, NUMBER, NULL],
+    remark=" From the fifth on they may be null.",
     read=read,
-    rows=_rows,
+    values=_values,
     until_next=candles.until_next,
 )
-KINDS = [INSTANT, TEXT, BOOLEAN, NUMBER, NULL]
-SCHEMAS = {"Minutes": page_schema(TABLE, KINDS, " From the fifth on they may be null.")}
-OPERATION = table_operation(TABLE, __doc__, 2, SCHEMAS, _example)
+OPERATION = TABLE.operation(__doc__, 2, "Minutes", _example)

@@ -8,17 +8,14 @@ are kept for a day. Without `start` the answer is the newest `limit` closes befo
 from datetime import datetime
 from typing import NamedTuple
 
-from crypto_predict.market import EPOCH, Interval, Span
+from crypto_predict.market import EPOCH, Span
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.forecast import MinuteForecast
-from crypto_predict.web.collected import minutes_ahead, pages
+from crypto_predict.web.collected import minutes_ahead
 from crypto_predict.web.collected.calls import until_close
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.documented import INSTANT, NULL, NUMBER, Sample, page_schema, table_operation
-from crypto_predict.web.collected.minutes_ahead import QUANTILES, prices
-from crypto_predict.web.collected.pages import LATEST, Page, Question, Table, Values
-
-MINUTE = Interval.MINUTE_1
+from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, NULL, NUMBER, Question, Sample
+from crypto_predict.web.collected.tables import Page, Table, Values, cut, instant
 
 
 class PastMinute(NamedTuple):
@@ -37,38 +34,35 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question, _: date
     cutoffs = Span((asks.start or EPOCH) - ahead, (asks.end or LATEST) - ahead)
     forecasts = reader.minute_forecasts(collected.series, cutoffs, asks.limit + 1, newest=asks.start is None)
     if not forecasts:
-        return Page(collected, MINUTE, (), None, None)
+        return Page(collected, ())
     openings = Span(forecasts[0].cutoff + ahead - MINUTE.length, forecasts[-1].cutoff + ahead)  # of their closes
     stored = reader.candles(collected.series, openings, (openings.end - openings.start) // MINUTE.length)
     closes = {candle.open_time + MINUTE.length: candle.close for candle, _ in stored}
     rows = [PastMinute(forecast, closes.get(forecast.cutoff + ahead)) for forecast in forecasts]
-    return pages.cut(collected, rows, asks, lambda row: row.forecast.cutoff + ahead)
+    return cut(collected, rows, asks, lambda row: row.forecast.cutoff + ahead)
 
 
-def _rows(page: Page[PastMinute], asks: Question, _: str) -> list[Values]:
-    ahead = asks.horizon * MINUTE.length
-    rows: list[Values] = []
-    for forecast, close in page.rows:
-        at, cutoff = pages.instant(forecast.cutoff + ahead), pages.instant(forecast.cutoff)
-        rows.append([at, close, cutoff, forecast.price, *prices(forecast, asks.horizon)])
-    return rows
+def _values(row: PastMinute, asks: Question) -> Values:
+    forecast, close = row
+    at = instant(forecast.cutoff + asks.horizon * MINUTE.length)
+    return [at, close, instant(forecast.cutoff), forecast.price, *minutes_ahead.prices(forecast, asks.horizon)]
 
 
 def _example(sample: Sample) -> list[PastMinute]:
-    forecast = minutes_ahead.example(sample.candles[0].open_time)
+    forecast = minutes_ahead.example(sample.day)
     return [PastMinute(forecast, 67_110.5), PastMinute(forecast, None)]
 
 
 TABLE = Table(
     path="/forecast/{}/minutes/past",
     name="forecasts",
-    columns=("time", "close", "cutoff", "price", "prediction", *QUANTILES),
+    columns=("time", "close", "cutoff", "price", "prediction", *minutes_ahead.QUANTILES),
+    kinds=[INSTANT, NUMBER, NULL],
+    remark=" The second may be null.",
     read=read,
-    rows=_rows,
-    until_next=lambda _, now: until_close(now),
+    values=_values,
+    until_next=lambda _, __, now: until_close(now),
     parameters=("horizon",),
     members=lambda _, asks: {"horizon": asks.horizon},
 )
-KINDS = [INSTANT, NUMBER, NULL]
-SCHEMAS = {"PastMinutes": page_schema(TABLE, KINDS, " The second may be null.", horizon={"type": "integer"})}
-OPERATION = table_operation(TABLE, __doc__, 5, SCHEMAS, _example)
+OPERATION = TABLE.operation(__doc__, 5, "PastMinutes", _example, horizon={"type": "integer"})

@@ -4,6 +4,7 @@ The pairs of the model come first. Of those that are only collected, nothing is 
 `collected` is null while the database cannot be read.
 """
 
+from contextlib import suppress
 from dataclasses import fields
 
 from crypto_predict.baked import plain
@@ -11,14 +12,14 @@ from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Pair
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Overloaded
-from crypto_predict.web.collected.documented import DatabaseOperation
+from crypto_predict.web.collected.endpoint import DatabaseOperation
 from crypto_predict.web.collected.series import SeriesState, series
 from crypto_predict.web.collected.states import SCHEMA as STATES
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered
 from crypto_predict.web.http.response import render as as_json
 from crypto_predict.web.http.schemas import Schema, listed, or_null, record, schema_of
-from crypto_predict.web.model import documented
+from crypto_predict.web.model.endpoint import live_headers
 from crypto_predict.web.model.pairs import PairRange, ranges
 
 _OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collected, too
@@ -27,13 +28,10 @@ _OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collect
 def answer(call: Call) -> Rendered:
     """Return the pairs of the model and of the database; the model's part does not depend on the database."""
     parameters(call.query)
-    of_model = ranges(call.snapshot.answers)
-    try:
-        with call.reading() as reader:
-            states = series(reader, call.now)
-    except (DatabaseError, Overloaded):
-        return call.live(render(of_model, None))
-    return call.live(render(of_model, states))
+    states = None
+    with suppress(DatabaseError, Overloaded), call.reading() as reader:
+        states = series(reader, call.now)
+    return call.live(render(ranges(call.snapshot.answers), states))
 
 
 def render(of_model: list[PairRange], states: list[SeriesState] | None) -> Rendered:
@@ -55,23 +53,18 @@ def render(of_model: list[PairRange], states: list[SeriesState] | None) -> Rende
     return as_json(rows, simulated=any(state.simulated for state in (*of_model, *(states or ()))))
 
 
-def _schema() -> Schema:
-    """Return the schema of a pair."""
-    members = {
-        name: schema if name in _OF_EVERY_PAIR else or_null(schema)
-        for name, schema in schema_of(PairRange)["properties"].items()
-    }
-    return record(members | {"collected": or_null(STATES)})
-
-
+_MEMBERS: dict[str, Schema] = {
+    name: schema if name in _OF_EVERY_PAIR else or_null(schema)
+    for name, schema in schema_of(PairRange)["properties"].items()
+}
 OPERATION = DatabaseOperation(
     rule="/pairs",
     answer=answer,
     text=__doc__,
     tag="forecast",
     place=4,
-    schemas={"PairRange": listed(_schema())},
+    schemas={"PairRange": listed(record(_MEMBERS | {"collected": or_null(STATES)}))},
     examples=lambda sample: [render(ranges(sample.snapshot.answers), sample.states)],
-    headers=documented.live_headers,
+    headers=live_headers,
     failures=lambda _: (),
 )

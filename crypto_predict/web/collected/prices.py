@@ -15,11 +15,10 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.market.collected import ACTIVE, LastPrice
 from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.collected.calls import Call
-from crypto_predict.web.collected.documented import DatabaseOperation, Sample
+from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import STATE, best, rank
 from crypto_predict.web.http.queries import parameters
-from crypto_predict.web.http.response import Rendered
-from crypto_predict.web.http.response import render as as_json
+from crypto_predict.web.http.response import Rendered, render_rows
 
 TOLERANCE = timedelta(minutes=10)  # before the time a day ago, in which a close must lie: not every minute has trades
 _DIGITS = 6  # after the decimal point of a change: a ten-thousandth of a percent
@@ -47,12 +46,7 @@ def last(reader: SeriesReader) -> list[PairPrice]:
 def answer(call: Call) -> Rendered:
     """Return the last prices, which are read once for all requests until the next close."""
     parameters(call.query)
-    return call.until_close(lambda reader: render(last(reader)))
-
-
-def render(prices: list[PairPrice]) -> Rendered:
-    """Render the prices as JSON."""
-    return as_json(prices, simulated=any(price.simulated for price in prices))
+    return call.until_close(lambda reader: render_rows(last(reader)))
 
 
 def _of_pair(last: LastPrice) -> PairPrice:
@@ -61,9 +55,9 @@ def _of_pair(last: LastPrice) -> PairPrice:
     return PairPrice(series.pair, series.source, last.simulated, last.state, last.price, last.newest_close, change_24h)
 
 
-def _example(sample: Sample) -> list[Rendered]:
-    series, close = sample.example.series, sample.candles[-1].close
-    return [render([PairPrice(series.pair, series.source, False, ACTIVE, close, sample.end, 0.01203)])]
+def _example(sample: Sample) -> list[list[PairPrice]]:
+    series, close = sample.series, sample.candles[-1].close
+    return [[PairPrice(series.pair, series.source, False, ACTIVE, close, sample.end, 0.01203)]]
 
 
 OPERATION = DatabaseOperation(

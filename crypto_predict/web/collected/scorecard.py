@@ -13,12 +13,13 @@ from crypto_predict.market.collected import CollectedSeries, MinuteRecord
 from crypto_predict.market.forecast import MinuteScores
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Connection, Overloaded
-from crypto_predict.web.collected.documented import DatabaseOperation, Sample
+from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import rank
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
 from crypto_predict.web.http.schemas import or_null, record, schema_of
-from crypto_predict.web.model import documented, scorecard
+from crypto_predict.web.model import scorecard
+from crypto_predict.web.model.endpoint import live_headers
 
 _OF_MINUTES = """
 `minutes` is the record of the minute forecasts, by pair and horizon; null while the database cannot be read. Losses are
@@ -87,16 +88,10 @@ def _record(collected: CollectedSeries, record: MinuteRecord) -> MinutesRecord:
 
 
 def _score(sums: MinuteScores) -> MinuteScore:
-    return MinuteScore(
-        horizon_minutes=sums.horizon_minutes,
-        forecasts=sums.forecasts,
-        relative_mae=_ratio(sums.error, sums.persistence_error),
-        relative_winkler=_ratio(sums.winkler, sums.persistence_winkler),
-        relative_crps=_ratio(sums.crps, sums.persistence_crps),
-        coverage_50=sums.inside_50 / sums.forecasts,
-        coverage_80=sums.inside_80 / sums.forecasts,
-        coverage_90=sums.inside_90 / sums.forecasts,
-    )
+    losses = ((sums.error, sums.persistence_error), (sums.winkler, sums.persistence_winkler))
+    mae, winkler, crps = (_ratio(*loss) for loss in (*losses, (sums.crps, sums.persistence_crps)))
+    coverages = [inside / sums.forecasts for inside in (sums.inside_50, sums.inside_80, sums.inside_90)]
+    return MinuteScore(sums.horizon_minutes, sums.forecasts, mae, winkler, crps, *coverages)
 
 
 def _ratio(loss: float, of_persistence: float) -> float | None:
@@ -105,24 +100,22 @@ def _ratio(loss: float, of_persistence: float) -> float | None:
 
 
 def _example(sample: Sample) -> list[object]:
-    series, since = sample.example.series, sample.candles[0].open_time + timedelta(minutes=1)
+    series, since = sample.series, sample.day + timedelta(minutes=1)
     score = MinuteScore(1, 1_439, 1.0002, 0.82, 0.88, 0.507, 0.803, 0.898)
     until = since + timedelta(minutes=1_438)
     of_pair = MinutesRecord(series.pair, series.source, False, since, until, (score,))
     return [scorecard.example(sample.snapshot) | {"minutes": [plain.encode(of_pair)]}]
 
 
-_MINUTES = or_null(schema_of(list[MinutesRecord]))
+_MINUTES = {"minutes": or_null(schema_of(list[MinutesRecord]))}
 OPERATION = DatabaseOperation(
     rule="/scorecard",
     answer=answer,
     text=f"{scorecard.__doc__}{_OF_MINUTES}",
     tag="model",
     place=2,
-    schemas={
-        "Scorecard": record(schema_of(Scorecard)["properties"] | {"minutes": or_null(schema_of(list[MinutesRecord]))})
-    },
+    schemas={"Scorecard": record(schema_of(Scorecard)["properties"] | _MINUTES)},
     examples=_example,
-    headers=documented.live_headers,
+    headers=live_headers,
     failures=lambda _: (),
 )

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from http import HTTPStatus
+from itertools import groupby
 from typing import Annotated, NamedTuple, TypeVar
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.collected import SERIES_STATES, CollectedSeries, LastPrice
 from crypto_predict.market.ports import SeriesReader
-from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.schemas import TEXT, Schema
 from crypto_predict.wording import counted
 
@@ -19,17 +19,14 @@ STATE: Schema = {**TEXT, "enum": list(SERIES_STATES)}
 _LISTED = 20  # series in a message
 
 
-class NotCollected(WebError):
-    """The database holds no series for the value `asked` of `parameter`, but those in `known`."""
-
-    status = HTTPStatus.NOT_FOUND
+class NotCollected(Problem):
+    """The database holds no series for the `value` of `parameter`, but the `stored` ones."""
 
     def __init__(self, parameter: str, value: str, stored: Iterable[CollectedSeries]) -> None:
         names = [str(collected.series) for collected in stored]
         more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
         contents = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
-        super().__init__(f"{parameter}: {shown(value)} is not collected; {contents}")
-        self.parameter = parameter
+        super().__init__(404, f"{parameter}: {shown(value)} is not collected; {contents}", parameter)
 
 
 K = TypeVar("K", CollectedSeries, LastPrice)
@@ -70,17 +67,13 @@ def series(reader: SeriesReader, now: datetime) -> list[SeriesState]:
 
 def example(reader: SeriesReader) -> Example | None:
     """Return the first series that has candles, if one has; minutes come first, since everything is known of them."""
-    ranked = sorted(
-        reader.collected(),
-        key=lambda collected: (collected.series.interval is not Interval.MINUTE_1, rank(collected.series)),
-    )
-    return next(
-        (
-            Example(collected.series, collected.first_open.date())
-            for collected in ranked
-            if collected.first_open is not None
-        ),
-        None,
+    examples = [
+        Example(collected.series, collected.first_open.date())
+        for collected in reader.collected()
+        if collected.first_open is not None
+    ]
+    return min(
+        examples, key=lambda shown: (shown.series.interval is not Interval.MINUTE_1, rank(shown.series)), default=None
     )
 
 
@@ -113,8 +106,7 @@ def rank(key: SeriesKey) -> tuple[Pair, str, int]:
 def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:
     """Return the series of a pair, at least one: all, or those of one interval.
 
-    Raises:
-        NotCollected: The database does not hold any.
+    If there are none, raise `NotCollected`.
     """
 
     def usable(candidates: Sequence[CollectedSeries]) -> list[CollectedSeries]:
@@ -122,9 +114,8 @@ def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) 
 
     stored = usable(reader.collected(pair))
     if not stored:
-        raise NotCollected(
-            "pair", str(pair), sorted(usable(reader.collected()), key=lambda collected: rank(collected.series))
-        )
+        others = sorted(usable(reader.collected()), key=lambda collected: rank(collected.series))
+        raise NotCollected("pair", str(pair), others)
     return stored
 
 
@@ -148,10 +139,8 @@ def choose(
     usable = [collected for collected in of_source if interval.seconds % collected.series.interval.seconds == 0]
     if not usable:
         raise NotCollected("interval", interval.label, of_source)
-    names = sorted({collected.series.source for collected in usable})
-    stored = [
-        _stored(interval, [collected for collected in usable if collected.series.source == name]) for name in names
-    ]
+    usable.sort(key=lambda collected: collected.series.source)
+    stored = [_stored(interval, list(group)) for _, group in groupby(usable, lambda collected: collected.series.source)]
     return max(stored, key=lambda collected: _merit(collected, interval)), interval
 
 

@@ -6,11 +6,10 @@ compared with those that the source returned later, and `mismatched` ones differ
 """
 
 from crypto_predict.web.collected.calls import Call
-from crypto_predict.web.collected.documented import DatabaseOperation
+from crypto_predict.web.collected.endpoint import DatabaseOperation
 from crypto_predict.web.collected.series import SeriesState, series
 from crypto_predict.web.http.queries import parameters
-from crypto_predict.web.http.response import Rendered
-from crypto_predict.web.http.response import render as as_json
+from crypto_predict.web.http.response import Rendered, render_rows
 from crypto_predict.web.http.schemas import listed, ref
 
 SCHEMA = listed(ref("schemas", "OneSeries"))
@@ -20,12 +19,7 @@ def answer(call: Call) -> Rendered:
     """Return the state of every series."""
     parameters(call.query)
     with call.reading() as reader:
-        return call.live(render(series(reader, call.now)))
-
-
-def render(states: list[SeriesState]) -> Rendered:
-    """Render the states as JSON."""
-    return as_json(states, simulated=any(state.simulated for state in states))
+        return call.live(render_rows(series(reader, call.now)))
 
 
 OPERATION = DatabaseOperation(

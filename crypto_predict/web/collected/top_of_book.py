@@ -6,15 +6,12 @@ before it (`rel="prev"`). With `start` it begins there, and `Link` has the next 
 
 from datetime import datetime, timedelta
 
-from crypto_predict.market import EPOCH, Interval, Quote, Span
+from crypto_predict.market import EPOCH, Quote, Span
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import QuoteReader
-from crypto_predict.web.collected import pages
 from crypto_predict.web.collected.candles import ARRIVAL
-from crypto_predict.web.collected.documented import INSTANT, NUMBER, Sample, page_schema, table_operation
-from crypto_predict.web.collected.pages import LATEST, Page, Question, Table, Values
-
-MINUTE = Interval.MINUTE_1
+from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, NUMBER, Question, Sample
+from crypto_predict.web.collected.tables import Page, Table, cut, instant
 
 
 def read(reader: QuoteReader, collected: CollectedSeries, asks: Question, _: datetime) -> Page[Quote]:
@@ -22,18 +19,14 @@ def read(reader: QuoteReader, collected: CollectedSeries, asks: Question, _: dat
     span = Span(asks.start or EPOCH, asks.end or LATEST)
     key = collected.series
     rows = reader.quotes(key.source, key.pair, span, asks.limit + 1, newest=asks.start is None)
-    return pages.cut(collected, rows, asks, lambda quote: quote.time)
+    return cut(collected, rows, asks, lambda quote: quote.time)
 
 
-def until_next(page: Page[Quote], now: datetime) -> timedelta:
+def until_next(page: Page[Quote], _: Question, now: datetime) -> timedelta:
     """Return the time until a quote is expected after the last one of a page; zero if it is late."""
     if not page.rows:
         return timedelta()
     return max(page.rows[-1].time + MINUTE.length + ARRIVAL - now, timedelta())
-
-
-def _rows(page: Page[Quote], _: Question, __: str) -> list[Values]:
-    return [(pages.instant(quote.time), quote.bid, quote.bid_size, quote.ask, quote.ask_size) for quote in page.rows]
 
 
 def _example(sample: Sample) -> list[Quote]:
@@ -41,12 +34,13 @@ def _example(sample: Sample) -> list[Quote]:
     return [Quote(first, 67_099.5, 0.25, 67_100.5, 1.5), Quote(second, 67_079.5, 0.5, 67_080.5, 0.75)]
 
 
-TABLE = Table(
+TABLE = Table[Quote](
     path="/top-of-book/{}",
     name="quotes",
     columns=("time", "bid", "bid_size", "ask", "ask_size"),
+    kinds=[INSTANT, NUMBER],
     read=read,
-    rows=_rows,
+    values=lambda quote, _: (instant(quote.time), quote.bid, quote.bid_size, quote.ask, quote.ask_size),
     until_next=until_next,
 )
-OPERATION = table_operation(TABLE, __doc__, 3, {"Quotes": page_schema(TABLE, [INSTANT, NUMBER])}, _example)
+OPERATION = TABLE.operation(__doc__, 3, "Quotes", _example)

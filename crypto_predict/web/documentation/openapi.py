@@ -1,22 +1,21 @@
 """The OpenAPI 3.1 document, made of operations. Its examples are requests that the given model can answer."""
 
-from datetime import datetime
+from datetime import UTC, datetime, time
 from functools import cache
 from typing import Any
 
 from crypto_predict.baked.schema import Card
 from crypto_predict.version import __version__
 from crypto_predict.web import collected, model, operations
-from crypto_predict.web.collected.documented import Sample
+from crypto_predict.web.collected.endpoint import Sample
 from crypto_predict.web.collected.series import Example
 from crypto_predict.web.http.operation import NOT_MODIFIED, Operation, operations_of
 from crypto_predict.web.http.response import PAIR as PAIR_HEADER
 from crypto_predict.web.http.response import SIMULATED, STALE
 from crypto_predict.web.http.schemas import PAIR, TEXT, Schema, record, refs, schema_of
-from crypto_predict.web.model import documented
-from crypto_predict.web.model.answers import KIND, provenance_headers
+from crypto_predict.web.model import endpoint
+from crypto_predict.web.model.answers import KIND, MODEL, provenance_headers
 from crypto_predict.web.model.freshness import Freshness
-from crypto_predict.web.model.parameters import MODEL
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.wording import counted, listed
 
@@ -53,7 +52,8 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
     """
     samples: list[tuple[Operation[Any], Any]] = [(operation, snapshot) for operation in of_model()]
     if example is not None:
-        samples += [(operation, Sample(snapshot, example)) for operation in of_database()]
+        opening = datetime.combine(example.day, time(), UTC)
+        samples += [(operation, Sample(snapshot, example.series, opening)) for operation in of_database()]
     described = {(operation.path, operation.method): (operation, sample) for operation, sample in samples}
     tags = [tag for tag in _TAGS if example is not None or tag != "collected"]
     paths: dict[str, Any] = {}
@@ -125,7 +125,7 @@ def _not_modified() -> dict[str, Any]:
 def _headers(snapshot: Snapshot) -> dict[str, Any]:
     """Return the headers that operations share, by their names."""
     trained_at = snapshot.answers.model.card.trained_at
-    provenance = provenance_headers(documented.series(snapshot).forecast)
+    provenance = provenance_headers(endpoint.series(snapshot).forecast)
     values = dict([*snapshot.validity.until_change(trained_at), *provenance, (SIMULATED, "true"), STALE])
     true: Schema = {**TEXT, "enum": ["true"]}
     texts: dict[str, tuple[str, Schema]] = {

@@ -19,11 +19,16 @@ S = TypeVar("S")  # a sample: what examples are made of
 
 
 class Failure(NamedTuple):
-    """A response that is not a success, as a component of the document."""
+    """The response to an error, as a component of the document."""
 
     name: str
     description: str
-    problem: Problem
+    error: CryptoPredictError
+
+    @property
+    def problem(self) -> Problem:
+        """The problem that is answered."""
+        return problems.of_error(self.error)
 
     def component(self) -> dict[str, Any]:
         """Return the response, with the problem as its example."""
@@ -32,12 +37,7 @@ class Failure(NamedTuple):
         return {"description": self.description, "content": content}
 
 
-def failure(name: str, description: str, error: CryptoPredictError) -> Failure:
-    """Return the response to an error."""
-    return Failure(name, description, problems.of_error(error))
-
-
-BAD_PARAMETER = failure(
+BAD_PARAMETER = Failure(
     "BadParameter",
     "A parameter is missing, repeated, unknown or malformed; `parameter` names it.",
     InvalidValue("date", "yesterday", MOMENT_EXPECTED),

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from urllib.parse import parse_qsl
 
 from crypto_predict.errors import InvalidValue, shortened
-from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.http.problems import BadParameter
 from crypto_predict.wording import listed
 
 # These patterns mean the same in Python and in ECMAScript, which OpenAPI uses.

@@ -4,7 +4,6 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
 from werkzeug.datastructures import Accept
 from werkzeug.http import parse_accept_header
@@ -28,9 +27,10 @@ class Representations:
 
     def preferred(self, accepted: str | None) -> Rendered:
         """Return what suits a header ``Accept-Encoding``; None if the request has none."""
-        if self.brotli is not None and accepts_brotli(accepted):
+        codings = accepted_codings(accepted)
+        if self.brotli is not None and "br" in codings:
             return self.brotli
-        return self.compressed if self.compressed is not None and accepts_gzip(accepted) else self.identity
+        return self.compressed if self.compressed is not None and "gzip" in codings else self.identity
 
 
 def encode(body: bytes, headers: Headers, accepted: str | None) -> Rendered:
@@ -41,7 +41,7 @@ def encode(body: bytes, headers: Headers, accepted: str | None) -> Rendered:
     """
     given = dict(headers)
     changed = {"Vary": ", ".join([given["Vary"], VARY[1]]) if "Vary" in given else VARY[1]}
-    if len(body) >= COMPRESSED_FROM and accepts_gzip(accepted):
+    if len(body) >= COMPRESSED_FROM and "gzip" in accepted_codings(accepted):
         level = zlib.Z_BEST_SPEED if len(body) > QUICKLY_FROM else zlib.Z_DEFAULT_COMPRESSION
         body = _compress(body, zlib.Z_DEFAULT_STRATEGY, level)
         changed |= {"Content-Encoding": "gzip", "Content-Length": str(len(body)), "ETag": _tag(given["ETag"], "gzip")}
@@ -57,9 +57,7 @@ def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Rep
     tag = f'"{hashlib.sha256(body + b"stale" * (STALE in headers)).hexdigest()[:32]}"'
     # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
     small = min(_compress(body, zlib.Z_DEFAULT_STRATEGY), _compress(body, zlib.Z_FILTERED), key=len)
-    compressed = None
-    if len(small) < len(body):
-        compressed = _encoded(small, headers, tag, "gzip")
+    compressed = _encoded(small, headers, tag, "gzip") if len(small) < len(body) else None
     better = _encoded(brotli, headers, tag, "br") if brotli is not None and len(brotli) < len(small) else None
     return Representations(_rendered(body, headers, tag), compressed, better)
 
@@ -74,34 +72,24 @@ def _compress(body: bytes, strategy: int, level: int = zlib.Z_BEST_COMPRESSION) 
     return compressor.compress(body) + compressor.flush()
 
 
-def accepts_gzip(accepted: str | None) -> bool:
-    """Return whether gzip is accepted, and not less than no compression at all."""
-    return _accepted(accepted).gzip
+def accepted_codings(accepted: str | None) -> frozenset[str]:
+    """Return which of gzip and br (Brotli) a header ``Accept-Encoding`` accepts, and not less than anything else.
 
-
-def accepts_brotli(accepted: str | None) -> bool:
-    """Return whether Brotli is accepted by its name, and not less than anything else."""
-    return _accepted(accepted).brotli
-
-
-class _Accepted(NamedTuple):
-    gzip: bool
-    brotli: bool
-
-
-def _accepted(accepted: str | None) -> _Accepted:
+    Brotli must be named.
+    """
     if not accepted:
-        return _Accepted(gzip=False, brotli=False)
+        return frozenset()
     return _parse(accepted) if len(accepted) <= _LONGEST else _parse.__wrapped__(accepted)
 
 
 @lru_cache(maxsize=256)
-def _parse(accepted: str) -> _Accepted:
+def _parse(accepted: str) -> frozenset[str]:
     codings = parse_accept_header(accepted, Accept)
     named = {coding.lower() for coding, _ in codings}
     least = codings.quality("identity") if "identity" in named else 0
     gzip, brotli = codings.quality("gzip"), codings.quality("br") if "br" in named else 0
-    return _Accepted(gzip=gzip > 0 and gzip >= least, brotli=brotli > 0 and brotli >= max(gzip, least))
+    result = {"gzip"} if gzip > 0 and gzip >= least else set()
+    return frozenset(result | {"br"} if brotli > 0 and brotli >= max(gzip, least) else result)
 
 
 def _encoded(body: bytes, headers: Headers, tag: str, coding: str) -> Rendered:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from crypto_predict.baked import plain
 from crypto_predict.market import Pair
@@ -31,6 +31,14 @@ COMMON: Headers = [
 ]
 
 
+class Priced(Protocol):
+    """What rests on prices."""
+
+    @property
+    def simulated(self) -> bool:
+        """Whether these are invented."""
+
+
 class Rendered(NamedTuple):
     """The body of an answer, and the headers that describe it."""
 
@@ -45,17 +53,22 @@ def render(value: Any, *, simulated: bool = False, pair: Pair | None = None) -> 
     return json_body(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated), pair)
 
 
+def render_rows(rows: Sequence[Priced]) -> Rendered:
+    """Render dataclasses as a JSON list, which is marked if one of them rests on invented prices."""
+    return render(rows, simulated=any(row.simulated for row in rows))
+
+
 def json_body(body: bytes, headers: Headers, pair: Pair | None) -> Rendered:
     """Return JSON about `pair`, with further `headers`."""
     return Rendered(body, [("Content-Type", JSON), ("Content-Length", str(len(body))), *headers], pair)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
-    """Return CSV (RFC 4180): a header, then a line for each row. None is empty."""
+    """Return CSV (RFC 4180): a header, then a line for each row. None is empty; booleans are written as in JSON."""
     text = io.StringIO(newline="")
     writer = csv.writer(text)
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows([str(value).lower() if isinstance(value, bool) else value for value in row] for row in rows)
     return text.getvalue().encode()
 
 

@@ -3,6 +3,5 @@
 * ``answers``: the predictions of a model and what each rests on
 * ``snapshots``: the answers of a model, their validators and their expiry
 * ``freshness``: whether model and prices are new enough
-* ``parameters``: the parameters that endpoints share
-* ``documented``: what their documentation shares
+* ``endpoint``: what the endpoints share: parameters, headers, errors, examples
 """

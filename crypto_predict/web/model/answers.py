@@ -3,39 +3,20 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from http import HTTPStatus
 from typing import Annotated, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web.http.errors import WebError
 from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
 from crypto_predict.web.http.schemas import TEXT, Schema
-from crypto_predict.web.model.parameters import MODEL
 
 FITTED, FORECAST = "fitted", "forecast"
 KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
+MODEL: Schema = {**TEXT, "enum": list(MODELS)}
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
-
-
-class OutsideModel(WebError):
-    """The parameter `parameter` asks for a time outside the range of the model."""
-
-    status = HTTPStatus.UNPROCESSABLE_ENTITY
-
-    def __init__(self, parameter: str, cause: OutOfRange) -> None:
-        super().__init__(f"{parameter}: {cause}")
-        self.parameter = parameter
-
-
-class NoBitcoin(WebError, UnknownPair):
-    """The model does not hold a pair of Bitcoin. No parameter is at fault: ``/bitcoin`` has none for the pair."""
-
-    status = HTTPStatus.NOT_FOUND
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,51 +3,42 @@
 from datetime import date, datetime, time
 from email.utils import format_datetime
 from functools import lru_cache
-from typing import NamedTuple
+from http import HTTPStatus
 
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.errors import OutOfRange
+from crypto_predict.errors import UnknownPair
+from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import PROVENANCE, Rendered, json_body
 from crypto_predict.web.http.schemas import TEXT, record, refs
-from crypto_predict.web.model import documented
-from crypto_predict.web.model.answers import Answers, NoBitcoin, OutsideModel, Row, provenance_headers
-from crypto_predict.web.model.documented import ModelOperation
-from crypto_predict.web.model.parameters import MODEL_PARAMETER, PRICE, read_date, read_model
+from crypto_predict.web.model import endpoint
+from crypto_predict.web.model.answers import Answers, Row, provenance_headers
+from crypto_predict.web.model.endpoint import PRICE
 from crypto_predict.web.model.snapshots import Snapshot
 
 
-class Question(NamedTuple):
-    """The parameters."""
+def question(query: str, today: date) -> tuple[date | datetime, str]:
+    """Return the time and the model that a query asks for; without a date it is the close of `today` (UTC).
 
-    moment: date | datetime  # a day stands for its close; an instant is aware of its time zone
-    model: str = COMBINED
-
-
-def question(query: str, today: date) -> Question:
-    """Parse the query; without a date it asks for the close of `today` (UTC).
+    A day stands for its close; an instant is aware of its time zone.
 
     Raises:
         BadParameter, InvalidValue: A parameter is repeated, unknown or malformed.
     """
     values = parameters(query, ("date", "model"))
-    return Question(read_date({"date": str(today), **values}), read_model(values))
+    return endpoint.read_date({"date": str(today), **values}), endpoint.read_model(values)
 
 
-def row(answers: Answers, asks: Question) -> Row:
+def row(answers: Answers, moment: date | datetime, model: str = COMBINED) -> Row:
     """Return the price of Bitcoin in the first pair whose base is BTC.
 
     Raises:
-        NoBitcoin: The model does not hold Bitcoin.
-        OutsideModel: The model does not cover that time.
-        NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
+        OutOfRange, NoProphetInterval: See `Series.row`.
+        Problem: The model does not hold Bitcoin. No parameter is at fault: ``/bitcoin`` has none for the pair.
     """
     if answers.bitcoin is None:
-        raise NoBitcoin("BTC/USD", list(map(str, answers.pairs)))
-    try:
-        return answers.series[answers.bitcoin, asks.model].row(asks.moment)
-    except OutOfRange as error:
-        raise OutsideModel("date", error) from error
+        raise Problem(HTTPStatus.NOT_FOUND, str(UnknownPair("BTC/USD", list(map(str, answers.pairs)))))
+    return answers.series[answers.bitcoin, model].row(moment)
 
 
 def rendered(row: Row) -> Rendered:
@@ -66,9 +57,9 @@ def close(snapshot: Snapshot, query: str, today: date) -> Rendered:
     query = query or f"date={today}"
     answered = snapshot.closes.get(query)
     if answered is None:
-        asks = question(query, today)
-        answered = rendered(row(snapshot.answers, asks))
-        if not isinstance(asks.moment, datetime) and query == f"date={asks.moment}":
+        moment, model = question(query, today)
+        answered = rendered(row(snapshot.answers, moment, model))
+        if not isinstance(moment, datetime) and query == f"date={moment}":
             snapshot.closes[query] = answered
     return answered
 
@@ -88,22 +79,22 @@ def _http_day(day: date) -> str:
 
 def _example(snapshot: Snapshot) -> list[Rendered]:
     answers = snapshot.answers
-    return [rendered(answers.series[answers.bitcoin or answers.pairs[0], COMBINED].row(documented.day(snapshot)))]
+    return [rendered(answers.series[answers.bitcoin or answers.pairs[0], COMBINED].row(endpoint.day(snapshot)))]
 
 
-OPERATION = ModelOperation(
+OPERATION = endpoint.ModelOperation(
     rule="/bitcoin",
     answer=answer,
     text=__doc__,
     tag="forecast",
     place=1,
-    parameters=lambda snapshot: [documented.moment(snapshot, required=False), MODEL_PARAMETER],
+    parameters=lambda snapshot: [endpoint.moment(snapshot, required=False), endpoint.MODEL_PARAMETER],
     schemas={
         "BitcoinPrediction": record(
             {"date": TEXT, "prediction": PRICE, "prediction low": PRICE, "prediction_high": PRICE}
         )
     },
     examples=_example,
-    headers=lambda _: refs("headers", [*documented.VALIDATED, *PROVENANCE]),
-    failures=documented.failures,
+    headers=lambda _: refs("headers", [*endpoint.VALIDATED, *PROVENANCE]),
+    failures=endpoint.failures,
 )

@@ -5,7 +5,7 @@ from dataclasses import replace
 from crypto_predict.baked.schema import Card
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
-from crypto_predict.web.model import documented
+from crypto_predict.web.model.endpoint import ModelOperation, constant, first
 from crypto_predict.web.model.snapshots import Snapshot
 
 
@@ -17,14 +17,9 @@ def rendered(snapshot: Snapshot) -> Rendered:
 
 def _example(snapshot: Snapshot) -> list[object]:
     card = snapshot.answers.model.card
-    return [cut(replace(card, pairs=documented.first(card.pairs)))]
+    return [cut(replace(card, pairs=first(card.pairs)))]
 
 
-OPERATION = documented.ModelOperation(
-    rule="/model",
-    answer=documented.constant(rendered),
-    text=__doc__,
-    place=1,
-    schemas={"Card": Card},
-    examples=_example,
+OPERATION = ModelOperation(
+    rule="/model", answer=constant(rendered), text=__doc__, place=1, schemas={"Card": Card}, examples=_example
 )

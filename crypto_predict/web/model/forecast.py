@@ -1,7 +1,6 @@
 """The price of a pair on each day of a span."""
 
 import json
-from collections.abc import Mapping
 from datetime import date, datetime
 from functools import lru_cache
 from time import sleep
@@ -10,34 +9,14 @@ from typing import NamedTuple
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import OutOfRange
-from crypto_predict.market import DAY, Pair
-from crypto_predict.web.http.errors import BadParameter
-from crypto_predict.web.http.queries import FORMAT, day, file_format, parameters
+from crypto_predict.market import DAY
+from crypto_predict.web.http import queries, schemas
+from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.http.response import PAIR, Rendered, file_headers, json_body, simulated_header, table
-from crypto_predict.web.http.schemas import DAY as DAY_SCHEMA
-from crypto_predict.web.http.schemas import (
-    FORMAT_PARAMETER,
-    Parameter,
-    Schema,
-    listed,
-    pair_parameter,
-    parameter,
-    record,
-    schema_of,
-)
-from crypto_predict.web.model import documented
-from crypto_predict.web.model.answers import Answers, OutsideModel, Provenance, Row, Series
-from crypto_predict.web.model.documented import ModelOperation
-from crypto_predict.web.model.parameters import (
-    LEAST_LEVEL,
-    MODEL_PARAMETER,
-    MOST_LEVEL,
-    MOST_LEVELS,
-    PRICE,
-    read_levels,
-    read_model,
-    read_pair,
-)
+from crypto_predict.web.http.schemas import Parameter, Schema, parameter
+from crypto_predict.web.model import endpoint
+from crypto_predict.web.model.answers import Answers, Provenance, Row, Series
+from crypto_predict.web.model.endpoint import LEAST_LEVEL, MOST_LEVEL, MOST_LEVELS, PRICE
 from crypto_predict.web.model.snapshots import Snapshot
 
 DEFAULT_DAYS = 30  # of a forecast without an end
@@ -45,29 +24,19 @@ PREPARED_DAYS = 366  # at a time
 PAUSE_SECONDS = 0.005  # between them
 
 _EXAMPLE_LEVELS = (0.05, 0.5, 0.95)
-_LEVELS: Schema = listed({"type": "number", "minimum": LEAST_LEVEL, "maximum": MOST_LEVEL}) | {
+_LEVELS: Schema = schemas.listed({"type": "number", "minimum": LEAST_LEVEL, "maximum": MOST_LEVEL}) | {
     "minItems": 1,
     "maxItems": MOST_LEVELS,
     "uniqueItems": True,
 }
-_PRICES: Schema = {"date": DAY_SCHEMA, "prediction": PRICE, "low": PRICE, "high": PRICE}
-_ROW = record(_PRICES | schema_of(Provenance)["properties"])
+_PRICES: Schema = {"date": schemas.DAY, "prediction": PRICE, "low": PRICE, "high": PRICE}
+_ROW = schemas.record(_PRICES | schemas.schema_of(Provenance)["properties"])
 _ROW["properties"]["quantiles"] = {"type": "object", "additionalProperties": PRICE}  # if they were asked for
 _QUANTILES = f"""\
 Levels of quantiles, from {LEAST_LEVEL} to {MOST_LEVEL}, at most {MOST_LEVELS}: each row
 then has the member `quantiles`, with the price that is not exceeded with that probability. 0.1 and 0.9 are `low` and
 `high`.
 """
-
-
-class Question(NamedTuple):
-    """Path and parameters; a day that was not given is None."""
-
-    pair: Pair
-    start: date | None = None  # included
-    end: date | None = None  # included
-    model: str = COMBINED
-    levels: tuple[float, ...] = ()  # of the quantiles, ascending
 
 
 class Forecast(NamedTuple):
@@ -78,39 +47,36 @@ class Forecast(NamedTuple):
     end: date
     levels: tuple[float, ...] = ()  # of the quantiles of each day, ascending
 
-
-def question(pair: str, query: str, names: Mapping[Pair, Pair]) -> Question:
-    """Parse the path and the query, with the pairs of the model by all their `names`.
-
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown or malformed.
-        UnknownPair: The pair is not one of `names`.
-    """
-    named = read_pair(pair, names)
-    values = parameters(query, ("start", "end", "model", "quantiles", FORMAT))
-    model = read_model(values)
-    days = {name: day(name, text) for name, text in values.items() if name in {"start", "end"}}
-    levels = read_levels("quantiles", values["quantiles"]) if "quantiles" in values else ()
-    return Question(named, days.get("start"), days.get("end"), model, levels)
+    @property
+    def rows(self) -> list[tuple[Row, list[float]]]:
+        """Each day with its quantiles, which are none if there are no levels."""
+        days = [self.start + n * DAY for n in range((self.end - self.start).days + 1)]
+        return [(self.series.row(day), self.series.quantiles(day, self.levels) if self.levels else []) for day in days]
 
 
-def days(answers: Answers, asks: Question) -> Forecast:
-    """Return the days of a forecast, by default 30 from the day after the last candle.
+def question(answers: Answers, pair: str, query: str) -> Forecast:
+    """Return the days that path and query ask for, by default 30 from the day after the last candle.
 
     Raises:
-        BadParameter: The end lies before the start.
-        OutsideModel: The model does not cover the start or the end.
+        BadParameter, InvalidValue: The pair is malformed, a parameter is repeated, unknown or malformed, or the end
+            lies before the start.
+        Problem: The model does not cover the start or the end.
+        UnknownPair: The model does not hold the pair.
     """
-    series = answers.series[asks.pair, asks.model]
+    named = endpoint.read_pair(pair, answers.names)
+    values = queries.parameters(query, ("start", "end", "model", "quantiles", queries.FORMAT))
+    series = answers.series[named, endpoint.read_model(values)]
+    edges = {name: queries.day(name, text) for name, text in values.items() if name in {"start", "end"}}
+    levels = endpoint.read_levels("quantiles", values["quantiles"]) if "quantiles" in values else ()
     first, last = series.first_day, series.last_day
-    for name, edge in (("start", asks.start), ("end", asks.end)):
-        if edge is not None and not first <= edge <= last:
-            raise OutsideModel(name, OutOfRange(edge, first, last))
-    start = asks.start or series.last_candle + DAY
-    end = asks.end or min(start + (DEFAULT_DAYS - 1) * DAY, last)
+    for name in ("start", "end"):
+        if name in edges and not first <= edges[name] <= last:
+            raise Problem(422, f"{name}: {OutOfRange(edges[name], first, last)}", name)
+    start = edges.get("start", series.last_candle + DAY)
+    end = edges.get("end", min(start + (DEFAULT_DAYS - 1) * DAY, last))
     if end < start:
         raise BadParameter("end", f"end {end} lies before start {start}")
-    return Forecast(series, start, end, asks.levels)
+    return Forecast(series, start, end, levels)
 
 
 def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
@@ -123,7 +89,7 @@ def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
     """
     series = forecast.series
     if forecast.levels:
-        rows = [_row(series.row(day), _quantiles(forecast, day)) for day in _each(forecast)]
+        rows = [_row(row, _quantiles(forecast.levels, quantiles)) for row, quantiles in forecast.rows]
     else:
         cached, origin = snapshot.rows[series], series.first_day
         first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
@@ -137,17 +103,16 @@ def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
 
 def tabulated(forecast: Forecast) -> Rendered:
     """Return a forecast as CSV, with a column for each quantile. Errors are those of `rendered`."""
-    series = forecast.series
-    provenance = plain.encode(series.fitted)
-    columns = ["date", "prediction", "low", "high", *(f"quantile_{level!r}" for level in forecast.levels), *provenance]
-    rows = []
-    for row in map(series.row, _each(forecast)):
-        quantiles = series.quantiles(row.moment, forecast.levels) if forecast.levels else ()
-        provenance = {**plain.encode(row.provenance), "simulated": str(row.provenance.simulated).lower()}
-        rows.append([row.moment, row.price.price, row.price.low, row.price.high, *quantiles, *provenance.values()])
-    body, pair = table(columns, rows), series.fitted.pair
-    headers = [*file_headers(body, pair.slug, "forecast"), (PAIR, str(pair))]
-    return Rendered(body, [*headers, *simulated_header(series.fitted.simulated)], pair)
+    fitted = forecast.series.fitted
+    quantiles = (f"quantile_{level!r}" for level in forecast.levels)
+    columns = ["date", "prediction", "low", "high", *quantiles, *plain.encode(fitted)]
+    rows = [
+        (row.moment, row.price.price, row.price.low, row.price.high, *prices, *plain.encode(row.provenance).values())
+        for row, prices in forecast.rows
+    ]
+    body = table(columns, rows)
+    headers = [*file_headers(body, fitted.pair.slug, "forecast"), (PAIR, str(fitted.pair))]
+    return Rendered(body, [*headers, *simulated_header(fitted.simulated)], fitted.pair)
 
 
 def prepare(snapshot: Snapshot) -> None:
@@ -166,18 +131,13 @@ def prepare(snapshot: Snapshot) -> None:
 
 def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:
     """Answer as JSON or CSV."""
-    pair, chosen = file_format(pair, query)
-    forecast = days(snapshot.answers, question(pair, query, snapshot.answers.names))
+    pair, chosen = queries.file_format(pair, query)
+    forecast = question(snapshot.answers, pair, query)
     return snapshot.until_change(tabulated(forecast) if chosen == "csv" else rendered(snapshot, forecast), now)
 
 
-def _each(forecast: Forecast) -> list[date]:
-    return [forecast.start + n * DAY for n in range((forecast.end - forecast.start).days + 1)]
-
-
-def _quantiles(forecast: Forecast, day: date) -> str:
-    prices = zip(forecast.levels, forecast.series.quantiles(day, forecast.levels), strict=True)
-    members = ", ".join(f'"{level!r}": {price!r}' for level, price in prices)
+def _quantiles(levels: tuple[float, ...], prices: list[float]) -> str:
+    members = ", ".join(f'"{level!r}": {price!r}' for level, price in zip(levels, prices, strict=True))
     return f'"quantiles": {{{members}}}, '
 
 
@@ -193,33 +153,33 @@ def _provenance_members(provenance: Provenance) -> str:
 
 
 def _parameters(snapshot: Snapshot) -> list[Parameter]:
-    start, end = documented.series(snapshot).last_candle + DAY, documented.day(snapshot)
+    start, end = endpoint.series(snapshot).last_candle + DAY, endpoint.day(snapshot)
     lists = {"style": "form", "explode": False}  # 0.05,0.5,0.95
     return [
-        pair_parameter(snapshot.answers.pairs[0]),
-        parameter("start", "The first day; by default the day after the last candle.", DAY_SCHEMA, start.isoformat()),
-        parameter("end", "The last day, included; by default 30 days from the start.", DAY_SCHEMA, end.isoformat()),
-        MODEL_PARAMETER,
+        schemas.pair_parameter(snapshot.answers.pairs[0]),
+        parameter("start", "The first day; by default the day after the last candle.", schemas.DAY, f"{start}"),
+        parameter("end", "The last day, included; by default 30 days from the start.", schemas.DAY, f"{end}"),
+        endpoint.MODEL_PARAMETER,
         parameter("quantiles", _QUANTILES, _LEVELS, list(_EXAMPLE_LEVELS)) | lists,
-        FORMAT_PARAMETER,
+        schemas.FORMAT_PARAMETER,
     ]
 
 
 def _examples(snapshot: Snapshot) -> list[Rendered]:
-    series = documented.series(snapshot)
+    series = endpoint.series(snapshot)
     start = series.last_candle + DAY
-    forecast = Forecast(series, start, start + DAY, _EXAMPLE_LEVELS)
-    return [rendered(snapshot, forecast), tabulated(forecast)]
+    example = Forecast(series, start, start + DAY, _EXAMPLE_LEVELS)
+    return [rendered(snapshot, example), tabulated(example)]
 
 
-OPERATION = ModelOperation(
+OPERATION = endpoint.ModelOperation(
     rule="/forecast/<path:pair>",
     answer=answer,
     text=__doc__,
     tag="forecast",
     place=2,
     parameters=_parameters,
-    schemas={"ForecastDay": listed(_ROW)},
+    schemas={"ForecastDay": schemas.listed(_ROW)},
     examples=_examples,
-    failures=documented.failures,
+    failures=endpoint.failures,
 )

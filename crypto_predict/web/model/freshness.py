@@ -3,16 +3,12 @@
 A model is stale if either is too old: training today on last year's prices does not make it fresh.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 
-from crypto_predict.baked import plain
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
-from crypto_predict.web.http.errors import WebError
 from crypto_predict.wording import duration
 
 
@@ -74,18 +70,3 @@ def freshness(model: Model, now: datetime, stale_after: timedelta, schedule: Sch
         failed = (failure.at, failure.reason) if failure else (None, None)
         training = Training(schedule.next_at, every, *failed)
     return Freshness(age, price_age, limit, model.card.simulated, training)
-
-
-class Stale(WebError):
-    """The model is too old, or its newest price, by these `ages`."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-
-    def __init__(self, ages: Freshness) -> None:
-        super().__init__(str(ages))
-        self._ages = ages
-
-    @property
-    def members(self) -> Mapping[str, object]:
-        """The ages."""
-        return dict(plain.encode(self._ages))

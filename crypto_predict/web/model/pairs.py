@@ -7,9 +7,8 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.market import Pair
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
-from crypto_predict.web.model import documented
+from crypto_predict.web.model import endpoint
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.model.documented import ModelOperation
 from crypto_predict.web.model.snapshots import Snapshot
 
 
@@ -42,9 +41,9 @@ def rendered(snapshot: Snapshot) -> Rendered:
     return render(ranges(snapshot.answers), simulated=snapshot.answers.model.card.simulated)
 
 
-OPERATION = ModelOperation(
+OPERATION = endpoint.ModelOperation(
     rule="/pairs",
-    answer=documented.constant(rendered),
+    answer=endpoint.constant(rendered),
     text=__doc__,
     tag="forecast",
     place=4,

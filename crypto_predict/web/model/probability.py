@@ -10,45 +10,24 @@ the distribution there is an assumption.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.schema import COVERAGE, Backtest, Confidence, ProphetScore, Score
-from crypto_predict.errors import OutOfRange
 from crypto_predict.market import Pair
-from crypto_predict.web.http.errors import BadParameter
+from crypto_predict.web.http.problems import BadParameter
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import Parameter, pair_parameter, parameter
-from crypto_predict.web.model import documented
-from crypto_predict.web.model.answers import FORECAST, KIND, Answers, OutsideModel, Row
-from crypto_predict.web.model.documented import ModelOperation
-from crypto_predict.web.model.parameters import (
-    MODEL,
-    MODEL_PARAMETER,
-    PRICE,
-    PRICE_EXPECTED,
-    read_date,
-    read_model,
-    read_pair,
-    read_price,
-)
+from crypto_predict.web.model import endpoint
+from crypto_predict.web.model.answers import FORECAST, KIND, MODEL, Answers, Provenance
+from crypto_predict.web.model.endpoint import PRICE, PRICE_EXPECTED, read_price
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.wording import counted, days_listed
 
 _DECIMALS = 6  # of a probability: what lies beyond is not known
-
-
-class Question(NamedTuple):
-    """Path and parameters: the price above the one limit, below the other, or between both."""
-
-    pair: Pair
-    moment: date | datetime  # a day stands for its close; an instant is aware of its time zone
-    above: float | None
-    below: float | None  # more than `above`; not both are None
-    model: str = COMBINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,55 +76,37 @@ class Probability:
     words: str
 
 
-def question(pair: str, query: str, names: Mapping[Pair, Pair]) -> Question:
-    """Parse the path and the query, with the pairs of the model by all their `names`.
+def probability(answers: Answers, pair: str, query: str) -> Probability:
+    """Return the probability that path and query ask for, with what it is based on.
 
     Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed, or
-            `below` is not more than `above`.
-        UnknownPair: The pair is not one of `names`.
+        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
+        OutOfRange, NoProphetInterval: See `Series.row`.
+        UnknownPair: The model does not hold the pair.
     """
-    named = read_pair(pair, names)
+    named = endpoint.read_pair(pair, answers.names)
     values = parameters(query, ("date", "above", "below", "model"))
-    moment = read_date(values)
-    above, below = (read_price(name, values[name]) if name in values else None for name in ("above", "below"))
-    if above is None and below is None:
-        raise BadParameter("above", f"above and below are missing: give one of them or both, each {PRICE_EXPECTED}")
-    if above is not None and below is not None and below <= above:
-        limits = f"below ({below:,.12g}) must be more than above ({above:,.12g})"
-        raise BadParameter("below", f"{limits}: both together ask for a price between them")
-    return Question(named, moment, above, below, read_model(values))
-
-
-def probability(answers: Answers, asks: Question) -> Probability:
-    """Return the probability of a price, with what it is based on.
-
-    Raises:
-        OutsideModel: The model does not cover that time.
-        NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
-    """
-    series, moment = answers.series[asks.pair, asks.model], asks.moment
-    try:
-        row, distribution = series.row(moment), series.distribution(moment)
-    except OutOfRange as error:
-        raise OutsideModel("date", error) from error
-    card = answers.model.card
-    facts, provenance = card.pairs[asks.pair], row.provenance
+    moment = endpoint.read_date(values)
+    above, below = _limits(values)
+    series = answers.series[named, endpoint.read_model(values)]
+    row, distribution = series.row(moment), series.distribution(moment)
+    card, provenance = answers.model.card, row.provenance
+    facts = card.pairs[named]
     horizon = series.horizon(moment) if provenance.kind == FORECAST else None
-    share = _between(distribution, asks.above, asks.below)
     basis = Basis(
         source=facts.source,
         build=card.build,
         trained_at=card.trained_at,
         newest_candle=series.last_candle,
         horizon_days=horizon,
-        extrapolated=not all(distribution.covers(limit) for limit in (asks.above, asks.below) if limit),
-        calibration=None if horizon is None else _calibration(facts.backtest, asks.model, horizon),
+        extrapolated=not all(distribution.covers(limit) for limit in (above, below) if limit),
+        calibration=None if horizon is None else _calibration(facts.backtest, provenance.model, horizon),
     )
+    share = _between(distribution, above, below)
     return Probability(
         date=moment,
-        above=asks.above,
-        below=asks.below,
+        above=above,
+        below=below,
         probability=round(share, _DECIMALS),
         prediction=row.price.price,
         low=row.price.low,
@@ -156,8 +117,19 @@ def probability(answers: Answers, asks: Question) -> Probability:
         model=provenance.model,
         simulated=provenance.simulated,
         based_on=basis,
-        words=_in_words(asks, row, share, basis),
+        words=" ".join([_in_words(named, moment, above, below, share), *_reasons(basis, provenance)]),
     )
+
+
+def _limits(values: Mapping[str, str]) -> tuple[float | None, float | None]:
+    """Return the limits of the price; at least one of them is given, and `below` is more than `above`."""
+    above, below = (read_price(name, values[name]) if name in values else None for name in ("above", "below"))
+    if above is None and below is None:
+        raise BadParameter("above", f"above and below are missing: give one of them or both, each {PRICE_EXPECTED}")
+    if above is not None and below is not None and below <= above:
+        limits = f"below ({below:,.12g}) must be more than above ({above:,.12g})"
+        raise BadParameter("below", f"{limits}: both together ask for a price between them")
+    return above, below
 
 
 def _between(distribution: Distribution, above: float | None, below: float | None) -> float:
@@ -179,20 +151,25 @@ def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calib
     if not scores:
         return None
     nearest = min(scores, key=lambda score: abs(score.horizon_days - horizon))
-    measured = nearest.horizon_days, nearest.forecasts, COVERAGE, nearest.coverage
-    if isinstance(nearest, ProphetScore):
-        return Calibration(*measured, None, None, None)
-    return Calibration(*measured, nearest.confidence.get("coverage"), nearest.coverage_50, nearest.coverage_90)
+    of_others: tuple[Confidence | None, float | None, float | None] = (None, None, None)
+    if isinstance(nearest, Score):
+        of_others = nearest.confidence.get("coverage"), nearest.coverage_50, nearest.coverage_90
+    return Calibration(nearest.horizon_days, nearest.forecasts, COVERAGE, nearest.coverage, *of_others)
 
 
-def _in_words(asks: Question, row: Row, share: float, basis: Basis) -> str:
-    """Return the answer and what it is based on, in words."""
-    limits = [f"{word} {limit:,.12g}" for word, limit in (("above", asks.above), ("below", asks.below)) if limit]
-    when = "at" if isinstance(asks.moment, datetime) else "at the close of"
-    price = f"{asks.pair} {' and '.join(limits)} {when} {plain.encode(asks.moment)}"
-    sentences = [f"Probability {_share(share)}: {price}."]
-    if row.provenance.simulated:
-        sentences.append("The prices are simulated.")
+def _in_words(pair: Pair, moment: date | datetime, above: float | None, below: float | None, probability: float) -> str:
+    """Return the answer in words, which never promise certainty."""
+    limits = [f"{word} {limit:,.12g}" for word, limit in (("above", above), ("below", below)) if limit]
+    when = "at" if isinstance(moment, datetime) else "at the close of"
+    share = "below 0.5 %" if probability < 0.005 else f"{100 * probability:.0f} %"
+    if probability > 0.995:
+        share = "above 99.5 %"
+    return f"Probability {share}: {pair} {' and '.join(limits)} {when} {plain.encode(moment)}."
+
+
+def _reasons(basis: Basis, provenance: Provenance) -> list[str]:
+    """Return what the answer is based on, in words."""
+    sentences = ["The prices are simulated."] if provenance.simulated else []
     if basis.horizon_days is None:
         sentences.append("That time has passed: this is the fitted distribution, not a forecast.")
     elif basis.calibration is None:
@@ -201,7 +178,7 @@ def _in_words(asks: Question, row: Row, share: float, basis: Basis) -> str:
         sentences.append(_measured(basis.calibration, basis.horizon_days))
     if basis.extrapolated:
         sentences.append("It rests on the assumed shape of a tail.")
-    return " ".join(sentences)
+    return sentences
 
 
 def _measured(calibration: Calibration, horizon: float) -> str:
@@ -211,35 +188,33 @@ def _measured(calibration: Calibration, horizon: float) -> str:
     return f"{measured} of {outcomes}{nearest}."
 
 
-def _share(probability: float) -> str:
-    if probability < 0.005:
-        return "below 0.5 %"
-    return "above 99.5 %" if probability > 0.995 else f"{100 * probability:.0f} %"
-
-
 def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:
     """Return the answer as JSON."""
-    estimate = probability(snapshot.answers, question(pair, query, snapshot.answers.names))
+    estimate = probability(snapshot.answers, pair, query)
     return snapshot.until_change(render(estimate, simulated=estimate.simulated, pair=estimate.pair), now)
 
 
+def _limit(snapshot: Snapshot) -> float:
+    """Return a round price near the forecast of the day of the example."""
+    return float(f"{endpoint.series(snapshot).row(endpoint.day(snapshot)).price.price:.2g}")
+
+
 def _parameters(snapshot: Snapshot) -> list[Parameter]:
-    limit = documented.limit(snapshot)
     return [
         pair_parameter(snapshot.answers.pairs[0]),
-        documented.moment(snapshot, required=True),
-        parameter("above", "The lower limit of the price; or `below`, or both.", PRICE, limit),
+        endpoint.moment(snapshot, required=True),
+        parameter("above", "The lower limit of the price; or `below`, or both.", PRICE, _limit(snapshot)),
         parameter("below", "The upper limit of the price, more than `above`.", PRICE),
-        MODEL_PARAMETER,
+        endpoint.MODEL_PARAMETER,
     ]
 
 
 def _example(snapshot: Snapshot) -> list[Probability]:
-    asks = Question(snapshot.answers.pairs[0], documented.day(snapshot), documented.limit(snapshot), None)
-    return [probability(snapshot.answers, asks)]
+    query = f"date={endpoint.day(snapshot)}&above={_limit(snapshot)!r}"
+    return [probability(snapshot.answers, snapshot.answers.pairs[0].slug, query)]
 
 
-OPERATION = ModelOperation(
+OPERATION = endpoint.ModelOperation(
     rule="/probability/<path:pair>",
     answer=answer,
     text=__doc__,
@@ -248,5 +223,5 @@ OPERATION = ModelOperation(
     parameters=_parameters,
     schemas={"Probability": Probability},
     examples=_example,
-    failures=documented.failures,
+    failures=endpoint.failures,
 )

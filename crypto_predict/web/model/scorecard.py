@@ -12,7 +12,7 @@ from typing import Any
 from crypto_predict.baked.schema import Scorecard
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
-from crypto_predict.web.model import documented
+from crypto_predict.web.model import endpoint
 from crypto_predict.web.model.snapshots import Snapshot
 
 
@@ -26,13 +26,13 @@ def rendered(snapshot: Snapshot) -> Rendered:
 def example(snapshot: Snapshot) -> dict[str, Any]:
     """Return the answer with the first pair alone."""
     scorecard = snapshot.answers.model.scorecard
-    pairs, simulated = documented.first(scorecard.pairs), documented.first(scorecard.simulated)
+    pairs, simulated = endpoint.first(scorecard.pairs), endpoint.first(scorecard.simulated)
     return dict(cut(replace(scorecard, pairs=pairs, simulated=simulated)))
 
 
-OPERATION = documented.ModelOperation(
+OPERATION = endpoint.ModelOperation(
     rule="/scorecard",
-    answer=documented.constant(rendered),
+    answer=endpoint.constant(rendered),
     text=__doc__,
     place=2,
     schemas={"Scorecard": Scorecard},

@@ -42,25 +42,20 @@ class Limits(NamedTuple):
 
 
 class Validity:
-    """The validators (RFC 9110, section 8.8) of everything in a snapshot, and its expiry `lasts` after `changed_at`.
+    """The validators (RFC 9110, section 8.8) of every answer of a model, and its expiry.
 
-    The entity tag is strong: equal for equal answers, in every process. Answers about a pair are stale `stale_after`
-    its instant of `bases`; those about all of them have the key None.
+    The entity tag is strong: equal for equal answers, in every process. An answer about a pair becomes stale with the
+    newest price of that pair, one about all of them (None) with the oldest of these prices.
     """
 
-    def __init__(
-        self,
-        etag: str,
-        changed_at: datetime,
-        lasts: timedelta,
-        stale_after: timedelta,
-        bases: Mapping[Pair | None, datetime],
-    ) -> None:
-        self.etag = etag
-        self._changed_at, self._lasts = changed_at, lasts.total_seconds()
-        limit = stale_after.total_seconds() + 1  # ages are whole seconds
-        self._stale_at = {pair: limit - (changed_at - basis).total_seconds() for pair, basis in bases.items()}
-        self._validators = [("ETag", etag), ("Last-Modified", format_datetime(changed_at, usegmt=True))]
+    def __init__(self, etag: str, model: Model, schedule: Schedule | None, limits: Limits) -> None:
+        self.etag, self._changed_at = etag, model.card.trained_at
+        lasts = limits.cache_for if schedule is None else schedule.next_at - self._changed_at
+        limit = limits.stale_after.total_seconds() + 1  # ages are whole seconds
+        ages = {pair: self._changed_at - basis(model, pair) for pair in (None, *model.forecasts)}
+        self._lasts = lasts.total_seconds()
+        self._stale_at = {pair: limit - age.total_seconds() for pair, age in ages.items()}
+        self._validators = [("ETag", etag), ("Last-Modified", format_datetime(self._changed_at, usegmt=True))]
 
     def until_change(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer about a pair, or all, that caches may keep until the next change."""
@@ -107,7 +102,7 @@ class Snapshot:
         """Return the answers of a model; `data` is its file, if it has one."""
         answers, etag = Answers(model), entity_tag(data or store.dumps(model))
         rows = {series: [b""] * ((series.last_day - series.first_day).days + 1) for series in answers.series.values()}
-        return cls(answers, _validity(etag, model, schedule, limits), schedule, rows)
+        return cls(answers, Validity(etag, model, schedule, limits), schedule, rows)
 
     def once(self, render: Callable[["Snapshot"], Rendered]) -> Rendered:
         """Return an answer that depends on the model alone, and so is rendered once."""
@@ -122,7 +117,7 @@ class Snapshot:
 
     def planned(self, schedule: Schedule | None, limits: Limits) -> "Snapshot":
         """Return the same answers with another schedule."""
-        validity = _validity(self.validity.etag, self.answers.model, schedule, limits)
+        validity = Validity(self.validity.etag, self.answers.model, schedule, limits)
         return replace(self, validity=validity, schedule=schedule, documents={})
 
     def is_overdue(self, now: datetime) -> bool:
@@ -142,10 +137,3 @@ def planned_beside(model: Path) -> Schedule | None:
 def entity_tag(data: bytes) -> str:
     """Return the entity tag of the answers of a model file, which change with the program, too."""
     return f'"{hashlib.sha256(data + __version__.encode()).hexdigest()[:32]}"'
-
-
-def _validity(etag: str, model: Model, schedule: Schedule | None, limits: Limits) -> Validity:
-    trained_at = model.card.trained_at
-    lasts = limits.cache_for if schedule is None else schedule.next_at - trained_at
-    bases = {pair: basis(model, pair) for pair in (None, *model.forecasts)}
-    return Validity(etag, trained_at, lasts, limits.stale_after, bases)

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
-from crypto_predict.web.model import documented
+from crypto_predict.web.model import endpoint
 from crypto_predict.web.model.snapshots import Snapshot
 
 
@@ -34,7 +34,7 @@ def answer(snapshot: Snapshot, now: datetime, query: str) -> Rendered:
     return Rendered(version.body, [*version.headers, *snapshot.validity.revalidated(now)])
 
 
-OPERATION = documented.ModelOperation(
+OPERATION = endpoint.ModelOperation(
     rule="/version",
     answer=answer,
     text=__doc__,

@@ -24,16 +24,10 @@ _SUSPICIOUS = re.compile(f"{_SECRET.pattern}|%", re.IGNORECASE)  # a quick check
 Log = Callable[[str], None]  # takes a line
 
 
-class Observed:
-    """WSGI middleware that counts, times and, if there is a log, logs each request."""
+def observed(application: WSGIApplication, metrics: Metrics, log: Log | None) -> WSGIApplication:
+    """Return an application (PEP 3333) that counts, times and, if there is a log, logs each request."""
 
-    def __init__(self, application: WSGIApplication, metrics: Metrics, log: Log | None) -> None:
-        self._application = application
-        self._metrics = metrics
-        self._log = log
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request (PEP 3333)."""
+    def respond(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         started = perf_counter()
         answer: list[Any] = ["", []]
 
@@ -41,13 +35,15 @@ class Observed:
             answer[:] = status, headers
             return start_response(status, headers, exc_info)
 
-        body = self._application(environ, record)
+        body = application(environ, record)
         seconds = perf_counter() - started
         status, headers = answer
-        self._metrics.count(environ.get(ROUTE, UNMATCHED), environ["REQUEST_METHOD"], status[:3], seconds)
-        if self._log is not None:
-            self._log(_line(environ, status, headers, seconds))
+        metrics.count(environ.get(ROUTE, UNMATCHED), environ["REQUEST_METHOD"], status[:3], seconds)
+        if log is not None:
+            log(_line(environ, status, headers, seconds))
         return body
+
+    return respond
 
 
 def _line(environ: WSGIEnvironment, status: str, headers: list[tuple[str, str]], seconds: float) -> str:

@@ -4,15 +4,14 @@ import json
 import threading
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
-from crypto_predict.web.http.errors import WebError
-from crypto_predict.web.http.operation import Failure, Operation, failure
+from crypto_predict.web.http.operation import Failure, Operation
+from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT, record, refs, schema_of
-from crypto_predict.web.model.freshness import Freshness, Stale, Training, freshness
+from crypto_predict.web.model.freshness import Freshness, Training, freshness
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.metrics import Metrics
@@ -23,15 +22,8 @@ _METRICS = b"""\
 crypto_predict_requests_total{method="GET",route="/bitcoin",status="200"} 1027.0
 """
 _UNCACHED = ("Cache-Control", "no-store")
-
-
-class Draining(WebError):
-    """The server stops."""
-
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-
-    def __init__(self) -> None:
-        super().__init__("this server is stopping: it finishes the requests it has and takes no new ones")
+_STOPPING = "server is stopping: it finishes the requests it has and takes no new ones"
+_TOO_OLD = "The model or its newest price is too old; `detail` names which, and how old both are."
 
 
 class Health(NamedTuple):
@@ -45,26 +37,18 @@ class Health(NamedTuple):
 
 
 def ready(health: Health) -> Rendered:
-    """Return whether requests may be sent.
-
-    Raises:
-        Draining: They may not.
-    """
+    """Return that requests may be sent; raise a `Problem` if the server stops."""
     if health.draining.is_set():
-        raise Draining
+        raise Problem(503, f"this {_STOPPING}")
     return _state(status="ready", simulated=health.snapshot.answers.model.card.simulated)
 
 
 def fresh(health: Health) -> Rendered:
-    """Return the ages of the model and its newest price.
-
-    Raises:
-        Stale: One of them is too old.
-    """
+    """Return the ages of the model and its newest price; raise a `Problem` if one of them is too old."""
     snapshot = health.snapshot
     ages = freshness(snapshot.answers.model, health.now, health.stale_after, snapshot.schedule)
     if ages.stale:
-        raise Stale(ages)
+        raise _stale(ages)
     return _state(status="fresh", **plain.encode(ages))
 
 
@@ -86,14 +70,8 @@ def _ages(snapshot: Snapshot, price_seconds: int) -> Freshness:
     return Freshness(300, price_seconds, 86_400, card.simulated, training)
 
 
-def _stale(snapshot: Snapshot) -> list[Failure]:
-    text = "The model or its newest price is too old; `detail` names which, and how old both are."
-    return [failure("Stale", text, Stale(_ages(snapshot, 148 * 86_400)))]
-
-
-def _not_ready(_: Snapshot) -> list[Failure]:
-    text = "The server is stopping: it finishes the requests it has and takes no new ones."
-    return [failure("NotReady", text, Draining())]
+def _stale(ages: Freshness) -> Problem:
+    return Problem(503, str(ages), **plain.encode(ages))
 
 
 def _marked(_: Rendered) -> dict[str, Any]:
@@ -124,7 +102,7 @@ READY = HealthOperation(
     schemas={"Readiness": record({"status": TEXT, "simulated": BOOLEAN})},
     examples=lambda snapshot: [_state(status="ready", simulated=snapshot.answers.model.card.simulated)],
     headers=_marked,
-    failures=_not_ready,
+    failures=lambda _: [Failure("NotReady", f"The {_STOPPING}.", Problem(503, f"this {_STOPPING}"))],
 )
 FRESH = HealthOperation(
     rule="/fresh",
@@ -139,7 +117,7 @@ candle, or of the newest daily one if the source has no hourly ones. Of several 
     schemas={"Freshness": record({"status": TEXT, **schema_of(Freshness)["properties"]})},
     examples=lambda snapshot: [_state(status="fresh", **plain.encode(_ages(snapshot, 7_800)))],
     headers=_marked,
-    failures=_stale,
+    failures=lambda snapshot: [Failure("Stale", _TOO_OLD, _stale(_ages(snapshot, 148 * 86_400)))],
 )
 METRICS = HealthOperation(
     rule="/metrics",

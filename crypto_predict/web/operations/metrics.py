@@ -1,8 +1,7 @@
 """The metrics for Prometheus: requests and their durations, the model, the process."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import prometheus_client as prometheus
 from prometheus_client import Counter, Histogram
@@ -17,13 +16,8 @@ BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5,
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
-class ModelState(NamedTuple):
-    """The model that answers, and what became of the files that were to follow it."""
-
-    model: Model
-    loaded_at: float  # seconds since 1970
-    taken: int  # model files, since the start
-    refused: int  # the same
+# The model that answers, when it was loaded in seconds since 1970, and since the start the files taken and refused.
+ModelState = tuple[Model, float, int, int]
 
 
 class Metrics:
@@ -42,7 +36,7 @@ class Metrics:
         )
         # Finding a series by its labels takes longer than counting.
         self._meters: dict[tuple[str, str, str], tuple[Counter, Histogram]] = {}
-        registry.register(_Models(state))
+        registry.register(_Figures(lambda: _of_model(state())))
         for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
             collector(registry=registry)
 
@@ -58,7 +52,7 @@ class Metrics:
 
     def add_total(self, name: str, meaning: str, value: Callable[[], int]) -> None:
         """Expose an external counter, read by a function, as ``<name>_total``."""
-        self._registry.register(_Total(name, meaning, value))
+        self._registry.register(_Figures(lambda: [CounterMetricFamily(name, meaning, value=value())]))
 
     def exposition(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
@@ -66,35 +60,24 @@ class Metrics:
 
 
 @dataclass(frozen=True)
-class _Models:
-    """The state of the model as a Prometheus collector."""
+class _Figures:
+    """Figures that are read when Prometheus asks."""
 
-    state: Callable[[], ModelState]
-
-    def collect(self) -> Iterator[Metric]:
-        model, loaded_at, taken, refused = self.state()
-        card, of = model.card, "crypto_predict_model"
-        facts = {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
-        yield InfoMetricFamily(of, "The model that answers.", value=facts)
-        newest = "The newest price that the forecasts start from, of several the oldest, since the Unix epoch."
-        for name, meaning, seconds in (
-            ("trained", "When the model was trained, since the Unix epoch.", card.trained_at.timestamp()),
-            ("newest_price", newest, newest_price(model).timestamp()),
-            ("loaded", "When the server took the model up, since the Unix epoch.", loaded_at),
-        ):
-            yield GaugeMetricFamily(f"{of}_{name}_timestamp_seconds", meaning, value=seconds)
-        yield CounterMetricFamily(f"{of}s_taken", "New model files taken up without a restart.", value=taken)
-        meaning = "Changed model files refused as damaged or missing, while the earlier model answers."
-        yield CounterMetricFamily(f"{of}s_refused", meaning, value=refused)
+    collect: Callable[[], Iterable[Metric]]
 
 
-@dataclass(frozen=True)
-class _Total:
-    """An external counter as a Prometheus collector."""
-
-    name: str
-    meaning: str
-    value: Callable[[], int]
-
-    def collect(self) -> Iterator[CounterMetricFamily]:
-        yield CounterMetricFamily(self.name, self.meaning, value=self.value())
+def _of_model(state: ModelState) -> Iterator[Metric]:
+    model, loaded_at, taken, refused = state
+    card, of = model.card, "crypto_predict_model"
+    facts = {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
+    yield InfoMetricFamily(of, "The model that answers.", value=facts)
+    newest = "The newest price that the forecasts start from, of several the oldest, since the Unix epoch."
+    for name, meaning, seconds in (
+        ("trained", "When the model was trained, since the Unix epoch.", card.trained_at.timestamp()),
+        ("newest_price", newest, newest_price(model).timestamp()),
+        ("loaded", "When the server took the model up, since the Unix epoch.", loaded_at),
+    ):
+        yield GaugeMetricFamily(f"{of}_{name}_timestamp_seconds", meaning, value=seconds)
+    yield CounterMetricFamily(f"{of}s_taken", "New model files taken up without a restart.", value=taken)
+    meaning = "Changed model files refused as damaged or missing, while the earlier model answers."
+    yield CounterMetricFamily(f"{of}s_refused", meaning, value=refused)

@@ -27,7 +27,7 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.http.errors import WebError
+from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.page.documents import ReleaseDocument, ReleasesDocument
 
 NEWEST = 50  # releases in the feed, before its archives
@@ -41,25 +41,21 @@ _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 _log = logging.getLogger(__name__)
 
 
-class NoRelease(WebError):
+class NoRelease(Problem):
     """The ledger has no release of `pair` on `day`, but on `days`."""
-
-    status = HTTPStatus.NOT_FOUND
-    parameter = "day"
 
     def __init__(self, pair: Pair, day: str, days: list[str]) -> None:
         span = f"releases from {days[0]} to {days[-1]}" if days else "no releases"
-        super().__init__(f"{day:.20} is not the day of a release of {pair}; the ledger has {span}")
+        detail = f"{day:.20} is not the day of a release of {pair}; the ledger has {span}"
+        super().__init__(HTTPStatus.NOT_FOUND, detail, "day")
 
 
-class ReleasesUnavailable(WebError):
+class ReleasesUnavailable(Problem):
     """Past releases cannot be shown now, because of `reason`; perhaps in `retry_seconds`."""
 
-    status = HTTPStatus.SERVICE_UNAVAILABLE
-
     def __init__(self, reason: str, retry_seconds: int | None) -> None:
-        super().__init__(f"{UNAVAILABLE}: {reason}")
-        self.reason, self.retry_seconds = reason, retry_seconds
+        super().__init__(HTTPStatus.SERVICE_UNAVAILABLE, f"{UNAVAILABLE}: {reason}", retry_seconds=retry_seconds)
+        self.reason = reason
 
 
 class PublishedRelease(NamedTuple):

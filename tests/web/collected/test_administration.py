@@ -26,15 +26,8 @@ from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import Simulated
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.web.app import Access
-from crypto_predict.web.collected.administration import (
-    MOST_WRONG,
-    MOST_WRONG_OF_ALL,
-    Administration,
-    Guesses,
-    TooManyGuesses,
-    Unauthorized,
-    Unfinished,
-)
+from crypto_predict.web.collected.administration import MOST_WRONG, MOST_WRONG_OF_ALL, Administration
+from crypto_predict.web.http.problems import Problem
 from tests.support.applications import administered, client
 from tests.support.collected import LATE, fill
 from tests.support.models import make_model
@@ -191,7 +184,7 @@ def test_no_header_but_the_right_one_is_accepted(text: str) -> None:
     """WSGI passes the bytes of a header as Latin-1."""
     administration = Administration(TOKEN, unused)
     for value in (text, f"Bearer {text}".encode("latin-1").decode("latin-1")):
-        with pytest.raises(Unauthorized):
+        with pytest.raises(Problem, match=r"TOKEN|is wrong"):
             administration.check(value, "192.0.2.1")
 
 
@@ -226,24 +219,27 @@ def test_whoever_guesses_too_often_is_not_listened_to_for_a_while(own_url: str) 
 def test_an_attack_from_many_addresses_ends_too_and_does_not_lock_the_administrator_out() -> None:
     """Who has sent the right token before is listened to. A minute later everybody is again."""
     now = 1_000.0
-    guesses = Guesses(lambda: now)
-    assert guesses.count("192.0.2.1", lambda: True)
+    administration = Administration(TOKEN, unused, clock=lambda: now)
+    right = f"Bearer {TOKEN}"
+    administration.check(right, "192.0.2.1")
     for number in range(MOST_WRONG_OF_ALL):
-        assert not guesses.count(f"198.51.100.{number}", lambda: False)
-    with pytest.raises(TooManyGuesses, match="60 s"):
-        guesses.count("198.51.100.200", lambda: True)
-    assert guesses.count("192.0.2.1", lambda: True)
+        with pytest.raises(Problem, match="is wrong"):
+            administration.check("Bearer guess", f"198.51.100.{number}")
+    with pytest.raises(Problem, match="60 s"):
+        administration.check(right, "198.51.100.200")
+    administration.check(right, "192.0.2.1")
     now += 60
-    assert guesses.count("203.0.113.1", lambda: True)
+    administration.check(right, "203.0.113.1")
 
 
 def test_an_address_without_a_network_counts_as_well() -> None:
     """A link-local address has a zone."""
-    guesses = Guesses()
+    administration = Administration(TOKEN, unused)
     for _ in range(MOST_WRONG):
-        guesses.count("fe80::1%eth0", lambda: False)
-    with pytest.raises(TooManyGuesses):
-        guesses.count("fe80::2%eth0", lambda: True)
+        with pytest.raises(Problem, match="is wrong"):
+            administration.check("Bearer guess", "fe80::1%eth0")
+    with pytest.raises(Problem, match="too many"):
+        administration.check(f"Bearer {TOKEN}", "fe80::2%eth0")
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
@@ -449,7 +445,7 @@ def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(tmp_p
             yield pair_registry
 
     administration = Administration(TOKEN, slow, most_seconds=0.05)
-    with pytest.raises(Unfinished, match="ask again"):
+    with pytest.raises(Problem, match="ask again"):
         administration.add(SOLANA)
     released.set()
     deadline = time.monotonic() + 60
