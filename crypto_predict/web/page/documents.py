@@ -1,20 +1,29 @@
 """The JSON documents that the page reads. Each is a dataclass, with which ``page/scripts/types.d.ts`` agrees.
 
-Prices are rounded as the API rounds them, so both give the same numbers. Lists of prices by day are sent as differences
-(see `steps`), which takes a third less.
+Scores are those of the model file, with the members in `SHOWN` alone. Prices are rounded as the API rounds them, so
+both give the same numbers. Lists of prices by day are sent as differences (see `steps`), which takes a third less.
 """
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any
 
-from crypto_predict.baked import plain, schema
+from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Confidence, LiveForecast
+from crypto_predict.baked.schema import (
+    HORIZON_DAYS,
+    Anchor,
+    Backtest,
+    LiveRecord,
+    LiveScore,
+    ProphetBacktest,
+    ProphetScore,
+    Score,
+)
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.model.answers import Answers
@@ -22,7 +31,18 @@ from crypto_predict.web.page import words
 
 CONTENT_TYPE = "application/json"
 
-T = TypeVar("T")
+# The members of these classes that the page shows, in their order.
+SHOWN: Mapping[type, Sequence[str]] = {
+    Backtest: ("first_cutoff", "last_cutoff", "cutoffs", "scores", "prophet"),
+    Score: (
+        *("horizon_days", "forecasts", "relative_mae", "relative_winkler", "relative_crps"),
+        *("coverage", "coverage_50", "coverage_90", "pit", "confidence", "words"),
+    ),
+    ProphetBacktest: ("scores", "words"),
+    ProphetScore: ("horizon_days", "forecasts", "relative_mae", "coverage"),
+    LiveRecord: ("since", "releases", "due", "days", "pending", "relative_mae", "coverage", "by_horizon", "latest"),
+    LiveScore: ("horizon_days", "due", "relative_mae", "coverage"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,77 +73,6 @@ class ForecastDocument:
     prediction: list[int]  # (365,) the days after `last`
     quantiles: list[list[int]]  # (7, 365)
     prophet: Prophet
-
-
-@dataclass(frozen=True, slots=True)
-class Score:
-    """The members of `schema.Score` that the page shows."""
-
-    horizon_days: int
-    forecasts: int
-    relative_mae: float | None
-    relative_winkler: float | None
-    relative_crps: float | None
-    coverage: float
-    coverage_50: float
-    coverage_90: float
-    pit: tuple[float, ...]
-    confidence: dict[str, Confidence]
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class ProphetScore:
-    """The members of `schema.ProphetScore` that the page shows."""
-
-    horizon_days: int
-    forecasts: int
-    relative_mae: float | None
-    coverage: float
-
-
-@dataclass(frozen=True, slots=True)
-class ProphetBacktest:
-    """The backtest of Prophet alone."""
-
-    scores: tuple[ProphetScore, ...]
-    words: str
-
-
-@dataclass(frozen=True, slots=True)
-class Backtest:
-    """The members of `schema.Backtest` that the page shows."""
-
-    first_cutoff: date
-    last_cutoff: date
-    cutoffs: int
-    scores: tuple[Score, ...]
-    prophet: ProphetBacktest | None
-
-
-@dataclass(frozen=True, slots=True)
-class LiveScore:
-    """The members of `schema.LiveScore` that the page shows."""
-
-    horizon_days: int
-    due: int
-    relative_mae: float | None
-    coverage: float
-
-
-@dataclass(frozen=True, slots=True)
-class LiveRecord:
-    """The members of `schema.LiveRecord` that the page shows."""
-
-    since: datetime
-    releases: int
-    due: int
-    days: int
-    pending: int
-    relative_mae: float | None
-    coverage: float | None
-    by_horizon: tuple[LiveScore, ...]
-    latest: tuple[LiveForecast, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,15 +147,8 @@ def forecast(answers: Answers, pair: Pair) -> ForecastDocument:
 def record(answers: Answers, pair: Pair) -> RecordDocument:
     """Return how good the forecasts of a pair have been."""
     card, facts = answers.model.card, answers.model.card.pairs[pair]
-    live = words.live_record(answers.model, pair)
-    return RecordDocument(
-        pair=pair,
-        simulated=facts.simulated,
-        coverage=card.coverage,
-        words=words.record(answers.model, pair),
-        backtest=_backtest(facts.backtest) if facts.backtest else None,
-        live=_part(LiveRecord, live, by_horizon=_parts(LiveScore, live.by_horizon)) if live else None,
-    )
+    texts, live = words.record(answers.model, pair), words.live_record(answers.model, pair)
+    return RecordDocument(pair, facts.simulated, card.coverage, texts, facts.backtest, live)
 
 
 OF_PAIR: dict[str, Callable[[Answers, Pair], Document]] = {".json": forecast, "/record.json": record}  # after the slug
@@ -214,7 +156,8 @@ OF_PAIR: dict[str, Callable[[Answers, Pair], Document]] = {".json": forecast, "/
 
 def rendered(document: Document) -> bytes:
     """Return a document as compact JSON, with a line feed at its end."""
-    return f"{json.dumps(plain.encode(document), separators=(',', ':'), ensure_ascii=False)}\n".encode()
+    members = {name: _encoded(getattr(document, name)) for name in document.__slots__}
+    return f"{json.dumps(members, separators=(',', ':'), ensure_ascii=False)}\n".encode()
 
 
 def steps(prices: Iterable[float], decimals: int) -> list[int]:
@@ -233,20 +176,11 @@ def _prophet(answers: Answers, pair: Pair, ahead: Sequence[date]) -> Prophet:
     return Prophet(steps((round(math.exp(curve.at(day.toordinal())), decimals) for day in ahead), decimals), None, None)
 
 
-def _backtest(backtest: schema.Backtest) -> Backtest:
-    prophet = backtest.prophet and ProphetBacktest(
-        _parts(ProphetScore, backtest.prophet.scores), backtest.prophet.words
-    )
-    return _part(Backtest, backtest, scores=_parts(Score, backtest.scores), prophet=prophet)
-
-
-def _parts(kind: type[T], values: Iterable[object]) -> tuple[T, ...]:
-    return tuple(_part(kind, value) for value in values)
-
-
-def _part(kind: type[T], value: object, **members: object) -> T:
-    """Return the dataclass `kind` made of these members and the equally named attributes of a value."""
-    return kind(**{name: getattr(value, name) for name in kind.__annotations__} | members)
+def _encoded(value: object) -> Any:
+    """Return a value as plain data, with the members of `SHOWN` alone."""
+    if type(value) in SHOWN:
+        return {name: _encoded(getattr(value, name)) for name in SHOWN[type(value)]}
+    return [_encoded(item) for item in value] if isinstance(value, tuple) else plain.encode(value)
 
 
 def _price(price: float, decimals: int) -> float:

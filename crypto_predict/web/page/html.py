@@ -18,7 +18,7 @@ from markupsafe import Markup
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.schedule import Schedule
-from crypto_predict.baked.schema import Backtest, CandidateScore, Model, PairForecast, ProphetScore, Score
+from crypto_predict.baked.schema import Backtest, CandidateScore, PairForecast, ProphetScore, Score
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
@@ -58,13 +58,7 @@ class State(NamedTuple):
     overdue: bool = False  # the next training
 
 
-def page(
-    answers: Answers,
-    pair: Pair,
-    site: Site,
-    root: str,
-    state: State,
-) -> str:
+def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> str:
     """Return the page of a pair; `root` is the prefix of all addresses: ``./`` or ``../../``.
 
     Raises:
@@ -73,50 +67,29 @@ def page(
     model = answers.model
     card, baked = model.card, model.forecasts[pair]
     facts, decimals = card.pairs[pair], price_decimals(baked.last_close)
-    pairs = [_listed(answers, listed) for listed in answers.pairs]
     price = round(baked.anchor.price, decimals)
-    sentence = words.forecast(model, pair)
     forecast = [_line(answers, pair, ahead) for ahead in HORIZONS]
     return _render(
         "page.html",
         site,
         root,
         version=card.version,
-        facts=_facts(answers, pair, site, root, state.schedule),
-        title=f"{pair}: price forecast and how good it has been - Crypto Predict",
-        description=f"{sentence} Shown beside what really happened to every earlier forecast.",
-        canonical=f"{site.address}page/{pair.slug}/" if site.address else None,
-        banners=_banners(model, pair, stale=state.stale),
-        pair=str(pair),
-        pair_value=pair,
-        slug=pair.slug,
-        name=words.name(pair),
-        quote=pair.quote,
+        model=model,
+        card=card,
+        pair=pair,
+        facts=facts,
+        baked=baked,
         decimals=decimals,
         price=price,
-        priced_at=baked.anchor.at,
         change=_change(baked),
-        sentence=sentence,
-        sure=words.sure(model, pair),
-        good=words.good(model, pair),
+        sentence=words.forecast(model, pair),
         forecast=forecast,
-        coarse=words.decimals_of_range(baked.last_close),
         persists=all(line["price"] == price for line in forecast),
-        first=baked.first,
-        last=baked.last,
-        end=baked.end,
         question_day=baked.last + QUESTION_DAYS * DAY,
         above=f"{Decimal(f'{price:.2g}'):f}",
-        record=words.record(model, pair),
-        summary=words.summary(model, pair),
-        backtest=facts.backtest,
         models=dict(_models(facts.backtest)) if facts.backtest else {},
-        live=words.live_record(model, pair),
-        pairs=pairs,
-        menu=[listed for n, listed in enumerate(pairs) if n < MENU_PAIRS or listed["pair"] == str(pair)],
-        card=card,
-        pair_card=facts,
-        passed_over=[_named(reason, pair) for reason in facts.passed_over],
+        pairs=[_listed(answers, listed) for listed in answers.pairs],
+        menu=[listed for n, listed in enumerate(answers.pairs) if n < MENU_PAIRS or listed == pair],
         state=state,
         every=duration(state.schedule.every) if state.schedule else None,
     )
@@ -127,19 +100,8 @@ def missing(slug: str | None, pairs: Sequence[Pair], site: Site, root: str) -> s
 
     Without a name it says that an address does not exist.
     """
-    return _render(
-        "missing.html",
-        site,
-        root,
-        version=__version__,
-        facts={},
-        title="Not found - Crypto Predict",
-        description="This address does not exist.",
-        canonical=None,
-        banners={},
-        slug=None if slug is None else shortened(slug),
-        pairs=pairs,
-    )
+    name = None if slug is None else shortened(slug)
+    return _render("missing.html", site, root, version=__version__, slug=name, pairs=pairs)
 
 
 def policy(live: str | None) -> str:
@@ -151,20 +113,15 @@ def policy(live: str | None) -> str:
     )
 
 
-def _api(site: Site, root: str) -> str | None:
-    """Return the prefix of the addresses of the API; None where the page does not know one."""
-    return site.address if site.static else root
-
-
 def _render(template: str, site: Site, root: str, **values: Any) -> str:
     """Render one of the templates of pages, with what every page has."""
     return render(
         template,
+        site=site,
         root=root,
-        api=_api(site, root),
+        api=site.address if site.static else root,  # the prefix of its addresses; None: the page does not know one
         built=site.assets.files,
         repository_url=site.repository_url,
-        notice=site.assets.notice,
         # A server sends it as a header, which can also forbid frames.
         policy=policy(site.address) if site.static else None,
         **values,
@@ -174,35 +131,6 @@ def _render(template: str, site: Site, root: str, **values: Any) -> str:
 def render(template: str, **values: Any) -> str:
     """Render one of the templates beside this module. Every value is escaped, for HTML and XML alike."""
     return _environment().get_template(template).render(values)
-
-
-def _facts(answers: Answers, pair: Pair, site: Site, root: str, schedule: Schedule | None) -> dict[str, str]:
-    """Return what the page tells its scripts, by the names of the attributes of its body, without ``data-``."""
-    card = answers.model.card
-    return {
-        "root": root,
-        "live": str(site.live).lower(),
-        "site": _api(site, root) or "",  # the prefix of the API
-        "pair": str(pair),
-        "traded": str(card.pairs[pair].traded),
-        "slug": pair.slug,
-        "decimals": str(price_decimals(answers.model.forecasts[pair].last_close)),
-        "simulated": str(card.pairs[pair].simulated).lower(),
-        "trained-at": str(plain.encode(card.trained_at)),
-        "stale-after": str(site.stale_after // timedelta(seconds=1)),
-        "next-training": str(plain.encode(schedule.next_at)) if schedule else "",
-    }
-
-
-def _banners(model: Model, pair: Pair, *, stale: bool) -> dict[str, str]:
-    """Return the warnings by their kinds, by which a script finds those that are there."""
-    banners = {}
-    if model.card.pairs[pair].simulated:
-        banners["simulated"] = f"The prices of {pair} are simulated: everything about them on this page is invented."
-    if stale:
-        newest = _written(model.forecasts[pair].anchor.at)
-        banners["stale"] = f"This forecast is stale: its newest price is of {newest}. Newer prices are not in it."
-    return banners
 
 
 def _line(answers: Answers, pair: Pair, ahead: int) -> dict[str, Any]:
@@ -219,20 +147,7 @@ def _listed(answers: Answers, pair: Pair) -> dict[str, Any]:
     """Return a pair as the list of pairs shows it, with the 80 % range of the next close."""
     facts, baked = answers.model.card.pairs[pair], answers.model.forecasts[pair]
     following = answers.series[pair, COMBINED].row(baked.last + DAY).price
-    return {
-        "pair": str(pair),
-        "traded": str(facts.traded),
-        "slug": pair.slug,
-        "name": words.name(pair),
-        "decimals": price_decimals(baked.last_close),
-        "price": baked.anchor.price,
-        "at": baked.anchor.at,
-        "change": _change(baked),
-        "low": following.low,
-        "high": following.high,
-        "coarse": words.decimals_of_range(baked.last_close),
-        "simulated": facts.simulated,
-    }
+    return {"pair": pair, "facts": facts, "baked": baked, "following": following, "change": _change(baked)}
 
 
 def _change(baked: PairForecast) -> dict[str, Any] | None:
@@ -244,12 +159,6 @@ def _change(baked: PairForecast) -> dict[str, Any] | None:
     else:
         return None
     return {"share": baked.anchor.price / close - 1, "since": since}
-
-
-def _named(reason: str, pair: Pair) -> str:
-    """Return why a source was not used with the name of the source: ``Binance: it cannot be reached``."""
-    source, colon, why = reason.partition(": ")
-    return f"{words.source(source, pair)}{colon}{why}"
 
 
 def _models(backtest: Backtest) -> Iterator[tuple[str, list[str]]]:
@@ -281,16 +190,17 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals |= {"price_decimals": price_decimals, "words": words}
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "day": _day,
         "direction": lambda change: "up" if change >= 0 else "down",
+        "encoded": plain.encode,
         "instant": _instant,
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
         "ratio": _ratio,
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
         "signed": _signed,
-        "source": words.source,
         "written": _written,
     }
     return environment
