@@ -21,7 +21,7 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
     from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
     from crypto_predict.web.page import assets, documents, html
-    from crypto_predict.web.page.feed import Feed
+    from crypto_predict.web.page.feed import feed
     from crypto_predict.web.page.html import Site
     from crypto_predict.web.page.pages import Pages
     from crypto_predict.web.page.releases import Releases
@@ -180,10 +180,9 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
         yield f"page/{pair.slug}/releases.json", documents.rendered(releases.listed(pair))
         for day in reversed(releases.listed(pair).days):
             yield f"page/{pair.slug}/releases/{day}.json", documents.rendered(releases.release(pair, day))
-    feed = Feed(model, releases, settings.export_url, settings.repository_url)
-    yield "feed.xml", feed.newest()
-    for month in releases.months:
-        yield f"feed/{month}.xml", feed.of_month(month)
+    for month in (None, *releases.months):
+        name = "feed.xml" if month is None else f"feed/{month}.xml"
+        yield name, feed(model, releases, month, settings.export_url, settings.repository_url)
     # At GitHub Pages this file answers at every depth, where a relative link would lead nowhere.
     yield "404.html", html.missing(None, list(model.forecasts), site, settings.export_url or "./").encode()
     yield "robots.txt", ROBOTS

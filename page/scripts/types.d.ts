@@ -1,6 +1,6 @@
 /**
  * The documents that the page reads. The server and the static export have them at the same addresses. A test holds them
- * equal to the dataclasses of `crypto_predict/web/page/documents.py`.
+ * equal to `crypto_predict/web/page/documents.py`: its dataclasses, and the members in its list `SHOWN`.
  *
  * Days are "2026-11-23", instants "2026-11-23T06:00:00Z", both in UTC. Prices are in the pair's quote currency.
  * The price of a day is its close, at the end of the day. Lists by day have one item a day, without a hole.

@@ -29,8 +29,6 @@ from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import words
 
-CONTENT_TYPE = "application/json"
-
 # The members of these classes that the page shows, in their order.
 SHOWN: Mapping[type, Sequence[str]] = {
     Backtest: ("first_cutoff", "last_cutoff", "cutoffs", "scores", "prophet"),

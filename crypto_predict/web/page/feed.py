@@ -10,16 +10,14 @@ from the first line. Addresses are absolute if the site's own address is known, 
 
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import date
 
-from crypto_predict.baked import plain
 from crypto_predict.baked.ledger import Release
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY, price_decimals
 from crypto_predict.version import __version__
 from crypto_predict.web.page import html, words
-from crypto_predict.web.page.releases import PublishedRelease, Releases
+from crypto_predict.web.page.releases import Releases
 from crypto_predict.wording import counted, listed
 
 CONTENT_TYPE = "application/atom+xml; charset=utf-8"
@@ -32,62 +30,46 @@ _NO_LEDGER = "no ledger"
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """The feed of a model and its past releases. Without a ledger it has no entries."""
+def feed(model: Model, releases: Releases, month: str | None, address: str | None, repository_url: str | None) -> bytes:
+    """Return ``feed.xml``, or ``feed/2026-11.xml`` for one of the months of the releases.
 
-    model: Model
-    releases: Releases
-    address: str | None  # of the site, with a slash at its end; None: it is not known
-    repository_url: str | None
+    `address` is that of the site, with a slash at its end; None: it is not known. Without a ledger it has no entries.
 
-    def newest(self) -> bytes:
-        """Return ``feed.xml``.
-
-        Raises:
-            ReleasesUnavailable: The ledger is being read, or has changed since the start.
-        """
-        published, months = list(self.releases.newest()), self.releases.months
-        links = {"self": NAME}
-        if published:
-            month = months.index(published[0].release.made_at.isoformat()[:7])
-            whole = next(self.releases.of_month(months[month])).sha256 == published[0].sha256
-            links |= _linked("prev-archive", months, month - 1 if whole else month)
-        return self._document("", links, published)
-
-    def of_month(self, month: str) -> bytes:
-        """Return ``feed/2026-11.xml`` for one of the months of the releases; errors as of `newest`."""
-        months = self.releases.months
+    Raises:
+        ReleasesUnavailable: The ledger is being read, or has changed since the start.
+    """
+    months, card = releases.months, model.card
+    published = list(releases.newest() if month is None else releases.of_month(month))
+    if month is not None:
         place = months.index(month)
         links = {"self": _archive(month), "current": NAME}
         links |= _linked("prev-archive", months, place - 1) | _linked("next-archive", months, place + 1)
-        is_over = month < self.model.card.trained_at.isoformat()[:7]
-        return self._document("../", links, list(self.releases.of_month(month)), is_archive=is_over)
-
-    def _document(
-        self, root: str, links: dict[str, str], published: list[PublishedRelease], *, is_archive: bool = False
-    ) -> bytes:
-        """Return a feed document; `root` is the prefix that makes an address of the site relative to it."""
-        card = self.model.card
-        text = html.render(
-            NAME,
-            root=root if self.address is None else self.address,
-            identity=_identity(self.releases.head or _NO_LEDGER),
-            pairs=listed([str(pair) for pair in self.model.forecasts]),
-            simulated=card.simulated,
-            updated=plain.encode(max((release.made_at for release, _ in published), default=card.trained_at)),
-            repository_url=self.repository_url,
-            version=__version__,
-            is_archive=is_archive,
-            links=links,
-            entries=[_entry(*entry) for entry in reversed(published)],
-        )
-        return f"{_NOT_XML.sub(chr(0xFFFD), text)}\n".encode()
+    else:
+        links = {"self": NAME}
+        if published:
+            place = months.index(str(published[0][0].made_at)[:7])
+            is_whole = next(releases.of_month(months[place])) == published[0]
+            links |= _linked("prev-archive", months, place - 1 if is_whole else place)
+    root = "" if month is None else "../"  # makes an address of the site relative to the document
+    text = html.render(
+        NAME,
+        root=root if address is None else address,
+        identity=_identity(releases.head or _NO_LEDGER),
+        pairs=listed([str(pair) for pair in model.forecasts]),
+        simulated=card.simulated,
+        updated=max((release.made_at for release, _ in published), default=card.trained_at),
+        repository_url=repository_url,
+        version=__version__,
+        is_archive=month is not None and month < str(card.trained_at)[:7],
+        links=links,
+        entries=[_entry(*entry) for entry in reversed(published)],
+    )
+    return f"{_NOT_XML.sub(chr(0xFFFD), text)}\n".encode()
 
 
 def _entry(release: Release, sha256: str) -> dict[str, object]:
-    """Return what the template shows of a release: its forecast in words, and where the page shows it."""
-    name, anchor, made_on = words.name(release.pair), release.anchor, release.made_at.date()
+    """Return what the template shows of a release: its forecast in words."""
+    name, anchor = words.name(release.pair), release.anchor
 
     def price(amount: float) -> str:
         return words.price(amount, release.pair.quote, price_decimals(anchor.price))
@@ -107,15 +89,8 @@ def _entry(release: Release, sha256: str) -> dict[str, object]:
         f"Persistence, the forecast that the price stays as it is, says {now} for each of these days.",
         f"Build {release.build}.",
     ]
-    return {
-        "identity": _identity(sha256),
-        "title": f"{invented}{name} at {now}, {price(release.prediction[6])} forecast 7 days ahead",
-        "made_at": plain.encode(release.made_at),
-        "page": f"page/{release.pair.slug}/?release={made_on}",  # from the root of the site
-        "pair": release.pair,
-        "simulated": release.simulated,
-        "summary": " ".join(summary),
-    }
+    title = f"{invented}{name} at {now}, {price(release.prediction[6])} forecast 7 days ahead"
+    return {"release": release, "identity": _identity(sha256), "title": title, "summary": " ".join(summary)}
 
 
 def _written(day: date) -> str:

@@ -16,12 +16,12 @@ from crypto_predict import logs
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
 from crypto_predict.web.http.representations import Representations, represent
-from crypto_predict.web.http.response import COMMON, STALE, Headers, Rendered, simulated_header
+from crypto_predict.web.http.response import COMMON, JSON, STALE, Headers, Rendered, simulated_header
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.model.forecast import PAUSE_SECONDS
 from crypto_predict.web.model.snapshots import LONGEST, Snapshot
 from crypto_predict.web.page import documents, html
-from crypto_predict.web.page.assets import Assets, content_type
+from crypto_predict.web.page.assets import content_type
 from crypto_predict.web.page.html import Site, State
 from crypto_predict.web.page.releases import Releases
 
@@ -44,12 +44,9 @@ class Resource(NamedTuple):
     """What one address has."""
 
     route: str  # its template, for the metrics
-    content_type: str
-    render: Callable[[State], bytes]
+    represent: Callable[[State], Representations]
     pair: Pair | None = None  # that it is about; None: a built file
-    simulated: bool = False  # whether it rests on invented prices
     plans: bool = False  # whether it says when the next training is
-    brotli: Callable[[], bytes | None] = lambda: None  # the same, compressed when it was built
 
 
 class Pages:
@@ -72,14 +69,13 @@ class Pages:
         def document(pair: Pair, day: str | None) -> Representations:
             content = releases.listed(pair) if day is None else releases.release(pair, day)
             simulated = model.card.pairs[pair].simulated
-            return _represent(documents.rendered(content), documents.CONTENT_TYPE, simulated=simulated)
+            return _represent(documents.rendered(content), JSON, simulated)
 
         def feed_of(month: str | None) -> Representations:
-            from crypto_predict.web.page.feed import CONTENT_TYPE, Feed  # noqa: PLC0415 no other answer waits for it
+            from crypto_predict.web.page.feed import CONTENT_TYPE, feed  # noqa: PLC0415 no other answer waits for it
 
-            feed = Feed(model, releases, site.address, site.repository_url)
-            body = feed.newest() if month is None else feed.of_month(month)
-            return _represent(body, CONTENT_TYPE, simulated=model.card.simulated)
+            body = feed(model, releases, month, site.address, site.repository_url)
+            return _represent(body, CONTENT_TYPE, model.card.simulated)
 
         self._documents = lru_cache(maxsize=MOST_RELEASES)(document)
         self._feeds = lru_cache(maxsize=MOST_FEEDS)(feed_of)
@@ -105,12 +101,8 @@ class Pages:
         except OSError:  # another build has removed the file
             return None
 
-    def listed(self, slug: str, accepted: str | None) -> Rendered:
-        """Return ``page/{slug}/releases.json``."""
-        return self._current(self._documents(self.pair(slug), None), accepted)
-
-    def release(self, slug: str, day: str, accepted: str | None) -> Rendered:
-        """Return ``page/{slug}/releases/{day}.json``."""
+    def past(self, slug: str, day: str | None, accepted: str | None) -> Rendered:
+        """Return ``page/{slug}/releases/{day}.json``, or ``page/{slug}/releases.json`` without a day."""
         return self._current(self._documents(self.pair(slug), day), accepted)
 
     def feed(self, month: str | None, accepted: str | None) -> Rendered | None:
@@ -135,7 +127,7 @@ class Pages:
             sleep(PAUSE_SECONDS)
             self.answer(f"/page/{slug}{ending}", None)
         self._releases.prepare()
-        self.listed(slug, None)
+        self.past(slug, None, None)
 
     def _until_change(self, resource: Resource) -> tuple[State, str]:
         """Return the state in which the resource is shown, and how long caches may keep it."""
@@ -155,10 +147,7 @@ class Pages:
             with self._lock:  # one thread renders, and the others do not render the same
                 representations = self._rendered.get(key)
                 if representations is None:
-                    body, brotli = resource.render(state), resource.brotli()
-                    representations = _represent(
-                        body, resource.content_type, brotli, simulated=resource.simulated, stale=state.stale
-                    )
+                    representations = resource.represent(state)
                     if len(self._rendered) >= MOST_KEPT:
                         del self._rendered[next(iter(self._rendered))]
                     self._rendered[key] = representations
@@ -169,35 +158,29 @@ def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
     """Yield the addresses of pages, documents and built files. They do not refer to `Pages`, which they may outlive."""
     cards, built = answers.model.card.pairs, site.assets
 
-    def page(pair: Pair, route: str, root: str) -> Resource:
-        def render(state: State) -> bytes:
-            return html.page(answers, pair, site, root, state).encode()
+    def page(pair: Pair, root: str, state: State) -> Representations:
+        body = html.page(answers, pair, site, root, state).encode()
+        return _represent(body, html.CONTENT_TYPE, cards[pair].simulated, stale=state.stale)
 
-        return Resource(route, html.CONTENT_TYPE, render, pair, cards[pair].simulated, plans=True)
+    def document(pair: Pair, ending: str, state: State) -> Representations:
+        body = documents.rendered(documents.OF_PAIR[ending](answers, pair))
+        return _represent(body, JSON, cards[pair].simulated, stale=state.stale)
 
-    def document(pair: Pair, ending: str) -> Resource:
-        def render(_: State) -> bytes:
-            return documents.rendered(documents.OF_PAIR[ending](answers, pair))
+    def built_file(file: str, _: State) -> Representations:
+        return _represent(built.read(file), content_type(file), brotli=built.read_brotli(file))
 
-        route = f"/page/{{slug}}{ending}"
-        return Resource(route, documents.CONTENT_TYPE, render, pair, cards[pair].simulated)
-
-    yield "/", page(answers.pairs[0], "/", "./")
+    yield "/", Resource("/", partial(page, answers.pairs[0], "./"), answers.pairs[0], plans=True)
     for pair in answers.pairs:
-        yield f"/page/{pair.slug}/", page(pair, "/page/{slug}/", "../../")
+        yield f"/page/{pair.slug}/", Resource("/page/{slug}/", partial(page, pair, "../../"), pair, plans=True)
         for ending in documents.OF_PAIR:
-            yield f"/page/{pair.slug}{ending}", document(pair, ending)
+            render = partial(document, pair, ending)
+            yield f"/page/{pair.slug}{ending}", Resource(f"/page/{{slug}}{ending}", render, pair)
     for file in built.files.values():
-        render, brotli = partial(_read, built, file), partial(built.read_brotli, file)
-        yield f"/page/built/{file}", Resource("/page/built/{file}", content_type(file), render, brotli=brotli)
-
-
-def _read(built: Assets, file: str, _: State) -> bytes:
-    return built.read(file)
+        yield f"/page/built/{file}", Resource("/page/built/{file}", partial(built_file, file))
 
 
 def _represent(
-    body: bytes, content_type: str, brotli: bytes | None = None, *, simulated: bool, stale: bool = False
+    body: bytes, content_type: str, simulated: bool = False, *, stale: bool = False, brotli: bytes | None = None
 ) -> Representations:
     headers = [("Content-Type", content_type), *SECURITY, *simulated_header(simulated), *([STALE] if stale else [])]
     return represent(body, headers, brotli)

@@ -15,11 +15,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import date
 from http import HTTPStatus
 from pathlib import Path
-from typing import NamedTuple
 
 from crypto_predict import logs
 from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from
@@ -58,39 +56,19 @@ class ReleasesUnavailable(Problem):
         self.reason = reason
 
 
-class PublishedRelease(NamedTuple):
-    """A release, and the digest of its entry, which no other entry has."""
-
-    release: Release
-    sha256: str
-
-
-class _Part(NamedTuple):
-    """A part of the ledger that begins and ends with a release, both included."""
-
-    first: Place
-    last: Place
-
-
-@dataclass(slots=True)
-class _PairIndex:
-    """The releases and outcomes of one pair."""
-
-    first: date | None = None  # the first day that was forecast
-    days: dict[str, Place] = field(default_factory=dict)  # of the newest release by day, "2026-11-23", ascending
-    outcomes: dict[date, float] = field(default_factory=dict)  # the closes as first recorded
-
-
 class _Index:
-    """The releases of a ledger, of the pairs of a model and of the same kind as those: real or simulated."""
+    """The releases and outcomes of a ledger: of the pairs of a model, and of the same kind, real or simulated."""
 
     def __init__(self, model: Model, sleep: Callable[[float], object], fault: BrokenLedger | None = None) -> None:
-        self.pairs = {pair: _PairIndex() for pair in model.forecasts}
-        self.months: dict[str, _Part] = {}  # by name, "2026-11", ascending
+        # By pair: the newest release of each day, "2026-11-23", ascending; the closes as first recorded.
+        self.days: dict[Pair, dict[str, Place]] = {pair: {} for pair in model.forecasts}
+        self.outcomes: dict[Pair, dict[date, float]] = {pair: {} for pair in model.forecasts}
+        self.months: dict[str, tuple[Place, Place]] = {}  # "2026-11", ascending: the first and the last release
         self.newest: deque[Place] = deque(maxlen=NEWEST)
         self.head: str | None = None  # the digest of the first entry; None: there is no ledger
         self.fault = fault  # why there is none
         self._simulated = {pair: facts.simulated for pair, facts in model.card.pairs.items()}
+        self._first: dict[Pair, date] = {}  # the first day that was forecast
         self._sleep = sleep
         self._entries = 0
 
@@ -102,28 +80,28 @@ class _Index:
             self._sleep(PAUSE_SECONDS)
         if not self.is_shown(content):
             return
-        index = self.pairs[content.pair]
+        first = self._first.get(content.pair)
         if isinstance(content, Release):
-            self._add(index, content, place)
-        elif index.first is not None and content.day >= index.first:
-            _check_distance(index.first, content.day)
-            index.outcomes.setdefault(content.day, content.close)
+            self._add(content, place, first)
+        elif first is not None and content.day >= first:
+            _check_distance(first, content.day)
+            self.outcomes[content.pair].setdefault(content.day, content.close)
 
     def is_shown(self, content: Release | Outcome) -> bool:
         """Return whether an entry is of a pair of the model, and of the same kind: real or simulated."""
         return self._simulated.get(content.pair) == content.simulated
 
-    def _add(self, index: _PairIndex, release: Release, place: Place) -> None:
+    def _add(self, release: Release, place: Place, first: date | None) -> None:
         if not _LABEL.fullmatch(release.build):
             raise EntryFault(f"its build {release.build!r:.80} is not a label of ASCII letters, digits and . _ + -")
         day, after = release.made_at.date(), release.last + DAY
-        _check_distance(index.first or day, day)
+        _check_distance(first or day, day)
         _check_distance(after, day)
-        index.first = min(index.first or after, after)
-        index.days[str(day)] = place
+        self._first[release.pair] = min(first or after, after)
+        self.days[release.pair][str(day)] = place
         self.newest.append(place)
-        month = day.isoformat()[:7]
-        self.months[month] = _Part(self.months[month].first if month in self.months else place, place)
+        month = str(day)[:7]
+        self.months[month] = (self.months.get(month, (place, place))[0], place)
 
 
 def _check_distance(first: date, last: date) -> None:
@@ -135,7 +113,7 @@ class Releases:
     """The past releases of the pairs of a model. Safe to share between threads.
 
     The ledger is read at the first question, or before it by `prepare`. A question that comes in between waits for
-    `wait_seconds` at most.
+    `wait_seconds` at most, and then raises `ReleasesUnavailable`, as any question does once the ledger has changed.
     """
 
     def __init__(
@@ -146,10 +124,8 @@ class Releases:
         sleep: Callable[[float], object] = time.sleep,
         wait_seconds: float = WAIT_SECONDS,
     ) -> None:
-        self._model = model
-        self._path = ledger
-        self._sleep = sleep
-        self._wait_seconds = wait_seconds
+        self._model, self._path = model, ledger
+        self._sleep, self._wait_seconds = sleep, wait_seconds
         self._lock = threading.Lock()
         self._index: _Index | None = None
 
@@ -158,26 +134,17 @@ class Releases:
         self._current(-1)
 
     def listed(self, pair: Pair) -> ReleasesDocument:
-        """Return the days with a release of a pair of the model; none where past releases are not available.
-
-        Raises:
-            ReleasesUnavailable: The ledger is being read.
-        """
-        days = self._current().pairs[pair].days
+        """Return the days with a release of a pair of the model; none where past releases are not available."""
+        days = self._current().days[pair]
         return ReleasesDocument(pair, self._model.card.pairs[pair].simulated, tuple(reversed(days)))
 
     def release(self, pair: Pair, day: str) -> ReleaseDocument:
-        """Return the newest release of a pair on a day such as "2026-11-23", in UTC.
-
-        Raises:
-            NoRelease: The text is not the day of a release.
-            ReleasesUnavailable: The ledger is being read, or has changed since the start.
-        """
-        index = self._current().pairs[pair]
-        if day not in index.days:
-            raise NoRelease(pair, day, list(index.days))
-        place = index.days[day]
-        ((release, _),) = self._published(_Part(place, place))
+        """Return the newest release of a pair on a day such as "2026-11-23", in UTC; raise `NoRelease` without one."""
+        index = self._current()
+        days = index.days[pair]
+        if day not in days:
+            raise NoRelease(pair, day, list(days))
+        ((release, _),) = self._published(days[day], days[day])
         return ReleaseDocument(
             pair=release.pair,
             simulated=release.simulated,
@@ -190,7 +157,7 @@ class Releases:
             low=release.low,
             high=release.high,
             quantiles=tuple(zip(*release.quantiles, strict=True)) or None,
-            outcomes=tuple(index.outcomes.get(release.last + n * DAY) for n in range(1, DAYS + 1)),
+            outcomes=tuple(index.outcomes[pair].get(release.last + n * DAY) for n in range(1, DAYS + 1)),
         )
 
     @property
@@ -208,21 +175,21 @@ class Releases:
         """The months with releases, "2026-11", oldest first."""
         return list(self._current().months)
 
-    def newest(self) -> Iterator[PublishedRelease]:
-        """Yield the newest 50 releases of all pairs, oldest first; errors as of `release`."""
+    def newest(self) -> Iterator[tuple[Release, str]]:
+        """Yield the newest 50 releases of all pairs, oldest first, each with the digest of its entry."""
         if places := self._current().newest:
-            yield from self._published(_Part(places[0], places[-1]))
+            yield from self._published(places[0], places[-1])
 
-    def of_month(self, month: str) -> Iterator[PublishedRelease]:
-        """Yield the releases of one of `months`, of all pairs, oldest first; errors as of `release`."""
-        yield from self._published(self._current().months[month])
+    def of_month(self, month: str) -> Iterator[tuple[Release, str]]:
+        """Yield the releases of one of `months`, of all pairs, as `newest` does."""
+        yield from self._published(*self._current().months[month])
 
-    def _published(self, part: _Part) -> Iterator[PublishedRelease]:
+    def _published(self, first: Place, last: Place) -> Iterator[tuple[Release, str]]:
         index = self._current()
         try:
-            for entry in entries_from(self._path, part.first, part.last.offset + 1):
+            for entry in entries_from(self._path, first, last.offset + 1):
                 if isinstance(entry.content, Release) and index.is_shown(entry.content):
-                    yield PublishedRelease(entry.content, entry.sha256)
+                    yield entry.content, entry.sha256
         except BrokenLedger as error:
             logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
             raise ReleasesUnavailable("the ledger has been changed or removed since it was read", None) from error

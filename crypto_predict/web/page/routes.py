@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from flask import Flask, Response, redirect, request
 from werkzeug.exceptions import NotFound
@@ -22,32 +23,26 @@ def add_routes(app: Flask, current: Callable[[], Pages]) -> None:
     def accepted() -> str | None:
         return request.environ.get("HTTP_ACCEPT_ENCODING")
 
-    def page(slug: str) -> AnyResponse:
-        return _elsewhere(current(), slug, "../{}/", "../../")
-
-    def page_without_slash(slug: str) -> AnyResponse:
-        return _elsewhere(current(), slug, "{}/", "../")
+    def page(slug: str, root: str = "../../") -> AnyResponse:
+        return _elsewhere(current(), slug, root)
 
     def missing(slug: str = "", file: str = "") -> AnyResponse:
         if not file:
             current().pair(slug)
         raise NotFound
 
-    def listed(slug: str) -> AnyResponse:
-        return _sent(current().listed(slug, accepted()))
-
-    def release(slug: str, day: str) -> AnyResponse:
-        return _sent(current().release(slug, day, accepted()))
+    def past(slug: str, day: str | None = None) -> AnyResponse:
+        return _sent(current().past(slug, day, accepted()))
 
     def feed(month: str | None = None) -> AnyResponse:
         return _sent(current().feed(month, accepted()))
 
     views: dict[str, Callable[..., AnyResponse]] = {
         "/page/<slug>/": page,
-        "/page/<slug>": page_without_slash,
+        "/page/<slug>": partial(page, root="../"),
         **{f"/page/<slug>{ending}": missing for ending in documents.OF_PAIR},
-        "/page/<slug>/releases.json": listed,
-        "/page/<slug>/releases/<day>.json": release,
+        "/page/<slug>/releases.json": past,
+        "/page/<slug>/releases/<day>.json": past,
         "/feed.xml": feed,
         "/feed/<month>.xml": feed,
         "/page/built/<file>": missing,
@@ -62,12 +57,12 @@ def _sent(answer: Rendered | None) -> Response:
     return Response(answer.body, headers=answer.headers)
 
 
-def _elsewhere(pages: Pages, slug: str, place: str, root: str) -> AnyResponse:
+def _elsewhere(pages: Pages, slug: str, root: str) -> AnyResponse:
     """Redirect to the page of a pair if `slug` is another spelling of it, such as ``btc_usd``."""
     with suppress(InvalidValue):
         pair = Pair.parse(slug)
         if pair.slug in pages.pairs:
-            response = redirect(place.format(pair.slug))
+            response = redirect(f"{root.removesuffix('../')}{pair.slug}/")
             response.headers.extend(SECURITY)
             return response
     if request.accept_mimetypes.best_match((_PROBLEM, _HTML)) != _HTML:

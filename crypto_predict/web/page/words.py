@@ -7,20 +7,12 @@ in the words of the model card. Functions of a model and a pair raise `KeyError`
 
 import math
 import re
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator, Sequence
 
 from crypto_predict.baked.comparison import LEAST_DIFFERENCE, SIGNIFICANCE, Verdict
 from crypto_predict.baked.comparison import verdict as judge
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import (
-    COVERAGE,
-    Backtest,
-    LiveRecord,
-    Model,
-    ProphetScore,
-    Score,
-)
+from crypto_predict.baked.schema import COVERAGE, Backtest, LiveRecord, Model, ProphetScore, Score
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
 
@@ -47,25 +39,16 @@ INVENTED = (
     "real one."
 )
 
-K = TypeVar("K")
-
 _STAYS = '"the price stays as it is"'
 _UNMEASURED = "The history is too short for a backtest, so nothing was measured on past prices."
-# The verdicts on errors that are compared with persistence.
-_BRIEF = {
-    Verdict.BETTER: "better",
-    Verdict.WORSE: "worse",
-    Verdict.SAME: "no better",
-    Verdict.PERSISTENCE: "no better",
-    Verdict.UNKNOWN: "not comparable",
-}
+_EQUAL = f"the forecast was no better than {_STAYS}"
+# The verdicts on errors that are compared with persistence, in short and in whole.
 _VERDICTS = {
-    Verdict.BETTER: "the forecast was better than that: {errors}",
-    Verdict.WORSE: "the forecast was worse than that: {errors}",
-    Verdict.SAME: f"the forecast was no better than {_STAYS}: {{errors}}, which can be chance",
-    Verdict.PERSISTENCE: f"the forecast was no better than {_STAYS}: its middle is that price, because no method did "
-    "better on the past",
-    Verdict.UNKNOWN: "they could not be compared: too few forecasts, or a price that never moved",
+    Verdict.BETTER: ("better", "the forecast was better than that: {errors}"),
+    Verdict.WORSE: ("worse", "the forecast was worse than that: {errors}"),
+    Verdict.SAME: ("no better", f"{_EQUAL}: {{errors}}, which can be chance"),
+    Verdict.PERSISTENCE: ("no better", f"{_EQUAL}: its middle is that price, because no method did better on the past"),
+    Verdict.UNKNOWN: ("not comparable", "they could not be compared: too few forecasts, or a price that never moved"),
 }
 _MOST_TIMES = 100  # the largest ratio of errors in words
 _NOMINAL = f"{100 * COVERAGE:.0f}"  # percent
@@ -97,14 +80,10 @@ def decimals_of_range(close: float) -> int:
     return 0 if close >= 1_000 else 2 if close >= 10 else price_decimals(close)
 
 
-def forecast(model: Model, pair: Pair, days: int = 1) -> str:
-    """Return the forecast of a pair, some days after its last daily candle, in one sentence.
-
-    Raises:
-        OutOfRange: The model does not reach that far.
-    """
+def forecast(model: Model, pair: Pair) -> str:
+    """Return the forecast of a pair for the day after its last daily candle in one sentence."""
     baked = model.forecasts[pair]
-    day, decimals = baked.last + days * DAY, decimals_of_range(baked.last_close)
+    day, decimals = baked.last + DAY, decimals_of_range(baked.last_close)
     middle, low, high = (price(amount, pair.quote, decimals) for amount in Evaluator(baked).at(day))
     invented = " The prices are invented." if model.card.pairs[pair].simulated else ""
     return (
@@ -131,7 +110,7 @@ def good(model: Model, pair: Pair) -> str:
     scores = _scores(model, pair)
     if not scores:
         return _UNMEASURED
-    verdicts = _grouped(_judged(scores), lambda score: _BRIEF[judge(score.relative_mae, score.p_value)])
+    verdicts = _by_verdict(_judged(scores), 0)
     if early := [score for score in scores if score.forecasts < LEAST]:
         most = max(score.forecasts for score in early)
         verdicts[f"too early to say, after {counted(most, 'test')} at most,"] = early
@@ -160,8 +139,8 @@ def summary(model: Model, pair: Pair) -> str:
     scores = _judged(_scores(model, pair))
     if not scores:
         return f"{start}."
-    verdict = _BRIEF[judge(scores[0].relative_mae, scores[0].p_value)]
-    middle = f"its middle was {verdict} {'with' if verdict == _BRIEF[Verdict.UNKNOWN] else 'than'} {_STAYS}"
+    (verdict,) = _by_verdict(scores[:1], 0)
+    middle = f"its middle was {verdict} {'with' if verdict == _VERDICTS[Verdict.UNKNOWN][0] else 'than'} {_STAYS}"
     tests = f"In {scores[0].forecasts:,} tests on {_past(model, pair)} prices, {_ahead(scores[:1])}"
     return f"{start}. {tests}, {nominal} held {_of_100(scores[0].coverage)} of 100 times, and {middle}."
 
@@ -169,13 +148,8 @@ def summary(model: Model, pair: Pair) -> str:
 def record(model: Model, pair: Pair) -> list[str]:
     """Return how good the forecasts have been, in the backtest and as published: one to a dozen paragraphs."""
     card = model.card.pairs[pair]
-    live = live_record(model, pair)
-    paragraphs = [INVENTED] if card.simulated else []
-    if card.backtest is None or not card.backtest.scores:
-        paragraphs.append(_UNMEASURED)
-    else:
-        paragraphs += _backtest(card.backtest)
-    return [*paragraphs, *_live(live)]
+    tested = _backtest(card.backtest) if card.backtest and card.backtest.scores else [_UNMEASURED]
+    return [*([INVENTED] if card.simulated else []), *tested, *_live(live_record(model, pair))]
 
 
 def live_record(model: Model, pair: Pair) -> LiveRecord | None:
@@ -185,10 +159,12 @@ def live_record(model: Model, pair: Pair) -> LiveRecord | None:
 
 
 def _backtest(backtest: Backtest) -> Iterator[str]:
+    few = [score for score in backtest.scores if score.forecasts < LEAST]
+    small = listed([f"{_ahead([score])} there are only {score.forecasts:,}" for score in few])
     yield (
         f"The backtest: {counted(backtest.cutoffs, 'time')} from {backtest.first_cutoff} to {backtest.last_cutoff} a "
         "forecast was made as it would have been made on that day, from no later prices, and compared with what "
-        f"happened.{_early(backtest.scores)}"
+        f"happened.{f' {_capital(small)}: it is too early to judge by them.' if few else ''}"
     )
     if scores := _judged(backtest.scores):
         yield from filter(None, (_held(scores), _compared(scores), _ranges(scores), _calibration(scores)))
@@ -200,16 +176,12 @@ def _judged(scores: Sequence[Score]) -> list[Score]:
     return [score for score in scores if score.forecasts >= LEAST]
 
 
-def _grouped(scores: Sequence[Score], key: Callable[[Score], K]) -> dict[K, list[Score]]:
-    groups: dict[K, list[Score]] = {}
+def _by_verdict(scores: Sequence[Score], form: int) -> dict[str, list[Score]]:
+    """Return the scores by the verdict on each, in one of the forms of `_VERDICTS`."""
+    groups: dict[str, list[Score]] = {}
     for score in scores:
-        groups.setdefault(key(score), []).append(score)
+        groups.setdefault(_VERDICTS[judge(score.relative_mae, score.p_value)][form], []).append(score)
     return groups
-
-
-def _early(scores: Sequence[Score]) -> str:
-    small = [f"{_ahead([score])} there are only {score.forecasts:,}" for score in scores if score.forecasts < LEAST]
-    return f" {_capital(listed(small))}: it is too early to judge by them." if small else ""
 
 
 def _held(scores: Sequence[Score]) -> str:
@@ -219,9 +191,7 @@ def _held(scores: Sequence[Score]) -> str:
     wide = [score for score, interval in measured if interval.low > COVERAGE]
     meant = f"is meant to hold the outcome {_NOMINAL} of 100 times (its coverage)"
     shares = listed([f"{_share(score)} {_ahead([score])}" for score in scores])
-    sentences = [
-        f"The {_NOMINAL} % range, from the low to the high price of a forecast, {meant}. It held {shares}.",
-    ]
+    sentences = [f"The {_NOMINAL} % range, from the low to the high price of a forecast, {meant}. It held {shares}."]
     if measured:
         sentences.append(
             "In brackets stands the 95 % confidence interval: the past is short, and the true figure can be anywhere "
@@ -236,15 +206,12 @@ def _held(scores: Sequence[Score]) -> str:
 
 def _compared(scores: Sequence[Score]) -> str:
     """Return how the errors compare with those of persistence."""
-    verdicts = _grouped(scores, lambda score: judge(score.relative_mae, score.p_value))
+    groups = _by_verdict(scores, 1)
     sentences = [f"The simplest forecast is {_STAYS} (persistence), and it is hard to beat."]
-    judged = [(words, verdicts[verdict]) for verdict, words in _VERDICTS.items() if verdict in verdicts]
-    sentences += [f"At {_days(group)} {words.format(errors=_errors(group))}." for words, group in judged]
+    for group, verdict in ((groups[verdict], verdict) for _, verdict in _VERDICTS.values() if verdict in groups):
+        errors = listed([_difference(score.relative_mae or 0.0) for score in group])
+        sentences.append(f"At {_days(group)} {verdict.format(errors=f'its error was {errors}')}.")
     return " ".join(sentences)
-
-
-def _errors(scores: Sequence[Score]) -> str:
-    return f"its error was {listed([_difference(score.relative_mae or 0.0) for score in scores])}"
 
 
 def _difference(relative: float) -> str:
@@ -282,18 +249,15 @@ def _ranges(scores: Sequence[Score]) -> str:
     worse = [score for score in measured if score.confidence[key].low > 1]
     same = [score for score in measured if score not in better and score not in worse]
     verdicts = [
-        f"{word} {_ahead(group)}{_by(group)}" for word, group in (("better", better), ("worse", worse)) if group
+        f"{word} {_ahead(group)} (by {listed([_percent(score.relative_winkler or 0.0) for score in group])})"
+        for word, group in (("better", better), ("worse", worse))
+        if group
     ]
     verdicts += [f"neither better nor worse {_ahead(same)}"] if same else []
     return (
         "A good range is narrow and holds all the same. By that measure (the Winkler score) it was "
         f"{listed(verdicts)} than the range that follows from the past year's ups and downs alone."
     )
-
-
-def _by(scores: Sequence[Score]) -> str:
-    """Return the differences of the scores of ranges: `` (by 8.6 %)``."""
-    return f" (by {listed([_percent(score.relative_winkler or 0.0) for score in scores])})"
 
 
 def _calibration(scores: Sequence[Score]) -> str:
@@ -308,10 +272,9 @@ def _calibration(scores: Sequence[Score]) -> str:
         "Calibration: what is given a probability of 10 % should come about 10 of 100 times, so each tenth of the "
         "forecast should catch 10 of 100 outcomes."
     )
-    if not uneven:
-        return f"{meant} The tenths caught {listed(shares)}: no more uneven than chance makes them."
-    rest = f" At {_days(even)} nothing speaks against it." if even else ""
-    return f"{meant} The tenths caught {listed(shares)}: more uneven than chance makes them.{rest}"
+    rest = f" At {_days(even)} nothing speaks against it." if uneven and even else ""
+    more = "more" if uneven else "no more"
+    return f"{meant} The tenths caught {listed(shares)}: {more} uneven than chance makes them.{rest}"
 
 
 def _prophet(scores: Sequence[ProphetScore]) -> str:
@@ -344,11 +307,9 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
         coverage = (
             "" if live.coverage is None else f"; the {_NOMINAL} % range held {_of_100(live.coverage)} of 100 times"
         )
-        sentences = [f"The published forecasts: {come}{coverage}."]
-        if live.relative_mae is not None:
-            sentences.append(f"Their error was {_than(live.relative_mae)}.")
-        else:
-            sentences.append(f"They could not be compared with {_STAYS}, which made no error.")
+        missing = f"They could not be compared with {_STAYS}, which made no error."
+        error = missing if live.relative_mae is None else f"Their error was {_than(live.relative_mae)}."
+        sentences = [f"The published forecasts: {come}{coverage}.", error]
     if live.hindsight:
         were = "was" if live.hindsight == 1 else "were"
         sentences.append(f"Of them {live.hindsight:,} {were} made in hindsight, from a history that was cut off.")

@@ -75,19 +75,17 @@ def test_every_number_is_the_one_that_the_evaluator_gives(forecast: PairForecast
     document, evaluator = of(with_forecast(forecast)), Evaluator(forecast)
     past = days(forecast.first, (forecast.last - forecast.first).days + 1)
     ahead = days(forecast.last + DAY, HORIZON_DAYS)
+    ends = [evaluator.at(day) for day in ahead]
     assert document["fitted"] == precisely([evaluator.at(day).price for day in past])
-    assert document["prediction"] == precisely([evaluator.at(day).price for day in ahead])
+    assert document["prediction"] == precisely([end.price for end in ends])
     assert document["levels"] == list(LEVELS)
-    for level, quantiles in zip(LEVELS, document["quantiles"], strict=True):
-        if level in {0.1, 0.9}:
-            ends = [evaluator.at(day) for day in ahead]
-            least = 10.0**-evaluator.decimals
-            assert quantiles == precisely([max(end.low if level == 0.1 else end.high, least) for end in ends])
+    quantiles, least = dict(zip(LEVELS, document["quantiles"], strict=True)), 10.0**-evaluator.decimals
+    assert quantiles[0.1] == precisely([max(end.low, least) for end in ends])
+    assert quantiles[0.9] == precisely([max(end.high, least) for end in ends])
     if forecast.prophet_bands:
-        alone = [evaluator.at(day, PROPHET) for day in ahead]
-        assert document["prophet"]["prediction"] == precisely([prediction.price for prediction in alone])
-        assert document["prophet"]["low"] == precisely([prediction.low for prediction in alone])
-        assert document["prophet"]["high"] == precisely([prediction.high for prediction in alone])
+        alone = zip(*(evaluator.at(day, PROPHET) for day in ahead), strict=True)
+        for name, prices in zip(("prediction", "low", "high"), alone, strict=True):
+            assert document["prophet"][name] == precisely(list(prices))
 
 
 def precisely(prices: list[float]) -> object:
@@ -97,11 +95,13 @@ def precisely(prices: list[float]) -> object:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_number_is_the_one_that_the_api_answers(model: str) -> None:
-    """At the same server, with every quantile."""
+    """At the same server, with every quantile, and the newest price."""
     api = client(make_model(BTC, ETH))
     document = with_prices(json.loads(api.get("/page/ETH-USD.json").data))
     last = date.fromisoformat(document["last"])
     whole = f"start={document['first']}&end={last + HORIZON_DAYS * DAY}&model={model}"
+    newest = json.loads(api.get("/page/BTC-USD.json").data)["anchor"]
+    assert json.loads(api.get(f"/bitcoin?date={newest['at']}").data)["prediction"] == newest["price"]
     rows = json.loads(api.get(f"/forecast/ETH-USD?{whole}&quantiles=0.05,0.1,0.25,0.5,0.75,0.9,0.95").data)
     past, ahead = rows[:-HORIZON_DAYS], rows[-HORIZON_DAYS:]
     shown = document if model == COMBINED else document["prophet"]
@@ -139,12 +139,6 @@ def test_a_price_is_never_0() -> None:
     assert (document["closes"][0], document["anchor"]["price"]) == (0.01, 0.01)
 
 
-def test_the_newest_price_is_that_of_the_api() -> None:
-    document, api = of(make_model()), client(make_model())
-    at = document["anchor"]["at"]
-    assert document["anchor"]["price"] == json.loads(api.get(f"/bitcoin?date={at}").data)["prediction"]
-
-
 SCALARS = {str: "string", Pair: "string", bool: "boolean", int: "number", float: "number", date: "Day"}
 SCALARS |= {datetime: "Instant"}
 
@@ -161,11 +155,17 @@ def in_typescript(kind: Any) -> str:
     return f"({members[0]})[]" if " " in members[0] else f"{members[0]}[]"
 
 
+def members_of(kind: Any) -> dict[str, Any]:
+    """The types of the members of a dataclass that the page shows."""
+    hints = get_type_hints(kind)
+    return {name: hints[name] for name in documents.SHOWN.get(kind, hints)}
+
+
 def dataclasses_of(kind: Any) -> Iterator[Any]:
     """The dataclasses of which a document is made, itself among them."""
     if is_dataclass(kind) and kind is not Pair:
         yield kind
-        for hint in get_type_hints(kind).values():
+        for hint in members_of(kind).values():
             yield from dataclasses_of(hint)
     for member in get_args(kind):
         yield from dataclasses_of(member)
@@ -176,47 +176,55 @@ def test_the_scripts_are_checked_against_the_members_and_types_of_each_document(
     """In the same order, with the same names of the interfaces: a document has one format in both languages."""
     declared = TYPES.read_text(encoding="utf-8")
     (body,) = re.findall(rf"^export interface {kind.__name__} \{{\n(.*?)^\}}", declared, re.MULTILINE | re.DOTALL)
-    expected = [(name, in_typescript(hint)) for name, hint in get_type_hints(kind).items()]
+    expected = [(name, in_typescript(hint)) for name, hint in members_of(kind).items()]
     assert re.findall(r"^  (\w+): ([^;]+);", body, re.MULTILINE) == expected
 
 
 def scored() -> Model:
     """A model with a backtest and a live record."""
     model = make_model()
-    score = blank(Score, horizon_days=1, forecasts=90, pit=(0.1,) * 10)
-    alone = ProphetBacktest((blank(ProphetScore, horizon_days=1, forecasts=90),), "alone")
-    tested = blank(Backtest, scores=(score,), prophet=alone)
-    facts = replace(model.card.pairs[BTC], backtest=tested)
-    made = blank(LiveForecast, made_at=model.card.trained_at, build="0.3.1", target=LAST, horizon_days=1)
+    alone = ProphetBacktest((blank(ProphetScore, horizon_days=1),), "alone")
+    tested = blank(Backtest, scores=(blank(Score, horizon_days=1),), prophet=alone)
+    card = replace(model.card, pairs={BTC: replace(model.card.pairs[BTC], backtest=tested)})
+    latest = (blank(LiveForecast, made_at=model.card.trained_at, target=LAST),)
     live = blank(
-        LiveRecord,
-        since=model.card.trained_at,
-        due=1,
-        days=1,
-        by_horizon=(blank(LiveScore, horizon_days=1, due=1, days=1),),
-        latest=(made,),
+        LiveRecord, since=model.card.trained_at, due=1, by_horizon=(blank(LiveScore, horizon_days=1),), latest=latest
     )
-    card = replace(model.card, pairs={BTC: facts})
     return replace(model, card=card, scorecard=Scorecard(1, "0" * 64, {BTC: live}, {}))
 
 
+def record_of(model: Model) -> dict[str, Any]:
+    """The record document of Bitcoin, as a browser reads it."""
+    document: dict[str, Any] = json.loads(documents.rendered(documents.record(Answers(model), BTC)))
+    return document
+
+
 def test_a_model_without_backtest_and_ledger_has_a_record_that_says_so() -> None:
-    answers = Answers(make_model())
-    record = documents.record(answers, BTC)
-    assert (record.backtest, record.live) == (None, None)
-    assert record.words
+    record = record_of(make_model())
+    assert (record["backtest"], record["live"]) == (None, None)
+    assert record["words"]
+
+
+def test_a_record_has_the_members_that_the_page_shows_and_no_others() -> None:
+    """The scores of a model file have several times as many."""
+    record = record_of(scored())
+    (score,), prophet = record["backtest"]["scores"], record["backtest"]["prophet"]
+    assert list(record["backtest"]) == list(documents.SHOWN[Backtest])
+    assert list(score) == list(documents.SHOWN[Score])
+    assert list(prophet["scores"][0]) == list(documents.SHOWN[ProphetScore])
+    assert list(record["live"]) == list(documents.SHOWN[LiveRecord])
+    assert list(record["live"]["by_horizon"][0]) == list(documents.SHOWN[LiveScore])
+    assert record["live"]["latest"][0]["target"] == str(LAST)
 
 
 def test_the_record_of_invented_prices_is_that_of_the_simulated_market() -> None:
     """The two are kept apart, on the page too."""
     model = scored()
     invented = replace(model.scorecard, pairs={}, simulated=model.scorecard.pairs)
-    assert documents.record(Answers(replace(model, scorecard=invented)), BTC).live is None
+    assert record_of(replace(model, scorecard=invented))["live"] is None
     card = replace(model.card, simulated=True, pairs={BTC: replace(model.card.pairs[BTC], simulated=True)})
-    document = documents.record(Answers(replace(model, card=card, scorecard=invented)), BTC)
-    assert document.simulated is True
-    assert document.live is not None
-    assert document.live.due == 1
+    document = record_of(replace(model, card=card, scorecard=invented))
+    assert (document["simulated"], document["live"]["due"]) == (True, 1)
 
 
 def test_a_document_is_small() -> None:

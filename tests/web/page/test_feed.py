@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from crypto_predict.baked.ledger import Release
 from crypto_predict.baked.schema import Anchor, Model
 from crypto_predict.market import DAY, Pair
-from crypto_predict.web.page.feed import Feed
+from crypto_predict.web.page.feed import feed
 from crypto_predict.web.page.releases import Releases
 from tests.support.feeds import HISTORY, entries, faults, links, parse, text
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release
@@ -25,25 +25,27 @@ MODEL = make_model(trained_at=datetime(2024, 7, 20, tzinfo=UTC))
 Write = Callable[..., Path]
 
 
-def published(days: int, *, pair: Pair = BTC, every: int = 24, start: int = 0) -> list[Release]:
+def published(days: int, *, every: int = 24) -> list[Release]:
     """Releases of some days, one every so many hours."""
-    first = make_release(START, pair)
-    made = [first.made_at + timedelta(hours=start * 24 + n * every) for n in range(days * 24 // every)]
-    return [replace(make_release(at.date() - DAY, pair), made_at=at, build=f"0.3.1-{at:%Y%m%d%H%M%S}") for at in made]
+    first = make_release(START)
+    times = [first.made_at + timedelta(hours=n * every) for n in range(days * 24 // every)]
+    return [replace(make_release(at.date() - DAY), made_at=at, build=f"0.3.1-{at:%Y%m%d%H%M%S}") for at in times]
 
 
-def feed_of(path: Path, model: Model = MODEL, address: str | None = None) -> Feed:
-    return Feed(model, Releases(model, path), address, "https://example.org/source")
+def feed_of(path: Path, model: Model = MODEL, address: str | None = None, month: str | None = None) -> bytes:
+    return feed(model, Releases(model, path), month, address, "https://example.org/source")
 
 
-def documents(feed: Feed, releases: Releases) -> dict[str, bytes]:
+def documents(path: Path, model: Model = MODEL, address: str | None = None) -> dict[str, bytes]:
     """The whole feed by address, from the root of the site."""
-    return {NAME: feed.newest(), **{MONTH.format(month): feed.of_month(month) for month in releases.months}}
+    months = Releases(model, path).months
+    archives = {MONTH.format(month): feed_of(path, model, address, month) for month in months}
+    return {NAME: feed_of(path, model, address), **archives}
 
 
 def test_an_entry_says_in_words_what_was_forecast(write: Write) -> None:
     """The price, three horizons with their ranges, and what persistence says."""
-    (entry,) = entries(feed_of(write(make_release())).newest())
+    (entry,) = entries(feed_of(write(make_release())))
     assert text(entry, "title") == "Bitcoin at $100.00, $107.21 forecast 7 days ahead"
     assert text(entry, "summary") == (
         "One Bitcoin cost $100.00 on 18 May 2024 at 00:00 UTC. "
@@ -60,10 +62,7 @@ def test_an_entry_says_in_words_what_was_forecast(write: Write) -> None:
 @pytest.mark.parametrize("address", [None, SITE])
 def test_every_document_is_valid_and_its_links_lead_to_the_site(write: Write, address: str | None) -> None:
     """Absolute where the address is known, else relative to the document itself."""
-    path = write(*published(50, every=12))
-    feed, releases = feed_of(path, address=address), Releases(MODEL, path)
-    made = documents(feed, releases)
-    for name, data in made.items():
+    for name, data in documents(write(*published(50, every=12)), address=address).items():
         assert faults(data, urljoin(SITE, name)) == []
         absolute = {relation: urljoin(urljoin(SITE, name), href) for relation, href in links(parse(data)).items()}
         assert absolute["alternate"] == SITE
@@ -76,14 +75,13 @@ def test_every_document_is_valid_and_its_links_lead_to_the_site(write: Write, ad
 
 def test_every_release_has_an_entry_in_an_archive_and_the_newest_fifty_in_the_feed(write: Write) -> None:
     """An entry is the same in both."""
-    path = write(*published(100))
-    made = documents(feed_of(path), Releases(MODEL, path))
-    newest = [text(entry, "id") for entry in entries(made.pop(NAME))]
-    archived = [text(entry, "id") for data in made.values() for entry in entries(data)]
+    files = documents(write(*published(100)))
+    newest = [text(entry, "id") for entry in entries(files.pop(NAME))]
+    archived = [text(entry, "id") for data in files.values() for entry in entries(data)]
     assert len(newest) == 50
     assert len(archived) == len(set(archived)) == 100
     assert set(newest) <= set(archived)
-    assert list(made) == ["feed/2024-05.xml", "feed/2024-06.xml", "feed/2024-07.xml", "feed/2024-08.xml"]
+    assert list(files) == ["feed/2024-05.xml", "feed/2024-06.xml", "feed/2024-07.xml", "feed/2024-08.xml"]
 
 
 @pytest.mark.parametrize(
@@ -91,24 +89,20 @@ def test_every_release_has_an_entry_in_an_archive_and_the_newest_fifty_in_the_fe
 )
 def test_following_the_links_to_earlier_archives_every_release_is_found(write: Write, days: int, every: int) -> None:
     """As a reader does that has just subscribed (RFC 5005, section 4.2)."""
-    path = write(*published(days, every=every))
-    made = documents(feed_of(path), Releases(MODEL, path))
-    result, name = set(), NAME
-    for _ in range(len(made) + 1):
-        result |= {text(entry, "id") for entry in entries(made[name])}
-        relations = links(parse(made[name]))
-        if "prev-archive" not in relations:
-            break
-        name = urljoin(name, relations["prev-archive"]).lstrip("/")
+    files = documents(write(*published(days, every=every)))
+    result, name = set[str](), NAME
+    while name:
+        document = files.pop(name)  # no archive is linked twice
+        result |= {text(entry, "id") for entry in entries(document)}
+        earlier = links(parse(document)).get("prev-archive")
+        name = urljoin(name, earlier).lstrip("/") if earlier else ""
     assert len(result) == days * 24 // every
-    assert "prev-archive" not in links(parse(made[name]))
 
 
 def test_archives_link_each_other_and_the_feed(write: Write) -> None:
     """The month of the training still grows: it is not marked as an archive, whose content must not change."""
-    path = write(*published(64))
-    made = documents(feed_of(path), Releases(MODEL, path))
-    may, june, july = (parse(made[MONTH.format(month)]) for month in ("2024-05", "2024-06", "2024-07"))
+    files = documents(write(*published(64)))
+    may, june, july = (parse(files[MONTH.format(month)]) for month in ("2024-05", "2024-06", "2024-07"))
     relations = {relation: href for relation, href in links(june).items() if relation not in {"self", "alternate"}}
     assert relations == {
         "current": "../feed.xml",
@@ -122,9 +116,9 @@ def test_archives_link_each_other_and_the_feed(write: Write) -> None:
 
 def test_identities_stay_when_releases_follow(write: Write) -> None:
     """Whatever the version or the address of the site: readers show an entry once."""
-    made = published(3)
-    before = feed_of(write(*made[:2])).newest()
-    after = feed_of(write(*made), address=SITE).newest()
+    releases = published(3)
+    before = feed_of(write(*releases[:2]))
+    after = feed_of(write(*releases), address=SITE)
     assert text(parse(before), "id") == text(parse(after), "id")
     ids = [[text(entry, "id") for entry in entries(data)] for data in (before, after)]
     assert ids[1][1:] == ids[0]
@@ -132,12 +126,12 @@ def test_identities_stay_when_releases_follow(write: Write) -> None:
 
 
 def test_another_ledger_is_another_feed(write: Write) -> None:
-    first, second = (feed_of(write(release)).newest() for release in published(2))
+    first, second = (feed_of(write(release)) for release in published(2))
     assert text(parse(first), "id") != text(parse(second), "id")
 
 
 def test_without_a_ledger_the_feed_is_valid_and_empty(tmp_path: Path) -> None:
-    data = feed_of(tmp_path / "none").newest()
+    data = feed_of(tmp_path / "none")
     assert faults(data, urljoin(SITE, NAME)) == []
     assert entries(data) == []
     assert text(parse(data), "updated") == "2024-07-20T00:00:00Z"
@@ -147,7 +141,7 @@ def test_simulated_prices_are_called_so_wherever_they_stand(write: Write) -> Non
     """Titles are all that some readers show. Real releases of the same pair are left out."""
     model = make_model(simulated=True)
     path = write(make_release(), replace(make_release(START + DAY), simulated=True))
-    data = feed_of(path, model).newest()
+    data = feed_of(path, model)
     (entry,) = entries(data)
     assert "simulated" in text(parse(data), "title")
     assert text(entry, "title").startswith("Simulated: ")
@@ -156,7 +150,7 @@ def test_simulated_prices_are_called_so_wherever_they_stand(write: Write) -> Non
 
 def test_each_pair_has_entries_of_its_own(write: Write) -> None:
     both = [make_release(), make_release(pair=ETH)]
-    data = feed_of(write(*both, make_outcome()), make_model(BTC, ETH)).newest()
+    data = feed_of(write(*both, make_outcome()), make_model(BTC, ETH))
     assert [links(entry)["alternate"] for entry in entries(data)] == [
         "page/ETH-USD/?release=2024-05-18",
         "page/BTC-USD/?release=2024-05-18",
@@ -188,8 +182,8 @@ def releases(draw: st.DrawFn) -> Release:
 def test_the_feed_is_valid_whatever_the_ledger_holds(file: Path, release: Release) -> None:
     file.write_bytes(make_ledger(release))
     model = make_model(release.pair)
-    for feed in (feed_of(file, model), feed_of(file, model, SITE)):
-        for name, data in documents(feed, Releases(model, file)).items():
+    for address in (None, SITE):
+        for name, data in documents(file, model, address).items():
             assert faults(data, urljoin(SITE, name)) == []
             assert len(entries(data)) == 1
 
@@ -198,5 +192,5 @@ def test_the_feed_is_valid_whatever_the_ledger_holds(file: Path, release: Releas
 def test_every_text_becomes_xml(file: Path, odd: str) -> None:
     """Control characters and markup too."""
     file.unlink(missing_ok=True)
-    data = Feed(MODEL, Releases(MODEL, file), None, odd).newest()
+    data = feed(MODEL, Releases(MODEL, file), None, None, odd)
     assert [fault for fault in faults(data, urljoin(SITE, NAME)) if "author" in fault] == []

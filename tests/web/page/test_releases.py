@@ -86,8 +86,8 @@ def test_simulated_forecasts_and_real_ones_are_never_mixed(write: Callable[..., 
     assert builds == ({"invented"} if simulated else {real.build})
     assert listed.simulated is simulated
     assert documents[-1].outcomes[0] == (5.0 if simulated else 101.0)
-    assert {published_release.release.build for published_release in releases.newest()} == builds
-    assert {published_release.release.build for published_release in releases.of_month("2024-05")} == builds
+    assert {release.build for release, _ in releases.newest()} == builds
+    assert {release.build for release, _ in releases.of_month("2024-05")} == builds
 
 
 def test_pairs_have_their_own_releases(write: Callable[..., Path]) -> None:
@@ -98,7 +98,7 @@ def test_pairs_have_their_own_releases(write: Callable[..., Path]) -> None:
     assert list(releases.listed(ETH).days) == DAYS[::-1]
     assert releases.release(BTC, DAYS[0]).outcomes[0] is None
     assert releases.release(ETH, DAYS[0]).outcomes[0] == 7.0
-    assert [published_release.release.pair for published_release in Releases(MODEL, path).newest()] == [BTC]
+    assert [release.pair for release, _ in Releases(MODEL, path).newest()] == [BTC]
 
 
 @pytest.mark.parametrize("day", ["2024-05-17", "2024-5-18", "2024-05-18 ", "", "../2024-05-18", "x" * 1000])
@@ -111,11 +111,11 @@ def test_a_day_without_a_release_is_refused_with_the_days_that_have_one(write: C
 def test_the_feed_has_the_newest_fifty_and_the_months_all_of_them(write: Callable[..., Path]) -> None:
     made = [at(make_release(START + n * DAY), hours) for n in range(20) for hours in (0, 6, 12)]
     releases = Releases(MODEL, write(*made[:30], make_outcome(), *made[30:], make_outcome(START + 2 * DAY)))
-    assert [published_release.release for published_release in releases.newest()] == made[-50:]
+    assert [release for release, _ in releases.newest()] == made[-50:]
     assert releases.months == ["2024-05", "2024-06"]
-    of_months = [one for month in releases.months for one in releases.of_month(month)]
-    assert [published_release.release for published_release in of_months] == made
-    assert len({published_release.sha256 for published_release in of_months}) == 60
+    of_months = [entry for month in releases.months for entry in releases.of_month(month)]
+    assert [release for release, _ in of_months] == made
+    assert len({sha256 for _, sha256 in of_months}) == 60
 
 
 DATA = make_ledger(make_release(), make_outcome(), make_release(SECOND))
@@ -173,7 +173,7 @@ def test_what_was_never_released_is_not_shown(write: Callable[..., Path]) -> Non
     named = replace(MODEL, scorecard=replace(MODEL.scorecard, head=head))
     releases = Releases(named, path)
     assert list(releases.listed(BTC).days) == DAYS[:1]
-    assert [published_release.release for published_release in releases.newest()] == [make_release()]
+    assert [release for release, _ in releases.newest()] == [make_release()]
 
 
 def test_a_ledger_that_grew_since_the_start_answers_as_before(write: Callable[..., Path]) -> None:
@@ -183,7 +183,7 @@ def test_a_ledger_that_grew_since_the_start_answers_as_before(write: Callable[..
     releases.prepare()
     write(make_release(), make_release(SECOND))
     assert releases.release(BTC, DAYS[0]).build == make_release().build
-    assert [published_release.release for published_release in releases.newest()] == [make_release()]
+    assert [release for release, _ in releases.newest()] == [make_release()]
 
 
 @pytest.mark.parametrize("contents", [[], [make_release(SECOND)], [at(make_release(), 1)]])
@@ -241,7 +241,7 @@ def test_every_listed_day_has_a_release_of_that_day(
         release = releases.release(BTC, day)
         assert release.made_at == max(r.made_at for r in made if str(r.made_at.date()) == day)
         following = (release.last + n * DAY for n in range(1, 31))
-        assert release.outcomes == tuple(expected.get(one) for one in following)
+        assert release.outcomes == tuple(expected.get(day) for day in following)
 
 
 def test_the_day_of_a_release_is_that_of_its_training_in_utc(write: Callable[..., Path]) -> None:
