@@ -11,7 +11,6 @@ from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
 from crypto_predict.market import Gap, SeriesKey, Span
-from crypto_predict.market.collected import StoredGap
 from crypto_predict.market.verdict import Silence, silences
 from crypto_predict.wording import counted
 
@@ -21,7 +20,7 @@ BACKFILL = "a backfill asks for it"
 _LISTED = 5  # verdicts with their reasons, in the line of one hole
 
 # A gap, and what was known of the live stream meanwhile, ascending. One without attempts was not asked for yet.
-Hole = tuple[StoredGap, Sequence[Silence]]
+Hole = tuple[Gap, Sequence[Silence]]
 Holes = Mapping[SeriesKey, Sequence[Hole]]
 
 
@@ -40,10 +39,10 @@ def as_text(holes: Holes, now: datetime) -> str:
     lines = []
     for series, of_series in holes.items():
         if of_series:
-            missing = counted(sum(stored.gap.missing for stored, _ in of_series), "candle")
+            missing = counted(sum(gap.missing for gap, _ in of_series), "candle")
             lines.append(f"{series}: {counted(len(of_series), 'gap')}, {missing} missing")
-        for stored, silent in of_series:
-            lines += [f"  {_explained(stored, now)}", f"    {_heard(series, silent)}"]
+        for gap, silent in of_series:
+            lines += [f"  {_explained(gap, now)}", f"    {_heard(series, silent)}"]
     return "\n".join(lines) or "no candle is missing"
 
 
@@ -54,14 +53,14 @@ def as_json(holes: Holes) -> str:
             "pair": str(series.pair),
             "source": series.source,
             "interval": series.interval.label,
-            "start": _iso(stored.gap.start),
-            "end": _iso(stored.gap.end),
-            "missing": stored.gap.missing,
-            "cause": stored.cause,
-            "attempts": stored.attempts,
-            "verdict": stored.verdict,
-            "found_at": _iso(stored.found_at) if stored.attempts else None,
-            "asked_again_from": _iso(due) if stored.attempts and (due := due_at(stored)) else None,
+            "start": _iso(gap.start),
+            "end": _iso(gap.end),
+            "missing": gap.missing,
+            "cause": gap.cause,
+            "attempts": gap.attempts,
+            "verdict": gap.verdict,
+            "found_at": _iso(gap.found_at) if gap.attempts else None,
+            "asked_again_from": _iso(due) if gap.attempts and (due := due_at(gap)) else None,
             "verdicts": [
                 {
                     "start": _iso(silence.span.start),
@@ -73,13 +72,13 @@ def as_json(holes: Holes) -> str:
             ],
         }
         for series, of_series in holes.items()
-        for stored, silent in of_series
+        for gap, silent in of_series
     ]
     return json.dumps({"gaps": gaps}, indent=1)
 
 
 def _holes(reader: ReportDatabase, series: SeriesKey, span: Span, now: datetime) -> list[Hole]:
-    """Return the gaps that overlap `span`, and what was not asked for between the stored parts of it."""
+    """Return the gaps that overlap `span`, and what was not asked for between the gap parts of it."""
     covered = reader.coverage(series)
     if not covered:
         return []
@@ -87,14 +86,14 @@ def _holes(reader: ReportDatabase, series: SeriesKey, span: Span, now: datetime)
     gaps = list(reader.gaps(series, span))
     for part in uncovered(inside, covered):
         missing = (part.end - part.start) // series.interval.length
-        gaps.append(StoredGap(Gap(part.start, part.end, missing), NOT_ASKED, 0, BACKFILL, now))
+        gaps.append(Gap(part.start, part.end, missing, NOT_ASKED, verdict=BACKFILL))
     if not gaps:
         return []
-    gaps.sort(key=lambda stored: stored.gap.start)
-    whole = Span(gaps[0].gap.start, max(stored.gap.end for stored in gaps))
+    gaps.sort(key=lambda gap: gap.start)
+    whole = Span(gaps[0].start, max(gap.end for gap in gaps))
     streams = reader.streams(series.source, series.pair, whole)
     return [
-        (stored, list(silences(Span(stored.gap.start, stored.gap.end), series.interval, streams))) for stored in gaps
+        (gap, list(silences(Span(gap.start, gap.end), series.interval, streams))) for gap in gaps
     ]
 
 
@@ -109,13 +108,12 @@ def _heard(series: SeriesKey, silent: Sequence[Silence]) -> str:
     return f"live: {'; '.join([*shown[:_LISTED], *more])}"
 
 
-def _explained(stored: StoredGap, now: datetime) -> str:
-    gap = stored.gap
+def _explained(gap: Gap, now: datetime) -> str:
     what = f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC, {counted(gap.missing, 'candle')}"
-    if not stored.attempts:
-        return f"{what}: {stored.cause}; {stored.verdict}"
-    due = due_at(stored)
-    if is_final(stored):
+    if not gap.attempts:
+        return f"{what}: {gap.cause}; {gap.verdict}"
+    due = due_at(gap)
+    if is_final(gap):
         again = "is not asked for again"
     elif due is None:
         again = "the next --backfill asks again"
@@ -123,8 +121,8 @@ def _explained(stored: StoredGap, now: datetime) -> str:
         again = "the next --once asks again"
     else:
         again = f"is asked for again from {due:%Y-%m-%d %H:%M} UTC on"
-    attempts = f"asked for {counted(stored.attempts, 'time')}"
-    return f"{what}: {stored.cause}\n    {attempts}; verdict: {stored.verdict}; {again}"
+    attempts = f"asked for {counted(gap.attempts, 'time')}"
+    return f"{what}: {gap.cause}\n    {attempts}; verdict: {gap.verdict}; {again}"
 
 
 def _iso(time: datetime) -> str:

@@ -87,19 +87,18 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
     Raises:
         DatabaseError: The database cannot be read.
     """
-    sizes = {size.series: size for size in database.sizes()}
-    models, records = database.minute_models(), database.minute_records()
+    sizes, models, records = database.sizes(), database.minute_models(), database.minute_records()
     lines = []
     for collected in stored:
-        series, size, lag = collected.series, sizes.get(collected.series), collected.lag(now)
+        series, lag = collected.series, collected.lag(now)
         is_minute = series.interval is Interval.MINUTE_1
         newest = database.minute_forecasts(series, _EVER, 1, newest=True) if is_minute else ()
         lines.append(
             Row(
                 collected,
                 None if lag is None else max(lag, timedelta(0)),  # a clock that was put back would make it negative
-                size.rows if size else 0,
-                size.bytes if size else 0,
+                collected.candles,
+                sizes.get(series, 0),
                 present(database, series, now) if is_minute else None,  # streams are of minutes
                 newest[0].cutoff if newest else None,
                 models.get(series),

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from crypto_predict.market import EPOCH, Interval, Span
-from crypto_predict.market.collected import MOST_ATTEMPTS, StoredGap
+from crypto_predict.market import EPOCH, Gap, Interval, Span
+from crypto_predict.market.collected import MOST_ATTEMPTS
 
 # Candles in a window, which is asked for, judged and stored at once: whole pages of 500 or 1,000, and less than one of
 # 10,000. So no request is spent on a part of a page.
@@ -46,23 +46,23 @@ def windows(span: Span, interval: Interval) -> Iterator[Span]:
         start = end
 
 
-def is_final(gap: StoredGap) -> bool:
+def is_final(gap: Gap) -> bool:
     """Return whether the source has been asked often enough."""
     return gap.attempts >= MOST_ATTEMPTS
 
 
-def due_at(gap: StoredGap) -> datetime | None:
+def due_at(gap: Gap) -> datetime | None:
     """Return when a gap is asked for again; None if the gap is final, or was old when it was found."""
-    if is_final(gap) or gap.found_at - gap.gap.end > YOUNG:
+    if is_final(gap) or gap.found_at - gap.end > YOUNG:
         return None
     return gap.found_at + PATIENCE[gap.attempts - 1]
 
 
-def asked_again(gaps: Sequence[StoredGap], wanted: Span, interval: Interval) -> Iterator[Span]:
+def asked_again(gaps: Sequence[Gap], wanted: Span, interval: Interval) -> Iterator[Span]:
     """Yield one span for all of these gaps that lie in the same window, cut to `wanted`: one question for all."""
     first: Span | None = None
     for gap in gaps:
-        part = Span(max(gap.gap.start, wanted.start), min(gap.gap.end, wanted.end))
+        part = Span(max(gap.start, wanted.start), min(gap.end, wanted.end))
         for window in windows(part, interval):
             joined = Span(window.start if first is None else first.start, window.end)
             if first is not None and len(list(windows(joined, interval))) > 1:
@@ -98,7 +98,7 @@ def newest_pieces(
         yield joined
 
 
-def due_pieces(gaps: Sequence[StoredGap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:
+def due_pieces(gaps: Sequence[Gap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:
     """Yield the spans of the gaps that are due. A gap between two of them that is not due is not asked for."""
     for is_due, run in groupby(gaps, lambda gap: (due := due_at(gap)) is not None and due <= now):
         if is_due:

@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import NamedTuple
 
-from crypto_predict.market.interval import Interval, Span
+from crypto_predict.market.interval import EPOCH, Interval, Span
 
 
 class Candle(NamedTuple):
@@ -80,11 +80,19 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Candles that a source does not have."""
+    """Candles that a source does not have.
+
+    A database knows more of it. There, its end can also be that of the span for which the source was asked: what lies
+    beyond is not covered.
+    """
 
     start: datetime  # the first missing opening, included
     end: datetime  # the next opening that exists, not included
     missing: int  # candles
+    cause: str = ""  # why the candles are missing
+    attempts: int = 0  # how often the source has been asked for them
+    verdict: str = ""  # whether they can still come
+    found_at: datetime = EPOCH  # UTC
 
 
 def aggregate(candles: Iterable[Candle], interval: Interval) -> Iterator[Candle]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-from crypto_predict.market.candle import Candle, Gap
+from crypto_predict.market.candle import Candle
 from crypto_predict.market.forecast import MinuteForecast, MinuteScores
 from crypto_predict.market.interval import Span
 from crypto_predict.market.pair import Pair, SeriesKey
@@ -16,20 +16,6 @@ DELISTED = "delisted"  # the exchange no longer has the pair
 SERIES_STATES = (ACTIVE, STOPPED, DELISTED)
 
 MOST_ATTEMPTS = 4  # questions for the candles of a gap, after which it is final
-
-
-@dataclass(frozen=True, slots=True)
-class StoredGap:
-    """A gap in a database, with what is known about it.
-
-    Its end can also be that of the span for which the source was asked: what lies beyond is not covered.
-    """
-
-    gap: Gap
-    cause: str  # why the candles are missing
-    attempts: int  # how often the source has been asked for them
-    verdict: str  # whether they can still come
-    found_at: datetime  # UTC
 
 
 class StreamState(Enum):
@@ -87,22 +73,13 @@ class CollectedSeries:
     compared: int = 0  # candles of the stream that were compared with those of REST
     mismatched: int = 0  # of these, those that differed
     version: int = 0  # grows with every change of its candles and its coverage
+    candles: int = 0  # that are stored
+    price: float | None = None  # the close of the newest candle; None before the first one, or if it was not read
+    earlier: float | None = None  # the close of a candle before it; None if it is missing, or was not read
 
     def lag(self, now: datetime) -> timedelta | None:
         """Return the time from the newest close to the newest close that can exist; None before the first candle."""
         return None if self.newest_close is None else self.series.interval.floor(now) - self.newest_close
-
-
-@dataclass(frozen=True, slots=True)
-class LastPrice:
-    """The newest price of one series, beside an earlier one."""
-
-    series: SeriesKey
-    simulated: bool
-    state: str  # one of `SERIES_STATES`
-    newest_close: datetime | None  # UTC, the time of `price`; None before the first candle
-    price: float | None  # the close of the newest candle
-    earlier: float | None  # the close of a candle before it; None if it is missing
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,15 +88,6 @@ class Revision:
 
     candle: Candle  # as it was before
     changed_at: datetime  # UTC
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesSize:
-    """How large one series is in a database."""
-
-    series: SeriesKey
-    rows: int  # candles
-    bytes: int  # estimated: the share of these rows in the bytes of all candles; with SQLite, in those of the file
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,18 @@
 """The ports between the parts: what a source, a feed and a database of the market can do."""
 
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from crypto_predict.market.candle import Candle, Quote, StoredCandle
+from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle
 from crypto_predict.market.collected import (
     BuiltCandle,
     CollectedSeries,
     ForecastStep,
-    LastPrice,
     MinuteRecord,
     Quarantined,
-    SeriesSize,
     Shard,
-    StoredGap,
     StreamSpan,
 )
 from crypto_predict.market.events import Dated, FeedEvent
@@ -136,8 +133,8 @@ class SeriesReader(Protocol):
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
 
-    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
-        """Return the newest price of every series, sorted, beside the price `ago` before it.
+    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[CollectedSeries]:
+        """Return what `collected` returns, with the newest price of each series and the price `ago` before it.
 
         That is the newest close at least `ago` and at most `ago + tolerance` old: minutes without trades often have
         no candle.
@@ -207,7 +204,7 @@ class CoverageReader(Protocol):
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
 
-    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
         """Return the gaps that overlap `span`, ascending."""
 
 
@@ -306,8 +303,8 @@ class ForecastWriter(Protocol):
 class SizeReader(Protocol):
     """What the series take on the disk."""
 
-    def sizes(self) -> Sequence[SeriesSize]:
-        """Return the size of every series, sorted."""
+    def sizes(self) -> Mapping[SeriesKey, int]:
+        """Estimate the bytes of every series: its share in those of all candles; with SQLite, in those of the file."""
 
 
 class Retention(Protocol):
@@ -333,26 +330,15 @@ class Reservations(Protocol):
             SeriesHeld: Another process has reserved it; the error names that process.
         """
 
-    def hold_collector(self, shard: Shard) -> "AbstractContextManager[Held]":
+    def hold_collector(self, shard: Shard) -> AbstractContextManager[Callable[[], None]]:
         """Reserve the pairs of a shard for one live collector inside the context.
 
         Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
-        whatever its shard.
+        whatever its shard. The function that it returns reserves again what was lost since the database went away and
+        came back; it raises the same errors.
 
         Raises:
             SeriesHeld: Another process has reserved some of them; the error names that process.
-        """
-
-
-class Held(Protocol):
-    """A reservation that a database may have lost, since it went away and came back."""
-
-    def renew(self) -> None:
-        """Reserve again what was lost.
-
-        Raises:
-            SeriesHeld: Another process has reserved it meanwhile.
-            DatabaseError: The database cannot be used.
         """
 
 

@@ -1,7 +1,6 @@
 """The addresses of databases: the path of an SQLite file, or the URL of a PostgreSQL server."""
 
 import re
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -19,63 +18,33 @@ _NOT_A_PATH = re.compile(r"^[a-z][a-z+]+:|//.*@|:.*@|password=|\?", re.IGNORECAS
 _SECRET = re.compile(".*@|password=.*")
 
 
-@dataclass(frozen=True, slots=True)
-class SqliteFile:
-    """An SQLite database."""
+def parse(text: str) -> tuple[Path | URL, str]:
+    """Read a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
 
-    path: Path
-
-    def __str__(self) -> str:
-        return str(self.path)
-
-
-@dataclass(frozen=True, slots=True)
-class PostgresServer:
-    """A database of a PostgreSQL server. As text it is without its password."""
-
-    text: str
-    url: URL = field(repr=False)
-
-    def __str__(self) -> str:
-        return self.text
-
-
-Address = SqliteFile | PostgresServer
-
-
-def parse(text: str) -> Address:
-    """Read the address of a database: a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
+    Return it beside its text without the password.
 
     Raises:
         InvalidValue: The text is not one of them. The error shows it without passwords.
     """
     scheme, separator, rest = text.partition("://")
+    public = masked(text) if separator else _SECRET.sub("***", text)
+    invalid = InvalidValue("database", public, _EXPECTED)
     if not text.isprintable():
-        raise _invalid(text)
-    if not separator:
-        return _file(text, text)
-    if scheme == "sqlite":
-        return _file(rest[1:] if rest.startswith("/") else "", text)
+        raise invalid
+    if not separator or scheme == "sqlite":
+        path = text if not separator else rest[1:] if rest.startswith("/") else ""
+        # ":memory:" would be lost when its process ends
+        if not path or path.startswith(":") or _NOT_A_PATH.search(path):
+            raise invalid
+        return Path(path), str(Path(path))
     if scheme not in _POSTGRESQL:
-        raise _invalid(text)
+        raise invalid
     try:
         url = make_url(text).set(drivername="postgresql+psycopg")
         psycopg.conninfo.make_conninfo(**{name: str(value) for name, value in url.query.items()})
     except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
-        raise _invalid(text) from error
+        raise invalid from error
     # an @ after the first one: a part of a password that should have been encoded would be shown as a host
     if not url.database or "@" in (url.host or "") + url.database:
-        raise _invalid(text)
-    return PostgresServer(masked(text), url)
-
-
-def _file(path: str, text: str) -> SqliteFile:
-    # ":memory:" would be lost when its process ends
-    if not path or path.startswith(":") or _NOT_A_PATH.search(path):
-        raise _invalid(text)
-    return SqliteFile(Path(path))
-
-
-def _invalid(text: str) -> InvalidValue:
-    shown = masked(text) if "://" in text else _SECRET.sub("***", text)
-    return InvalidValue("database", shown, _EXPECTED)
+        raise invalid
+    return url, public

@@ -1,17 +1,23 @@
-"""How the values of the market stand in columns: times as whole numbers, a series as its number in `symbols`."""
+"""How the values of the market stand in columns, and how they are read: rows may be altered by anyone.
 
+Times are whole numbers, and a series is its number in `symbols`. SQLite stores any value in any column, and a column of
+PostgreSQL may hold numbers that are not finite: what reads a value raises an error if it is not what its column means.
+"""
+
+import math
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import ColumnElement, ScalarSelect, bindparam, select
+from sqlalchemy import bindparam, select
 
-from crypto_predict.market import EPOCH, SeriesKey
+from crypto_predict.errors import shown
+from crypto_predict.market import EPOCH, SeriesKey, Span
 from crypto_predict.store.tables import symbols
 
 # The number of a series, for queries that are built once: to build one takes longer than to execute it.
 THE_SERIES = (
     select(symbols.c.id)
-    .where(symbols.c.source == bindparam("source"))
-    .where(symbols.c.pair == bindparam("pair"), symbols.c.interval == bindparam("interval"))
+    .where(symbols.c.source == bindparam("of_source"), symbols.c.pair == bindparam("of_pair"))
+    .where(symbols.c.interval == bindparam("of_interval"))
     .scalar_subquery()
 )
 
@@ -19,28 +25,6 @@ THE_SERIES = (
 LEAST_SECONDS, MOST_SECONDS = -62_104_060_800, 253_370_764_800
 
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
-
-
-def instant(seconds: int) -> datetime:
-    """Return the time that is `seconds` after 1970.
-
-    Raises:
-        TypeError, ValueError: It is not a number, or lies before the year 2 or after 9998.
-    """
-    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
-        raise ValueError(f"{seconds} is not a time: expected seconds since 1970, up to the year 9998")
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def instant_us(microseconds: int) -> datetime:
-    """Return the time that is `microseconds` after 1970.
-
-    Raises:
-        TypeError, ValueError: As for `instant`.
-    """
-    if not LEAST_SECONDS <= microseconds / 1_000_000 <= MOST_SECONDS:
-        raise ValueError(f"{microseconds} is not a time: expected microseconds since 1970, up to the year 9998")
-    return EPOCH + timedelta(microseconds=microseconds)
 
 
 def seconds_up(time: datetime) -> int:
@@ -53,20 +37,45 @@ def microseconds(time: datetime) -> int:
     return (time - EPOCH) // _MICROSECOND
 
 
-def names(series: SeriesKey) -> ColumnElement[bool]:
-    """Return the condition that a row of `symbols` is that of a series."""
-    return (
-        (symbols.c.source == series.source)
-        & (symbols.c.pair == str(series.pair))
-        & (symbols.c.interval == series.interval.seconds)
-    )
+def parameters(series: SeriesKey, span: Span | None = None) -> dict[str, object]:
+    """Return the parameters of a query that has `THE_SERIES` or its names, and the ends of a span."""
+    values = {"of_source": series.source, "of_pair": str(series.pair), "of_interval": series.interval.seconds}
+    if span is None:
+        return values
+    ends = {"start": seconds_up(span.start), "end": seconds_up(span.end)}
+    return values | ends | {"start_us": microseconds(span.start), "end_us": microseconds(span.end)}
 
 
-def parameters(series: SeriesKey) -> dict[str, object]:
-    """Return the parameters of `THE_SERIES`."""
-    return {"source": series.source, "pair": str(series.pair), "interval": series.interval.seconds}
+def instant(seconds: int) -> datetime:
+    """Return the time that is `seconds` after 1970, in the years 2 to 9998."""
+    if not LEAST_SECONDS <= seconds <= MOST_SECONDS:
+        raise ValueError(f"{seconds} is not a time: expected seconds since 1970, up to the year 9998")
+    return datetime.fromtimestamp(seconds, UTC)
 
 
-def series_id(series: SeriesKey) -> ScalarSelect[int]:
-    """Return the query of the number of a series, as a part of another one; NULL if the series does not exist."""
-    return select(symbols.c.id).where(names(series)).scalar_subquery()
+def instant_us(microseconds: int) -> datetime:
+    """Return the time that is `microseconds` after 1970, in the years 2 to 9998."""
+    if not LEAST_SECONDS <= microseconds / 1_000_000 <= MOST_SECONDS:
+        raise ValueError(f"{microseconds} is not a time: expected microseconds since 1970, up to the year 9998")
+    return EPOCH + timedelta(microseconds=microseconds)
+
+
+def text(value: object) -> str:
+    """Return a value that is text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{shown(value)} is not text")
+    return value
+
+
+def whole(value: object) -> int:
+    """Return a value that is a whole number, not below zero."""
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{shown(value)} is not a whole number from 0 on")
+    return value
+
+
+def number(value: object) -> float:
+    """Return a value that is a finite number, not below zero."""
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"{shown(value)} is not a finite number from 0 on")
+    return value

@@ -7,25 +7,26 @@ import stat
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg.pq import TransactionStatus
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.locks import process_name
 from crypto_predict.settings import masked
-from crypto_predict.store.address import Address, PostgresServer, SqliteFile
+from crypto_predict.store.address import parse
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10  # for one statement, or for a lock
 _WRITE_SECONDS = 60
 _SILENT_SECONDS = 2  # for an answer of a server, after the time in which it ends a statement itself
 _RETRY_SECONDS = 0.02
-_THREADS = 16  # more wait for a connection
-
+# More threads than these wait for a connection.
+_POOL: dict[str, Any] = {"pool_size": 16, "max_overflow": 0, "pool_timeout": _READ_SECONDS, "hide_parameters": True}
 _READS = {"crypto_predict_reads": True}  # an option of a connection of SQLAlchemy
 
 _ADVICE = {  # by a part of the driver's message
@@ -45,12 +46,11 @@ _ADVICE = {  # by a part of the driver's message
 class Connections:
     """The connections to one database. Safe to share between threads."""
 
-    def __init__(self, address: Address, *, read_only: bool) -> None:
-        self.address = address
+    def __init__(self, url: str, *, read_only: bool) -> None:
+        target, self.address = parse(url)
+        self.path = target if isinstance(target, Path) else None  # of a file of SQLite
         self._read_only = read_only
-        self.engine = (
-            _file_engine(address, read_only) if isinstance(address, SqliteFile) else _engine(address, read_only)
-        )
+        self.engine = _file_engine(target, read_only) if isinstance(target, Path) else _server_engine(target, read_only)
         self._status: os.stat_result | None = None  # of the file that the connections have open
         self._turn = threading.Lock()  # of the threads that write to a file
 
@@ -62,8 +62,8 @@ class Connections:
             DatabaseError: Anything failed in the database.
         """
         with contextlib.ExitStack() as turn, self.errors():
-            if isinstance(self.address, SqliteFile):
-                self._check_file(self.address)
+            if self.path is not None:
+                self._check_file(self.path)
                 # SQLite itself only tries again from time to time: one thread of many that write could wait for seconds
                 if not self._turn.acquire(timeout=_WRITE_SECONDS):
                     raise self.error("it is locked: another thread did not finish writing in time")
@@ -79,8 +79,8 @@ class Connections:
             DatabaseError: Anything failed in the database.
         """
         with self.errors():
-            if isinstance(self.address, SqliteFile):
-                self._check_file(self.address)
+            if self.path is not None:
+                self._check_file(self.path)
             with self.engine.connect().execution_options(**_READS) as connection, connection.begin():
                 yield connection
 
@@ -95,7 +95,7 @@ class Connections:
 
     def error(self, reason: str) -> DatabaseError:
         """Return an error of this database."""
-        return DatabaseError(str(self.address), reason)
+        return DatabaseError(self.address, reason)
 
     def use_wal(self) -> None:
         """Keep the changes of an SQLite file in a log beside it, so that others can read while this process writes."""
@@ -115,10 +115,10 @@ class Connections:
         """Close all connections that are not in use."""
         self.engine.dispose()
 
-    def _check_file(self, file: SqliteFile) -> None:
+    def _check_file(self, path: Path) -> None:
         """Connections keep a deleted or replaced file open: what is written to it would be lost."""
         try:
-            status = file.path.stat()
+            status = path.stat()
         except FileNotFoundError as error:
             if self._status is None and not self._read_only:
                 return  # it will be created
@@ -153,7 +153,7 @@ class _BoundedConnection(psycopg.Connection[tuple[Any, ...]]):
             raise
 
 
-def _engine(server: PostgresServer, read_only: bool) -> Engine:
+def _server_engine(url: URL, read_only: bool) -> Engine:
     limits = {
         "connect_timeout": _CONNECT_SECONDS,
         "application_name": process_name()[:63],  # `hold` shows it to other processes
@@ -163,16 +163,8 @@ def _engine(server: PostgresServer, read_only: bool) -> Engine:
         "keepalives_count": 3,
         "tcp_user_timeout": 10_000,
     }
-    given = {name: value for name, value in limits.items() if name not in server.url.query}
-    engine = create_engine(
-        server.url,
-        connect_args=given,
-        hide_parameters=True,
-        pool_size=_THREADS,
-        max_overflow=0,
-        pool_timeout=_READ_SECONDS,
-        pool_pre_ping=True,
-    )
+    given = {name: value for name, value in limits.items() if name not in url.query}
+    engine = create_engine(url, connect_args=given, pool_pre_ping=True, **_POOL)
     seconds = _READ_SECONDS if read_only else _WRITE_SECONDS
     settings = {
         "statement_timeout": f"{seconds}s",
@@ -196,15 +188,15 @@ def _engine(server: PostgresServer, read_only: bool) -> Engine:
     return engine
 
 
-def _file_engine(file: SqliteFile, read_only: bool) -> Engine:
-    uri = f"{file.path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+def _file_engine(path: Path, read_only: bool) -> Engine:
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     # NORMAL syncs when the log of WAL is copied to the file, not after a transaction: a killed process loses nothing,
     # since the kernel has what it wrote. A power failure may undo the newest transactions, whole ones, which the next
     # backfill fetches again.
     pragmas = ("foreign_keys = ON", "synchronous = NORMAL")
+    seconds = _READ_SECONDS if read_only else _WRITE_SECONDS
 
     def connect() -> sqlite3.Connection:
-        seconds = _READ_SECONDS if read_only else _WRITE_SECONDS
         # isolation_level None: the driver does not begin transactions, the listener below does
         connection = sqlite3.connect(uri, uri=True, timeout=seconds, isolation_level=None, check_same_thread=False)
         try:
@@ -216,15 +208,7 @@ def _file_engine(file: SqliteFile, read_only: bool) -> Engine:
             raise
         return connection
 
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        hide_parameters=True,
-        pool_size=_THREADS,
-        max_overflow=0,
-        pool_timeout=_READ_SECONDS,
-    )
+    engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool, **_POOL)
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:

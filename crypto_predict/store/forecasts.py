@@ -13,13 +13,12 @@ from datetime import datetime, timedelta
 from operator import add, attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 
 from crypto_predict.market.collected import ForecastStep, MinuteRecord
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteScores
 from crypto_predict.store import bulk
-from crypto_predict.store.columns import instant, seconds_up
-from crypto_predict.store.damaged import DamagedRows, number, whole
+from crypto_predict.store.columns import THE_SERIES, instant, number, seconds_up, whole
 from crypto_predict.store.tables import forecast_records, forecast_scores, forecasts
 
 _EACH = 1 + len(LEVELS)  # numbers for each minute: the point, then the quantiles
@@ -30,9 +29,18 @@ _DELETE = delete(forecasts).where(forecasts.c.series == bindparam("of"), forecas
 _SUMS = [field.name for field in fields(MinuteScores)][1:]
 _SCORES = [forecast_scores.c.horizon_minutes, *(forecast_scores.c[name] for name in _SUMS)]
 _sums = attrgetter(*_SUMS)
+_HEAD = forecast_records.c
+# The records that have an outcome, and that of one series; see `scored` and `grouped`.
+RECORDS = (
+    select(_HEAD.series, _HEAD.since, _HEAD.until, *_SCORES)
+    .join(forecast_scores, forecast_scores.c.series == _HEAD.series)
+    .where(_HEAD.since.is_not(None))
+    .order_by(_HEAD.series, forecast_scores.c.horizon_minutes)
+)
+RECORD = RECORDS.where(_HEAD.series == THE_SERIES)
 
 Steps = Mapping[int, Sequence[ForecastStep]]  # by the number of the series
-_Values = tuple[float, ...]  # of `_SUMS`
+_Scored = tuple[tuple[int, datetime, datetime], MinuteScores]  # the former of its record
 
 
 def pack(forecast: MinuteForecast) -> bytes:
@@ -51,12 +59,9 @@ def pack(forecast: MinuteForecast) -> bytes:
     return _LAYOUT.pack(*(math.log(price) - origin for price in prices))
 
 
-def unpack(cutoff: datetime, price: float, distances: bytes) -> MinuteForecast:
-    """Return the forecast that was stored.
-
-    Raises:
-        ValueError: The stored values are damaged.
-    """
+def unpack(row: Sequence[Any]) -> MinuteForecast:
+    """Return the forecast of a row. A `ValueError` says that the row is damaged."""
+    cutoff, price, distances = row
     try:
         prices = [price * math.exp(distance) for distance in _LAYOUT.unpack(distances)]
     except (struct.error, TypeError, OverflowError) as error:
@@ -66,27 +71,11 @@ def unpack(cutoff: datetime, price: float, distances: bytes) -> MinuteForecast:
         raise ValueError("a price is not a positive number")
     if not all(lower <= upper for row in rows for lower, upper in itertools.pairwise(row[1:])):
         raise ValueError("the quantiles are not ascending")
-    return MinuteForecast(cutoff, price, tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
+    return MinuteForecast(instant(cutoff), price, tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
 
 
-def records(connection: Connection, which: ColumnElement[bool], damaged: DamagedRows) -> dict[int, MinuteRecord]:
-    """Return the records by the number of their series, of those with an outcome; `which` selects rows of them."""
-    head = forecast_records.c
-    query = (
-        select(head.series, head.since, head.until, *_SCORES)
-        .join(forecast_scores, forecast_scores.c.series == head.series)
-        .where(which, head.since.is_not(None))
-        .order_by(head.series, forecast_scores.c.horizon_minutes)
-    )
-    sound = damaged.leave_out("forecast_scores", connection.execute(query).all(), _scored)
-    grouped = itertools.groupby(sound, key=itemgetter(0))
-    return {
-        series: MinuteRecord(since, until, tuple(score for _, score in scored))
-        for (series, since, until), scored in grouped
-    }
-
-
-def _scored(row: Row[*tuple[Any, ...]]) -> tuple[tuple[int, datetime, datetime], MinuteScores]:
+def scored(row: Sequence[Any]) -> _Scored:
+    """Return what a row of `RECORDS` says of one horizon. A `ValueError` says that the row is damaged."""
     series, since, until, horizon, count, *sums = row
     inside = [*map(whole, sums[6:])]
     if not (1 <= whole(horizon) <= MINUTES_AHEAD and 0 < whole(count) >= max(inside)):
@@ -96,19 +85,23 @@ def _scored(row: Row[*tuple[Any, ...]]) -> tuple[tuple[int, datetime, datetime],
     return (whole(series), instant(since), instant(until)), MinuteScores(horizon, count, *sums)
 
 
-def write(connection: Connection, steps: Steps, keep: timedelta) -> None:
-    """Store the steps that are after the records of their series; `ports` states the rules.
+def grouped(rows: Iterable[_Scored]) -> dict[int, MinuteRecord]:
+    """Return the records of `RECORDS` by the numbers of their series."""
+    return {
+        series: MinuteRecord(since, until, tuple(scores for _, scores in group))
+        for (series, since, until), group in itertools.groupby(rows, key=itemgetter(0))
+    }
 
-    Args:
-        connection: Of a transaction in which the series are locked.
-        steps: By the number of the series.
-        keep: How long before the newest forecast of a series its others are kept.
+
+def write(connection: Connection, steps: Steps, keep: timedelta) -> None:
+    """Store the steps that are after the records of their series; `ForecastWriter` states the rules.
+
+    The series are locked by the transaction of `connection`.
 
     Raises:
         ValueError: A forecast is not that of its step, or a number is not one that can be stored.
     """
-    head = forecast_records.c
-    query = select(head.series, head.since, head.until).where(head.series.in_(list(steps)))
+    query = select(_HEAD.series, _HEAD.since, _HEAD.until).where(_HEAD.series.in_(list(steps)))
     periods = {series: (since, until) for series, since, until in connection.execute(query)}
     fresh, written = {}, []
     for series in sorted(steps):
@@ -136,8 +129,8 @@ def _after(until: int | None, steps: Iterable[ForecastStep]) -> list[ForecastSte
 def _store_forecasts(connection: Connection, steps: Steps, keep: timedelta) -> None:
     """Store forecasts, and delete those more than `keep` before the newest one of their series."""
     rows, newest = [], {}
-    for series, some in steps.items():
-        for step in some:
+    for series, after in steps.items():
+        for step in after:
             if step.forecast is not None:
                 if step.forecast.cutoff != step.until:
                     raise ValueError(f"a forecast made at {step.until} has the cutoff {step.forecast.cutoff}")
@@ -151,18 +144,15 @@ def _store_forecasts(connection: Connection, steps: Steps, keep: timedelta) -> N
 
 def _add_scores(connection: Connection, steps: Steps) -> None:
     """Add scores to the sums of each series and horizon."""
-    sums: dict[tuple[int, int], _Values] = {}
-    scored = [(series, one) for series, some in steps.items() for step in some for one in step.scores]
-    query = select(forecast_scores.c.series, *_SCORES).where(
-        forecast_scores.c.series.in_({series for series, _ in scored})
-    )
-    for series, horizon, *values in connection.execute(query) if scored else ():
-        sums[series, horizon] = tuple(values)
+    outcomes = [(series, scores) for series, after in steps.items() for step in after for scores in step.scores]
+    query = select(forecast_scores.c.series, *_SCORES).where(forecast_scores.c.series.in_(steps))
+    rows = connection.execute(query) if outcomes else ()
+    sums: dict[tuple[int, int], tuple[float, ...]] = {(row[0], row[1]): tuple(row[2:]) for row in rows}
     changed = set()
-    for series, entry in scored:
-        key, added = (series, entry.horizon_minutes), _sums(entry)
-        if not (1 <= entry.horizon_minutes <= MINUTES_AHEAD and all(map(math.isfinite, added))):
-            raise ValueError(f"not a score that can be added: {entry}")
+    for series, scores in outcomes:
+        key, added = (series, scores.horizon_minutes), _sums(scores)
+        if not (1 <= scores.horizon_minutes <= MINUTES_AHEAD and all(map(math.isfinite, added))):
+            raise ValueError(f"not a score that can be added: {scores}")
         sums[key] = tuple(map(add, sums[key], added)) if key in sums else added
         changed.add(key)
     bulk.upsert(connection, forecast_scores, ((*key, *sums[key]) for key in sorted(changed)))

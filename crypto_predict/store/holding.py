@@ -15,9 +15,8 @@ from crypto_predict import locks
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import SeriesKey
 from crypto_predict.market.collected import Shard
-from crypto_predict.market.ports import Held
-from crypto_predict.store.address import SqliteFile
 from crypto_predict.store.database import Connections
+from crypto_predict.store.reading import Database
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
@@ -33,7 +32,6 @@ _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid =
 _PATIENCE = 5.0  # seconds for an answer: none of these statements waits for anything
 _MOST_SHARDS = 2**15 - 1
 _Server = psycopg.Connection[tuple[Any, ...]]
-_Refused = Callable[[str], SeriesHeld]  # the error to raise, from the holder: process, host and time
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +41,8 @@ class _Lock:
     name: str
     first: int
     second: int
+    holding: str  # what precedes the holder (process, host and time) in the error
+    advice: str  # what follows it
     shard: Shard | None = None  # of a collector
 
     def overlaps(self, second: int) -> bool:
@@ -53,88 +53,66 @@ class _Lock:
         return (number - self.shard.number) % math.gcd(of, self.shard.of) == 0  # whether a pair can be in both
 
 
-class Holds:
-    """What this process has reserved in one database."""
+class ReservableDatabase(Database):
+    """A database of which this process can reserve parts."""
 
     def __init__(self, connections: Connections) -> None:
-        self._connections = connections
+        super().__init__(connections)
         self._mutex = threading.Lock()
         self._server: _Server | None = None  # holds all advisory locks; open while there is one
         self._backend: tuple[Any, ...] = ()  # what serves it: the process on the server, and since when it runs
-        self._held: dict[_Lock, _Server] = {}
+        self._locks: dict[_Lock, _Server] = {}
 
     def hold(self, series: SeriesKey) -> contextlib.AbstractContextManager[None]:
-        """Reserve a series inside the context. The reservation ends with the process, however that ends.
-
-        Raises:
-            SeriesHeld: Another process has reserved it, or another thread.
-            DatabaseError: The database cannot be used.
-        """
         name = f"{series.source} {series.pair} {series.interval.label}"  # also of earlier versions, which it excludes
-        advice = "wait until that process ends, or stop it"
-        return self._reserve(
-            _Lock(name, *_numbers(name)),
-            lambda holder: self._error(f"{series} is held by {holder}, which writes it; {advice}"),
-        )
+        advice = ", which writes it; wait until that process ends, or stop it"
+        return self._reserve(_Lock(name, *_numbers(name), f"{series} is held by", advice))
 
     @contextlib.contextmanager
-    def hold_collector(self, shard: Shard) -> Iterator[Held]:
-        """Reserve the pairs of a live collector inside the context, whatever the number of shards of the others is.
-
-        Raises:
-            SeriesHeld: Another process has reserved some of them.
-            DatabaseError: The database cannot be used.
-        """
-        first, _ = _numbers("collector")
-        if isinstance(self._connections.address, SqliteFile):
-            shard, advice = Shard(), "stop that process, or use another database"
+    def hold_collector(self, shard: Shard) -> Iterator[Callable[[], None]]:
+        if self._connections.path is not None:
+            shard, advice = Shard(), "; stop that process, or use another database"
         else:
-            advice = "stop that process, or take another --shard"
+            advice = "; stop that process, or take another --shard"
         if not 1 <= shard.number <= shard.of <= _MOST_SHARDS:
             raise ValueError(f"shard {shard} is not 1/{_MOST_SHARDS} or one with fewer parts")
+        first, second = _numbers("collector")[0], shard.of << 15 | shard.number
+        lock = _Lock("collector", first, second, "its pairs are collected by", advice, shard)
+        with self._reserve(lock):
+            yield lambda: self._renew(lock)
 
-        def refused(holder: str) -> SeriesHeld:
-            return self._error(f"its pairs are collected by {holder}; {advice}")
-
-        lock = _Lock("collector", first, shard.of << 15 | shard.number, shard)
-        with self._reserve(lock, refused):
-            yield _Held(self, lock, refused)
-
-    def renew(self, lock: _Lock, refused: _Refused) -> None:
-        """Reserve again what was lost with the connection to a server. The kernel does not lose the lock of a file.
-
-        Raises:
-            SeriesHeld: Another process has reserved it meanwhile.
-            DatabaseError: The database cannot be used.
-        """
-        if isinstance(self._connections.address, SqliteFile):
+    def _renew(self, lock: _Lock) -> None:
+        """Reserve again what was lost with the connection to a server. The kernel does not lose the lock of a file."""
+        if self._connections.path is not None:
             return
         with self._mutex, self._connections.errors():
             server = self._connected()
-            holder = None if self._held[lock] is server else self._lock(server, lock)
+            holder = None if self._locks[lock] is server else self._lock_on(server, lock)
         if holder is not None:
-            raise refused(holder)
+            raise self._refused(lock, holder)
 
-    def _error(self, reason: str) -> SeriesHeld:
-        return SeriesHeld(str(self._connections.address), reason)
+    def _refused(self, lock: _Lock, holder: str) -> SeriesHeld:
+        return SeriesHeld(self._connections.address, f"{lock.holding} {holder}{lock.advice}")
 
     @contextlib.contextmanager
-    def _reserve(self, lock: _Lock, refused: _Refused) -> Iterator[None]:
-        address = self._connections.address
-        if isinstance(address, SqliteFile):
+    def _reserve(self, lock: _Lock) -> Iterator[None]:
+        """Hold a lock inside the context. It ends with the process, however that ends."""
+        path = self._connections.path
+        if path is not None:
             with contextlib.ExitStack() as stack:
                 with self._connections.errors():
-                    stack.enter_context(locks.held(_lock_file(address.path, lock.name), refused))
+                    file = _lock_file(path, lock.name)
+                    stack.enter_context(locks.held(file, lambda holder: self._refused(lock, holder)))
                 yield
             return
         with self._mutex, self._connections.errors():
             try:
                 # the server would lock it a second time for the same process
-                holder = locks.process_name() if lock in self._held else self._lock(self._connected(), lock)
+                holder = locks.process_name() if lock in self._locks else self._lock_on(self._connected(), lock)
             finally:
                 self._close_if_idle()
         if holder is not None:
-            raise refused(holder)
+            raise self._refused(lock, holder)
         try:
             yield
         finally:
@@ -151,24 +129,24 @@ class Holds:
                 self._server.execute("SELECT 1")
                 return self._server
             except psycopg.Error:
-                self._close()
+                self._close_server()
         pooled = self._connections.engine.raw_connection()
         server: Any = pooled.driver_connection
         pooled.detach()
         server.autocommit, server.patience = True, _PATIENCE
         try:
-            if self._held:  # the server may not have noticed that the old connection was lost, and keep its locks
+            if self._locks:  # the server may not have noticed that the old connection was lost, and keep its locks
                 server.execute(_END, self._backend)
             self._backend = server.execute(_BACKEND).fetchone()
-            for lock in self._held:
-                self._lock(server, lock)
+            for lock in self._locks:
+                self._lock_on(server, lock)
         except psycopg.Error:
             server.close()
             raise
         self._server = server
         return self._server
 
-    def _lock(self, server: _Server, lock: _Lock) -> str | None:
+    def _lock_on(self, server: _Server, lock: _Lock) -> str | None:
         """Lock something on the server; return its holder if that is not possible."""
         locked = server.execute(_LOCK, (lock.first, lock.second)).fetchone() == (True,)
         # collectors with another number of shards may have some of the same pairs
@@ -177,39 +155,28 @@ class Holds:
             holder for second, holder in others if lock.overlaps(second) and not (locked and second == lock.second)
         ]
         if locked and not rivals:
-            self._held[lock] = server
+            self._locks[lock] = server
             return None
         if locked:
             server.execute(_UNLOCK, (lock.first, lock.second))
         return str(rivals[0]) if rivals else "another process"
 
     def _unlock(self, lock: _Lock) -> None:
-        server = self._held.pop(lock)
+        server = self._locks.pop(lock)
         with contextlib.suppress(psycopg.Error):
             if server is self._server:
                 server.execute(_UNLOCK, (lock.first, lock.second))
         self._close_if_idle()
 
     def _close_if_idle(self) -> None:
-        if not self._held:
-            self._close()
+        if not self._locks:
+            self._close_server()
 
-    def _close(self) -> None:
+    def _close_server(self) -> None:
         if self._server is not None:
             server, self._server = self._server, None
             with contextlib.suppress(psycopg.Error):
                 server.close()
-
-
-class _Held:
-    """A reservation, which can be renewed."""
-
-    def __init__(self, holds: Holds, lock: _Lock, refused: _Refused) -> None:
-        self._holds, self._lock, self._refused = holds, lock, refused
-
-    def renew(self) -> None:
-        """Reserve again what was lost; see `Holds.renew`."""
-        self._holds.renew(self._lock, self._refused)
 
 
 def _numbers(name: str) -> tuple[int, int]:

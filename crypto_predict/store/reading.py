@@ -1,29 +1,30 @@
-"""Reads of the market. They need neither NumPy nor pandas. Rows that are damaged are left out: see `damaged`."""
+"""Reads of the market, without NumPy and pandas.
 
-import dataclasses
+Rows that were altered outside of this program, and cannot be what their columns mean, are left out of every answer,
+counted, and logged once each.
+"""
+
 import json
+import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
 from datetime import timedelta
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Row, Select, Table, bindparam, func, select, true, type_coerce
+from sqlalchemy import Row, Select, Table, bindparam, func, select
 from sqlalchemy import text as statement
-from sqlalchemy.types import NullType
 
-from crypto_predict.errors import shown
+from crypto_predict import logs
+from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
 from crypto_predict.market.collected import (
     SERIES_STATES,
     BuiltCandle,
     CollectedSeries,
-    LastPrice,
     MinuteRecord,
     Quarantined,
     Revision,
-    SeriesSize,
-    StoredGap,
     StreamSpan,
     StreamState,
 )
@@ -35,35 +36,73 @@ from crypto_predict.store.columns import (
     THE_SERIES,
     instant,
     instant_us,
-    microseconds,
+    number,
     parameters,
-    seconds_up,
-    series_id,
+    text,
+    whole,
 )
-from crypto_predict.store.damaged import DamagedRows, T, number, text, whole
 from crypto_predict.store.database import Connections
-from crypto_predict.store.tables import (
-    built_candles,
-    coverage,
-    forecast_records,
-    gaps,
-    minute_models,
-    price_history,
-    quarantine,
-    revisions,
-    streams,
-    symbols,
-    top_of_book,
-)
+from crypto_predict.store.tables import coverage, gaps, minute_models, price_history, symbols
+
+MOST_LOGGED = 1_000  # damaged rows
 
 _SECOND = timedelta(seconds=1)
 _MOST_ROWS = 2**31 - 1  # that a statement can be limited to
 _MOST_READS, _READ_AGAIN = 100, 1_000  # statements for one page that damaged rows leave short; rows of each
+_DAMAGE = (ValueError, TypeError, AttributeError, ArithmeticError, OSError, InvalidValue)
 _Row = Row[*tuple[Any, ...]]
 _Select = Select[*tuple[Any, ...]]
-_R = TypeVar("_R", bound=Sequence[Any])
-_BUILT = [field.name for field in dataclasses.fields(BuiltCandle)][1:]
-_NUMBERS = [price_history.c[name] for name in Candle._fields[1:]]
+_R = TypeVar("_R")
+_T = TypeVar("_T")
+
+_log = logging.getLogger("crypto_predict.database")
+
+
+# Queries are built once: to build one takes longer than to execute it.
+def _in_span(table: Table, *names: str, until: str | None = None, newest: bool = False) -> _Select:
+    """Return the query of the rows of a series whose time, the first column, lies in a span.
+
+    With `until`, the rows are spans themselves, and those that overlap it are selected.
+    """
+    columns, keys = [table.c[name] for name in names], ("source", "pair", "interval")
+    time, unit = columns[0], "_us" if names[0].endswith("_us") else ""
+    own = [table.c[name] == bindparam(f"of_{name}") for name in keys if name in table.c]
+    return (
+        select(*columns)
+        .where(*own or [table.c.series == THE_SERIES])
+        .where(time < bindparam(f"end{unit}"))
+        .where((time.__ge__ if until is None else table.c[until].__gt__)(bindparam(f"start{unit}")))
+        .order_by(time.desc() if newest else time, *(table.c[name] for name in ("id",) if name in table.c))
+    )
+
+
+def _page_of(table: Table, *names: str, newest: bool = False) -> _Select:
+    query = _in_span(table, *names, newest=newest)
+    return query.limit(bindparam("limit")).offset(bindparam("offset"))
+
+
+_FIELDS = Candle._fields[1:]
+_CANDLES = _page_of(price_history, "open_time", *_FIELDS, "vwap")
+_REVISIONS = _in_span(tables.revisions, "open_time", *_FIELDS, "changed_at_us")
+_QUARANTINE = _in_span(tables.quarantine, "open_time_us", "numbers", "reason")
+_COVERAGE = (
+    select(coverage.c.start_time, coverage.c.end_time)
+    .where(coverage.c.series == THE_SERIES)
+    .order_by(coverage.c.start_time)
+)
+_GAPS = _in_span(gaps, "start_time", "end_time", "cause", "attempts", "verdict", "found_at_us", until="end_time")
+_STREAMS = _in_span(tables.streams, "start_us", "end_us", "state", "reason", until="end_us")
+_BUILT = _page_of(tables.built_candles, *(field.name for field in fields(BuiltCandle)))
+_QUOTES, _FORECASTS = (  # by whether the newest come first
+    {newest: _page_of(table, *names, newest=newest) for newest in (False, True)}
+    for table, names in (
+        (tables.top_of_book, ("time_us", "bid", "bid_size", "ask", "ask_size")),
+        (tables.forecasts, ("cutoff", "price", "distances")),
+    )
+)
+_MODELS = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content).join(
+    minute_models, symbols.c.id == minute_models.c.series
+)
 
 
 def _collected_query(holes: Select[int, int, int]) -> _Select:
@@ -72,27 +111,23 @@ def _collected_query(holes: Select[int, int, int]) -> _Select:
     return select(symbols, summary.c.gaps, summary.c.length).outerjoin(summary, symbols.c.id == summary.c.series)
 
 
-# Queries that are built once, since answers to many requests a second need them.
 _HOLES = select(
     gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
 ).where(gaps.c.start_time >= LEAST_SECONDS, gaps.c.end_time > gaps.c.start_time, gaps.c.end_time <= MOST_SECONDS)
-_IS_PAIR = symbols.c.pair == bindparam("pair")
+_IS_PAIR = symbols.c.pair == bindparam("of_pair")
 _COLLECTED = _collected_query(_HOLES)
 _COLLECTED_OF_PAIR = _collected_query(_HOLES.where(gaps.c.series.in_(select(symbols.c.id).where(_IS_PAIR)))).where(
     _IS_PAIR
 )
-
-_CANDLE = price_history.c
-_SAME_SERIES = _CANDLE.series == symbols.c.id
-_EARLIER = symbols.c.last_open - bindparam("ago")
-_LAST_PRICES = select(  # each price is one look into the primary key of the candles
-    symbols,
+_CANDLE, _EARLIER = price_history.c, symbols.c.last_open - bindparam("ago")
+_LAST_PRICES = _COLLECTED.add_columns(  # each price is one look into the primary key of the candles
     select(_CANDLE.close)
-    .where(_SAME_SERIES, _CANDLE.open_time == symbols.c.last_open)
+    .where(_CANDLE.series == symbols.c.id, _CANDLE.open_time == symbols.c.last_open)
     .scalar_subquery()
     .label("price"),
     select(_CANDLE.close)
-    .where(_SAME_SERIES, _CANDLE.open_time <= _EARLIER, _CANDLE.open_time >= _EARLIER - bindparam("tolerance"))
+    .where(_CANDLE.series == symbols.c.id)
+    .where(_CANDLE.open_time <= _EARLIER, _CANDLE.open_time >= _EARLIER - bindparam("tolerance"))
     .order_by(_CANDLE.open_time.desc())
     .limit(1)
     .scalar_subquery()
@@ -100,186 +135,91 @@ _LAST_PRICES = select(  # each price is one look into the primary key of the can
 ).where(  # a subtraction from others may overflow
     symbols.c.last_open.is_(None) | symbols.c.last_open.between(LEAST_SECONDS, MOST_SECONDS)
 )
-
-_MADE = tables.forecasts.c
-_FORECASTS = {  # by whether the newest come first
-    # the driver's own value: SQLAlchemy would make a number into as many bytes
-    newest: select(_MADE.cutoff, _MADE.price, type_coerce(_MADE.distances, NullType()))
-    .where(_MADE.series == THE_SERIES, _MADE.cutoff >= bindparam("start"), _MADE.cutoff < bindparam("end"))
-    .order_by(_MADE.cutoff.desc() if newest else _MADE.cutoff)
-    .limit(bindparam("limit"))
-    .offset(bindparam("offset"))
-    for newest in (False, True)
+_BYTES = {  # of all candles, by the kind of database; nearly all pages of a file hold candles
+    "postgresql": statement("SELECT pg_total_relation_size('price_history')"),
+    "sqlite": statement(
+        "SELECT (page_count - freelist_count) * page_size"
+        " FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"
+    ),
 }
 
 
 class Database:
-    """A database of the market, open for reading. Safe to share between threads."""
+    """A database of the market, open for reading; `ports` describes what the methods return.
+
+    Safe to share between threads.
+    """
 
     def __init__(self, connections: Connections) -> None:
+        self.damaged = 0  # how often a row was left out because it is damaged
+        self._logged: set[tuple[str, str]] = set()  # tables and keys of damaged rows
         self._connections = connections
-        self._damaged = DamagedRows(str(connections.address))
         try:
             self._prepare()
         except BaseException:
             self.close()
             raise
 
-    @property
-    def damaged(self) -> int:
-        """Return how often a row was left out because it is damaged."""
-        return self._damaged.count
-
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
-        """Return every series, or those of one pair, sorted."""
-        with self._connections.snapshot() as connection:
-            if pair is None:
-                rows = connection.execute(_COLLECTED).all()
-            else:
-                rows = connection.execute(_COLLECTED_OF_PAIR, {"pair": str(pair)}).all()
-        series = self._damaged.leave_out("symbols", rows, _collected)
-        return sorted(series, key=lambda entry: _order(entry.series))
+        query = _COLLECTED if pair is None else _COLLECTED_OF_PAIR
+        return sorted(self._rows("symbols", query, _collected, {"of_pair": str(pair)}), key=_order)
 
-    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[LastPrice]:
-        """Return the newest price of every series, sorted, beside the last close of the `tolerance` that ends `ago`."""
+    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[CollectedSeries]:
         values = {"ago": ago // _SECOND, "tolerance": tolerance // _SECOND}
-        with self._connections.snapshot() as connection:
-            rows = connection.execute(_LAST_PRICES, values).all()
-        prices = self._damaged.leave_out("symbols", rows, _last_price)
-        return sorted(prices, key=lambda price: _order(price.series))
+        return sorted(self._rows("symbols", _LAST_PRICES, _with_prices, values), key=_order)
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
-        """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
-        query = select(coverage.c.start_time, coverage.c.end_time).where(coverage.c.series == series_id(series))
-        return self._rows("coverage", query.order_by(coverage.c.start_time), _span)
+        return self._rows("coverage", _COVERAGE, _span, parameters(series))
 
     def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
-        """Return at most `limit` candles that open in `span`, ascending.
-
-        The next page begins one interval after the last opening.
-        """
-        query = _opening_in(
-            select(price_history.c.open_time, *_NUMBERS, price_history.c.vwap), price_history, series, span
-        )
-        query = query.order_by(price_history.c.open_time)
-
-        def fetch(size: int, offset: int) -> Sequence[Sequence[Any]]:
-            with self._connections.snapshot() as connection:
-                # plain tuples, in less time than rows of SQLAlchemy
-                return connection.execute(query.limit(size).offset(offset or None)).cursor.fetchall()
-
-        return self._page("price_history", fetch, limit, _candle)
+        return self._page("price_history", _CANDLES, _candle, parameters(series, span), limit)
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
-        """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
-        columns = top_of_book.c
-        query = (
-            select(columns.time_us, columns.bid, columns.bid_size, columns.ask, columns.ask_size)
-            .where(columns.source == source, columns.pair == str(pair))
-            .where(columns.time_us >= microseconds(span.start), columns.time_us < microseconds(span.end))
-        )
-        query = query.order_by(columns.time_us.desc() if newest else columns.time_us)
-        quotes = self._rows("top_of_book", query, _quote, limit)
+        values = parameters(SeriesKey(source, pair, Interval.MINUTE_1), span)
+        quotes = self._page("top_of_book", _QUOTES[newest], _quote, values, limit)
         return quotes[::-1] if newest else quotes
 
-    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
-        """Return the gaps that overlap `span`, ascending."""
-        query = select(gaps).where(
-            gaps.c.series == series_id(series),
-            gaps.c.start_time < seconds_up(span.end),
-            gaps.c.end_time > seconds_up(span.start),
-        )
-        return self._rows("gaps", query.order_by(gaps.c.start_time), lambda row: _gap(row, series.interval))
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
+        return self._rows("gaps", _GAPS, lambda row: _gap(row, series.interval), parameters(series, span))
 
     def revisions(self, series: SeriesKey, span: Span) -> Sequence[Revision]:
         """Return the replaced candles that open in `span`, in the order of their openings and changes."""
-        numbers = [revisions.c[column.name] for column in _NUMBERS]
-        query = _opening_in(select(revisions.c.open_time, *numbers, revisions.c.changed_at_us), revisions, series, span)
-        return self._rows("revisions", query.order_by(revisions.c.open_time, revisions.c.id), _revision)
+        return self._rows("revisions", _REVISIONS, _revision, parameters(series, span))
 
     def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
         """Return the rejected rows that open in `span`, ascending."""
-        columns = quarantine.c
-        query = (
-            select(columns.open_time_us, columns.numbers, columns.reason)
-            .where(columns.series == series_id(series))
-            .where(columns.open_time_us >= microseconds(span.start), columns.open_time_us < microseconds(span.end))
-            .order_by(columns.open_time_us, columns.id)
-        )
-        return self._rows("quarantine", query, _quarantined)
+        return self._rows("quarantine", _QUARANTINE, _quarantined, parameters(series, span))
 
     def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
-        """Return the states of a stream that overlap `span`, ascending and apart."""
-        columns = streams.c
-        query = (
-            select(columns.start_us, columns.end_us, columns.state, columns.reason)
-            .where(columns.source == source, columns.pair == str(pair))
-            .where(columns.start_us < microseconds(span.end), columns.end_us > microseconds(span.start))
-        )
-        return self._rows("streams", query.order_by(columns.start_us), _stream)
+        return self._rows("streams", _STREAMS, _stream, parameters(SeriesKey(source, pair, Interval.MINUTE_1), span))
 
     def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
-        """Return at most `limit` candles built from ticks that open in `span`, ascending."""
-        opening = built_candles.c.open_time
-        query = (
-            select(opening, *(built_candles.c[name] for name in _BUILT))
-            .where(built_candles.c.source == series.source, built_candles.c.pair == str(series.pair))
-            .where(built_candles.c.interval == series.interval.seconds)
-            .where(opening >= seconds_up(span.start), opening < seconds_up(span.end))
-        )
-        return self._rows("built_candles", query.order_by(opening), _built, limit)
+        return self._page("built_candles", _BUILT, _built, parameters(series, span), limit)
 
     def minute_forecasts(
         self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
     ) -> Sequence[MinuteForecast]:
-        """Return at most `limit` minute forecasts with a cutoff in `span`, ascending: the oldest, or the `newest`."""
-        values = parameters(series) | {"start": seconds_up(span.start), "end": seconds_up(span.end)}
-
-        def fetch(size: int, offset: int) -> Sequence[_Row]:
-            with self._connections.snapshot() as connection:
-                return connection.execute(_FORECASTS[newest], values | {"limit": size, "offset": offset}).all()
-
-        made = self._page("forecasts", fetch, limit, lambda row: forecasts.unpack(instant(row[0]), row[1], row[2]))
-        return made[::-1] if newest else made
+        rows = self._page("forecasts", _FORECASTS[newest], forecasts.unpack, parameters(series, span), limit)
+        return rows[::-1] if newest else rows
 
     def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
-        """Return how the minute forecasts of a series have done; None before the first outcome."""
-        with self._connections.snapshot() as connection:
-            records = forecasts.records(connection, forecast_records.c.series == series_id(series), self._damaged)
-        return next(iter(records.values()), None)
+        rows = self._rows("forecast_scores", forecasts.RECORD, forecasts.scored, parameters(series))
+        return next(iter(forecasts.grouped(rows).values()), None)
 
     def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
-        """Return the records of all series that have one."""
-        with self._connections.snapshot() as connection:
-            records = forecasts.records(connection, true(), self._damaged)
-            rows = connection.execute(select(symbols)).all()
-        keys = self._damaged.leave_out("symbols", rows, lambda row: (row.id, _key(row)))
+        records = forecasts.grouped(self._rows("forecast_scores", forecasts.RECORDS, forecasts.scored))
+        keys = self._rows("symbols", select(symbols), lambda row: (row.id, _key(row)))
         return {key: records[number] for number, key in keys if number in records}
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
-        """Return the newest model of every series that has one."""
-        query = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content).join(
-            minute_models, symbols.c.id == minute_models.c.series
-        )
-        return dict(self._rows("minute_models", query, _minute_model))
+        return dict(self._rows("minute_models", _MODELS, _minute_model))
 
-    def sizes(self) -> Sequence[SeriesSize]:
-        """Return the size of every series, sorted."""
-        postgresql = self._connections.engine.dialect.name == "postgresql"
+    def sizes(self) -> Mapping[SeriesKey, int]:
         with self._connections.snapshot() as connection:
-            rows = connection.execute(select(symbols)).all()
-            if postgresql:
-                total = connection.execute(statement("SELECT pg_total_relation_size('price_history')")).scalar_one()
-            else:  # nearly all pages of the file hold candles
-                pages, free, size = (
-                    connection.execute(statement(f"PRAGMA {name}")).scalar_one()
-                    for name in ("page_count", "freelist_count", "page_size")
-                )
-                total = (pages - free) * size
-        stored = self._damaged.leave_out("symbols", rows, lambda row: (_key(row), whole(row.candles)))
-        every = sum(candles for _, candles in stored) or 1
-        sizes = [SeriesSize(key, candles, total * candles // every) for key, candles in stored]
-        return sorted(sizes, key=lambda size: _order(size.series))
+            total = connection.execute(_BYTES[connection.dialect.name]).scalar_one()
+        stored = self.collected()
+        candles = sum(collected.candles for collected in stored) or 1
+        return {collected.series: total * collected.candles // candles for collected in stored}
 
     def close(self) -> None:
         """Close the connections."""
@@ -288,9 +228,7 @@ class Database:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _prepare(self) -> None:
@@ -299,40 +237,62 @@ class Database:
         if fault:
             raise self._connections.error(fault)
 
-    def _rows(self, table: str, query: _Select, read: Callable[[_Row], T], limit: int = _MOST_ROWS) -> list[T]:
-        def fetch(size: int, offset: int) -> Sequence[_Row]:
-            with self._connections.snapshot() as connection:
-                return connection.execute(query.limit(size).offset(offset or None)).all()
-
-        return self._page(table, fetch, limit, read)
+    def _rows(
+        self, table: str, query: _Select, read: Callable[[_Row], _T], values: Mapping[str, object] | None = None
+    ) -> list[_T]:
+        """Return all sound rows."""
+        with self._connections.snapshot() as connection:
+            rows = connection.execute(query, values or {}).all()
+        return self._sound(table, rows, read)
 
     def _page(
-        self, table: str, fetch: Callable[[int, int], Sequence[_R]], limit: int, read: Callable[[_R], T]
-    ) -> list[T]:
-        """Return at most `limit` sound rows; fewer mean that there are no more.
-
-        `fetch` returns at most so many rows, after an offset.
-        """
-        limit, page, offset = min(max(limit, 0), _MOST_ROWS), list[T](), 0
+        self,
+        table: str,
+        query: _Select,
+        read: Callable[[Sequence[Any]], _T],
+        values: Mapping[str, object],
+        limit: int,
+    ) -> list[_T]:
+        """Return at most `limit` sound rows; fewer mean that there are no more."""
+        limit, page, offset = min(max(limit, 0), _MOST_ROWS), list[_T](), 0
         for _ in range(_MOST_READS):
             size = max(limit - len(page), _READ_AGAIN) if offset else limit
-            rows = fetch(size, offset)
-            page += self._damaged.leave_out(table, rows, read)
+            with self._connections.snapshot() as connection:
+                # tuples of the driver, in less time than rows of SQLAlchemy
+                answer = connection.execute(query, {**values, "limit": size, "offset": offset})
+                rows = answer.cursor.fetchall()
+            page += self._sound(table, rows, read)
             offset += len(rows)
             if len(rows) < size or len(page) >= limit:
                 break
         return page[:limit]
 
+    def _sound(self, table: str, rows: Sequence[_R], read: Callable[[_R], _T]) -> list[_T]:
+        """Return what `read` makes of rows, without the damaged ones, for which it raises an error."""
+        try:
+            return list(map(read, rows))
+        except _DAMAGE:
+            pass
+        sound = []
+        for row in rows:
+            try:
+                sound.append(read(row))
+            except _DAMAGE as error:
+                self._count_damaged(table, row, error)
+        return sound
 
-def _opening_in(query: _Select, table: Table, series: SeriesKey, span: Span) -> _Select:
-    opening = table.c.open_time
-    return query.where(
-        table.c.series == series_id(series), opening >= seconds_up(span.start), opening < seconds_up(span.end)
-    )
+    def _count_damaged(self, table: str, row: object, error: Exception) -> None:
+        self.damaged += 1
+        values = list(row) if isinstance(row, Iterable) else [row]
+        key = ", ".join(shown(value) for value in values[:4])  # it is among them
+        if (table, key) not in self._logged and len(self._logged) < MOST_LOGGED:
+            self._logged.add((table, key))
+            facts = {"database": self._connections.address, "table": table, "row": key, "reason": shown(str(error))}
+            logs.event(_log, logging.WARNING, "damaged row left out", **facts)
 
 
-def _order(series: SeriesKey) -> tuple[str, Pair, int]:
-    return series.source, series.pair, series.interval.seconds
+def _order(collected: CollectedSeries) -> tuple[str, Pair, int]:
+    return collected.series.source, collected.series.pair, collected.series.interval.seconds
 
 
 def _key(row: _Row) -> SeriesKey:
@@ -342,21 +302,17 @@ def _key(row: _Row) -> SeriesKey:
     return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))
 
 
-def _state(row: _Row) -> str:
-    if row.state not in SERIES_STATES:
-        raise ValueError(f"{row.state} is not one of {', '.join(SERIES_STATES)}")
-    return text(row.state)
-
-
 def _collected(row: _Row) -> CollectedSeries:
     key = _key(row)
     first, last = (None if at is None else instant(at) for at in (row.first_open, row.last_open))
     if (first is None) != (last is None) or (first is not None and last is not None and first > last):
         raise ValueError(f"its first opening {first} and its last one {last} contradict each other")
+    if row.state not in SERIES_STATES:
+        raise ValueError(f"{row.state} is not one of {', '.join(SERIES_STATES)}")
     return CollectedSeries(
         series=key,
         simulated=row.simulated,
-        state=_state(row),
+        state=row.state,
         first_open=first,
         newest_close=None if last is None else last + key.interval.length,
         gaps=row.gaps or 0,
@@ -365,21 +321,19 @@ def _collected(row: _Row) -> CollectedSeries:
         compared=whole(row.compared),
         mismatched=whole(row.mismatched),
         version=whole(row.version),
+        candles=whole(row.candles),
     )
 
 
-def _last_price(row: _Row) -> LastPrice:
-    key = _key(row)
-    close = None if row.last_open is None else instant(row.last_open) + key.interval.length
-    return LastPrice(key, row.simulated, _state(row), close, _price(row.price), _price(row.earlier))
+def _with_prices(row: _Row) -> CollectedSeries:
+    price, earlier = (
+        price if isinstance(price, float) and 0 < price < math.inf else None for price in (row.price, row.earlier)
+    )
+    return replace(_collected(row), price=price, earlier=earlier)
 
 
-def _price(value: object) -> float | None:
-    return value if isinstance(value, float) and 0 < value < math.inf else None
-
-
-def _span(row: _Row) -> Span:
-    span = Span(instant(row.start_time), instant(row.end_time))
+def _span(row: Sequence[Any]) -> Span:
+    span = Span(instant(row[0]), instant(row[1]))
     if span.start >= span.end:
         raise ValueError("it ends before it begins")
     return span
@@ -417,15 +371,15 @@ def _quarantined(row: _Row) -> Quarantined:
     return Quarantined(Candle(instant_us(row[0]), *numbers), text(row[2]))
 
 
-def _quote(row: _Row) -> Quote:
+def _quote(row: Sequence[Any]) -> Quote:
     return Quote(instant_us(row[0]), *map(number, row[1:]))
 
 
-def _built(row: _Row) -> BuiltCandle:
+def _built(row: Sequence[Any]) -> BuiltCandle:
     opening, first, high, low, close, ticks, late, partial, volume = row
     prices = number(first), number(high), number(low), number(close)
     size = None if volume is None else number(volume)
-    return BuiltCandle(instant(opening), *prices, whole(ticks), whole(late), partial, size)
+    return BuiltCandle(instant(opening), *prices, whole(ticks), whole(late), bool(partial), size)
 
 
 def _stream(row: _Row) -> StreamSpan:
@@ -437,8 +391,7 @@ def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
     return _key(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
 
 
-def _gap(row: _Row, interval: Interval) -> StoredGap:
-    span = _span(row)
-    missing = (row.end_time - row.start_time) // interval.seconds
-    verdict, found_at = text(row.verdict), instant_us(row.found_at_us)
-    return StoredGap(Gap(span.start, span.end, missing), text(row.cause), whole(row.attempts), verdict, found_at)
+def _gap(row: _Row, interval: Interval) -> Gap:
+    span, (*_, cause, attempts, verdict, found_at) = _span(row), row
+    missing = (span.end - span.start) // interval.length
+    return Gap(span.start, span.end, missing, text(cause), whole(attempts), text(verdict), instant_us(found_at))

@@ -91,7 +91,7 @@ def stored(database: WritableDatabase) -> list[Candle]:
 
 
 def gaps_of(database: WritableDatabase) -> list[Gap]:
-    return [gap.gap for gap in database.gaps(MINUTES, EVER)]
+    return [Gap(gap.start, gap.end, gap.missing) for gap in database.gaps(MINUTES, EVER)]
 
 
 @pytest.mark.parametrize(("kind", "days", "number"), [("sqlite", 90, 4_302), ("postgresql", 31, 1_054)])

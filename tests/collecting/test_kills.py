@@ -57,7 +57,7 @@ def test_after_kills_at_random_moments_a_resume_has_every_candle_once(
         assert collect_here(database, *ARGUMENTS, **alpaca_of(server.url)).code == 0
         assert stored_candles(database) == market
         with open_reader(database) as reader:
-            result = [(gap.gap.start, gap.gap.missing) for gap in reader.gaps(MINUTES, EVER)]
+            result = [(gap.start, gap.missing) for gap in reader.gaps(MINUTES, EVER)]
             expected = [(1_000, 2), (10_000, 1), (13_000, 2), (20_001, 1)]
             assert result == [(START + timedelta(minutes=first), missing) for first, missing in expected]
             assert reader.quarantine(MINUTES, EVER) == []

@@ -19,7 +19,7 @@ from crypto_predict.collecting.windows import (
     windows,
 )
 from crypto_predict.market import EPOCH, Gap, Interval, Span
-from crypto_predict.market.collected import MOST_ATTEMPTS, StoredGap
+from crypto_predict.market.collected import MOST_ATTEMPTS
 
 START = datetime(2024, 5, 17, tzinfo=UTC)
 MINUTE = Interval.MINUTE_1
@@ -62,8 +62,8 @@ def test_windows_are_the_span_in_pieces_of_at_most_one_page(interval: Interval, 
     assert not any(cuts), "a resumed backfill has the same windows"
 
 
-def gap(first: int, length: int, attempts: int = 1) -> StoredGap:
-    return StoredGap(Gap(at(first), at(first + length), length), "", attempts, "", START)
+def gap(first: int, length: int, attempts: int = 1) -> Gap:
+    return Gap(at(first), at(first + length), length, attempts=attempts, found_at=START)
 
 
 def last(span: Span) -> datetime:
@@ -80,7 +80,7 @@ def test_one_question_is_enough_for_the_gaps_of_a_window(steps: list[tuple[int, 
     wanted = Span(at(0), at(end + 1))
     asked = list(asked_again(gaps, wanted, MINUTE))
     for stored_gap in gaps:
-        for edge in (stored_gap.gap.start, stored_gap.gap.end - MINUTE.length):
+        for edge in (stored_gap.start, stored_gap.end - MINUTE.length):
             assert sum(edge in span for span in asked) == 1
     numbers = [{(edge - EPOCH) // (WINDOW * MINUTE.length) for edge in (span.start, last(span))} for span in asked]
     assert all(len(number) == 1 for number in numbers)

@@ -74,7 +74,7 @@ def check(reader: Database) -> int:
     assert [row.candle for row in stored] == candles(0, len(stored))
     assert reader.gaps(MINUTES, EVER) == []
     assert reader.revisions(MINUTES, EVER) == []
-    assert [size.rows for size in reader.sizes()] in ([len(stored)], [])
+    assert [collected.candles for collected in reader.collected()] in ([len(stored)], [])
     seen = reader.streams(MINUTES.source, MINUTES.pair, EVER)
     assert [state.span.start for state in seen] in ([START], [])
     assert all(state.span.end <= covered[0].end for state in seen)

@@ -144,13 +144,13 @@ def test_a_collector_takes_its_shard_again_after_the_server_was_away() -> None:
     """Unless another process has taken it meanwhile; it can try again later."""
     url = new_postgresql()
     with open_writer(url) as writer, open_writer(url) as other:
-        with writer.hold_collector(Shard(1, 2)) as held, writer.hold(MINUTES):
-            held.renew()
+        with writer.hold_collector(Shard(1, 2)) as renew, writer.hold(MINUTES):
+            renew()
             with stopped_server():
                 with pytest.raises(DatabaseError) as caught:
-                    held.renew()
+                    renew()
                 assert not isinstance(caught.value, SeriesHeld)
-            held.renew()
+            renew()
             assert f"process {os.getpid()} on " in refused(other, Shard(1, 2))
             with pytest.raises(SeriesHeld), other.hold(MINUTES):
                 pass
@@ -159,8 +159,8 @@ def test_a_collector_takes_its_shard_again_after_the_server_was_away() -> None:
             with other.hold_collector(Shard(1, 1)):
                 for _ in range(2):
                     with pytest.raises(SeriesHeld, match="are collected by process"):
-                        held.renew()
-            held.renew()
+                        renew()
+            renew()
             assert refused(other, Shard(1, 1)) != ""
         assert refused(other, Shard(1, 1)) == ""
 
@@ -169,10 +169,10 @@ def test_a_lost_connection_does_not_keep_its_own_collector_out() -> None:
     """The server keeps the locks of a connection until it notices that it is lost, which can take hours."""
     url = new_postgresql()
     with wire(url) as (address, cut), open_writer(address) as writer, open_writer(url) as other:
-        with writer.hold_collector(Shard()) as held:
+        with writer.hold_collector(Shard()) as renew:
             cut()
             assert refused(other, Shard()) != ""
-            held.renew()
+            renew()
             assert refused(other, Shard()) != ""
         assert refused(other, Shard()) == ""
 
@@ -181,8 +181,8 @@ def test_the_collector_of_a_file_keeps_its_lock(tmp_path: Path) -> None:
     """Renewing it does nothing: the kernel holds the lock."""
     url = str(tmp_path / "market.db")
     with open_writer(url) as writer, open_writer(url) as other:
-        with writer.hold_collector(Shard()) as held:
-            held.renew()
+        with writer.hold_collector(Shard()) as renew:
+            renew()
             assert "stop that process, or use another database" in refused(other, Shard(2, 2))
         assert refused(other, Shard(2, 2)) == ""
 

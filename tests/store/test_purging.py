@@ -43,7 +43,7 @@ def test_old_candles_are_deleted_in_batches(writer: WritableDatabase, reader: Da
     assert [writer.purge(Interval.MINUTE_1, START + 200.5 * MINUTE, 60) for _ in range(3)] == [60, 31, 0]
     assert (stored(reader), reader.coverage(MINUTES)) == (candles(201, 300), [span(201, 300)])
     assert (stored(reader, OTHER), reader.coverage(OTHER), len(stored(reader, FIVES))) == ([], [], 60)
-    rows = {size.series: size.rows for size in reader.sizes()}
+    rows = {collected.series: collected.candles for collected in reader.collected()}
     assert rows == {MINUTES: 99, OTHER: 0, FIVES: 60}
     spans = {collected.series: (collected.first_open, collected.newest_close) for collected in reader.collected()}
     assert spans[MINUTES] == (START + 201 * MINUTE, START + 300 * MINUTE)

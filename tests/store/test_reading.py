@@ -108,8 +108,8 @@ def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
     ]
     for key in reversed(keys):
         writer.follow(key, simulated=False)
-    for rows in (reader.collected(), reader.sizes()):
-        assert [collected.series for collected in rows if collected.series != MINUTES] == keys
+    for series in ([collected.series for collected in reader.collected()], list(reader.sizes())):
+        assert [key for key in series if key != MINUTES] == keys
     assert {
         (collected.state, collected.first_open, collected.newest_close, collected.gaps, collected.missing)
         for collected in reader.collected()

@@ -56,9 +56,9 @@ def test_a_hole_before_a_closed_candle_was_not_asked_for_yet(
     assert reader.coverage(one) == [span(1430, 1440), span(1443, 1444), span(1445, 1446)]
     assert reader.gaps(one, EVER) == []
     writer.write(one, [candle(1440)], span(1440, 1445))
-    assert [each.gap.missing for each in reader.gaps(one, EVER)] == [2, 1]
+    assert [each.missing for each in reader.gaps(one, EVER)] == [2, 1]
     writer.write_closed({one: candles(1441, 1443)})
-    assert [each.gap.missing for each in reader.gaps(one, EVER)] == [1]
+    assert [each.missing for each in reader.gaps(one, EVER)] == [1]
 
 
 def test_what_was_asked_for_after_the_newest_candle_becomes_a_gap(
@@ -66,7 +66,7 @@ def test_what_was_asked_for_after_the_newest_candle_becomes_a_gap(
 ) -> None:
     writer.write(series[0], [], span(1440, 1442))
     writer.write_closed({one: [candle(1443)] for one in series})
-    assert [[each.gap.missing for each in reader.gaps(one, EVER)] for one in series] == [[2], [], []]
+    assert [[each.missing for each in reader.gaps(one, EVER)] for one in series] == [[2], [], []]
 
 
 def test_a_closed_candle_that_differs_is_a_revision(
@@ -106,7 +106,7 @@ def test_closed_candles_are_stored_together_or_not_at_all(
     with pytest.raises(ValueError, match="belongs in the quarantine"):
         writer.write_closed({series[0]: [candle(1440)._replace(open_time=START.replace(second=1))]})
     assert [reader.coverage(one) for one in series] == [[span(1430, 1440)]] * 3
-    assert [size.rows for size in reader.sizes()] == [10, 10, 10, 0]
+    assert [collected.candles for collected in reader.collected()] == [10, 10, 10, 0]
 
 
 def test_writers_of_the_same_series_do_not_lock_each_other_out(

@@ -178,14 +178,13 @@ def test_the_version_of_a_series_grows_with_every_change_and_with_nothing_else(
 
 
 def test_sizes_count_what_is_stored(writer: WritableDatabase, reader: Database) -> None:
-    assert [(size.rows, size.bytes) for size in reader.sizes()] == [(0, 0)]
+    assert reader.sizes() == {MINUTES: 0}
     writer.follow(DAYS, simulated=False)
     writer.write(MINUTES, candles(0, 3000))
     writer.write(MINUTES, candles(2000, 4000))
     writer.write(DAYS, [candle(0)])
-    minutes, days = reader.sizes()
-    assert (minutes.series, minutes.rows, days.series, days.rows) == (MINUTES, 4000, DAYS, 1)
-    assert 80 < minutes.bytes / minutes.rows < 300
+    assert [(collected.series, collected.candles) for collected in reader.collected()] == [(MINUTES, 4000), (DAYS, 1)]
+    assert 80 < reader.sizes()[MINUTES] / 4000 < 300
 
 
 def test_the_file_is_sound_beside_an_open_writer(writer: WritableDatabase, url: str) -> None:

@@ -25,7 +25,7 @@ from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import CandleSource, Held, Retention
+from crypto_predict.market.ports import CandleSource, Retention
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 from crypto_predict.threads import in_thread
 from crypto_predict.wording import counted
@@ -98,10 +98,10 @@ class Collector:
             UnusableHistory: Nothing can be followed: no source has any of the pairs.
             DatabaseError: The database cannot be used at the start.
         """
-        with self._database.hold_collector(self._settings.shard) as hold:
+        with self._database.hold_collector(self._settings.shard) as renew:
             loop = asyncio.new_event_loop()
             try:
-                loop.run_until_complete(self._collect(hold, begun))
+                loop.run_until_complete(self._collect(renew, begun))
             finally:
                 loop.close()
 
@@ -133,7 +133,7 @@ class Collector:
             return False
         return loop is not None
 
-    async def _collect(self, hold: Held, begun: Callable[[], object]) -> None:
+    async def _collect(self, renew: Callable[[], None], begun: Callable[[], object]) -> None:
         """Run all parts until `stop` is called, and end them within a bounded time."""
         self._loop = asyncio.get_running_loop()
         if self._is_stopped.is_set():
@@ -142,7 +142,7 @@ class Collector:
         facts = {"sources": ",".join(self._sources), "streams": ",".join(self._feeds)}
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
         self._filler.start()
-        parts: list[Part] = [partial(self._writer.run, hold), self._look_at_database, self._every_second]
+        parts: list[Part] = [partial(self._writer.run, renew), self._look_at_database, self._every_second]
         parts += [self._purge] if self._settings.keep else []
         if self._forecasts is not None:
             parts += [self._forecasts.run, self._forecasts.prepare]

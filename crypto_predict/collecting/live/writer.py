@@ -7,7 +7,7 @@ more, the oldest candles of exchanges are dropped first, since REST has them too
 import asyncio
 import logging
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import BuiltCandle, Quarantined, StreamSpan
-from crypto_predict.market.ports import CandleWriter, Held, QuoteWriter, SeriesWriter, StreamWriter
+from crypto_predict.market.ports import CandleWriter, QuoteWriter, SeriesWriter, StreamWriter
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 
@@ -97,7 +97,7 @@ class Writer:
         self.dropped = 0  # candles and quotes, since they were too many
         self.outage = Outage(clock.monotonic)  # of the database
         self._database, self._clock, self._publish, self._most_waiting = database, clock, publish, most_waiting
-        self._hold: Held | None = None  # the reservation, once `run` has it
+        self._renew: Callable[[], None] | None = None  # the reservation, once `run` has it
         self._waiting = _Batch()
         self._arrived = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
@@ -145,13 +145,13 @@ class Writer:
         self._waiting.states[series] = state
         self._arrived.set()
 
-    async def run(self, hold: Held) -> None:
-        """Store what arrives, for ever; `hold` is renewed now and then, and after the database was away.
+    async def run(self, renew: Callable[[], None]) -> None:
+        """Store what arrives, for ever; `renew` is called now and then, and after the database was away.
 
         Raises:
             SeriesHeld: Another collector has reserved the database while it was away.
         """
-        self._hold = hold
+        self._renew = renew
         while True:
             with suppress(TimeoutError):
                 async with self._clock.timeout(RENEWED):
@@ -211,8 +211,8 @@ class Writer:
         """
         database = self._database
         now = self._clock.monotonic()
-        if self._hold is not None and (self.outage.failures or now - self._renewed >= RENEWED):
-            self._hold.renew()
+        if self._renew is not None and (self.outage.failures or now - self._renewed >= RENEWED):
+            self._renew()
             self._renewed = now
         if closed:
             database.write_closed(closed)

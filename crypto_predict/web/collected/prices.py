@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Annotated
 
 from crypto_predict.market import DAY, Pair
-from crypto_predict.market.collected import ACTIVE, LastPrice
+from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample
@@ -49,7 +49,7 @@ def answer(call: Call) -> Rendered:
     return call.until_close(lambda reader: render_rows(last(reader)))
 
 
-def _of_pair(last: LastPrice) -> PairPrice:
+def _of_pair(last: CollectedSeries) -> PairPrice:
     change = last.price / last.earlier - 1 if last.price and last.earlier else math.inf
     series, change_24h = last.series, round(change, _DIGITS) if math.isfinite(change) else None
     return PairPrice(series.pair, series.source, last.simulated, last.state, last.price, last.newest_close, change_24h)

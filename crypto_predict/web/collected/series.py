@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, NamedTuple
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
-from crypto_predict.market.collected import SERIES_STATES, CollectedSeries, LastPrice
+from crypto_predict.market.collected import SERIES_STATES, CollectedSeries
 from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.schemas import TEXT, Schema
@@ -27,9 +27,6 @@ class NotCollected(Problem):
         more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
         contents = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
         super().__init__(404, f"{parameter}: {shown(value)} is not collected; {contents}", parameter)
-
-
-K = TypeVar("K", CollectedSeries, LastPrice)
 
 
 class Example(NamedTuple):
@@ -144,7 +141,7 @@ def choose(
     return max(stored, key=lambda collected: _merit(collected, interval)), interval
 
 
-def best(candidates: Iterable[K]) -> K:
+def best(candidates: Iterable[CollectedSeries]) -> CollectedSeries:
     """Return the series of a pair that is read where neither an interval nor a source is asked for: see `choose`."""
     return max(
         candidates,
@@ -159,7 +156,7 @@ def _stored(interval: Interval, of_source: Sequence[CollectedSeries]) -> Collect
     return min(exact or filled, key=lambda collected: collected.series.interval.seconds)
 
 
-def _merit(collected: CollectedSeries | LastPrice, interval: Interval) -> tuple[bool, bool, datetime]:
+def _merit(collected: CollectedSeries, interval: Interval) -> tuple[bool, bool, datetime]:
     """Return what a better source has more of: candles at all, real ones, new ones."""
     newest = collected.newest_close
     return newest is not None, not collected.simulated, EPOCH if newest is None else interval.floor(newest)

@@ -279,7 +279,7 @@ def test_a_gap_is_asked_for_again_when_it_is_due(file: WritableDatabase) -> None
     with ReplayServer(BinanceInMotion(motion)) as server:
         server.inject(without, 5_000)
         with filling(file, source_of(server), clock, [TETHER]):
-            until(lambda: [gap.gap.missing for gap in file.gaps(SERIES, EVER)] == [1, 2])
+            until(lambda: [gap.missing for gap in file.gaps(SERIES, EVER)] == [1, 2])
             is_whole.set()
             until(lambda: candles_in(file, SERIES, now) == motion.truth(TETHER, Span(motion.begin, now)))
     assert list(file.gaps(SERIES, EVER)) == []
@@ -295,7 +295,7 @@ def test_asking_again_for_the_newest_candles_is_not_another_attempt_for_a_gap(fi
         end = later(clock, 10)
         until(lambda: closes(candles_in(file, SERIES)) >= {end})
         (gap,) = file.gaps(SERIES, EVER)
-    assert (gap.gap.start, gap.attempts) == (hole, 1)
+    assert (gap.start, gap.attempts) == (hole, 1)
 
 
 class Market:
@@ -388,7 +388,7 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
         assert unknown <= missing
         between = {(candle.open_time - START) // MINUTE for candle in candles_in(database, SERIES)}
         inside = set(range(min(between), max(between))) - between - unknown
-        assert sum(gap.gap.missing for gap in database.gaps(SERIES, EVER)) == len(inside)
+        assert sum(gap.missing for gap in database.gaps(SERIES, EVER)) == len(inside)
         assert list(database.revisions(SERIES, EVER)) == []
         (series,) = database.collected()
         assert series.mismatched == 0
