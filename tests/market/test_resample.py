@@ -35,13 +35,13 @@ def test_longer_candles_equal_those_of_pandas(base: str) -> None:
         groups = frame.resample(interval.length)
         expected = groups.agg({"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum"})
         expected = expected[groups["open"].count() > 0]
-        data_frame = pd.DataFrame([candle[:6] for candle in resample(minutes, span, interval)])
-        assert data_frame[0].tolist() == list(expected.index)
+        joined = pd.DataFrame([candle[:6] for candle in resample(minutes, span, interval)])
+        assert joined[0].tolist() == list(expected.index)
         prices = ["open", "high", "low", "close"]
-        assert (data_frame[[1, 2, 3, 4]].to_numpy() == expected[prices].to_numpy()).all()
+        assert (joined[[1, 2, 3, 4]].to_numpy() == expected[prices].to_numpy()).all()
         # pandas sums with an error of its own in the last bit
-        assert data_frame[5].tolist() == pytest.approx(expected["volume"].tolist(), rel=1e-14, abs=0)
-        assert len(data_frame) > 80
+        assert joined[5].tolist() == pytest.approx(expected["volume"].tolist(), rel=1e-14, abs=0)
+        assert len(joined) > 80
 
 
 def minute(number: int, volume: float = 1.0) -> Candle:
@@ -58,21 +58,15 @@ def test_incomplete_ends_are_left_out_and_gaps_stay_gaps(kept: set[int], first: 
     expected = [opening for opening in sorted(openings) if span.start <= opening and opening + 5 * MINUTE <= span.end]
     assert [candle.open_time for candle in joined] == expected
     assert sum(candle.volume for candle in joined) == sum(
-        one.volume for one in minutes if any(0 <= (one.open_time - opening) // MINUTE < 5 for opening in expected)
+        candle.volume
+        for candle in minutes
+        if any(0 <= (candle.open_time - opening) // MINUTE < 5 for opening in expected)
     )
 
 
-def test_a_sum_of_volumes_is_the_same_in_every_python() -> None:
-    """The digests of two collectors are compared."""
-    volumes = [0.1] * 5
-    (joined,) = resample(
-        [minute(number, volume) for number, volume in enumerate(volumes)],
-        Span(START, START + 5 * MINUTE),
-        Interval.MINUTE_5,
-    )
-    assert joined.volume == math.fsum(volumes) == 0.5
-
-
-def test_volumes_beyond_every_float_do_not_end_the_program() -> None:
-    (joined,) = resample([minute(0, 1.7e308), minute(1, 1.7e308)], Span(START, START + 5 * MINUTE), Interval.MINUTE_5)
-    assert joined.volume == math.inf
+@pytest.mark.parametrize(("volumes", "total"), [([0.1] * 5, 0.5), ([1.7e308] * 2, math.inf)])
+def test_a_sum_of_volumes_is_the_same_in_every_python(volumes: list[float], total: float) -> None:
+    """The digests of two collectors are compared. A sum beyond every float does not end the program."""
+    minutes = [minute(number, volume) for number, volume in enumerate(volumes)]
+    (joined,) = resample(minutes, Span(START, START + 5 * MINUTE), Interval.MINUTE_5)
+    assert joined.volume == total

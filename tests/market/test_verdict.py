@@ -31,12 +31,6 @@ def stored(minute: int, volume: float = 1.0, trades: int | None = None) -> Store
     return StoredCandle(Candle(START + minute * MINUTE, 2.0, 3.0, 1.0, 2.0, volume, trades=trades), None)
 
 
-def verdicts(streams: Sequence[StreamSpan], minutes: int = 1) -> list[Verdict]:
-    """Return the verdicts on minutes without a candle."""
-    span = Span(START, START + minutes * MINUTE)
-    return [judged.verdict for judged in judge(span, Interval.MINUTE_1, [], streams, [])]
-
-
 @st.composite
 def stream_spans(draw: st.DrawFn) -> list[StreamSpan]:
     """States of a stream before, in and after ten minutes: ascending and apart, with and without holes."""
@@ -76,14 +70,14 @@ def test_every_minute_has_exactly_one_verdict_and_it_is_that_of_the_oracle(
     candles = [stored(minute) for minute in sorted(minutes)]
     result = list(judge(TEN, Interval.MINUTE_1, candles, streams, covered))
     assert [judged.open_time for judged in result] == [START + minute * MINUTE for minute in range(10)]
-    for minute, candle in enumerate(result):
+    for minute, judged in enumerate(result):
         if minute in minutes:
-            assert candle == Judged(START + minute * MINUTE, Verdict.TRADED, True, "", stored(minute))
+            assert judged == Judged(START + minute * MINUTE, Verdict.TRADED, True, "", stored(minute))
             continue
         verdict, reasons = oracle(minute, streams)
-        assert (candle.verdict, candle.stored) == (verdict, None)
-        assert candle.reason in reasons
-        assert candle.asked == any(candle.open_time in span for span in covered)
+        assert (judged.verdict, judged.stored) == (verdict, None)
+        assert judged.reason in reasons
+        assert judged.asked == any(judged.open_time in span for span in covered)
 
 
 @given(stream_spans())
@@ -94,7 +88,7 @@ def test_silences_are_the_longest_parts_with_one_verdict(streams: list[StreamSpa
         *(silence.span.start for silence in result),
         TEN.end,
     ]
-    assert all((one.verdict, one.reason) != (other.verdict, other.reason) for one, other in pairwise(result))
+    assert all((before.verdict, before.reason) != (after.verdict, after.reason) for before, after in pairwise(result))
 
 
 @pytest.mark.parametrize("interval", [Interval.MINUTE_5, Interval.MINUTE_10])
@@ -128,27 +122,17 @@ def test_a_candle_without_volume_and_trades_is_quiet(volume: float, trades: int 
     ("streams", "verdict"),
     [
         ([], Verdict.DISCONNECTED),
-        ([stream(0, 4, CONNECTED)], Verdict.QUIET),
-        ([stream(-1, 5, CONNECTED)], Verdict.QUIET),
         ([stream(0, 2, CONNECTED), stream(2, 4, CONNECTED)], Verdict.QUIET),
         ([stream(0, 2, CONNECTED), stream(3, 4, CONNECTED)], Verdict.DISCONNECTED),
-        ([stream(1, 4, CONNECTED)], Verdict.DISCONNECTED),
-        ([stream(0, 3, CONNECTED)], Verdict.DISCONNECTED),
-        ([stream(0, 3, CONNECTED), stream(3, 9, DISCONNECTED)], Verdict.DISCONNECTED),
-        ([stream(0, 3, CONNECTED), stream(3, 4, DOWN)], Verdict.EXCHANGE_DOWN),
         ([stream(0, 3, DISCONNECTED), stream(3, 4, DOWN)], Verdict.EXCHANGE_DOWN),
         ([stream(-4, 0, DOWN), stream(0, 4, CONNECTED), stream(4, 8, DOWN)], Verdict.QUIET),  # ends are not included
-        ([stream(-4, 0, CONNECTED), stream(4, 8, CONNECTED)], Verdict.DISCONNECTED),
+        # a trade in a microsecond without a connection would not have been heard
+        ([StreamSpan(Span(START, at(4) - timedelta(microseconds=1)), CONNECTED, "")], Verdict.DISCONNECTED),
     ],
 )
 def test_a_missing_candle_is_judged_by_the_stream(streams: list[StreamSpan], verdict: Verdict) -> None:
-    assert verdicts(streams) == [verdict]
-
-
-def test_a_microsecond_without_a_connection_is_enough() -> None:
-    """A trade in it would not have been heard."""
-    almost = StreamSpan(Span(START, START + MINUTE - timedelta(microseconds=1)), CONNECTED, "")
-    assert verdicts([almost]) == [Verdict.DISCONNECTED]
+    (judged,) = judge(Span(START, START + MINUTE), Interval.MINUTE_1, [], streams, [])
+    assert judged.verdict is verdict
 
 
 def test_a_minute_is_asked_for_if_all_of_it_is_covered() -> None:
@@ -157,13 +141,9 @@ def test_a_minute_is_asked_for_if_all_of_it_is_covered() -> None:
     assert [judged.asked for judged in result] == [True, False]
 
 
-def test_an_empty_span_has_no_minutes() -> None:
-    assert list(judge(Span(START, START), Interval.MINUTE_1, [], [stream(0, 4, DOWN)], [])) == []
-    assert list(silences(Span(START, START), Interval.MINUTE_1, [])) == []
-
-
 def test_years_without_a_stream_are_one_silence() -> None:
-    """What was collected before there were streams is explained at once."""
+    """What was collected before there were streams is explained at once. An empty span has none."""
+    assert list(silences(Span(START, START), Interval.MINUTE_1, [stream(0, 4, DOWN)])) == []
     years = Span(START - timedelta(days=3650), START + 3 * MINUTE)
     result = list(silences(years, Interval.MINUTE_1, [stream(0, 4, CONNECTED)]))
     assert [(silence.span.start, silence.verdict) for silence in result] == [
