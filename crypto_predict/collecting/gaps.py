@@ -31,7 +31,7 @@ def find(reader: ReportDatabase, series: Sequence[SeriesKey], settings: CollectS
         DatabaseError: The database cannot be read.
     """
     limit = closing_limit(settings.until, now)
-    return {key: _holes(reader, key, Span(settings.start, key.interval.floor(limit)), now) for key in series}
+    return {key: _holes(reader, key, Span(settings.start, key.interval.floor(limit))) for key in series}
 
 
 def as_text(holes: Holes, now: datetime) -> str:
@@ -77,8 +77,8 @@ def as_json(holes: Holes) -> str:
     return json.dumps({"gaps": gaps}, indent=1)
 
 
-def _holes(reader: ReportDatabase, series: SeriesKey, span: Span, now: datetime) -> list[Hole]:
-    """Return the gaps that overlap `span`, and what was not asked for between the gap parts of it."""
+def _holes(reader: ReportDatabase, series: SeriesKey, span: Span) -> list[Hole]:
+    """Return the gaps that overlap `span`, and what was not asked for between the stored parts of it."""
     covered = reader.coverage(series)
     if not covered:
         return []
@@ -92,9 +92,7 @@ def _holes(reader: ReportDatabase, series: SeriesKey, span: Span, now: datetime)
     gaps.sort(key=lambda gap: gap.start)
     whole = Span(gaps[0].start, max(gap.end for gap in gaps))
     streams = reader.streams(series.source, series.pair, whole)
-    return [
-        (gap, list(silences(Span(gap.start, gap.end), series.interval, streams))) for gap in gaps
-    ]
+    return [(gap, list(silences(Span(gap.start, gap.end), series.interval, streams))) for gap in gaps]
 
 
 def _heard(series: SeriesKey, silent: Sequence[Silence]) -> str:

@@ -4,6 +4,8 @@ Times are whole seconds since 1970 in UTC, or microseconds where a name ends in 
 not their end. ``series`` is the number of a row of `symbols`.
 """
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -23,33 +25,46 @@ SCHEMA = "0004"  # the newest step of `migrations`
 metadata = MetaData()
 
 
-def _series(*, primary_key: bool = False) -> Column[int]:
+def _keys(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, primary_key=True, autoincrement=False) for name in names]
+
+
+def _values(kind: Any, *names: str) -> list[Column[Any]]:
+    return [Column(name, kind, nullable=False) for name in names]
+
+
+def _series(*, primary_key: bool = True) -> Column[int]:
     return Column("series", Integer, ForeignKey("symbols.id"), primary_key=primary_key, nullable=False)
 
 
-def _volumes() -> list[Column[float] | Column[int]]:
-    return [
-        Column("quote_volume", Double),
-        Column("trades", BigInteger),
-        Column("taker_base_volume", Double),
-        Column("taker_quote_volume", Double),
-    ]
+def _candle() -> list[Column[Any]]:
+    """Return the columns of the fields of `Candle` that follow its opening."""
+    prices = _values(Double, "open", "high", "low", "close", "volume")
+    trades, taker = Column("trades", BigInteger), ("taker_base_volume", "taker_quote_volume")
+    return [*prices, Column("quote_volume", Double), trades, *(Column(name, Double) for name in taker)]
 
 
-def _prices() -> list[Column[float]]:
-    return [Column(name, Double, nullable=False) for name in ("open", "high", "low", "close", "volume")]
+def _keyed(name: str, *columns: Column[Any] | Index) -> Table:
+    """Return a table whose rows are found by their key alone: without a number of its own for each row."""
+    return Table(name, metadata, *columns, sqlite_with_rowid=False)
+
+
+def _listed(name: str, *columns: Column[Any], time: str) -> Table:
+    """Return a table with any number of rows for one time of a series."""
+    number = Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    index = Index(f"{name}_by_candle", "series", time)
+    return Table(name, metadata, number, _series(primary_key=False), *columns, index)
 
 
 symbols = Table(
     "symbols",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("source", Text, nullable=False),
-    Column("pair", Text, nullable=False),  # BTC/USD
-    Column("interval", Integer, nullable=False),  # seconds
-    Column("simulated", Boolean, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("candles", BigInteger, nullable=False),  # how many are stored
+    *_values(Text, "source", "pair"),  # the latter as BTC/USD
+    *_values(Integer, "interval"),  # seconds
+    *_values(Boolean, "simulated"),
+    *_values(Text, "state"),
+    *_values(BigInteger, "candles"),  # how many are stored
     Column("first_open", BigInteger),  # of the stored candles
     Column("last_open", BigInteger),
     Column("since", BigInteger),  # how far back it shall be collected
@@ -63,149 +78,104 @@ symbols = Table(
     Index("symbols_by_name", "source", "pair", "interval", unique=True),
 )
 
-# One table holds every candle, without a number of its own for each row: a candle takes some 100 bytes on SQLite.
-# `series` is not a foreign key, which would double the time of a write on PostgreSQL: every write has locked that row.
-price_history = Table(
+# One table holds every candle: a candle takes some 100 bytes on SQLite. `series` is not a foreign key, which would
+# double the time of a write on PostgreSQL: every write has locked that row.
+price_history = _keyed(
     "price_history",
-    metadata,
-    Column("series", Integer, primary_key=True, autoincrement=False),
-    Column("open_time", BigInteger, primary_key=True),
-    *_prices(),
-    *_volumes(),
+    *_keys(Integer, "series"),
+    *_keys(BigInteger, "open_time"),
+    *_candle(),
     Column("vwap", Double),
-    sqlite_with_rowid=False,
 )
 
-top_of_book = Table(
+top_of_book = _keyed(
     "top_of_book",
-    metadata,
-    Column("source", Text, primary_key=True),
-    Column("pair", Text, primary_key=True),
-    Column("time_us", BigInteger, primary_key=True),
-    *(Column(name, Double, nullable=False) for name in ("bid", "bid_size", "ask", "ask_size")),
-    sqlite_with_rowid=False,
+    *_keys(Text, "source", "pair"),
+    *_keys(BigInteger, "time_us"),
+    *_values(Double, "bid", "bid_size", "ask", "ask_size"),
 )
 
 # Candles built from ticks. Not every interval that is built is also a series of `symbols`.
-built_candles = Table(
+built_candles = _keyed(
     "built_candles",
-    metadata,
-    Column("source", Text, primary_key=True),
-    Column("pair", Text, primary_key=True),
-    Column("interval", Integer, primary_key=True, autoincrement=False),  # seconds
-    Column("open_time", BigInteger, primary_key=True),
-    *(Column(name, Double, nullable=False) for name in ("open", "high", "low", "close")),
-    Column("ticks", BigInteger, nullable=False),
-    Column("late", BigInteger, nullable=False),
-    Column("partial", Boolean, nullable=False),
+    *_keys(Text, "source", "pair"),
+    *_keys(Integer, "interval"),  # seconds
+    *_keys(BigInteger, "open_time"),
+    *_values(Double, "open", "high", "low", "close"),
+    *_values(BigInteger, "ticks", "late"),
+    *_values(Boolean, "partial"),
     Column("volume", Double),
-    sqlite_with_rowid=False,
 )
 
 # What was known of the stream of a pair; the spans of one pair do not overlap.
-streams = Table(
+streams = _keyed(
     "streams",
-    metadata,
-    Column("source", Text, primary_key=True),
-    Column("pair", Text, primary_key=True),
-    Column("start_us", BigInteger, primary_key=True),
-    Column("end_us", BigInteger, nullable=False),
-    Column("state", Text, nullable=False),  # a value of `StreamState`
-    Column("reason", Text, nullable=False),
+    *_keys(Text, "source", "pair"),
+    *_keys(BigInteger, "start_us"),
+    *_values(BigInteger, "end_us"),
+    *_values(Text, "state", "reason"),  # the former a value of `StreamState`
     Index("streams_by_end", "source", "end_us"),  # the newest spans, which are extended, among many old ones
-    sqlite_with_rowid=False,
 )
 
 # The spans for which the source was asked and its answer is stored; they neither overlap nor touch.
-coverage = Table(
-    "coverage",
-    metadata,
-    _series(primary_key=True),
-    Column("start_time", BigInteger, primary_key=True),
-    Column("end_time", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
+coverage = _keyed("coverage", _series(), *_keys(BigInteger, "start_time"), *_values(BigInteger, "end_time"))
 
-gaps = Table(
+gaps = _keyed(
     "gaps",
-    metadata,
-    _series(primary_key=True),
-    Column("start_time", BigInteger, primary_key=True),
-    Column("end_time", BigInteger, nullable=False),
-    Column("cause", Text, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("verdict", Text, nullable=False),
-    Column("found_at_us", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
+    _series(),
+    *_keys(BigInteger, "start_time"),
+    *_values(BigInteger, "end_time"),
+    *_values(Text, "cause"),
+    *_values(Integer, "attempts"),
+    *_values(Text, "verdict"),
+    *_values(BigInteger, "found_at_us"),
 )
 
 # The old values of candles that were changed.
-revisions = Table(
-    "revisions",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    _series(),
-    Column("open_time", BigInteger, nullable=False),
-    *_prices(),
-    *_volumes(),
-    Column("changed_at_us", BigInteger, nullable=False),
-    Index("revisions_by_candle", "series", "open_time"),
+revisions = _listed(
+    "revisions", *_values(BigInteger, "open_time"), *_candle(), *_values(BigInteger, "changed_at_us"), time="open_time"
 )
 
-# Rows that no market can have made. Their numbers are text, since a database column cannot hold every one of them.
-quarantine = Table(
+# Rows that no market can have made. Their numbers are a JSON list in the order of Candle, with NaN and Infinity, since
+# a database column cannot hold every one of them.
+quarantine = _listed(
     "quarantine",
-    metadata,
-    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    _series(),
-    Column("open_time_us", BigInteger, nullable=False),
-    Column("numbers", Text, nullable=False),  # a JSON list in the order of Candle, with NaN and Infinity
-    Column("reason", Text, nullable=False),
-    Column("found_at_us", BigInteger, nullable=False),
-    Index("quarantine_by_candle", "series", "open_time_us"),
+    *_values(BigInteger, "open_time_us"),
+    *_values(Text, "numbers", "reason"),
+    *_values(BigInteger, "found_at_us"),
+    time="open_time_us",
 )
 
 # Minute forecasts, of the last day or so.
-forecasts = Table(
+forecasts = _keyed(
     "forecasts",
-    metadata,
-    _series(primary_key=True),
-    Column("cutoff", BigInteger, primary_key=True),
-    Column("price", Double, nullable=False),  # at the cutoff
-    Column("distances", LargeBinary, nullable=False),  # of the point and the quantiles; `forecasts` packs them
-    sqlite_with_rowid=False,
+    _series(),
+    *_keys(BigInteger, "cutoff"),
+    *_values(Double, "price"),  # at the cutoff
+    *_values(LargeBinary, "distances"),  # of the point and the quantiles; `forecasts` packs them
 )
 
 # The span of the outcomes that were scored.
-forecast_records = Table(
+forecast_records = _keyed(
     "forecast_records",
-    metadata,
-    _series(primary_key=True),
+    _series(),
     Column("since", BigInteger),  # the first outcome; null before it
-    Column("until", BigInteger, nullable=False),  # the newest close that was scored: no outcome counts twice
-    sqlite_with_rowid=False,
+    *_values(BigInteger, "until"),  # the newest close that was scored: no outcome counts twice
 )
 
 # The sums of `MinuteScores`, whose fields have these names and this order.
-forecast_scores = Table(
+forecast_scores = _keyed(
     "forecast_scores",
-    metadata,
-    _series(primary_key=True),
-    Column("horizon_minutes", Integer, primary_key=True, autoincrement=False),
-    Column("forecasts", BigInteger, nullable=False),
-    *(
-        Column(name, Double, nullable=False)
-        for name in ("error", "persistence_error", "winkler", "persistence_winkler", "crps", "persistence_crps")
-    ),
-    *(Column(name, BigInteger, nullable=False) for name in ("inside_50", "inside_80", "inside_90")),
-    sqlite_with_rowid=False,
+    _series(),
+    *_keys(Integer, "horizon_minutes"),
+    *_values(BigInteger, "forecasts"),
+    *_values(Double, "error", "persistence_error", "winkler", "persistence_winkler", "crps", "persistence_crps"),
+    *_values(BigInteger, "inside_50", "inside_80", "inside_90"),
 )
 
-minute_models = Table(
+minute_models = _keyed(
     "minute_models",
-    metadata,
-    _series(primary_key=True),
-    Column("fitted_at_us", BigInteger, nullable=False),
-    Column("content", Text, nullable=False),  # JSON, which is not read here
-    sqlite_with_rowid=False,
+    _series(),
+    *_values(BigInteger, "fitted_at_us"),
+    *_values(Text, "content"),  # JSON, which is not read here
 )
