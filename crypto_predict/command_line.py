@@ -99,18 +99,13 @@ class Option(click.Option):
         if self.multiple:
             texts = [part.strip() for text in value or () for part in self._checked(origin, text).split(",")]
             converted = [_converted(origin, text, self._read) for text in texts]
-            return tuple(dict.fromkeys(chain.from_iterable(_values(value) for value in converted)))
+            return tuple(dict.fromkeys(chain.from_iterable(v if isinstance(v, tuple) else (v,) for v in converted)))
         return _converted(origin, self._checked(origin, value), self._read) if isinstance(value, str) else value
 
     def _checked(self, origin: str, text: str) -> str:
         if _one_line(origin, text).startswith("--"):
             raise InvalidValue(origin, text, f"a value; expected {self.opts[0]} {self.metavar or ''}".rstrip())
         return text
-
-
-def _values(value: Any) -> Sequence[Any]:
-    """Return the values of one text: several where one word stands for them."""
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _one_line(origin: str, text: str) -> str:
@@ -175,10 +170,8 @@ class CommandLine:
         except click.NoSuchOption as error:
             # For -pair, click reports -p.
             typed = next((word for word in arguments if word.startswith(error.option_name)), error.option_name)
-            name, options = (
-                typed.partition("=")[0][:80],
-                [opt for option in self._command.params for opt in option.opts],
-            )
+            name = typed.partition("=")[0][:80]
+            options = [name for option in self._command.params for name in option.opts]
             close = difflib.get_close_matches(f"--{name.lstrip('-')}", options, n=1)
             self.fail(f"no such option `{name}`; {f'did you mean `{close[0]}`?' if close else self._advice}")
         except click.UsageError as error:
@@ -198,11 +191,8 @@ class CommandLine:
     def named(self, arguments: Sequence[str], environ: Mapping[str, str]) -> list[str]:
         """Return the names of the options in these arguments, which `parse` accepts, not those of the environment."""
         context = self._command.make_context(self._prog, list(arguments), obj=environ)
-        return [
-            param.opts[0]
-            for param in self._command.params
-            if param.name and context.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
-        ]
+        typed = click.core.ParameterSource.COMMANDLINE
+        return [param.opts[0] for param in self._command.params if context.get_parameter_source(param.name) is typed]
 
     def fail(self, message: str) -> NoReturn:
         """Exit with code 2 and one line, in which passwords and keys of addresses are masked."""
@@ -224,9 +214,8 @@ def with_secrets(program: str, environ: MutableMapping[str, str]) -> MutableMapp
         try:
             with Path(path).open("rb") as file:
                 text = file.read(_LONGEST + 1).decode().strip()
-            fault = (
-                "" if 0 < len(text) <= _LONGEST else f"{shown(path)} is empty, or longer than {_LONGEST:,} characters"
-            )
+            sound = 0 < len(text) <= _LONGEST
+            fault = "" if sound else f"{shown(path)} is empty, or longer than {_LONGEST:,} characters"
         except (OSError, ValueError) as error:
             text, fault = "", f"{shown(path)} cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
         if environ.get(name):

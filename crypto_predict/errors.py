@@ -114,29 +114,29 @@ class UnfitImage(CryptoPredictError):
 
 
 class UnknownPair(CryptoPredictError):
-    """The model does not have `pair`, but those in `known`."""
+    """The model does not have `pair`, but those in `pairs`."""
 
     def __init__(self, pair: str, pairs: Sequence[str]) -> None:
         super().__init__(f"{shown(pair)} is not in this model, which holds {', '.join(pairs)}")
 
 
 class OutOfRange(CryptoPredictError):
-    """`asked` is outside the days `first` to `last`, both included, that the model answers for."""
+    """`day` is outside the days `first` to `last`, both included, that the model answers for."""
 
     def __init__(self, day: date | datetime, first: date, last: date) -> None:
         super().__init__(f"{day.isoformat()} lies outside the range of this model, {first} to {last}")
-        self.asked, self.first, self.last = day, first, last
+        self.day, self.first, self.last = day, first, last
 
 
 class NoProphetInterval(CryptoPredictError):
-    """`asked` is after `last`, the last candle, where Prophet alone has no interval without a backtest."""
+    """`day` is after `last`, the last candle, where Prophet alone has no interval without a backtest."""
 
     def __init__(self, day: date | datetime, last: date) -> None:
         super().__init__(
             f"{day.isoformat()} lies after the last candle, {last}, and this model has no backtest from which to "
             f"take the interval of Prophet alone: ask for a day up to {last}, or for model=combined"
         )
-        self.asked, self.last = day, last
+        self.day, self.last = day, last
 
 
 def shown(value: object) -> str:
@@ -144,7 +144,7 @@ def shown(value: object) -> str:
     if isinstance(value, (list, dict)):  # may be nested too deeply to be formatted
         return type(value).__name__
     text = repr(value) if isinstance(value, str) else str(value)
-    return text if len(text) <= 80 else f"{text[:80]}... ({len(text)} characters)"
+    return text if len(text) <= 80 else f"{shortened(text)} ({len(text)} characters)"
 
 
 def shortened(text: str) -> str:

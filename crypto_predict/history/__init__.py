@@ -2,8 +2,7 @@
 
 * ``audit``: defects and gaps in a stream of candles
 * ``columns``: candles as NumPy arrays
-* ``failover``: the choice of the source
-* ``cross_check``: its comparison with another source
+* ``failover``: the choice of the source, and its comparison with another one
 
 Candles that cannot be used are left out and counted: repeated ones (the last copy stays), impossible ones, and those
 that do not open on the grid of their interval. The caller's judge decides about such defects.
@@ -11,7 +10,6 @@ that do not open on the grid of their interval. The caller's judge decides about
 
 from crypto_predict.history.audit import Audit, Defect, place
 from crypto_predict.history.columns import Candles
-from crypto_predict.history.cross_check import compare_last_close
 from crypto_predict.history.failover import (
     MIN_CANDLES,
     SETTLE,
@@ -19,6 +17,7 @@ from crypto_predict.history.failover import (
     History,
     candles_since,
     closing_limit,
+    compare_last_close,
     read_history,
 )
 

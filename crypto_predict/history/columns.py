@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +16,6 @@ from crypto_predict.market import EPOCH, Candle, Interval
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
-
-_Column = TypeVar("_Column", IntArray, FloatArray)
 
 _BLOCK = 2**14  # candles that exist as objects at a time during an iteration
 
@@ -43,10 +41,35 @@ class Candles(Sequence[Candle]):
     @classmethod
     def of(cls, candles: Iterable[Candle], interval: Interval) -> "Candles":
         """Return the columns of `candles`, in the same order. They open at whole seconds."""
-        buffer = CandleBuffer(interval)
-        for candle in candles:
-            buffer.append(candle)
-        return buffer.candles()
+        return cls.of_rows(((candle, None) for candle in candles), interval)
+
+    @classmethod
+    def of_rows(cls, rows: Iterable[tuple[Candle, int | None]], interval: Interval) -> "Candles":
+        """Return the columns of candles, each with its line if it comes from a file."""
+        openings, lines = array("q"), array("q")
+        opens, highs, lows, closes, volumes = values = [array("d") for _ in range(5)]
+        trades, taker_volumes = array("d"), array("d")  # empty until the first value
+        for candle, line in rows:
+            openings.append((candle.open_time - EPOCH) // timedelta(seconds=1))
+            opens.append(candle.open)
+            highs.append(candle.high)
+            lows.append(candle.low)
+            closes.append(candle.close)
+            volumes.append(candle.volume)
+            if candle.trades is not None:
+                _fill(trades, len(openings) - 1)
+                trades.append(candle.trades)
+            if candle.taker_base_volume is not None:
+                _fill(taker_volumes, len(openings) - 1)
+                taker_volumes.append(candle.taker_base_volume)
+            if line is not None:
+                lines.append(line)
+        for column in (trades, taker_volumes):
+            if column:
+                _fill(column, len(openings))
+        optional = [np.asarray(column) if column else None for column in (lines, trades, taker_volumes)]
+        columns: list[Any] = [*map(np.asarray, (openings, *values)), *optional]
+        return cls(interval, *columns)
 
     def __post_init__(self) -> None:
         for column in self._columns():
@@ -106,74 +129,11 @@ class Candles(Sequence[Candle]):
         return self.open_time, self.open, self.high, self.low, self.close, self.volume
 
     def _selected(self, selection: slice | IntArray) -> "Candles":
-        return Candles(
-            interval=self.interval,
-            open_time=self.open_time[selection],
-            open=self.open[selection],
-            high=self.high[selection],
-            low=self.low[selection],
-            close=self.close[selection],
-            volume=self.volume[selection],
-            line=_selected(self.line, selection),
-            trades=_selected(self.trades, selection),
-            taker_volume=_selected(self.taker_volume, selection),
-        )
+        columns: list[Any] = [*self._columns(), self.line, self.trades, self.taker_volume]
+        selected: list[Any] = [None if column is None else column[selection] for column in columns]
+        return Candles(self.interval, *selected)
 
 
-class CandleBuffer:
-    """Columns that grow by one candle at a time."""
-
-    def __init__(self, interval: Interval) -> None:
-        self._interval = interval
-        self._openings, self._lines = array("q"), array("q")
-        self._values = tuple(array("d") for _ in range(5))
-        self._trades, self._taker_volumes = _OptionalColumn(), _OptionalColumn()
-
-    def append(self, candle: Candle, line: int | None = None) -> None:
-        """Add a candle, with its line if it comes from a file. It opens at a whole second."""
-        self._openings.append((candle.open_time - EPOCH) // timedelta(seconds=1))
-        opens, highs, lows, closes, volumes = self._values
-        opens.append(candle.open)
-        highs.append(candle.high)
-        lows.append(candle.low)
-        closes.append(candle.close)
-        volumes.append(candle.volume)
-        self._trades.append(candle.trades, len(volumes))
-        self._taker_volumes.append(candle.taker_base_volume, len(volumes))
-        if line is not None:
-            self._lines.append(line)
-
-    def candles(self) -> Candles:
-        """Return the candles added so far. Nothing is copied, so nothing can be added afterwards."""
-        opens, highs, lows, closes, volumes = map(np.asarray, self._values)
-        lines = np.asarray(self._lines) if self._lines else None
-        trades, taker_volumes = self._trades.column(len(volumes)), self._taker_volumes.column(len(volumes))
-        openings = np.asarray(self._openings)
-        return Candles(self._interval, openings, opens, highs, lows, closes, volumes, lines, trades, taker_volumes)
-
-
-class _OptionalColumn:
-    """A column that takes memory only from its first value on."""
-
-    def __init__(self) -> None:
-        self._values = array("d")
-
-    def append(self, value: float | None, rows: int) -> None:
-        """Add the value of the last one of so many `rows`."""
-        if value is not None:
-            self._fill(rows - 1)
-            self._values.append(value)
-
-    def column(self, rows: int) -> FloatArray | None:
-        """Return the values of all rows, NaN where there is none; None if there is not any."""
-        if not self._values:
-            return None
-        self._fill(rows)
-        return np.asarray(self._values)
-
-    def _fill(self, rows: int) -> None:
-        self._values.extend([math.nan] * (rows - len(self._values)))
-
-
-def _selected(column: _Column | None, selection: slice | IntArray) -> _Column | None:
-    return None if column is None else column[selection]
+def _fill(column: "array[float]", rows: int) -> None:
+    """Extend a column to so many rows."""
+    column.extend([math.nan] * (rows - len(column)))

@@ -1,4 +1,4 @@
-"""Read a history from the first source that has a usable one.
+"""Read a history from the first source that has a usable one, and compare it with another exchange.
 
 A failure moves on to the next source, with two exceptions. Refused keys end the search: the user wants that source.
 Simulated prices replace only sources that could not be reached. If an exchange or a file was read, but its history is
@@ -17,11 +17,13 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain, islice
 from threading import Lock
 
+from crypto_predict.baked.schema import CrossCheck
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, Defect, place
-from crypto_predict.history.columns import CandleBuffer, Candles
+from crypto_predict.history.columns import Candles
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
 from crypto_predict.market.ports import CandleSource, PriceSource, RowSource
 from crypto_predict.sources.network.retry import noticing_trouble
@@ -65,7 +67,7 @@ class History:
         return digest(self.candles, self.interval)
 
 
-_Reading = tuple[datetime, History]
+_Reading = tuple[datetime, History]  # the newest close that can exist (UTC), and what was read
 Judge = Callable[[History], list[str]]  # the reasons why a history must not be used
 
 
@@ -105,13 +107,13 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
         start = end - min(timedelta(days=days), max(end - EPOCH, timedelta(0)))
         return end, _audited(source, pair, interval, Span(start, end), now)
 
-    readings = _Readings(sources, read)
+    reading = _readings(sources, read)
     for number, source in enumerate(sources):
         if source.simulated and reached:
             reasons.append(f"{source.id}: not used, since simulated prices replace only unreachable sources")
             continue
         try:
-            end, history = readings.result(number)
+            end, history = reading(number)
             if judge is not None and (objections := judge(history)):
                 raise Refused(objections)
             _check_usable(history)
@@ -142,41 +144,31 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
     raise UnusableHistory(str(pair), reasons)
 
 
-class _Readings:
-    """What is read of each source, of exchanges in threads: the next one begins when one is in trouble.
+def _readings(sources: Sequence[CandleSource], read: Callable[[CandleSource], _Reading]) -> Callable[[int], _Reading]:
+    """Return what reads a source, or raises its error: exchanges in threads, the next one when one is in trouble."""
+    begun: dict[int, Future[_Reading]] = {}  # by the place of the source
+    lock = Lock()
 
-    Each is the newest close that can exist (UTC), and the history.
-    """
+    def begin(number: int) -> None:
+        with lock:
+            if number < len(sources) and number not in begun and isinstance(sources[number], PriceSource):
+                begun[number] = started(lambda: read_exchange(number), "question")
 
-    def __init__(self, sources: Sequence[CandleSource], read: Callable[[CandleSource], _Reading]) -> None:
-        self._sources, self._read = sources, read
-        self._begun: dict[int, Future[_Reading]] = {}  # by the place of the source
-        self._lock = Lock()
-
-    def result(self, number: int) -> _Reading:
-        """Return what is read of a source, or raise its error."""
-        if not isinstance(self._sources[number], PriceSource):
-            return self._read(self._sources[number])
-        self._begin(number)
-        return self._begun[number].result()
-
-    def _begin(self, number: int) -> None:
-        """Begin to read a source if it is an exchange and was not begun yet."""
-        with self._lock:
-            if number in self._begun or number >= len(self._sources):
-                return
-            if isinstance(self._sources[number], PriceSource):
-                self._begun[number] = started(lambda: self._read_exchange(number), "question")
-
-    def _read_exchange(self, number: int) -> _Reading:
+    def read_exchange(number: int) -> _Reading:
         try:
-            with noticing_trouble(lambda: self._begin(number + 1)):
-                return self._read(self._sources[number])
+            with noticing_trouble(lambda: begin(number + 1)):
+                return read(sources[number])
         except RefusedKeys:  # ends the search
             raise
         except (SourceError, UnusableHistory):
-            self._begin(number + 1)
+            begin(number + 1)
             raise
+
+    def result(number: int) -> _Reading:
+        begin(number)
+        return begun[number].result() if number in begun else read(sources[number])
+
+    return result
 
 
 def closing_limit(until: date | None, now: datetime) -> datetime:
@@ -206,6 +198,39 @@ def candles_since(
     ]
 
 
+def compare_last_close(history: History, source: CandleSource, others: Sequence[CandleSource]) -> CrossCheck | None:
+    """Return the last close of `history`, which comes from `source`, at the first of `others` that answers.
+
+    Each exchange is asked for one candle. Its failure is only logged. Files and simulated prices are neither compared
+    nor asked: they may be copies, or are made up.
+    """
+    if not isinstance(source, PriceSource):
+        return None
+    last = history.candles[-1]
+    span = Span(last.open_time, history.end)
+    for other in others:
+        if not isinstance(other, PriceSource) or other.id == source.id:
+            continue
+        try:
+            candles = [
+                candle for candle in other.candles(history.pair, history.interval, span) if candle.open_time in span
+            ]
+            traded = other.traded(history.pair)
+        except (SourceError, UnusableHistory) as error:
+            _log.warning("%s: the last close is not compared with that of %s: %s", history.pair, other.id, error)
+            continue
+        if not candles or candles[-1].faults():
+            _log.warning("%s: %s does not have a candle to compare with the last one", history.pair, other.id)
+            continue
+        check = CrossCheck(
+            other.id, traded, last.open_time.date(), candles[-1].close, candles[-1].close / last.close - 1
+        )
+        facts = history.pair, last.close, source.id, check.close, traded, other.id, 100 * check.difference
+        _log.info("%s: the last close is %g at %s and %g (%s) at %s, %+.2f %% apart", *facts)
+        return check
+    return None
+
+
 def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, now: datetime) -> History:
     """Read a source and audit what it delivers. The history may be short, or empty."""
     rows: Iterable[tuple[Candle, int | None]] = ()
@@ -213,16 +238,21 @@ def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, n
         rows = source.rows(pair, interval, span)
     elif span.start < span.end:
         rows = ((candle, None) for candle in source.candles(pair, interval, span))
-    audit, buffer = Audit(interval), CandleBuffer(interval)
-    first, latest = None, span.end - interval.length
-    for candle, line in rows:
-        first = first or place(candle.open_time, line)
-        counts = candle.open_time > now or span.start <= candle.open_time <= latest
-        if counts and audit.add(candle, now, line):
-            buffer.append(candle, line)
-    if first is not None and not audit.received:
-        limit = f"{span.end:%Y-%m-%d %H:%M}"
-        raise UnusableHistory(source.id, [f"no candle closes by {limit}; the first one opens {first}"])
+    audit, latest, rows = Audit(interval), span.end - interval.length, iter(rows)
+    first = list(islice(rows, 1))
+    candles = Candles.of_rows(
+        (
+            (candle, line)
+            for candle, line in chain(first, rows)
+            if (candle.open_time > now or span.start <= candle.open_time <= latest) and audit.add(candle, now, line)
+        ),
+        interval,
+    )
+    if first and not audit.received:
+        opening = place(first[0][0].open_time, first[0][1])
+        raise UnusableHistory(
+            source.id, [f"no candle closes by {span.end:%Y-%m-%d %H:%M}; the first one opens {opening}"]
+        )
     if not audit.received:
         raise SourceError(source.id, f"no candle of {pair} from {span.start:%Y-%m-%d} to {span.end:%Y-%m-%d}")
     return History(
@@ -231,7 +261,7 @@ def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, n
         interval=interval,
         source=source.id,
         simulated=source.simulated,
-        candles=buffer.candles().last_copies(without=audit.quarantine),
+        candles=candles.last_copies(without=audit.quarantine),
         gaps=audit.gaps(),
         quarantined=len(audit.quarantine),
         defects=audit.defects(),

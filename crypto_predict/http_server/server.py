@@ -49,7 +49,6 @@ class CannotListen(CryptoPredictError):
 
     def __init__(self, host: str, port: int, reason: str) -> None:
         super().__init__(f"cannot listen at {host} port {port}: {reason}")
-        self.host, self.port, self.reason = host, port, reason
 
 
 def listen(host: str, port: int) -> list[socket.socket]:

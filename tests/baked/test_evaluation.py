@@ -178,7 +178,7 @@ WITHOUT = Evaluator(make_forecast(prophet_bands=()))
 def test_without_a_backtest_prophet_alone_has_no_interval_for_the_future(instant: datetime) -> None:
     with pytest.raises(NoProphetInterval) as error:
         WITHOUT.at(instant, PROPHET)
-    assert (error.value.asked, error.value.last) == (instant, LAST)
+    assert (error.value.day, error.value.last) == (instant, LAST)
     with pytest.raises(NoProphetInterval, match="2024-05-18 lies after the last candle, 2024-05-17, and this model"):
         WITHOUT.at(LAST + DAY, PROPHET)
     assert WITHOUT.at(instant) == EVALUATOR.at(instant)
@@ -309,7 +309,7 @@ def test_the_range_of_days_is_from_the_first_candle_to_a_year_after_the_last() -
 def test_a_day_outside_the_range_is_refused_with_the_range(day: date) -> None:
     with pytest.raises(OutOfRange) as error:
         EVALUATOR.at(day)
-    assert (error.value.asked, error.value.first, error.value.last) == (day, FIRST, END)
+    assert (error.value.day, error.value.first, error.value.last) == (day, FIRST, END)
     assert str(error.value) == f"{day} lies outside the range of this model, 2023-01-01 to 2025-05-17"
 
 
@@ -332,7 +332,7 @@ def test_the_range_of_instants_is_from_the_first_opening_to_the_last_close() -> 
 def test_an_instant_outside_the_range_is_refused_even_if_it_does_not_exist_in_utc(instant: datetime) -> None:
     with pytest.raises(OutOfRange) as error:
         EVALUATOR.at(instant)
-    assert (error.value.asked, error.value.first, error.value.last) == (instant, FIRST, END)
+    assert (error.value.day, error.value.first, error.value.last) == (instant, FIRST, END)
 
 
 def test_models_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
