@@ -9,4 +9,6 @@
 * ``retention``: deletes candles that are older than they are kept
 * ``gaps``, ``status``: reports about what is stored
 * ``progress``: a bar on a terminal, otherwise log lines
+
+Whatever uses the database raises `DatabaseError` if it cannot be used; what was stored before is stored.
 """

@@ -25,7 +25,7 @@ def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: In
         RefusedKeys: A source does not accept the keys that are set.
         UnusableHistory: No source has delivered; the faults name every source.
         SourceError: The source has delivered and then failed. What it delivered is stored.
-        DatabaseError: The database cannot be used; `SeriesHeld` if another process collects the same.
+        SeriesHeld: Another process collects the same.
     """
     reasons = []
     for source in sources:

@@ -3,9 +3,12 @@
 import gc
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from threading import Event, Thread
+
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.collecting import gaps, status
 from crypto_predict.collecting.backfill import backfill, catch_up
@@ -35,11 +38,10 @@ def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -
 
     Raises:
         InvalidValue: A setting of a source is not valid, or `settings` name what is not stored.
-        DatabaseError: The database cannot be read.
         KeyboardInterrupt: The run was interrupted. Everything that was reported as stored is stored.
     """
     gc.freeze()  # the libraries stay: the collections that millions of candles cause need not look through them
-    with Progress() as progress:
+    with logging_redirect_tqdm(), closing(Progress()) as progress:  # log lines appear above the bar
         run = Run(database, now, settings.until, progress, Event())
         jobs = _backfills(settings, run) if settings.mode is Mode.BACKFILL else _catch_ups(settings, run)
         outcomes = _in_threads(jobs, run.stopped)
@@ -47,12 +49,7 @@ def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -
 
 
 def report(settings: CollectSettings, database: status.ReportDatabase, now: datetime) -> str:
-    """Return the report of ``--status`` or ``--explain-gap``.
-
-    Raises:
-        InvalidValue: `settings` name what is not stored.
-        DatabaseError: The database cannot be read.
-    """
+    """Return the report of ``--status`` or ``--explain-gap``. Raise `InvalidValue` for what is not stored."""
     stored = _selected(database, settings)
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
@@ -62,11 +59,7 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
 
 
 def summary(outcomes: Mapping[str, Outcome], database: SeriesReader) -> str:
-    """Return one line for each series.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return one line for each series."""
     stored = {collected.series: collected for collected in database.collected()}
     lines = []
     for name, outcome in outcomes.items():
@@ -91,11 +84,7 @@ def worst_code(outcomes: Mapping[str, Outcome]) -> int:
 
 
 def _selected(database: SeriesReader, settings: CollectSettings) -> list[CollectedSeries]:
-    """Return the stored series of the pairs, sources and interval that `settings` name; all where they name none.
-
-    Raises:
-        InvalidValue: A pair is not stored, or not from such a source or in such an interval.
-    """
+    """Return the stored series of the pairs, sources and interval that `settings` name; all where they name none."""
     stored = database.collected()
     for pair in settings.pairs if stored else ():
         if not any(is_named(collected.series, pair) for collected in stored):

@@ -2,9 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from threading import Event
 from typing import Protocol
 
@@ -16,14 +16,6 @@ from crypto_predict.market.collected import CollectedSeries, Quarantined
 from crypto_predict.market.ports import CandleSource, CandleWriter, CoverageReader, Reservations, SeriesWriter
 
 _log = logging.getLogger(__name__)
-
-
-def _unobserved(_series: SeriesKey, _received: Sequence[Candle]) -> AbstractContextManager[object]:
-    return nullcontext()
-
-
-def _ignored(_series: SeriesKey, _stored: Sequence[Candle], _changed: int) -> None:
-    """Do nothing."""
 
 
 class FetchDatabase(SeriesWriter, CoverageReader, CandleWriter, Reservations, Protocol):
@@ -39,10 +31,9 @@ class Run:
     until: date | None  # the last UTC day; None: up to now
     progress: Progress | None  # None: it is not shown
     stopped: Event  # set when the run is interrupted
-    # Entered with the sound candles of an answer, around the transaction that stores them.
-    storing: Callable[[SeriesKey, Sequence[Candle]], AbstractContextManager[object]] = _unobserved
-    # Called with the candles of an answer once they are stored, and how many of them were new or changed.
-    stored: Callable[[SeriesKey, Sequence[Candle], int], None] = _ignored
+    # Called with the sound candles of an answer and the transaction that stores them, for what that returns: how many
+    # of them were new or changed.
+    storing: Callable[[SeriesKey, Sequence[Candle], Callable[[], int]], int] = lambda _series, _candles, store: store()
 
     def expect(self, candles: int) -> None:
         """Show that so many candles more will be asked for; a negative number: that they will not, after all."""
@@ -125,16 +116,16 @@ class Fetch:
         is_short = candles_in(piece, self._interval) <= WINDOW
         if is_short or days not in self._source.intervals or (self._first_open or piece.end) <= piece.start:
             return piece.start
-        first = self._first(days, Span(days.floor(piece.start), piece.end))  # the day of its end may be open
-        if first is not None:
-            return min(max(piece.start, days.floor(first.open_time)), piece.end)
+
+        def first(interval: Interval, span: Span) -> datetime | None:
+            candles = self._source.candles(self._series.pair, interval, span)
+            return next((candle.open_time for candle in candles if candle.open_time in span), None)
+
+        if (day := first(days, Span(days.floor(piece.start), piece.end))) is not None:  # the day of its end may be open
+            return min(max(piece.start, days.floor(day)), piece.end)
         # A source may be without days, or without the day of today.
         *_, last = windows(piece, self._interval)
-        return piece.end if self._first(self._interval, last) is None else piece.start
-
-    def _first(self, interval: Interval, span: Span) -> Candle | None:
-        candles = self._source.candles(self._series.pair, interval, span)
-        return next((candle for candle in candles if candle.open_time in span), None)
+        return piece.end if first(self._interval, last) is None else piece.start
 
     def _read(self, window: Span) -> tuple[list[Candle], list[Quarantined]]:
         """Return the candles of a window, judged: those that can be used, and the others."""
@@ -171,10 +162,8 @@ class Fetch:
             _log.warning("%s: %d rows of %s rejected; the first: %s: %s", *facts, rejected[0].reason)
         self._collected.windows += bool(sound)
         self._collected.quarantined += len(rejected)
-        with self._run.storing(self._series, sound):
-            changed = database.write(self._series, sound, covered, rejected)
-        self._collected.changed += changed
-        self._run.stored(self._series, sound, changed)
+        store = partial(database.write, self._series, sound, covered, rejected)
+        self._collected.changed += self._run.storing(self._series, sound, store)
         return max(covered.start, covered.end)
 
     def _covered(self, span: Span, rejected: Sequence[Quarantined]) -> Span:

@@ -25,11 +25,7 @@ Holes = Mapping[SeriesKey, Sequence[Hole]]
 
 
 def find(reader: ReportDatabase, series: Sequence[SeriesKey], settings: CollectSettings, now: datetime) -> Holes:
-    """Return the holes of these series between the days of `settings`, up to `now` (UTC), ascending in each series.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the holes of these series between the days of `settings`, up to `now` (UTC), ascending in each series."""
     limit = closing_limit(settings.until, now)
     return {key: _holes(reader, key, Span(settings.start, key.interval.floor(limit))) for key in series}
 

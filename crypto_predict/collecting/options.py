@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from textwrap import fill
+from types import SimpleNamespace
 
 from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
@@ -20,9 +21,12 @@ from crypto_predict.wording import listed
 
 DEFAULT_PAIRS = tuple(Pair(base, "USD") for base in ("BTC", "ETH", "BNB", "LTC", "SOL"))
 DEFAULT_INTERVAL = Interval.MINUTE_1
-ALL_PAIRS = Shard()
 
-EXAMPLES = """\
+_OTHERS = (
+    f"other environment: {', '.join(name for exchange in EXCHANGES.values() for name in exchange.variables)}, "
+    "SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)"
+)
+EXAMPLES = f"""\
 examples:
   python collect.py                                                   live: five pairs from 90 days ago on, until Ctrl-C
   python collect.py --pair ADA/USD --since 2024-01-01                 live: one more pair from now on
@@ -37,17 +41,8 @@ Collecting may be ended at any time: the same command continues it. SIGTERM ends
 
 exit codes: 0 done, 1 the database cannot be used, 2 bad arguments, or another process collects the same,
   3 no usable history of some pair, 130 interrupted
+{fill(_OTHERS, width=118, subsequent_indent="  ")}
 """
-_VARIABLES = [name for exchange in EXCHANGES.values() for name in exchange.variables]
-EXAMPLES += (
-    fill(
-        f"other environment: {', '.join(_VARIABLES)}, "
-        "SOURCE_SECONDS and SOURCE_CANDLES (the most that 9,000 candles in a row may take, 300 and 200000)",
-        width=118,
-        subsequent_indent="  ",
-    )
-    + "\n"
-)
 
 
 class Mode(Enum):
@@ -71,11 +66,7 @@ class Mode(Enum):
 
 
 def exchange_names(text: str) -> tuple[str, ...]:
-    """Read the name of a source that can be collected, or ``exchanges``, which means all of them.
-
-    Raises:
-        InvalidValue: It is not one; files are not collected.
-    """
+    """Read the name of a source that can be collected, or ``exchanges``, which means all of them."""
     names = [*EXCHANGES, SIMULATED]
     if text == EVERY_EXCHANGE:
         return tuple(EXCHANGES)
@@ -85,11 +76,7 @@ def exchange_names(text: str) -> tuple[str, ...]:
 
 
 def shard(text: str) -> Shard:
-    """Read ``2/8``: the second of eight parts of all pairs.
-
-    Raises:
-        InvalidValue: It is not a part of that many.
-    """
+    """Read ``2/8``: the second of eight parts of all pairs."""
     match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise InvalidValue("shard", text, "a part of all pairs such as 2/8")
@@ -180,13 +167,13 @@ class CollectSettings:
     interval: Interval | None  # None: every stored interval
     since: date | None  # the first UTC day
     until: date | None  # the last UTC day; None: up to now
-    as_json: bool = False
-    shard: Shard = ALL_PAIRS
-    keep: Mapping[Interval, timedelta] = field(default_factory=dict)  # how long candles are kept; others for ever
-    forecasts: bool = True  # whether the minutes of the pairs are forecast
-    metrics_port: int | None = None  # None: figures are not served
-    metrics_host: str = "127.0.0.1"
-    environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
+    as_json: bool
+    shard: Shard
+    keep: Mapping[Interval, timedelta]  # how long candles are kept; others for ever
+    forecasts: bool  # whether the minutes of the pairs are forecast
+    metrics_port: int | None  # None: figures are not served
+    metrics_host: str
+    environ: Mapping[str, str] = field(repr=False)  # settings of the sources, with their keys
 
     @property
     def start(self) -> datetime:
@@ -195,11 +182,7 @@ class CollectSettings:
 
 
 def settings_beside(database: str, environ: Mapping[str, str]) -> CollectSettings:
-    """Return the settings of live collecting beside a server, from the environment.
-
-    Raises:
-        SystemExit: With 2 after a bad variable, which is named.
-    """
+    """Return the settings of live collecting beside a server, from the environment; exit as `read_settings` does."""
     options = {option.envvar for option in OPTIONS} - BESIDE_VARIABLES
     kept = {name: value for name, value in environ.items() if name not in options}
     kept["SOURCE"] = ",".join(collected_sources(environ))
@@ -227,26 +210,23 @@ def read_settings(
         named = listed([mode.value for mode in modes])
         command.fail(f"{named} were asked for; expected one of them, or none for live collecting")
     mode = modes[0]
-    if fault := _unused(mode, command.named(arguments, environ)):
+    if fault := _fault(mode, options, command.named(arguments, environ), now or datetime.now(UTC)):
         command.fail(fault)
-    backfill = mode is Mode.BACKFILL
     try:
-        _check_days(options.since, options.until, now or datetime.now(UTC), needed=backfill)
-        if mode is Mode.LIVE:
-            _check_live(options.interval, options.until)
         Bounds.from_environ(environ)  # read again where the sources are opened
     except InvalidValue as error:
         command.fail(str(error))
     return CollectSettings(
         mode=mode,
         database=options.database,
-        pairs=tuple(pair for pair in options.pair if pair is not None) or (DEFAULT_PAIRS if backfill else ()),
+        pairs=tuple(pair for pair in options.pair if pair is not None)
+        or (DEFAULT_PAIRS if mode is Mode.BACKFILL else ()),
         sources=options.source or (tuple(EXCHANGES) if mode.chooses else ()),
         interval=options.interval or (DEFAULT_INTERVAL if mode.chooses else None),
         since=options.since,
         until=options.until,
         as_json=options.json,
-        shard=options.shard or ALL_PAIRS,
+        shard=options.shard or Shard(),
         keep=options.keep or {},
         forecasts=not options.no_forecasts,
         metrics_port=options.metrics_port,
@@ -255,34 +235,28 @@ def read_settings(
     )
 
 
-def _unused(mode: Mode, given: Collection[str]) -> str | None:
-    """Return what is wrong with the options of a command line if the mode does not use one of them."""
+def _fault(mode: Mode, options: SimpleNamespace, given: Collection[str], now: datetime) -> str | None:
+    """Return what is wrong with the options, of which the command line has those that are `given`; None if nothing."""
+    since, until, interval = options.since, options.until, options.interval
     if mode is not Mode.LIVE and (names := [name for name in _ONLY_LIVE if name in given]):
         use = f"{mode.value} does not use {listed(names)}, only live collecting does"
         return f"{use}; leave {listed(names)} out, or {mode.value}"
     if mode.writes and "--json" in given:
         use = f"{mode.value} does not use --json, only --status and --explain-gap do"
         return f"{use}; leave --json out, or ask for one of them"
-    return None
-
-
-def _check_live(interval: Interval | None, until: date | None) -> None:
-    """Raise `InvalidValue` if an option contradicts live collecting."""
-    if interval is not None and interval is not DEFAULT_INTERVAL:
-        raise InvalidValue("--interval", interval.label, f"{DEFAULT_INTERVAL.label}; add --backfill for others")
-    if until is not None:
-        raise InvalidValue("--until", until, "used by live collecting, which does not end; add --backfill")
-
-
-def _check_days(since: date | None, until: date | None, now: datetime, *, needed: bool) -> None:
-    """Raise `InvalidValue` if no candle can lie between the two days."""
-    if since is None:
-        if needed:
-            raise InvalidValue("--since", "(not given)", "the first day of the backfill, such as --since 2021-01-01")
-        return
-    if since < FIRST_DAY:
-        raise InvalidValue("--since", since, FIRST_EXPECTED)
-    if until is not None and since > until:
-        raise InvalidValue("--since", since, f"a day up to --until, {until}")
-    if since > now.date():
-        raise InvalidValue("--since", since, f"a day up to today, {now:%Y-%m-%d} in UTC")
+    first, end_of_live = DEFAULT_INTERVAL.label, "used by live collecting, which does not end; add --backfill"
+    faults = (
+        (
+            since is None and mode is Mode.BACKFILL,
+            ("--since", "(not given)", "the first day of the backfill, such as --since 2021-01-01"),
+        ),
+        (since and since < FIRST_DAY, ("--since", since, FIRST_EXPECTED)),
+        (since and until and since > until, ("--since", since, f"a day up to --until, {until}")),
+        (since and since > now.date(), ("--since", since, f"a day up to today, {now:%Y-%m-%d} in UTC")),
+        (
+            mode is Mode.LIVE and interval not in {None, DEFAULT_INTERVAL},
+            ("--interval", interval and interval.label, f"{first}; add --backfill for others"),
+        ),
+        (mode is Mode.LIVE and until, ("--until", until, end_of_live)),
+    )
+    return next((str(InvalidValue(*fault)) for is_wrong, fault in faults if is_wrong), None)

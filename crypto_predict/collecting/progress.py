@@ -4,11 +4,9 @@ import logging
 import time
 from datetime import timedelta
 from threading import Lock
-from types import TracebackType
-from typing import Never, Self
+from typing import Never
 
 from tqdm import tqdm
-from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.wording import duration
 
@@ -20,25 +18,15 @@ _log = logging.getLogger(__name__)
 
 
 class Progress:
-    """The candles asked for of those wanted. Several threads may share it. A context manager: the bar ends with it."""
+    """The candles asked for of those wanted. Several threads may share it."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self._seconds = seconds  # between two log lines
         self._bar: tqdm[Never] = tqdm(total=0, bar_format=_BAR, unit_scale=True, disable=None, leave=False, unit="")
-        self._logs = logging_redirect_tqdm()
+        self.close = self._bar.close
         self._lock = Lock()
         self._wanted = self._asked = 0
         self._began = self._logged = time.monotonic()
-
-    def __enter__(self) -> Self:
-        self._logs.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.close()
-        self._logs.__exit__(kind, error, trace)
 
     def expect(self, candles: int) -> None:
         """Count candles that will be asked for; a negative number: that will not, after all."""

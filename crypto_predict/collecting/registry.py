@@ -22,10 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 class Registry:
-    """The pairs of a database: a `PairRegistry`. Safe to share between threads.
-
-    `sources` are in order of preference.
-    """
+    """The pairs of a database: a `PairRegistry`, with `sources` in order of preference. Threads may share it."""
 
     def __init__(self, database: SeriesWriter, sources: Sequence[CandleSource], clock: Clock | None = None) -> None:
         self._database, self._sources, self._clock = database, sources, clock or Clock()
@@ -39,7 +36,6 @@ class Registry:
             InvalidValue: `source` is not one that is collected here.
             UnusableHistory: No source has the pair.
             SourceError: The source could not be asked.
-            DatabaseError: The database cannot be used.
         """
         chosen, stored = self.choose(pair, source)
         if stored is not None and since in {None, stored.since}:
@@ -47,10 +43,7 @@ class Registry:
         return self.follow(chosen, pair, since)
 
     def choose(self, pair: Pair, source: str | None = None) -> tuple[CandleSource, CollectedSeries | None]:
-        """Return the source from which `add` follows a pair, and the series if it is collected already.
-
-        Errors are those of `add`.
-        """
+        """Return the source from which `add` follows a pair, and the series if it is collected already."""
         candidates = self._named(source)
         active = {stored.series: stored for stored in self._database.collected() if stored.state == ACTIVE}
         for candidate in candidates:
@@ -63,11 +56,7 @@ class Registry:
         """Follow the minutes of a pair from a source, without asking it, from `since` (UTC) on.
 
         Without `since`, a pair that the database does not have is followed from the day `HISTORY` ago on, and another
-        one as before.
-
-        Raises:
-            UnusableHistory: The source cannot have the pair.
-            DatabaseError: The database cannot be used.
+        one as before. Raise `UnusableHistory` if the source cannot have the pair.
         """
         series = SeriesKey(source.id, source.traded(pair), _MINUTE)
         if since is None and all(collected.series != series for collected in self._database.collected()):
@@ -79,9 +68,7 @@ class Registry:
     def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
         """Stop collecting a pair, in all its intervals, and return what is no longer collected; the candles stay.
 
-        Raises:
-            InvalidValue: The pair is not collected, or not from `source`.
-            DatabaseError: The database cannot be used.
+        Raise `InvalidValue` if the pair is not collected, or not from `source`.
         """
         sources = {candidate.id for candidate in self._named(source)}
         active = [collected.series for collected in self._database.collected() if collected.state == ACTIVE]
@@ -125,12 +112,7 @@ def open_registry(database: SeriesWriter, environ: Mapping[str, str], clock: Clo
     """Return the registry of a database, with the settings in `environ`. No connection to an exchange is made yet.
 
     Its sources are those in ``SOURCE``, as for ``collect.py``: by default all exchanges, first those that are collected
-    already, or the simulated market if nothing else is stored. The variable is also that of ``train.py``, whose files
-    and ``store`` are not collected.
-
-    Raises:
-        InvalidValue: A setting is not valid.
-        DatabaseError: The database cannot be used.
+    already, or the simulated market if nothing else is stored. Raise `InvalidValue` if a setting is not valid.
     """
     names = list(filter(None, collected_sources(environ)))
     if not names:

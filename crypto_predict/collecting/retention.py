@@ -23,11 +23,7 @@ _EXPECTED = (
 
 
 def parse_keep(text: str) -> Mapping[Interval, timedelta]:
-    """Read how long the candles of each interval are kept: ``1m:90d,5m:2y``. A year has 365 days.
-
-    Raises:
-        InvalidValue: The text is not such a list.
-    """
+    """Read how long the candles of each interval are kept: ``1m:90d,5m:2y``. A year has 365 days."""
     keep: dict[Interval, timedelta] = {}
     for rule in text.split(","):
         match = _RULE.fullmatch(rule.strip())
@@ -41,19 +37,11 @@ def parse_keep(text: str) -> Mapping[Interval, timedelta]:
 
 
 def purge(database: Retention, keep: Mapping[Interval, timedelta], now: datetime, stop: Event) -> int:
-    """Delete what is older than its interval is kept, and return how many rows it was.
+    """Delete what is older at `now` (UTC) than its interval is kept, and return how many rows it was.
 
     Whole UTC days are deleted, so that the VWAP and the longer candles of the days that stay remain right. Between
-    two small batches it waits for at least as long as a batch takes, so that others can write.
-
-    Args:
-        database: To delete from.
-        keep: The time for each interval; the others are kept.
-        now: In UTC.
-        stop: Ends the deletion after a batch. A later one continues it.
-
-    Raises:
-        DatabaseError: The database cannot be used; what was deleted stays deleted.
+    two small batches it waits for at least as long as a batch takes, so that others can write. `stop` ends the deletion
+    after a batch; a later one continues it.
     """
     removed = 0
     for interval, length in keep.items():

@@ -69,10 +69,7 @@ class Row:
 
     @property
     def ratios(self) -> list[float | None]:
-        """The absolute error and the Winkler score, relative to those of persistence; None before it has an error.
-
-        All are summed over all horizons.
-        """
+        """The absolute error and the Winkler score of all horizons over those of persistence; None without any."""
         scores = self.record.scores if self.record else ()
         sums = (
             (sum(score.error for score in scores), sum(score.persistence_error for score in scores)),
@@ -82,11 +79,7 @@ class Row:
 
 
 def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
-    """Return one row for each series; `now` is in UTC.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return one row for each series; `now` is in UTC."""
     sizes, models, records = database.sizes(), database.minute_models(), database.minute_records()
     lines = []
     for collected in stored:
@@ -109,11 +102,7 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
 
 
 def present(database: StreamReader, series: SeriesKey, now: datetime) -> StreamSpan | None:
-    """Return the state of the stream of a series at `now`, since it began; None if nothing is known of one.
-
-    Raises:
-        DatabaseError: The database cannot be read.
-    """
+    """Return the state of the stream of a series at `now`, since it began; None if nothing is known of one."""
     spans = database.streams(series.source, series.pair, Span(now - WITHIN, now + SILENT))
     if not spans or now - spans[-1].span.end <= SILENT:
         return spans[-1] if spans else None

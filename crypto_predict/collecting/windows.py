@@ -60,17 +60,15 @@ def due_at(gap: Gap) -> datetime | None:
 
 def asked_again(gaps: Sequence[Gap], wanted: Span, interval: Interval) -> Iterator[Span]:
     """Yield one span for all of these gaps that lie in the same window, cut to `wanted`: one question for all."""
-    first: Span | None = None
+    questions: list[Span] = []
     for gap in gaps:
-        part = Span(max(gap.start, wanted.start), min(gap.end, wanted.end))
-        for window in windows(part, interval):
-            joined = Span(window.start if first is None else first.start, window.end)
-            if first is not None and len(list(windows(joined, interval))) > 1:
-                yield first
-                joined = window
-            first = joined
-    if first is not None:
-        yield first
+        for window in windows(Span(max(gap.start, wanted.start), min(gap.end, wanted.end)), interval):
+            joined = Span(questions[-1].start, window.end) if questions else window
+            if questions and len(list(windows(joined, interval))) == 1:
+                questions[-1] = joined
+            else:
+                questions.append(window)
+    yield from questions
 
 
 def newest_pieces(
@@ -85,17 +83,14 @@ def newest_pieces(
         end = min(newest_close, wanted.end)
         again = Span(max(wanted.start, end - REVISED * interval.length), end)
         pieces += [(again, again.end)] if again.start < again.end else []
-    joined: tuple[Span, datetime] | None = None
+    questions: list[tuple[Span, datetime]] = []
     for span, asked_before in sorted(pieces, key=lambda piece: piece[0].start):
-        if joined is None or span.start - joined[0].end > NEAR * interval.length:
-            if joined is not None:
-                yield joined
-            joined = span, asked_before
-        else:
-            end = max(joined[0].end, span.end)
-            joined = Span(joined[0].start, end), min(joined[1], asked_before)
-    if joined is not None:
-        yield joined
+        if questions and span.start - questions[-1][0].end <= NEAR * interval.length:
+            before, before_asked = questions.pop()
+            span = Span(before.start, max(before.end, span.end))  # noqa: PLW2901 joined
+            asked_before = min(before_asked, asked_before)  # noqa: PLW2901 joined
+        questions.append((span, asked_before))
+    yield from questions
 
 
 def due_pieces(gaps: Sequence[Gap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:

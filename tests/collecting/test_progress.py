@@ -2,6 +2,7 @@
 
 import logging
 import re
+from contextlib import closing
 
 import pytest
 
@@ -9,7 +10,7 @@ from crypto_predict.collecting.progress import Progress
 
 
 def test_log_lines_have_share_rate_and_time_left(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO), Progress(seconds=0) as progress:
+    with caplog.at_level(logging.INFO), closing(Progress(seconds=0)) as progress:
         progress.expect(1_000)
         progress.advance("BTC/USD", 250)
     (line,) = caplog.messages
@@ -18,7 +19,7 @@ def test_log_lines_have_share_rate_and_time_left(caplog: pytest.LogCaptureFixtur
 
 def test_candles_that_will_not_be_asked_for_after_all_do_not_count(caplog: pytest.LogCaptureFixture) -> None:
     """A source that fails is replaced: the bar would never reach its end."""
-    with caplog.at_level(logging.INFO), Progress(seconds=0) as progress:
+    with caplog.at_level(logging.INFO), closing(Progress(seconds=0)) as progress:
         progress.expect(1_000)
         progress.expect(-1_000)
         progress.expect(500)
@@ -28,7 +29,7 @@ def test_candles_that_will_not_be_asked_for_after_all_do_not_count(caplog: pytes
 
 def test_log_lines_do_not_come_too_often(caplog: pytest.LogCaptureFixture) -> None:
     """A line for each window would be hundreds."""
-    with caplog.at_level(logging.INFO), Progress() as progress:
+    with caplog.at_level(logging.INFO), closing(Progress()) as progress:
         progress.expect(1_000)
         for _ in range(100):
             progress.advance("BTC/USD", 10)

@@ -59,7 +59,6 @@ class Collector:
 
     Raises:
         InvalidValue: A setting of a source is not valid.
-        DatabaseError: The database cannot be used at the start.
     """
 
     def __init__(self, settings: CollectSettings, database: LiveDatabase, clock: Clock | None = None) -> None:
@@ -96,7 +95,7 @@ class Collector:
         Raises:
             SeriesHeld: Another process collects the same; the error names it.
             UnusableHistory: Nothing can be followed: no source has any of the pairs.
-            DatabaseError: The database cannot be used at the start.
+            DatabaseError: The database cannot be used at the start; later it is waited for.
         """
         with self._database.hold_collector(self._settings.shard) as renew:
             loop = asyncio.new_event_loop()
@@ -327,15 +326,11 @@ async def _end_tasks() -> None:
 
 
 async def _forever(part: Part, clock: Clock) -> None:
-    """Run a part of the collector; if a defect ends it, begin again.
-
-    Raises:
-        SeriesHeld: Another collector has reserved the database while it was away.
-    """
+    """Run a part of the collector; if a defect ends it, begin again."""
     while True:
         try:
             await part()
-        except SeriesHeld:
+        except SeriesHeld:  # by another collector, while the database was away
             raise
         except Exception:  # noqa: BLE001 a defect of this program must not end the collection
             _log.exception("a part of the collector has failed and begins again")

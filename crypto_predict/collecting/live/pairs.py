@@ -37,11 +37,7 @@ class Roster:
         self._ignored: set[SeriesKey] = set()
 
     def refresh(self) -> None:
-        """Look at the database.
-
-        Raises:
-            DatabaseError: The database cannot be read; the series stay what they were.
-        """
+        """Look at the database. If it cannot be read, the series stay what they were."""
         before = self.series
         self.series = {
             collected.series: collected
@@ -57,19 +53,14 @@ class Roster:
     def begin(
         self, pairs: Sequence[Pair] = (), since: datetime | None = None, among: Collection[str] | None = None
     ) -> None:
-        """Follow the minutes of these pairs; without any, the default ones if the database is empty.
+        """Follow the minutes of these pairs, also if they were stopped; without any, the default ones if all is empty.
 
-        The first source that has a pair is taken. If none can be asked, it is the first one that can have it, and
-        whether it does is found out later. Pairs of other shards are left to them.
-
-        Args:
-            pairs: What to follow, also if it was stopped before.
-            since: How far back (UTC) it shall be collected; None: as before, or `registry.HISTORY`.
-            among: The names of the sources that may be taken, all by default.
+        The first source that has a pair is taken, or of those `among` them. If none can be asked, it is the first one
+        that can have it, and whether it does is found out later. Pairs of other shards are left to them. `since` is how
+        far back (UTC) they shall be collected; None: as before, or `registry.HISTORY`.
 
         Raises:
             UnusableHistory: No source has any of the pairs, and nothing else is followed.
-            DatabaseError: The database cannot be used.
         """
         wanted = pairs or (() if self._database.collected() else DEFAULT_PAIRS)
         chosen = [source for name, source in self._sources.items() if among is None or name in among]

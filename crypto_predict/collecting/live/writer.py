@@ -54,9 +54,8 @@ class _Batch:
         """The number of candles and quotes."""
         return len(self.candles) + len(self.built) + len(self.quotes)
 
-    @property
-    def is_empty(self) -> bool:
-        return not (len(self) or self.streams or self.rejected or self.states)
+    def __bool__(self) -> bool:
+        return bool(len(self) or self.streams or self.rejected or self.states)
 
     def restore(self, older: "_Batch") -> None:
         """Put back what was not stored; what has arrived meanwhile wins."""
@@ -168,9 +167,9 @@ class Writer:
             async with asyncio.timeout(seconds):
                 if self._attempt is not None:
                     await asyncio.shield(self._attempt)
-                while not self._waiting.is_empty and not self.outage.failures:
+                while self._waiting and not self.outage.failures:
                     await asyncio.shield(self._begin())
-        if not self._waiting.is_empty or (self._attempt is not None and not self._attempt.done()):
+        if self._waiting or (self._attempt is not None and not self._attempt.done()):
             text = "the database did not take everything at the end; the next start asks for the candles again"
             event(_log, logging.WARNING, text, waiting=len(self._waiting))
 
@@ -204,11 +203,7 @@ class Writer:
             self._publish(TailMissing())
 
     def _write(self, batch: _Batch, closed: Mapping[SeriesKey, Sequence[Candle]]) -> None:
-        """Write a batch, in a thread, and remove what is stored from it. Quotes wait for candles that have arrived.
-
-        Raises:
-            DatabaseError: The database is away.
-        """
+        """Write a batch, in a thread, and remove what is stored from it. Quotes wait for candles that have arrived."""
         database = self._database
         now = self._clock.monotonic()
         if self._renew is not None and (self.outage.failures or now - self._renewed >= RENEWED):
@@ -246,7 +241,7 @@ class Writer:
 
     def _keep(self, batch: _Batch) -> None:
         """Keep what was not stored for the next attempt."""
-        if not batch.is_empty:
+        if batch:
             self._waiting.restore(batch)
             self._keep_bound()
 

@@ -49,8 +49,7 @@ class Comparison:
     def storing(self, series: SeriesKey, received: Sequence[Candle]) -> Iterator[None]:
         """Compare the candles that REST has sent with those that are stored, around the transaction that stores them.
 
-        Raises:
-            DatabaseError: The database cannot be used; the candles will be compared with the next answer.
+        If the database cannot be used, they will be compared with the next answer.
         """
         settled = self._clock.now() - series.interval.length - PATIENCE
         with self._lock:

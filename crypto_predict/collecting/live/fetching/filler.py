@@ -8,8 +8,9 @@ stored, and which windows count as covered.
 import logging
 import random
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, wait
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -60,15 +61,11 @@ class FillDatabase(FetchDatabase, ComparisonDatabase, Protocol):
 
 
 class Filler:
-    """Asks sources over REST for what the streams do not deliver. All methods may be called from any thread.
+    """Asks sources, by name, over REST for what the streams do not deliver. Any thread may call the methods.
 
-    Args:
-        database: Where candles are stored.
-        sources: By name. More may be added later.
-        clock: All waiting follows it, except for rate budgets and timeouts of HTTP.
-        streaming: The names of the sources whose streams deliver closed minutes.
-        keep: How long the candles of an interval are kept; older ones are not asked for.
-        publish: Called from a thread of the filler with `Stored` and `Missed`.
+    All waiting follows the clock, except for rate budgets and timeouts of HTTP. `streaming` names the sources whose
+    streams deliver closed minutes. Candles older than their interval is kept are not asked for. `publish` is called
+    from a thread of the filler with `Stored` and `Missed`.
     """
 
     def __init__(  # noqa: PLR0913 each is one fact
@@ -297,17 +294,18 @@ class Filler:
     def _fetch(
         self, kind: Kind, source: CandleSource, progress: "_Progress", stored: CollectedSeries, now: datetime
     ) -> Fetch:
-        run = Run(self._database, now, None, None, self._stopped, stored=self._publish_stored)
-        if self._is_streamed(stored.series):
-            run = replace(run, storing=self._comparison.storing)
+        run = Run(self._database, now, None, None, self._stopped, self._storing)
         if progress.newest > (stored.newest_close or EPOCH):  # the description is some seconds old
             stored = replace(stored, newest_close=progress.newest)
         # Each kind counts its own, since two threads may ask for one series.
         collected = self._collected.setdefault((kind, stored.series), Collected(stored.series))
         return Fetch(run, source, collected, stored)
 
-    def _publish_stored(self, series: SeriesKey, candles: Sequence[Candle], changed: int) -> None:
+    def _storing(self, series: SeriesKey, candles: Sequence[Candle], store: Callable[[], int]) -> int:
+        with self._comparison.storing(series, candles) if self._is_streamed(series) else nullcontext():
+            changed = store()
         self._publish(Stored(series, candles, changed, by_stream=False))
+        return changed
 
     def _wanted(self, source: CandleSource, stored: CollectedSeries, now: datetime) -> Span:
         """Return the span of a series that shall be stored; its end may lie before its start."""

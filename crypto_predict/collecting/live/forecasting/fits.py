@@ -1,7 +1,9 @@
-"""Fits coefficients, and computes the state of a series from the stored candles."""
+"""Fits coefficients, and computes the state of a series from the stored candles.
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+Everything is read up to an opening (UTC), or less if `is_stopped` returns true meanwhile. Errors are `DatabaseError`.
+"""
+
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import Protocol
@@ -9,11 +11,10 @@ from typing import Protocol
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.collecting.live.forecasting.state import ForecastState
-from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
-from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteModel
+from crypto_predict.market.forecast import MINUTES_AHEAD
 from crypto_predict.market.ports import CandleReader, ForecastReader, ForecastWriter, RecordReader
 
 WARM = timedelta(days=14)  # of candles that a state is computed from: the longest half-life is a week
@@ -35,79 +36,60 @@ class Work(IntEnum):
     FIT = 3  # its coefficients
 
 
-@dataclass(frozen=True, slots=True)
-class Preparation:
-    """A piece of work for one series."""
-
-    series: SeriesKey
-    newest: datetime  # UTC, the newest opening that is taken in
-    kind: Work
-    coefficients: Coefficients | None  # that it has
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A state that has taken in its history."""
-
-    state: ForecastState
-    news: Sequence[Candle] = ()  # the candles that follow: outcomes that are not scored yet
-    fitted: Coefficients | None = None  # if they are new
-    refused: str | None = None  # why they could not be fitted
-
-
-def prepare(
-    database: ForecastDatabase, work: Preparation, now: datetime, is_stopped: Callable[[], bool]
-) -> Prepared | None:
-    """Read the history of a series, and return its state; None if `is_stopped` returns true meanwhile.
-
-    If the coefficients are due, fit them and store them as of `now` (UTC).
+def fit(
+    database: ForecastDatabase,
+    series: SeriesKey,
+    newest: datetime,
+    before: Coefficients | None,
+    is_stopped: Callable[[], bool],
+) -> Coefficients | None:
+    """Return new coefficients, starting from those of `before`; None if `is_stopped` returns true meanwhile.
 
     Raises:
-        DatabaseError: The database cannot be used.
+        UnusableHistory: They cannot be fitted on these candles.
     """
-    fitted, refused = None, None
-    if work.kind is Work.FIT:
-        columns = Candles.of(_candles(database, work, FULL, is_stopped), Interval.MINUTE_1)
-        if is_stopped():
-            return None
-        try:
-            with threadpool_limits(1):  # the streams need the other cores
-                fitted = Coefficients.fit(columns, work.coefficients)
-        except UnusableHistory as error:
-            refused = "; ".join(error.faults)
-    until, forecasts = _stored(database, work) if work.kind is Work.READ else (work.newest + _MINUTE, ())
-    state, news = ForecastState(fitted or work.coefficients, forecasts), list[Candle]()
-    for candle in _candles(database, work, WARM, is_stopped):
+    columns = Candles.of(_candles(database, series, newest, FULL, is_stopped), Interval.MINUTE_1)
+    if is_stopped():
+        return None
+    with threadpool_limits(1):  # the streams need the other cores
+        return Coefficients.fit(columns, before)
+
+
+def state_of(  # noqa: PLR0913 each is one fact
+    database: ForecastDatabase,
+    series: SeriesKey,
+    newest: datetime,
+    coefficients: Coefficients | None,
+    is_stopped: Callable[[], bool],
+    *,
+    is_first: bool,
+) -> ForecastState:
+    """Return a state that has taken in the stored candles.
+
+    The first one of a process gets the stored forecasts whose outcomes may still come; the candles that are not scored
+    yet are its `news`. Without scores and forecasts, only the newest candle is new: it gets the first forecast.
+    """
+    until, state = newest + _MINUTE, ForecastState(coefficients)
+    if is_first:
+        record = database.minute_record(series)
+        cutoffs = Span(newest - WARM, newest + 2 * _MINUTE)
+        forecasts = database.minute_forecasts(series, cutoffs, MINUTES_AHEAD, newest=True)
+        closes = [forecast.cutoff for forecast in forecasts[-1:]] + ([record.until] if record is not None else [])
+        until, state = max(closes, default=newest), ForecastState(coefficients, forecasts)
+    for candle in _candles(database, series, newest, WARM, is_stopped):
         if candle.open_time < until:
             state.learn(candle)
         else:
-            news.append(candle)
-    if is_stopped():
-        return None
-    if fitted is not None:
-        database.write_minute_model(work.series, MinuteModel(now, fitted.to_json()))
-    return Prepared(state, news, fitted, refused)
-
-
-def _stored(database: ForecastDatabase, work: Preparation) -> tuple[datetime, Sequence[MinuteForecast]]:
-    """Return the close up to which the outcomes are scored, and the forecasts whose outcomes may still come.
-
-    Without scores and forecasts, only the newest candle is new: it gets the first forecast.
-    """
-    record = database.minute_record(work.series)
-    cutoffs = Span(work.newest - WARM, work.newest + 2 * _MINUTE)
-    forecasts = database.minute_forecasts(work.series, cutoffs, MINUTES_AHEAD, newest=True)
-    closes = [forecast.cutoff for forecast in forecasts[-1:]] + ([record.until] if record is not None else [])
-    return max(closes, default=work.newest), forecasts
+            state.news.append(candle)
+    return state
 
 
 def _candles(
-    database: CandleReader, work: Preparation, length: timedelta, is_stopped: Callable[[], bool]
+    database: CandleReader, series: SeriesKey, newest: datetime, length: timedelta, is_stopped: Callable[[], bool]
 ) -> Iterator[Candle]:
-    """Yield the stored candles of so long a time up to the newest one that is taken in."""
-    end = work.newest + _MINUTE
+    end = newest + _MINUTE
     start = end - length
     while start < end and not is_stopped():
-        page = database.candles(work.series, Span(start, end), PAGE)
+        page = database.candles(series, Span(start, end), PAGE)
         yield from (stored.candle for stored in page)
         start = page[-1].candle.open_time + _MINUTE if len(page) == PAGE else end

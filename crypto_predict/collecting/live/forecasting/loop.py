@@ -14,14 +14,15 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase, Preparation, prepare
+from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase, Work, fit, state_of
 from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries
-from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.errors import DatabaseError, InvalidValue, UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
+from crypto_predict.market.forecast import MinuteModel
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 
@@ -160,8 +161,7 @@ class Forecasts:
     def _write(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]]) -> None:
         """Write the steps of all pairs; those of a pair in which there is a defect are dropped.
 
-        Raises:
-            DatabaseError: The database is away. What was written is left out the next time.
+        If the database goes away, what was written is left out the next time.
         """
         try:
             self._database.write_forecasts(steps, KEEP)
@@ -177,14 +177,12 @@ class Forecasts:
         """Prepare the series that needs it most; return whether one did."""
         with self._preparing:
             try:
-                if self._models is None:
-                    self._models = self._read_models()
+                models = self._models = self._read_models() if self._models is None else self._models
             except DatabaseError:  # the writer reports it
                 return False
-            preparation = self._next(self._models)
-            if preparation is not None:
-                self._prepare(preparation)
-        return preparation is not None
+            if (urgent := self._most_urgent(models)) is not None:
+                self._prepare(*urgent, models)
+        return urgent is not None
 
     def _read_models(self) -> _Models:
         """Return the stored coefficients. Those that cannot be used are fitted again."""
@@ -197,8 +195,8 @@ class Forecasts:
                 event(_log, logging.WARNING, text, **_facts(series), reason=error)
         return models
 
-    def _next(self, models: _Models) -> Preparation | None:
-        """Return what is to be prepared now, the most urgent first."""
+    def _most_urgent(self, models: _Models) -> tuple[Work, datetime, SeriesKey] | None:
+        """Return what is to be prepared now, and the newest opening (UTC) that it takes in."""
         seconds, now = self._clock.monotonic(), self._clock.now()
         with self._lock:
             due = []
@@ -211,38 +209,48 @@ class Forecasts:
                 return None
             work, newest, key = min(due)
             self._series[key].begin(work, seconds)
-            return Preparation(key, newest, work, models[key][1] if key in models else None)
+            return work, newest, key
 
-    def _prepare(self, preparation: Preparation) -> None:
-        """Prepare a series, and hand over the result to the next step."""
-        began, now, key = self._clock.monotonic(), self._clock.now(), preparation.series
-        prepared, retry = None, RETRY_DEFECT
+    def _prepare(self, work: Work, newest: datetime, key: SeriesKey, models: _Models) -> None:
+        """Prepare a series, and hand over its state to the next step. Coefficients that are fitted anew are stored."""
+        began, now, is_stopped = self._clock.monotonic(), self._clock.now(), self._is_stopped.is_set
+        coefficients = models[key][1] if key in models else None
+        state, fitted, refused, retry = None, None, None, RETRY_DEFECT
         try:
-            prepared = prepare(self._database, preparation, now, self._is_stopped.is_set)
+            if work is Work.FIT:
+                try:
+                    fitted = fit(self._database, key, newest, coefficients, is_stopped)
+                except UnusableHistory as error:
+                    refused = "; ".join(error.faults)
+            usable = fitted or coefficients
+            state = state_of(self._database, key, newest, usable, is_stopped, is_first=work is Work.READ)
+            if fitted is not None and not is_stopped():
+                self._database.write_minute_model(key, MinuteModel(now, fitted.to_json()))
         except DatabaseError:  # the writer reports it
-            retry = RETRY
+            state, retry = None, RETRY
         except Exception:  # noqa: BLE001 a defect in one pair must not harm the others
+            state = None
             _log.exception("%s from %s: minute forecasts cannot be prepared", key.pair, key.source)
         with self._lock:
             series = self._series.get(key)
-            if series is None:
+            if series is None or is_stopped():
                 return
-            if prepared is None:
+            if state is None:
                 series.failed(self._clock.monotonic(), retry)
                 return
-            series.prepared = prepared
-            if prepared.refused is not None:
+            series.prepared, series.is_rebuild = state, work is Work.REBUILD
+            if refused is not None:
                 series.next_fit = self._clock.monotonic() + RETRY_REFUSED
-            if prepared.fitted is not None and self._models is not None:
-                series.fitted_at, series.fitted_on, series.fits = now, prepared.fitted.minutes, series.fits + 1
-                self._models[key] = now, prepared.fitted
-        if prepared.refused is not None:
+            if fitted is not None:
+                series.fitted_at, series.fitted_on, series.fits = now, fitted.minutes, series.fits + 1
+                models[key] = now, fitted
+        if refused is not None:
             text = "coefficients of minute forecasts cannot be fitted"
-            event(_log, logging.WARNING, text, **_facts(key), reason=prepared.refused)
-        if prepared.fitted is not None:
+            event(_log, logging.WARNING, text, **_facts(key), reason=refused)
+        if fitted is not None:
             self.fit_seconds += self._clock.monotonic() - began
             text = "coefficients of minute forecasts fitted"
-            event(_log, logging.INFO, text, **_facts(key), candles=prepared.fitted.minutes)
+            event(_log, logging.INFO, text, **_facts(key), candles=fitted.minutes)
         self._wake()
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from threading import Lock
 
-from crypto_predict.collecting.live.forecasting.fits import FULL, Prepared, Work
+from crypto_predict.collecting.live.forecasting.fits import FULL, Work
 from crypto_predict.collecting.live.forecasting.state import ForecastState
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
 from crypto_predict.market import Candle, Interval
@@ -34,7 +34,8 @@ class ForecastSeries:
     inbox: list[Candle] = field(default_factory=list)  # what has arrived and is not in `state`, ascending
     pending: list[ForecastStep] = field(default_factory=list)  # not stored yet
     is_busy: bool = False  # candles are being taken into `state`
-    prepared: Prepared | None = None  # takes the place of `state` with the next step
+    prepared: ForecastState | None = None  # takes the place of `state` with the next step
+    is_rebuild: bool = False  # `prepared` is a state computed anew, with the coefficients of before
     since: list[Candle] | None = None  # what `state` has taken in since `begin`; None: nothing is prepared
     is_stale: bool = False  # candles came late, or were revised
     fitted_at: datetime | None = None  # UTC; None: it has no coefficients
@@ -47,12 +48,6 @@ class ForecastSeries:
     made: int = 0  # forecasts that are stored, since the start
     fits: int = 0  # since the start
     rebuilds: int = 0  # since the start
-
-    @property
-    def history(self) -> int:
-        """The number of candles that the database has, as of the last look."""
-        first, newest = self.stored.first_open, self.stored.newest_close
-        return 0 if first is None or newest is None else (newest - first) // _MINUTE - self.stored.missing
 
     def figures(self, now: datetime) -> dict[str, float | None]:
         """Return what is measured at `now` (UTC)."""
@@ -90,18 +85,19 @@ class ForecastSeries:
             if state is None:
                 if ready is None:
                     return
-                state, arrived = ready.state, [*ready.news, *arrived]
+                state, arrived = ready, [*ready.news, *arrived]
+                ready.news.clear()
             self.inbox, self.is_busy = [], True
             since = self.since
         steps = state.step(arrived)
-        if ready is not None and ready.state is not state:
-            steps += ready.state.in_place_of(state, [*(since or ()), *arrived])
+        if ready is not None and ready is not state:
+            steps += ready.in_place_of(state, [*(since or ()), *arrived])
         with lock:
             self.is_busy = False
             self.pending = [*self.pending, *steps][-MOST_PENDING:]
             if ready is not None:
-                self.rebuilds += ready.state is not state and ready.fitted is None
-                self.state, self.since = ready.state, None
+                self.rebuilds += self.is_rebuild
+                self.state, self.since, self.is_rebuild = ready, None, False
             elif since is not None:
                 since += arrived
 
@@ -117,7 +113,9 @@ class ForecastSeries:
 
         `seconds` and `now` (UTC) are the present on the clock.
         """
-        newest = self._newest_stored()
+        newest = self.newest
+        if newest is None and self.stored.newest_close is not None:
+            newest = self.stored.newest_close - _MINUTE
         if newest is None or seconds < self.not_before or self.prepared is not None or self.is_busy:
             return None
         if self.state is None:
@@ -149,15 +147,12 @@ class ForecastSeries:
         self.inbox.clear()
         self.failed(seconds)
 
-    def _newest_stored(self) -> datetime | None:
-        """Return the newest opening that the database is known to have."""
-        if self.newest is None and self.stored.newest_close is not None:
-            return self.stored.newest_close - _MINUTE
-        return self.newest
-
     def _is_fit_due(self, seconds: float, now: datetime) -> bool:
         """Return whether coefficients are to be fitted: daily, and whenever a short history has doubled."""
-        history = min(self.history, FULL // _MINUTE)
-        if history < LEAST_MINUTES or seconds < self.next_fit:
+        first, newest = self.stored.first_open, self.stored.newest_close
+        if first is None or newest is None or seconds < self.next_fit:
+            return False
+        history = min((newest - first) // _MINUTE - self.stored.missing, FULL // _MINUTE)
+        if history < LEAST_MINUTES:
             return False
         return self.fitted_at is None or abs(now - self.fitted_at) >= REFIT or history >= 2 * self.fitted_on

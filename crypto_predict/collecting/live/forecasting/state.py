@@ -27,6 +27,7 @@ class ForecastState:
         """Start without a candle. `forecasts` were made before; without `coefficients` no more are made."""
         self.newest: datetime | None = None  # UTC, the newest opening
         self.fault: str | None = UNFITTED  # why the newest candle has no forecast; None if it has one
+        self.news: list[Candle] = []  # which the first `step` is to take in
         self._coefficients, self._state, self._day = coefficients, MinuteState(), DayVolatility()
         self._forecasts = {forecast.cutoff: forecast for forecast in forecasts}
         self._volatility: dict[datetime, float] = {}  # of the last day, at the cutoffs of these forecasts
