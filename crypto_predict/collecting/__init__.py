@@ -8,7 +8,6 @@
 * ``live``: streams, REST beside them, and minute forecasts
 * ``retention``: deletes candles that are older than they are kept
 * ``gaps``, ``status``: reports about what is stored
-* ``progress``: a bar on a terminal, otherwise log lines
 
 Whatever uses the database raises `DatabaseError` if it cannot be used; what was stored before is stored.
 """

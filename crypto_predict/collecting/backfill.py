@@ -31,7 +31,10 @@ def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: In
     for source in sources:
         collected = None
         try:
-            series = _series_of(source, pair, interval)
+            if interval not in source.intervals:
+                labels = ", ".join(supported.label for supported in Interval if supported in source.intervals)
+                raise UnusableHistory(source.id, [f"it has candles of {labels}, but not of {interval.label}"])
+            series = SeriesKey(source.id, source.traded(pair), interval)
             collected = Collected(series)
             announce(source, pair, series)
             with run.database.hold(series):
@@ -58,13 +61,6 @@ def catch_up(run: Run, source: CandleSource, stored: CollectedSeries) -> Collect
         start = covered[0].start if covered else Interval.DAY_1.floor(run.now)
         _collect(run, source, collected, start, lambda gap: (due := due_at(gap)) is not None and due <= run.now)
     return collected
-
-
-def _series_of(source: CandleSource, pair: Pair, interval: Interval) -> SeriesKey:
-    if interval not in source.intervals:
-        labels = ", ".join(supported.label for supported in Interval if supported in source.intervals)
-        raise UnusableHistory(source.id, [f"it has candles of {labels}, but not of {interval.label}"])
-    return SeriesKey(source.id, source.traded(pair), interval)
 
 
 def announce(source: CandleSource, pair: Pair, series: SeriesKey) -> None:

@@ -3,24 +3,25 @@
 import gc
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import wait
 from contextlib import closing
 from datetime import datetime
 from functools import partial
-from threading import Event, Thread
+from threading import Event
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.collecting import gaps, status
 from crypto_predict.collecting.backfill import backfill, catch_up
-from crypto_predict.collecting.fetching import Collected, FetchDatabase, Run
+from crypto_predict.collecting.fetching import Collected, FetchDatabase, Progress, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
-from crypto_predict.collecting.progress import Progress
 from crypto_predict.collecting.registry import is_named
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
 from crypto_predict.errors import CryptoPredictError, InvalidValue, SeriesHeld, UnusableHistory
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import SeriesReader
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
+from crypto_predict.threads import started
 from crypto_predict.wording import counted
 
 _THREADS = 8  # series at once; each exchange has one rate budget for all of them
@@ -142,7 +143,7 @@ def _in_threads(jobs: Mapping[str, Job], stopped: Event) -> dict[str, Outcome]:
 
     The threads are daemons: an interrupt does not wait for an exchange that does not answer.
     """
-    waiting, outcomes, crashes = deque(jobs.items()), dict[str, Outcome](), list[BaseException]()
+    waiting, outcomes = deque(jobs.items()), dict[str, Outcome]()
 
     def work() -> None:
         while waiting and not stopped.is_set():
@@ -154,21 +155,17 @@ def _in_threads(jobs: Mapping[str, Job], stopped: Event) -> dict[str, Outcome]:
                 outcomes[name] = job()
             except CryptoPredictError as error:
                 outcomes[name] = error
-            except BaseException as error:  # noqa: BLE001 a defect of this program: raised again below
-                crashes.append(error)
+            except BaseException:  # a defect of this program, which the caller gets
                 stopped.set()
+                raise
 
-    threads = [Thread(target=work, name=f"collect-{number}", daemon=True) for number in range(min(_THREADS, len(jobs)))]
+    threads = [started(work, f"collect-{number}") for number in range(min(_THREADS, len(jobs)))]
     try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        wait(threads)
     except BaseException:
         stopped.set()
-        for thread in threads:
-            thread.join(_PATIENCE / len(threads))
+        wait(threads, _PATIENCE)
         raise
-    if crashes:
-        raise crashes[0]
+    for thread in threads:
+        thread.result()
     return outcomes

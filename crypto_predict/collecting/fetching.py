@@ -1,25 +1,64 @@
 """Ask a source for the candles of one series, window by window: each is read, judged and stored before the next one."""
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from functools import partial
-from threading import Event
-from typing import Protocol
+from threading import Event, Lock
+from typing import Never, Protocol
 
-from crypto_predict.collecting.progress import Progress
+from tqdm import tqdm
+
 from crypto_predict.collecting.windows import WINDOW, windows
 from crypto_predict.history import place
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.collected import CollectedSeries, Quarantined
 from crypto_predict.market.ports import CandleSource, CandleWriter, CoverageReader, Reservations, SeriesWriter
+from crypto_predict.wording import duration
+
+SECONDS = 10.0  # between two log lines about the progress
+
+_BAR = "{desc}{percentage:3.0f}% |{bar:20}| {n_fmt}/{total_fmt} candles, {rate_fmt}, {remaining} left"
 
 _log = logging.getLogger(__name__)
 
 
 class FetchDatabase(SeriesWriter, CoverageReader, CandleWriter, Reservations, Protocol):
     """What is fetched goes into it."""
+
+
+class Progress:
+    """The candles asked for of those wanted: a bar on a terminal, otherwise log lines. Several threads may share it."""
+
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self._seconds = seconds  # between two log lines
+        self._bar: tqdm[Never] = tqdm(total=0, bar_format=_BAR, unit_scale=True, disable=None, leave=False, unit="")
+        self.close = self._bar.close
+        self._lock = Lock()
+        self._wanted = self._asked = 0
+        self._began = self._logged = time.monotonic()
+
+    def expect(self, candles: int) -> None:
+        """Count candles that will be asked for; a negative number: that will not, after all."""
+        with self._lock:
+            self._wanted += candles
+            self._bar.total = self._wanted
+
+    def advance(self, name: str, candles: int) -> None:
+        """Count candles of the series `name` that were asked for, whether they exist or not."""
+        with self._lock:
+            self._asked += candles
+            self._bar.set_description_str(f"{name} ", refresh=False)
+            self._bar.update(candles)
+            now = time.monotonic()
+            if self._bar.disable and now - self._logged >= self._seconds:
+                self._logged = now
+                rate = self._asked / (now - self._began)
+                left = duration(timedelta(seconds=max(self._wanted - self._asked, 0) / max(rate, 1e-9)))
+                counts = self._asked, self._wanted, 100 * self._asked / max(self._wanted, 1), rate
+                _log.info("%s: %d of %d candles (%.0f %%), %.0f a second, %s left", name, *counts, left)
 
 
 @dataclass(frozen=True, slots=True)

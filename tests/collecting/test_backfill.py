@@ -16,8 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.collecting.backfill import backfill, catch_up
-from crypto_predict.collecting.fetching import Collected, Run
-from crypto_predict.collecting.progress import Progress
+from crypto_predict.collecting.fetching import Collected, Progress, Run
 from crypto_predict.collecting.windows import REVISED, WINDOW
 from crypto_predict.errors import DatabaseError, SourceError, Unreachable, UnusableHistory
 from crypto_predict.history import SETTLE

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from crypto_predict.collecting.progress import Progress
+from crypto_predict.collecting.fetching import Progress
 
 
 def test_log_lines_have_share_rate_and_time_left(caplog: pytest.LogCaptureFixture) -> None:

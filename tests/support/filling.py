@@ -50,7 +50,6 @@ def filling(
     filler = Filler(database, sources, clock, **options)
     roster.refresh()
     filler.follow(list(roster.series.values()))
-    filler.start()
     try:
         yield filler
     finally:

@@ -11,9 +11,10 @@ from functools import partial
 from typing import Protocol
 
 from crypto_predict.collecting.live.events import Event, Missed, Stored, TailMissing
-from crypto_predict.collecting.live.fetching.filler import FillDatabase, Filler
-from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase
+from crypto_predict.collecting.live.fetching.comparison import FillDatabase
+from crypto_predict.collecting.live.fetching.filler import Filler
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
+from crypto_predict.collecting.live.forecasting.state import ForecastDatabase
 from crypto_predict.collecting.live.metrics import Figures
 from crypto_predict.collecting.live.pairs import EVERY, Roster, expected
 from crypto_predict.collecting.live.streams.stream import Stream
@@ -140,7 +141,6 @@ class Collector:
         begun()
         facts = {"sources": ",".join(self._sources), "streams": ",".join(self._feeds)}
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
-        self._filler.start()
         parts: list[Part] = [partial(self._writer.run, renew), self._look_at_database, self._every_second]
         parts += [self._purge] if self._settings.keep else []
         if self._forecasts is not None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Protocol
 
+from crypto_predict.collecting.fetching import FetchDatabase
 from crypto_predict.collecting.live.events import Missed, Publish
 from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.candle import differ
@@ -22,8 +23,8 @@ PATIENCE = timedelta(seconds=30)  # after the close; by then it is stored that t
 _log = logging.getLogger(__name__)
 
 
-class ComparisonDatabase(CandleReader, StreamReader, ComparisonWriter, Protocol):
-    """What a comparison reads and writes."""
+class FillDatabase(FetchDatabase, CandleReader, StreamReader, ComparisonWriter, Protocol):
+    """What is fetched beside the streams goes into it, and is compared with what they sent."""
 
 
 class Comparison:
@@ -33,7 +34,7 @@ class Comparison:
     `LATE`, counts as one that differs; `Missed` is published with the openings of such candles.
     """
 
-    def __init__(self, database: ComparisonDatabase, clock: Clock, publish: Publish) -> None:
+    def __init__(self, database: FillDatabase, clock: Clock, publish: Publish) -> None:
         self._database, self._clock, self._publish = database, clock, publish
         self._began = clock.now()
         # Of the newest openings that came by stream or were compared: whether they are still to be compared.

@@ -15,11 +15,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from threading import Event, Lock
-from typing import Protocol
 
-from crypto_predict.collecting.fetching import Collected, Fetch, FetchDatabase, Run
+from crypto_predict.collecting.fetching import Collected, Fetch, Run
 from crypto_predict.collecting.live.events import Publish, Stored
-from crypto_predict.collecting.live.fetching.comparison import Comparison, ComparisonDatabase
+from crypto_predict.collecting.live.fetching.comparison import Comparison, FillDatabase
 from crypto_predict.collecting.live.fetching.schedule import Kind, Schedule
 from crypto_predict.collecting.windows import TAIL, due_pieces, newest_pieces, uncovered
 from crypto_predict.errors import DatabaseError, RefusedKeys, SeriesHeld, SourceError, Unreachable, UnusableHistory
@@ -28,7 +27,7 @@ from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import DELISTED, CollectedSeries
 from crypto_predict.market.ports import CandleSource
-from crypto_predict.outages import Outage, backoff
+from crypto_predict.outages import Outage
 from crypto_predict.sources.network.limits import patiently
 from crypto_predict.sources.network.retry import Failure
 from crypto_predict.threads import started
@@ -43,7 +42,6 @@ LONGEST = 3600.0  # from one question for the newest candle to the next, whateve
 LOOKED = 300.0  # from one look for missing history and due gaps to the next
 HELD = 60.0  # until a series is tried again that another process fills
 DATABASE = 5.0  # the longest time until a database that was away is used again
-FAILED = (5.0, 300.0)  # until a series is asked for again after an error of its own, and the most after many
 MISSING = 60.0  # until a pair is asked for again that the exchange does not have
 
 LOGGED = 60.0  # from one line about the progress of the histories to the next
@@ -54,10 +52,6 @@ GAPS_WITHIN = timedelta(days=30)  # how old the gaps are that are looked for
 STOPPING = 0.8  # seconds of this machine that `stop` waits for the threads
 
 _log = logging.getLogger(__name__)
-
-
-class FillDatabase(FetchDatabase, ComparisonDatabase, Protocol):
-    """What a filler reads and writes."""
 
 
 class Filler:
@@ -86,17 +80,9 @@ class Filler:
         self._schedules: dict[str, Schedule] = {}  # by source
         self._logged_at: dict[str, float] = {}  # seconds on the clock, by source
         self._threads: list[Future[None]] = []
-        self._is_started = False
         self._stopped = Event()
         self._outages: dict[str, Outage] = defaultdict(Outage)  # of the database, of sources and of series
         self._lock = Lock()
-
-    def start(self) -> None:
-        """Begin to ask for the series that are followed."""
-        with self._lock:
-            self._is_started = True
-            for name in self._schedules:
-                self._start_threads(name)
 
     def stop(self) -> None:
         """End within a second. A thread that waits for an exchange ends later, and does not store its answer."""
@@ -116,9 +102,7 @@ class Filler:
                 if key.source not in self._sources:
                     continue
                 if key.source not in self._schedules:
-                    self._schedules[key.source] = Schedule(self._clock)
-                    if self._is_started:
-                        self._start_threads(key.source)
+                    self._start(key.source)
                 schedule, before = self._schedules[key.source], self._followed.get(key)
                 is_changed = before is not None and before.stored.since != stored.since
                 if before is None:
@@ -158,7 +142,9 @@ class Filler:
             sum(part.quarantined for part in parts),
         )
 
-    def _start_threads(self, name: str) -> None:
+    def _start(self, name: str) -> None:
+        """Begin to do the jobs of a source."""
+        self._schedules[name] = Schedule(self._clock)
         for kind, count in THREADS.items():
             work = partial(self._work, self._sources[name], self._schedules[name], kind)
             names = (f"fill-{name}-{kind.name.lower()}-{number}" for number in range(count))
@@ -186,7 +172,7 @@ class Filler:
 
     def _failed(self, schedule: Schedule, kind: Kind, series: SeriesKey, error: Exception) -> None:
         """Plan what follows an error. It may be of the source, of the database, or of one series."""
-        delay = backoff(schedule.failures(kind, series), *FAILED, least=1.0)
+        delay = None
         match error:
             case Unreachable() | RefusedKeys():
                 self._trouble(series.source, f"is asked again until it answers: {error.reason}")

@@ -9,6 +9,7 @@ from crypto_predict.market import SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.outages import backoff
 
+FAILED = (5.0, 300.0)  # seconds until a series is asked for again after an error of its own, and the most after many
 WAITS = (1.0, 20.0)  # seconds before a source that was away is asked again: doubled, and at random
 
 
@@ -92,10 +93,15 @@ class Schedule:
             self._failures, self._away_until = 0, 0.0
             self._end(kind, series, delay, failed=False)
 
-    def failed(self, kind: Kind, series: SeriesKey, delay: float) -> None:
-        """Note that a job could not be done because of its series or the database; it is due again after `delay`."""
+    def failed(self, kind: Kind, series: SeriesKey, delay: float | None = None) -> None:
+        """Note that a job could not be done because of its series or the database; it is due again after `delay`.
+
+        Without one, that grows with each failure in a row.
+        """
         with self._changed:
-            self._end(kind, series, delay, failed=True)
+            job = self._jobs[kind].get(series)
+            grown = backoff(0 if job is None else job.failures, *FAILED, least=1.0)
+            self._end(kind, series, grown if delay is None else delay, failed=True)
 
     def source_failed(self, kind: Kind, series: SeriesKey, at_least: float) -> None:
         """Note that a job could not be done because the source is away, and asks to wait `at_least` so long."""
@@ -107,12 +113,6 @@ class Schedule:
             # Another job finds out next: the source may be away for this series alone.
             own = backoff(0 if job is None else job.failures, *WAITS)
             self._end(kind, series, max(wait, own), failed=True)
-
-    def failures(self, kind: Kind, series: SeriesKey) -> int:
-        """Return how often in a row a job has failed because of its series or the database."""
-        with self._changed:
-            job = self._jobs[kind].get(series)
-            return 0 if job is None else job.failures
 
     def close(self) -> None:
         """Let all threads that wait, and those that will, get None."""

@@ -2,6 +2,5 @@
 
 * ``loop``: scores and makes the forecasts of all pairs
 * ``series``: a forecast pair: its new candles, its forecasts not yet stored, and its next fit
-* ``state``: the forecasting state of a pair, which follows its candles
-* ``fits``: fits coefficients, and computes a state anew from the stored candles
+* ``state``: the forecasting state of a pair, which follows its candles, and its coefficients
 """

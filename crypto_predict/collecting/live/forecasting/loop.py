@@ -14,8 +14,8 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.collecting.live.forecasting.fits import ForecastDatabase, Work, fit, state_of
-from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries
+from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries, Work
+from crypto_predict.collecting.live.forecasting.state import ForecastDatabase, fit, state_of
 from crypto_predict.errors import DatabaseError, InvalidValue, UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event

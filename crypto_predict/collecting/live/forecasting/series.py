@@ -3,10 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import IntEnum
 from threading import Lock
 
-from crypto_predict.collecting.live.forecasting.fits import FULL, Work
-from crypto_predict.collecting.live.forecasting.state import ForecastState
+from crypto_predict.collecting.live.forecasting.state import FULL, ForecastState
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
 from crypto_predict.market import Candle, Interval
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
@@ -22,6 +22,14 @@ RETRY_REBUILD = 3_600.0
 RETRY_DEFECT = 300.0  # after a defect
 
 _MINUTE = Interval.MINUTE_1.length
+
+
+class Work(IntEnum):
+    """What can be prepared for a series, the most urgent first."""
+
+    READ = 1  # its history, for the first time
+    REBUILD = 2  # its state, since candles came late or were revised
+    FIT = 3  # its coefficients
 
 
 @dataclass(slots=True)
