@@ -196,26 +196,6 @@ def _verified(line: bytes) -> tuple[dict[str, Any], str]:
     return data, digest
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """The file that holds the first entries of a ledger."""
-
-    path: Path
-    size: int  # bytes
-    sha256: str
-
-    def content(self) -> Iterator[bytes]:
-        """Yield the bytes of these entries; raise `BrokenLedger` if the file has changed since it was read."""
-        digest, rest = hashlib.sha256(), self.size
-        with self.path.open("rb") as file:
-            while rest and (chunk := file.read(min(rest, 2**20))):
-                digest.update(chunk)
-                rest -= len(chunk)
-                yield chunk
-        if rest or digest.hexdigest() != self.sha256:
-            raise BrokenLedger(self.path, None, "it was changed during the training; train again")
-
-
 @dataclass(slots=True)
 class Ledger:
     """A whole chain of entries, empty or made by `Ledger.read`, and those appended to it."""
@@ -223,8 +203,10 @@ class Ledger:
     entries: int = 0
     head: str = NO_ENTRY  # the digest of the last entry, which determines all the others
     newest: list[Release] = field(default_factory=list, compare=False)  # the last releases, made at one instant
-    _stored: _Stored | None = field(default=None, compare=False, repr=False)
-    _appended: list[bytes] = field(default_factory=list, compare=False, repr=False)  # lines after those stored
+    size: int = field(default=0, compare=False)  # bytes of the ledger as a file
+    # The file of the first entries, its size in bytes and its SHA-256; then the lines that follow.
+    _stored: tuple[Path, int, str] | None = field(default=None, compare=False, repr=False)
+    _appended: list[bytes] = field(default_factory=list, compare=False, repr=False)
 
     @classmethod
     def read(
@@ -250,7 +232,7 @@ class Ledger:
         """
         broken = partial(BrokenLedger, path, None)
         begin = "to begin a new ledger, omit --ledger"
-        ledger, digest, size, missing = cls(), hashlib.sha256(), 0, set(heads) - {NO_ENTRY}
+        ledger, digest, missing = cls(), hashlib.sha256(), set(heads) - {NO_ENTRY}
         ends = bool(missing)  # at the last of them
         with files.opened(path, "ledger", MOST_BYTES, begin, broken) as file:
             for line in iter(lambda: file.readline(MOST_LINE_BYTES + 1), b""):
@@ -260,17 +242,16 @@ class Ledger:
                     if before is not None and isinstance(content, Release) and content.made_at >= before:
                         break
                     if visit is not None:
-                        visit(content, Place(size, ledger.head, entry.sha256))
+                        visit(content, Place(ledger.size, ledger.head, entry.sha256))
                     ledger._add(entry)
                 except EntryFault as fault:
                     raise BrokenLedger(path, ledger.entries + 1, str(fault)) from fault
                 digest.update(line)
-                size += len(line)
                 missing.discard(entry.sha256)
                 if ends and not missing:
                     break
-            dropped = os.fstat(file.fileno()).st_size - size
-        if not size and not dropped:
+            dropped = os.fstat(file.fileno()).st_size - ledger.size
+        if not ledger.size and not dropped:
             raise broken(f"it is empty; {begin}; otherwise {RESTORE}")
         if missing:
             raise broken(
@@ -281,13 +262,8 @@ class Ledger:
             _log.warning(
                 "%s: %d bytes dropped after entry %d. Their training was interrupted", path, dropped, ledger.entries
             )
-        ledger._stored = _Stored(path, size, digest.hexdigest())
+        ledger._stored = path, ledger.size, digest.hexdigest()
         return ledger
-
-    @property
-    def size(self) -> int:
-        """Bytes of the ledger as a file."""
-        return (self._stored.size if self._stored else 0) + sum(map(len, self._appended))
 
     def append(self, content: Release | Outcome) -> None:
         """Append an entry.
@@ -301,13 +277,17 @@ class Ledger:
         self._appended.append(entry.line)
 
     def content(self) -> Iterator[bytes]:
-        """Yield the bytes of the ledger file, in pieces.
-
-        Raises:
-            BrokenLedger: The file that it was read from has changed since.
-        """
+        """Yield the bytes of the ledger file, in pieces; raise `BrokenLedger` if the file that was read has changed."""
         if self._stored is not None:
-            yield from self._stored.content()
+            path, rest, sha256 = self._stored
+            digest = hashlib.sha256()
+            with path.open("rb") as file:
+                while rest and (chunk := file.read(min(rest, 2**20))):
+                    digest.update(chunk)
+                    rest -= len(chunk)
+                    yield chunk
+            if rest or digest.hexdigest() != sha256:
+                raise BrokenLedger(path, None, "it was changed during the training; train again")
         yield from self._appended
 
     def _add(self, entry: Entry) -> None:
@@ -324,6 +304,7 @@ class Ledger:
             self.newest.append(release)
         self.entries += 1
         self.head = entry.sha256
+        self.size += len(entry.line)
 
 
 def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:

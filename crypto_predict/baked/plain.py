@@ -49,14 +49,7 @@ class Undecodable(CryptoPredictError):
         self.faults = tuple(faults)
 
 
-class _Faults(list[str]):
-    def add(self, path: str, fault: str) -> None:
-        self.append(f"{path.removeprefix('.') or 'the model'}: {fault}")
-        if len(self) == MOST_FAULTS:
-            raise Undecodable(self)
-
-
-_Decoder = Callable[[Any, str, _Faults], Any]  # of the data, its path, and the faults to add to; returns None if faulty
+_Decoder = Callable[[Any, str, list[str]], Any]  # of data, its path, and the faults to add to; returns None if faulty
 
 
 def encode(value: Any) -> Any:
@@ -88,11 +81,17 @@ def decode(cls: type[T], data: Any, name: str = "") -> T:
     Raises:
         Undecodable: The data does not match the dataclass.
     """
-    faults = _Faults()
+    faults: list[str] = []
     value = _decoder(typing.cast("Any", cls))(data, name, faults)
     if faults:
         raise Undecodable(faults)
     return typing.cast("T", value)
+
+
+def _add(faults: list[str], path: str, fault: str) -> None:
+    faults.append(f"{path.removeprefix('.') or 'the model'}: {fault}")
+    if len(faults) == MOST_FAULTS:
+        raise Undecodable(faults)
 
 
 @functools.cache
@@ -100,38 +99,52 @@ def _decoder(kind: Any) -> _Decoder:
     """Return the decoder of a type. Built once, because type hints are slow to inspect."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and kind is not Pair:
-        return _dataclass_decoder(kind)
+        return _expecting(dict, "a mapping", _dataclass_decoder(kind))
     if origin is types.UnionType:  # only `X | None` is used
         inner = _decoder(arguments[0])
         return lambda data, path, faults: None if data is None else inner(data, path, faults)
     if origin is tuple:
-        return _tuple_decoder(arguments[0])
+        return _expecting(list, "a list", _tuple_decoder(arguments[0]))
     if origin is dict:
-        return _dict_decoder(*arguments)
-    return _scalar_decoder(*_SCALARS[kind])
+        return _expecting(dict, "a mapping", _dict_decoder(*arguments))
+    expected, read = _SCALARS[kind]
+
+    def decode_scalar(data: Any, path: str, faults: list[str]) -> Any:
+        try:
+            return read(data)
+        except (ValueError, TypeError, OverflowError, InvalidValue):
+            _add(faults, path, f"expected {expected}, found {shown(data)}")
+            return None
+
+    return decode_scalar
+
+
+def _expecting(kind: type, expected: str, decoder: _Decoder) -> _Decoder:
+    def decode_container(data: Any, path: str, faults: list[str]) -> Any:
+        if not isinstance(data, kind):
+            _add(faults, path, f"expected {expected}, found {shown(data)}")
+            return None
+        return decoder(data, path, faults)
+
+    return decode_container
 
 
 def _dataclass_decoder(cls: Any) -> _Decoder:
     fields = {name: (_decoder(kind), f".{name}") for name, kind in typing.get_type_hints(cls).items()}
     checked = issubclass(cls, Checked)
 
-    def decode_dataclass(data: Any, path: str, faults: _Faults) -> Any:
-        """Decode a mapping that has exactly these fields."""
-        if not isinstance(data, dict):
-            faults.add(path, f"expected a mapping, found {shown(data)}")
-            return None
+    def decode_dataclass(data: dict[Any, Any], path: str, faults: list[str]) -> Any:
         if data.keys() != fields.keys():
             missing, unknown = fields.keys() - data.keys(), data.keys() - fields.keys()
-            faults.add(path, f"missing {_named(missing)}, unknown {_named(unknown)}")
+            _add(faults, path, f"missing {_named(missing)}, unknown {_named(unknown)}")
             return None
         before = len(faults)
         values = {name: read(data[name], path + part, faults) for name, (read, part) in fields.items()}
         if len(faults) > before:
             return None
         value = cls(**values)
-        if checked:
-            for fault in value.faults():
-                faults.add(path, fault)
+        for fault in value.faults() if checked else ():
+            _add(faults, path, fault)
         return value
 
     return decode_dataclass
@@ -140,11 +153,7 @@ def _dataclass_decoder(cls: Any) -> _Decoder:
 def _tuple_decoder(kind: Any) -> _Decoder:
     read, simple = _decoder(kind), _SIMPLE.get(kind, frozenset())
 
-    def decode_tuple(data: Any, path: str, faults: _Faults) -> Any:
-        """Decode a list of values of one type."""
-        if not isinstance(data, list):
-            faults.add(path, f"expected a list, found {shown(data)}")
-            return None
+    def decode_tuple(data: list[Any], path: str, faults: list[str]) -> Any:
         if simple.issuperset(map(type, data)) and all(map(math.isfinite, filter(None, data))):
             return tuple(data)  # most of a model
         return tuple([read(item, f"{path}[{index}]", faults) for index, item in enumerate(data)])
@@ -155,32 +164,16 @@ def _tuple_decoder(kind: Any) -> _Decoder:
 def _dict_decoder(key_kind: Any, kind: Any) -> _Decoder:
     read_key, read = _decoder(key_kind), _decoder(kind)
 
-    def decode_dict(data: Any, path: str, faults: _Faults) -> Any:
-        """Decode a mapping whose keys differ after decoding too."""
-        if not isinstance(data, dict):
-            faults.add(path, f"expected a mapping, found {shown(data)}")
-            return None
+    def decode_dict(data: dict[Any, Any], path: str, faults: list[str]) -> Any:
         decoded = {
             read_key(key, f"key of {path.removeprefix('.')}", faults): read(item, f"{path}[{shown(key)}]", faults)
             for key, item in data.items()
         }
         if len(decoded) < len(data):
-            faults.add(path, f"{len(data)} keys mean {len(decoded)} different ones")
+            _add(faults, path, f"{len(data)} keys mean {len(decoded)} different ones")
         return decoded
 
     return decode_dict
-
-
-def _scalar_decoder(expected: str, read: Callable[[Any], Any]) -> _Decoder:
-    def decode_scalar(data: Any, path: str, faults: _Faults) -> Any:
-        """Decode one value."""
-        try:
-            return read(data)
-        except (ValueError, TypeError, OverflowError, InvalidValue):
-            faults.add(path, f"expected {expected}, found {shown(data)}")
-            return None
-
-    return decode_scalar
 
 
 def _exactly(kind: type) -> Callable[[Any], Any]:
@@ -198,9 +191,6 @@ def _finite(data: Any) -> float:
     return float(data)
 
 
-_LATEST = datetime(9999, 6, 1, tzinfo=UTC)  # arithmetic with later instants may leave the calendar
-
-
 def _instant(data: Any) -> datetime:
     instant = datetime.fromisoformat(data)
     if instant.tzinfo is None or not instant.year > 1 or instant >= _LATEST:
@@ -208,6 +198,7 @@ def _instant(data: Any) -> datetime:
     return instant.astimezone(UTC)
 
 
+_LATEST = datetime(9999, 6, 1, tzinfo=UTC)  # arithmetic with later instants may leave the calendar
 _SCALARS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", _exactly(str)),
     int: ("a whole number", _exactly(int)),
