@@ -220,7 +220,7 @@ def test_imports_have_no_cycle() -> None:
         ("history", "from crypto_predict.forecasting.daily import forecast_pair"),
         ("collecting.live.forecasting.state", "from crypto_predict.forecasting.daily import forecast_pair"),
         ("collecting.live.forecasting.state", "from crypto_predict import forecasting"),
-        ("training.card", "from crypto_predict.web.app import create_app"),
+        ("training.pair", "from crypto_predict.web.app import create_app"),
         ("web.app", "from crypto_predict.history import History"),
         ("web.app", "import numpy"),
         ("release", "from crypto_predict import settings"),

@@ -3,9 +3,8 @@
 Times are UTC. Prices are in the pair's quote currency; curves, corrections and bands are natural logarithms of it. A
 day stands for the close of that UTC day, as it does for Prophet: its candle opens at midnight and closes 24 h later.
 
-The scores are those of the backtest, which is part of the card, and the live record of past releases. Releases follow
-each other within hours and each forecasts thirty days, so the errors of overlapping forecasts are correlated: the
-number of different days shows how much evidence the scores of the live record rest on.
+The scores are those of the backtest, which is part of the card, and the live record of past releases. Errors of
+overlapping forecasts are correlated: the number of different days shows on how much evidence a live record rests.
 """
 
 import re
@@ -29,6 +28,15 @@ _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")  # of headers, metrics and image 
 _SHA256 = re.compile("[0-9a-f]{64}")
 
 
+def _not_positive(name: str, value: float) -> Iterator[str]:
+    if value <= 0:
+        yield f"{name} must be positive, not {value}"
+
+
+def _not_printable(name: str, *texts: str) -> Iterator[str]:
+    yield from (f"{name} {text!r:.80} is not printable" for text in texts if not text.isprintable())
+
+
 @dataclass(frozen=True, slots=True)
 class Trend:
     """Prophet's piecewise linear growth (Taylor and Letham, "Forecasting at Scale", 2018, section 3.1.2).
@@ -46,8 +54,7 @@ class Trend:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        if self.days < 1:
-            yield f"days must be positive, not {self.days}"
+        yield from _not_positive("days", self.days)
         if len(self.changepoints) != len(self.deltas):
             yield f"{len(self.changepoints)} changepoints but {len(self.deltas)} deltas"
         if list(self.changepoints) != sorted(self.changepoints):
@@ -67,8 +74,7 @@ class Seasonality:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        if self.period <= 0:
-            yield f"period must be positive, not {self.period}"
+        yield from _not_positive("period", self.period)
         if len(self.coefficients) % 2:
             yield f"coefficients come in pairs, not {len(self.coefficients)}"
 
@@ -95,8 +101,7 @@ class Anchor:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        if self.price <= 0:
-            yield f"price must be positive, not {self.price}"
+        yield from _not_positive("price", self.price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +109,9 @@ class PairForecast:
     """Everything that predictions for one pair need, from its first candle to 365 days past its last.
 
     The forecast starts at the anchor. It adds the move of Prophet's curve from there, times `prophet_weights`, and the
-    increments of the other candidates; with zeros only, the forecast is persistence.
-
-    The quantiles of its distribution are natural logarithms of prices, minus that of the forecast. Those at 10 and 90 %
-    are the ends of the central interval, which holds the forecast; the median need not be the forecast.
+    increments of the other candidates; with zeros only, the forecast is persistence. The quantiles are logarithms of
+    prices minus that of the forecast. Those at 10 and 90 % are the ends of the central interval, which holds the
+    forecast; the median need not be the forecast.
 
     The forecast of Prophet alone is the curve itself, with the interval `prophet_bands` around it; without a backtest
     this interval is not calibrated, and there are no bands.
@@ -146,9 +150,13 @@ class PairForecast:
             yield f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar"
         elif not self.last_close_time <= self.anchor.at < self.last_close_time + DAY:
             yield f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}"
-        if self.last_close <= 0:
-            yield f"last_close must be positive, not {self.last_close}"
-        yield from self._faults_of_closes()
+        yield from _not_positive("last_close", self.last_close)
+        if len(self.closes) != (days := (self.last - self.first).days + 1):
+            yield f"{len(self.closes)} closes, not {days}"
+        elif self.closes[0] is None or self.closes[-1] != self.last_close:
+            yield f"closes do not begin with a price and end with last_close, {self.last_close}"
+        elif any(close is not None and close <= 0 for close in self.closes):
+            yield "closes must be positive"
         for name in ("prophet_weights", "other_increments", "forecast_quantiles"):
             if (count := len(getattr(self, name))) != HORIZON_DAYS:
                 yield f"{count} {name}, not {HORIZON_DAYS}"
@@ -158,14 +166,6 @@ class PairForecast:
                 break
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
             yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
-
-    def _faults_of_closes(self) -> Iterator[str]:
-        if len(self.closes) != (days := (self.last - self.first).days + 1):
-            yield f"{len(self.closes)} closes, not {days}"
-        elif self.closes[0] is None or self.closes[-1] != self.last_close:
-            yield f"closes do not begin with a price and end with last_close, {self.last_close}"
-        elif any(close is not None and close <= 0 for close in self.closes):
-            yield "closes must be positive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +191,8 @@ class QuantileScore:
 class Score:
     """The out-of-sample scores of one horizon, compared with persistence ("the price stays as it is").
 
-    Errors are of log price unless named price. `forecasting.evaluation.metrics` has the formulas and their sources. A
-    figure is None, and has no confidence interval, if there were too few forecasts to compute it.
+    Errors are of log price unless named price; `forecasting.evaluation.metrics` has the formulas. A figure is None, and
+    has no confidence interval, if there were too few forecasts to compute it.
     """
 
     horizon_days: int
@@ -401,8 +401,7 @@ class CrossCheck:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        if not self.source.isprintable():
-            yield f"source {self.source!r:.80} is not printable"
+        yield from _not_printable("source", self.source)
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,11 +428,8 @@ class PairCard:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        if not self.source.isprintable():
-            yield f"source {self.source!r:.80} is not printable"
-        for reason in self.passed_over:
-            if not reason.isprintable():
-                yield f"reason {reason!r:.80} is not printable"
+        yield from _not_printable("source", self.source)
+        yield from _not_printable("reason", *self.passed_over)
         if not _SHA256.fullmatch(self.history_sha256):
             yield "history_sha256 is not 64 hexadecimal digits"
 
@@ -457,18 +453,12 @@ class Card:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        labels = {"version": self.version, "build": self.build, "python": self.python, **self.packages}
-        if self.git_revision is not None:
-            labels["git_revision"] = self.git_revision
+        labels = {name: getattr(self, name) for name in ("version", "build", "python", "git_revision")} | self.packages
         for name, label in labels.items():
-            if not _LABEL.fullmatch(label):
+            if label is not None and not _LABEL.fullmatch(label):
                 yield f"{name} {label!r:.80} is not a label of ASCII letters, digits and . _ + -"
-        for name in self.packages:
-            if not _LABEL.fullmatch(name):
-                yield f"package {name!r:.80} is not a name"
-        for reason in self.gate.reasons:
-            if not reason.isprintable():
-                yield f"reason {reason!r:.80} is not printable"
+        yield from (f"package {name!r:.80} is not a name" for name in self.packages if not _LABEL.fullmatch(name))
+        yield from _not_printable("reason", *self.gate.reasons)
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,8 +476,9 @@ class Model:
             yield "it has no pairs"
         if list(self.card.pairs) != list(self.forecasts):
             yield "card and forecasts name different pairs"
-        days = {pair: (forecast.end - forecast.first).days for pair, forecast in self.forecasts.items()}
-        yield from size_faults(days)
+        yield from size_faults(
+            {pair: (forecast.end - forecast.first).days for pair, forecast in self.forecasts.items()}
+        )
 
 
 def size_faults(days: Mapping[Pair, int]) -> Iterator[str]:

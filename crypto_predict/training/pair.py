@@ -1,22 +1,23 @@
-"""One pair: the prices that it is trained on, its backtest, its forecast, and what the gate finds in them."""
+"""One pair: the prices that it is trained on, its backtest, its forecast, its card, and its faults."""
 
 import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Backtest, CrossCheck, Model, PairForecast
+from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, CrossCheck, Model, PairCard, PairForecast, Standing
 from crypto_predict.errors import InvalidValue, Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
-from crypto_predict.forecasting.evaluation.scoring import score
+from crypto_predict.forecasting.evaluation.scoring import only, score, volatility
 from crypto_predict.forecasting.gate.quality import anchor_faults, cross_check_faults, history_faults
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
@@ -35,8 +36,8 @@ from crypto_predict.sources.network.session import answer_within
 from crypto_predict.threads import started
 from crypto_predict.training.options import TrainSettings
 
-# Days read before those that a fit sees. With them, the first forecasts of the backtest have a year behind them, and
-# the interval starts from more days than it is scored on.
+# Days read before those that a fit sees: the first forecasts of the backtest have a year behind them, and the interval
+# starts from more days than it is scored on.
 WARM_UP = 365
 CROSS_CHECK_SECONDS = 20  # for the answers of all other exchanges together, of which one candle is needed
 
@@ -120,14 +121,14 @@ def candles_after(history: History, source: CandleSource, now: datetime) -> list
 
 @dataclass(frozen=True, slots=True)
 class TrainedPair:
-    """The results of training one pair."""
+    """What a model has of one pair, and what stands beside it."""
 
-    read: PairHistory
     forecast: PairForecast
+    card: PairCard  # with the backtest at the horizons of the settings
+    estimates: tuple[str, ...]  # of the backtest, for the next training
     prophet: ProphetFit  # the curve of the forecast
-    rows: tuple[Row, ...]  # of the backtest, at the planned horizons
-    backtest: Backtest | None  # at these horizons and at `HORIZONS`; None if the history is too short
-    estimates: Estimates  # of the backtest, for the next training
+    rows: tuple[Row, ...]  # of the backtest, at the same horizons
+    faults: tuple[str, ...]  # that the gate finds in the history and in the scores
     seconds: float
 
 
@@ -136,37 +137,65 @@ def train_pair(
 ) -> TrainedPair:
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 
-    Every release is scored at `HORIZONS`, so that the next one can be compared with it. `progress` gets one step for
-    each cutoff. The estimates of `champion` shorten the backtest where the history has not changed since; the result is
-    the same.
+    Every release is scored at `HORIZONS`, too, so that the next one can be compared with it. `progress` gets one step
+    for each cutoff. The estimates of `champion` shorten the backtest where the history has not changed since; the
+    result is the same. Its scores are compared with these if both are of real prices, or both of simulated ones.
 
     Raises:
         UnusableHistory: The forecast would leave the range of numbers.
     """
     started = time.perf_counter()
-    past, scored = read.past, sorted({*HORIZONS, *settings.horizons})
-    progress.set_description_str(f"{past.pair}: {len(past.candles)} candles, running the backtest")
-    earlier = _estimates_of(champion, past.pair)
-    replayed = replay(
-        DailySeries.of(past), {*LEARNED, *scored}, settings.every, settings.days, progress.update, earlier
-    )
+    history, past, faults = read.history, read.past, read.faults
+    pair, scored, series = past.pair, sorted({*HORIZONS, *settings.horizons}), DailySeries.of(past)
+    progress.set_description_str(f"{pair}: {len(past.candles)} candles, running the backtest")
+    estimates = _estimates_of(champion, pair)
+    replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update, estimates)
     if champion is not None and replayed is not None:
         count = len(replayed.estimates.by_digest)
-        _log.info("%s: %d of %d weekly estimates are those of --champion", past.pair, replayed.carried, count)
-    forecast, prophet = forecast_pair(read.history, read.anchor, replayed, settings.seed)
+        _log.info("%s: %d of %d weekly estimates are those of --champion", pair, replayed.carried, count)
+    forecast, prophet = forecast_pair(history, read.anchor, replayed, settings.seed)
+    backtest = None if replayed is None else score(replayed, scored)
+    if backtest is not None:
+        faults += tuple(calibration_faults(backtest, settings.thresholds))
+        before = None if champion is None else champion.card.pairs.get(pair)
+        if before is not None and before.backtest is not None and before.simulated == history.simulated:
+            faults += tuple(champion_faults(backtest, before.backtest, settings.thresholds))
+    evaluator = Evaluator(forecast)
+    days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
+    card = PairCard(
+        source=history.source,
+        traded=history.traded,
+        # A reason may quote an exchange or a file.
+        passed_over=tuple(
+            "".join(letter if letter.isprintable() else " " for letter in reason) for reason in history.passed_over
+        ),
+        cross_check=read.cross_check,
+        simulated=history.simulated,
+        first=history.candles[0].open_time,
+        last=history.candles[-1].open_time,
+        candles=len(history.candles),
+        warm_up=len(past.candles) - len(history.candles),
+        gaps=history.gaps,
+        quarantined=history.quarantined,
+        history_sha256=past.sha256(),
+        last_close=forecast.last_close,
+        volatility=volatility(series.log_close),
+        anchor=forecast.anchor,
+        forecast=tuple(Standing(horizon, day, *evaluator.at(day)) for horizon, day in days.items()),
+        backtest=None if backtest is None else only(backtest, settings.horizons),
+    )
     return TrainedPair(
-        read=read,
-        forecast=forecast,
-        prophet=prophet,
-        rows=() if replayed is None else tuple(replayed.rows(settings.horizons)),
-        backtest=None if replayed is None else score(replayed, scored),
-        estimates=NOTHING if replayed is None else replayed.estimates,
-        seconds=time.perf_counter() - started,
+        forecast,
+        card,
+        () if replayed is None else replayed.estimates.texts(),
+        prophet,
+        () if replayed is None else tuple(replayed.rows(settings.horizons)),
+        faults,
+        time.perf_counter() - started,
     )
 
 
 def _estimates_of(champion: Model | None, pair: Pair) -> Estimates:
-    """Return the estimates of an earlier model; none if it does not have readable ones."""
     if champion is None or pair not in champion.estimates:
         return NOTHING
     try:
@@ -180,15 +209,3 @@ def count_cutoffs(read: PairHistory, every: int) -> int:
     """Return the number of cutoffs that a backtest has."""
     days = len(DailySeries.of(read.past))
     return len(list(splits(days, every))) if days >= LEAST_HISTORY else 0
-
-
-def find_faults(trained: TrainedPair, thresholds: GateThresholds, champion: Model | None) -> tuple[str, ...]:
-    """Return what the gate finds in the history and in the scores; real and simulated scores are not compared."""
-    faults, backtest, history = trained.read.faults, trained.backtest, trained.read.history
-    if backtest is None:
-        return faults
-    faults += tuple(calibration_faults(backtest, thresholds))
-    before = None if champion is None else champion.card.pairs.get(history.pair)
-    if before is not None and before.backtest is not None and before.simulated == history.simulated:
-        faults += tuple(champion_faults(backtest, before.backtest, thresholds))
-    return faults

@@ -1,6 +1,9 @@
 """The training pipeline: histories, backtests, fits, the gate's verdict and the ledger; then one model file."""
 
+import importlib.metadata
 import logging
+import platform
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,7 +17,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from crypto_predict.baked import schedule
 from crypto_predict.baked.files import Content, write_atomically, write_in_order
 from crypto_predict.baked.schedule import Schedule, schedule_beside
-from crypto_predict.baked.schema import Card, Model
+from crypto_predict.baked.schema import COVERAGE, Card, Gate, Model, PairCard
 from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
@@ -22,19 +25,10 @@ from crypto_predict.market.ports import CandleSource
 from crypto_predict.settings import ledger_beside
 from crypto_predict.sources.side_by_side import side_by_side
 from crypto_predict.sources.stored import CollectedMarket
-from crypto_predict.training.card import build_card, build_pair_card
 from crypto_predict.training.collected import complete, open_by_pair, resolve
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
-from crypto_predict.training.pair import (
-    PairHistory,
-    TrainedPair,
-    candles_after,
-    count_cutoffs,
-    find_faults,
-    read_pair,
-    train_pair,
-)
+from crypto_predict.training.pair import PairHistory, TrainedPair, candles_after, count_cutoffs, read_pair, train_pair
 from crypto_predict.training.picture import save_picture
 from crypto_predict.training.previous_release import (
     clean_up,
@@ -44,12 +38,15 @@ from crypto_predict.training.previous_release import (
     with_earlier,
 )
 from crypto_predict.training.report import BAR
+from crypto_predict.version import __version__
 from crypto_predict.wording import counted
 
 _log = logging.getLogger(__name__)
 
 AT_ONCE = 4  # histories that are read, within the rate budgets of the exchanges
 
+_PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels")  # those that decide the numbers
+_ROOT = Path(__file__).resolve().parents[2]
 _LONGEST = 300  # characters of a reason in the log
 
 # Allowed lead of a training time over the clock of this machine: clocks differ a little.
@@ -98,7 +95,7 @@ def train(
             trained = _train_pairs(histories, settings, champion, left_out, progress)
         if settings.backtest is not None:  # also if the gate refuses the model: it shows why
             write_atomically(settings.backtest, as_csv({pair: result.rows for pair, result in trained.items()}))
-        faults = {pair: find_faults(result, settings.thresholds, champion) for pair, result in trained.items()}
+        faults = {pair: result.faults for pair, result in trained.items()}
         if settings.collected and settings.enforced and not all(faults.values()):
             left_out |= {pair: faults.pop(pair) for pair in trained if faults[pair]}
         if left_out:
@@ -107,16 +104,15 @@ def train(
         gate = verdict(faults, settings.thresholds, enforced=settings.enforced)
         released = {pair: trained[pair] for pair in faults}
         forecasts = {pair: result.forecast for pair, result in released.items()}
-        cards = {pair: build_pair_card(result, settings.horizons) for pair, result in released.items()}
-        estimates = {pair: result.estimates.texts() for pair, result in released.items()}
-        card = build_card(cards, gate, settings, trained_at)
+        estimates = {pair: result.estimates for pair, result in released.items()}
+        card = _card({pair: result.card for pair, result in released.items()}, gate, settings, trained_at)
         record.settle(history.past for history in histories.values())
         record.release(card, forecasts)
         if settings.enforced and not gate.passed:
             raise Refused(gate.reasons)
         model = complete(Model(card, forecasts, record.scorecard(), estimates), settings, champion, left_out, now)
         data = readable(model, output)
-        _draw(released, settings, card, now)
+        _draw(histories, released, settings, card, now)
         keep_ledger(output, record.ledger)
         # In this order, as readers drop the ledger entries after the one that the model names.
         written: dict[Path, Content] = {ledger_beside(output): record.ledger.content(), output: data}
@@ -184,13 +180,50 @@ def _train_pairs(
     return trained
 
 
-def _draw(trained: Mapping[Pair, TrainedPair], settings: TrainSettings, card: Card, now: datetime) -> None:
+def _draw(
+    histories: Mapping[Pair, PairHistory],
+    trained: Mapping[Pair, TrainedPair],
+    settings: TrainSettings,
+    card: Card,
+    now: datetime,
+) -> None:
     """Write the picture of each pair and Prophet's own JSON, if they are wanted."""
     for pair, result in trained.items():
-        history = result.read.history
+        history = histories[pair].history
         if settings.picture is not None:
             # Only the picture shows the prices after a forecast of the past.
-            followed = [] if settings.until is None else candles_after(history, result.read.source, now)
+            followed = [] if settings.until is None else candles_after(history, histories[pair].source, now)
             save_picture(history, result.forecast, card, pair.fill(settings.picture), followed)
         if settings.prophet_json is not None:
             write_atomically(pair.fill(settings.prophet_json), result.prophet.to_json().encode())
+
+
+def _card(pairs: dict[Pair, PairCard], gate: Gate, settings: TrainSettings, trained_at: datetime) -> Card:
+    """Build the card of a whole model, trained at `trained_at` (UTC): what to know before trusting it."""
+    version = settings.version or __version__
+    return Card(
+        version=version,
+        build=f"{version}-{trained_at:%Y%m%d%H%M%S}",
+        git_revision=settings.git_revision or _git_revision(),
+        trained_at=trained_at,
+        python=platform.python_version(),
+        packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        days=settings.days,
+        seed=settings.seed,
+        coverage=COVERAGE,
+        simulated=any(pair.simulated for pair in pairs.values()),
+        pairs=pairs,
+        gate=gate,
+    )
+
+
+def _git_revision() -> str | None:
+    """Return the commit that this program was checked out at; None outside of a checkout."""
+    if not (_ROOT / ".git").exists():
+        return None
+    command = ["git", "-C", str(_ROOT), "rev-parse", "HEAD"]
+    try:
+        git = subprocess.run(command, capture_output=True, text=True, check=True, timeout=10)  # noqa: S603 fixed words
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return git.stdout.strip()
