@@ -1,7 +1,7 @@
 """Reading and atomic writing of files, and the lock that lets one process at a time write them.
 
 The content is written to a temporary file beside the target (``.model.pkl.1a2b3c4d.tmp``), synced, and renamed; then
-the folder is synced. The lock that lets one process at a time write is on a file beside it (``.model.pkl.lock``).
+the folder is synced. The lock is on a file beside it (``.model.pkl.lock``).
 """
 
 import contextlib
@@ -55,12 +55,9 @@ def opened(
 
 
 def write_atomically(path: Path, content: Content) -> None:
-    """Write `content` to `path`. After an error the file is unchanged, and no temporary file is left.
+    """Write `content` to `path`. After an `OSError` the file is unchanged, and no temporary file is left.
 
     Of a symbolic link the target is replaced. A file keeps its mode and, where possible, its owner.
-
-    Raises:
-        OSError: The file cannot be written.
     """
     write_in_order({path: content})
 
@@ -69,10 +66,8 @@ def write_in_order(files: Mapping[Path, Content]) -> None:
     """Write files that belong together, like `write_atomically`; renaming the last one commits them.
 
     All temporary files are complete before the first is renamed. If a later rename fails, the files that did not exist
-    before are removed again, and those that have been replaced stay.
-
-    Raises:
-        OSError: A file cannot be written. The last one is unchanged, unless only syncing its folder failed.
+    before are removed again, and those that have been replaced stay. After an `OSError` the last one is unchanged,
+    unless only syncing its folder failed.
     """
     temporaries: dict[Path, Path] = {}  # real path to temporary file
     new: list[Path] = []  # renamed, did not exist before
@@ -99,11 +94,7 @@ def write_in_order(files: Mapping[Path, Content]) -> None:
 
 
 def keep_aside(path: Path, aside: Path) -> None:
-    """Keep the content of `path` under the name `aside` too, by a hard link or else a copy. It survives a replacement.
-
-    Raises:
-        OSError: Neither can be made.
-    """
+    """Keep the content of `path` under the name `aside` too, by a hard link or else by a copy."""
     real = real_path(path)
     if aside.exists():
         return
@@ -124,7 +115,7 @@ def stale_temporaries(path: Path) -> list[Path]:
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the temporary files of killed processes beside an output. Its lock must be held."""
+    """Remove the `stale_temporaries` of an output."""
     for temporary in stale_temporaries(path):
         _log.warning("removing %s, which an earlier run left behind", temporary)
         temporary.unlink(missing_ok=True)
@@ -132,26 +123,18 @@ def remove_stale(path: Path) -> None:
 
 @contextlib.contextmanager
 def locked(path: Path, name: str) -> Iterator[None]:
-    """Hold the lock of an output. All links to a file share its lock.
-
-    If the file system does not support locks (some NFS mounts), log a warning and go on without one.
-
-    Args:
-        path: The output.
-        name: The option that names it, for errors.
+    """Hold the lock of an output, which all links to a file share; `name` is the option that names it, for errors.
 
     Raises:
         InvalidValue: Another process holds the lock; the message names process, host and time.
         OSError: The lock file cannot be made.
     """
-    real = real_path(path)
-    lock = real.with_name(f".{real.name}.lock")
+    real, advice = real_path(path), "wait until that process ends, or name another file"
 
     def refused(holder: str) -> Exception:
-        advice = "wait until that process ends, or name another file"
         return InvalidValue(name, str(path), f"free: {holder} writes it; {advice}")
 
-    with locks.held(lock, refused):
+    with locks.held(real.with_name(f".{real.name}.lock"), refused):
         yield
 
 

@@ -7,15 +7,12 @@ A line is one JSON object (ASCII, members in order, no spaces) and a line feed::
 ``sha256``, the last member, is the SHA-256 of the line without this member, in hexadecimal. ``previous`` is the
 ``sha256`` of the line before, and 64 zeros in the first line. So nothing can be changed, inserted, removed or reordered
 without breaking the chain, except lines missing at its end. Therefore a model names the digest of its ledger's last
-entry, by which `Ledger.read` detects a ledger that lost its end or was replaced.
-
-The ledger is written before the model, and the model is the commit point: `Ledger.read` drops entries after the one
-that the model names, because they were never released.
+entry. The ledger is written before the model, and the model is the commit point: entries after the one that it names
+were never released.
 
 A release of a pair takes 3 to 5 kB and an outcome 0.3 kB: four releases a day of one pair come to 400 MB in fifty years
-at most. The file is read line by line and not kept in memory.
-
-Lines of format 1 are read, too: their releases have the interval, but not the other quantiles and the volatility.
+at most. The file is read line by line and not kept in memory. Lines of format 1 are read, too: their releases have the
+interval, but not the other quantiles and the volatility.
 """
 
 import hashlib
@@ -31,7 +28,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from crypto_predict.baked import files, plain
-from crypto_predict.baked.schema import Anchor
+from crypto_predict.baked.schema import SHA256, Anchor, not_positive
 from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
@@ -44,7 +41,6 @@ MOST_LINE_BYTES = 64 * 2**10
 MOST_AT_ONCE = 10_000  # releases of one instant, kept to detect duplicates
 RESTORE = "take the ledger that was released with the last model"
 
-_SHA256 = re.compile("[0-9a-f]{64}")
 _LINE = re.compile(rb'(\{.*),"sha256":"([0-9a-f]{64})"\}')
 _log = logging.getLogger(__name__)
 
@@ -74,7 +70,7 @@ class Release:
         """Yield the reasons why this release cannot be scored."""
         if self.last > date.max - DAYS * DAY:
             yield f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar"
-        if not _SHA256.fullmatch(self.history_sha256):
+        if not SHA256.fullmatch(self.history_sha256):
             yield "history_sha256 is not 64 hexadecimal digits"
         if not len(self.prediction) == len(self.low) == len(self.high) == DAYS:
             yield f"{len(self.prediction)}, {len(self.low)} and {len(self.high)} forecasts, not {DAYS} of each"
@@ -105,8 +101,7 @@ class Outcome:
 
     def faults(self) -> Iterator[str]:
         """Yield the reasons why this is not a price."""
-        if self.close <= 0:
-            yield f"close must be positive, not {self.close}"
+        yield from not_positive("close", self.close)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +114,6 @@ class Entry:
 
 
 _KINDS: dict[str, type[Release] | type[Outcome]] = {"release": Release, "outcome": Outcome}
-_NAMES = {kind: name for name, kind in _KINDS.items()}
 
 
 class Place(NamedTuple):
@@ -140,7 +134,7 @@ def entry_after(content: Release | Outcome, previous: str) -> Entry:
     Raises:
         UnusableHistory: The forecasts or the price cannot be scored.
     """
-    name, subject = _NAMES[type(content)], f"{content.pair} from {content.source:.80}"
+    name, subject = type(content).__name__.lower(), f"{content.pair} from {content.source:.80}"
     if faults := list(content.faults()):
         raise UnusableHistory(subject, [f"its {name} cannot be recorded: {faults[0]}"])
     data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}
@@ -168,7 +162,7 @@ def read_entry(line: bytes, previous: str) -> Entry:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
         raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
-    if version < 2 and kind == _NAMES[Release]:
+    if version < 2 and kind == "release":
         data |= {"quantiles": [], "volatility": None}
     try:
         return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
@@ -216,15 +210,11 @@ class Ledger:
         before: datetime | None = None,
         visit: Callable[[Release | Outcome, Place], None] | None = None,
     ) -> "Ledger":
-        """Read a ledger file without trusting it.
+        """Read a ledger file without trusting it, and call `visit` with the content of each entry and its place.
 
-        Args:
-            path: The file.
-            heads: `Scorecard.head` of models that were released with it. Entries after the last one that they name were
-                never released, and are dropped with a warning.
-            before: The training time of a first release that was not completed. Entries from then on are dropped, too.
-            visit: Called with the content of each entry and its place. An `EntryFault` that it raises is reported with
-                the line.
+        Entries after the last one that `heads` name (`Scorecard.head` of models that were released with it) were never
+        released, and are dropped with a warning; so are those from the instant `before` on, the training time of a
+        first release that was not completed. An `EntryFault` of `visit` is reported with the line.
 
         Raises:
             BrokenLedger: The file is absent, empty, too large, truncated, altered or of a newer format (the line is
@@ -270,7 +260,7 @@ class Ledger:
 
         Raises:
             EntryFault: It is a release that was made before an earlier one.
-            UnusableHistory: The forecasts or the price cannot be scored.
+            UnusableHistory: As for `entry_after`.
         """
         entry = entry_after(content, self.head)
         self._add(entry)
@@ -328,11 +318,7 @@ def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:
 
 
 def size_up_to(path: Path, head: str) -> int | None:
-    """Return the size of a ledger file up to and including the entry with the digest `head`; None if it lacks it.
-
-    Raises:
-        OSError: The file cannot be read.
-    """
+    """Return the size of a ledger file up to and including the entry with the digest `head`; None if it lacks it."""
     end, size = f'"sha256":"{head}"}}\n'.encode(), 0
     with path.open("rb") as file:
         while line := file.readline(MOST_LINE_BYTES):

@@ -52,11 +52,7 @@ def content(schedule: Schedule) -> bytes:
 
 
 def write(schedule: Schedule, path: Path) -> None:
-    """Write the schedule atomically.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Write the schedule atomically."""
     files.write_atomically(path, content(schedule))
 
 
@@ -71,21 +67,14 @@ def read(path: Path) -> Schedule | None:
     with files.opened(path, "schedule", MOST_BYTES, "", partial(UnusableModel, path)) as file:
         data = file.read(MOST_BYTES + 1)
     try:
-        return _parse(json.loads(data))
+        members = json.loads(data)
+        every, failure = timedelta(seconds=int(members["every_seconds"])), members["failure"]
+        if every <= timedelta(0):
+            raise ValueError(f"every_seconds {members['every_seconds']} is not positive")
+        failed = failure and Failure(_instant(failure["at"]), str(failure["reason"])[:MOST_REASON])
+        return Schedule(every, _instant(members["next_at"]), failed)
     except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise UnusableModel(path, f"its content is not a schedule: {error}") from error
-
-
-def _parse(members: Any) -> Schedule:
-    every = timedelta(seconds=int(members["every_seconds"]))
-    if every <= timedelta(0):
-        raise ValueError(f"every_seconds {members['every_seconds']} is not positive")
-    failure = members["failure"]
-    return Schedule(
-        every,
-        _instant(members["next_at"]),
-        None if failure is None else Failure(_instant(failure["at"]), str(failure["reason"])[:MOST_REASON]),
-    )
 
 
 def _instant(text: str) -> datetime:

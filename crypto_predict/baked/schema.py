@@ -25,10 +25,11 @@ KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days ahead at which an inte
 
 _LOW, _HIGH = LEVELS.index(LOW), LEVELS.index(HIGH)
 _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")  # of headers, metrics and image tags
-_SHA256 = re.compile("[0-9a-f]{64}")
+SHA256 = re.compile("[0-9a-f]{64}")
 
 
-def _not_positive(name: str, value: float) -> Iterator[str]:
+def not_positive(name: str, value: float) -> Iterator[str]:
+    """Yield the fault of a value that must be positive, if it is not."""
     if value <= 0:
         yield f"{name} must be positive, not {value}"
 
@@ -54,7 +55,7 @@ class Trend:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        yield from _not_positive("days", self.days)
+        yield from not_positive("days", self.days)
         if len(self.changepoints) != len(self.deltas):
             yield f"{len(self.changepoints)} changepoints but {len(self.deltas)} deltas"
         if list(self.changepoints) != sorted(self.changepoints):
@@ -74,7 +75,7 @@ class Seasonality:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        yield from _not_positive("period", self.period)
+        yield from not_positive("period", self.period)
         if len(self.coefficients) % 2:
             yield f"coefficients come in pairs, not {len(self.coefficients)}"
 
@@ -101,7 +102,7 @@ class Anchor:
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
-        yield from _not_positive("price", self.price)
+        yield from not_positive("price", self.price)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,7 @@ class PairForecast:
             yield f"last day {self.last} leaves no room for {HORIZON_DAYS} days of forecast in the calendar"
         elif not self.last_close_time <= self.anchor.at < self.last_close_time + DAY:
             yield f"the anchor of {self.anchor.at} is not within a day after the close of {self.last}"
-        yield from _not_positive("last_close", self.last_close)
+        yield from not_positive("last_close", self.last_close)
         if len(self.closes) != (days := (self.last - self.first).days + 1):
             yield f"{len(self.closes)} closes, not {days}"
         elif self.closes[0] is None or self.closes[-1] != self.last_close:
@@ -430,7 +431,7 @@ class PairCard:
         """Yield the violated rules."""
         yield from _not_printable("source", self.source)
         yield from _not_printable("reason", *self.passed_over)
-        if not _SHA256.fullmatch(self.history_sha256):
+        if not SHA256.fullmatch(self.history_sha256):
             yield "history_sha256 is not 64 hexadecimal digits"
 
 

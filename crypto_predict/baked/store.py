@@ -1,9 +1,9 @@
-"""Writing and reading ``model.pkl``.
+"""Writing and reading the model file, which is a pickle only because its name must be ``model.pkl``.
 
-The file is a pickle of plain data only: ``{"schema": 6, "sha256": "...", "payload": {...}}``, the digest being that of
-the payload as canonical JSON. It is written without the pickle memo, so the same model gives the same bytes. It is read
-by `unpickle`, which builds plain data only. Loading also checks that the forecasts can be evaluated, so callers need no
-further checks. It takes at most 2 s and 200 MB, whatever the file holds.
+It holds plain data: ``{"schema": 6, "sha256": "...", "payload": {...}}``, the digest being that of the payload as
+canonical JSON. It is written without the pickle memo, so the same model gives the same bytes. It is read by `unpickle`,
+which builds plain data only. Loading also checks that the forecasts can be evaluated, so callers need no further
+checks. It takes at most 2 s and 200 MB, whatever the file holds.
 """
 
 import hashlib
@@ -23,11 +23,7 @@ PROTOCOL = 4
 
 
 def save(model: schema.Model, path: Path) -> None:
-    """Write the model atomically: a file at `path` is replaced only when the new one is complete.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Write the model atomically: a file at `path` is replaced only when the new one is complete."""
     files.write_atomically(path, dumps(model))
 
 
@@ -52,22 +48,14 @@ def load(path: Path) -> schema.Model:
 
 
 def read(path: Path) -> bytes:
-    """Return the bytes of a model file, for `loads`.
-
-    Raises:
-        UnusableModel: The file is absent, too large or not a regular file.
-    """
+    """Return the bytes of a model file, for `loads`; raise `UnusableModel` as `load` does."""
     advice = "train one with: python train.py"
     with files.opened(path, "model", MOST_BYTES, advice, partial(UnusableModel, path)) as file:
         return file.read(MOST_BYTES + 1)
 
 
 def loads(data: bytes, path: Path) -> schema.Model:
-    """Return the model in the bytes of a model file; `path` is its name in errors.
-
-    Raises:
-        UnusableModel, OtherSchema: As for `load`.
-    """
+    """Return the model in the bytes of a model file, with the errors of `load`, in which `path` is its name."""
     if not data:
         raise UnusableModel(path, "it is empty")
     if len(data) > MOST_BYTES:

@@ -1,8 +1,8 @@
 """A reader of pickles that builds plain data only: dict, list, str, int, float, bool and None.
 
-It supports only the opcodes that such data needs. Without globals and calls nothing can be executed; without the memo
-no object can be referenced twice, so time and memory are linear in the size of the file. Keys are text, integers have
-at most 64 bits, and texts have a maximum length.
+The model file is a pickle only because of its name, so just the opcodes of such data are supported. Without globals and
+calls nothing can be executed; without the memo no object can be referenced twice, so time and memory are linear in the
+size of the file. Keys are text, integers have at most 64 bits, and texts have a maximum length.
 """
 
 import pickle

@@ -21,16 +21,14 @@ from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import check_backtest, locked_outputs
-from crypto_predict.training.report import BAR, Row, origin, relative, table, wrapped
+from crypto_predict.training.report import BAR, origin, relative, table, wrapped
 from crypto_predict.wording import counted
 
 HEADER = ("pair", "cutoff", "horizon_minutes", "target", "actual", "prediction", "low", "high", "persistence")
 
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-_HISTORY_HEAD = ("pair", "first minute", "last minute", "candles", "gaps", "missing")
-_SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "Winkler", "CRPS", "in 50 %", "in 80 %", "in 90 %")
-_PART_HEAD = (
-    *("pair", "ahead", "calmest", "calm", "wild", "wildest"),
+_PARTS = (
+    *("calmest", "calm", "wild", "wildest"),
     *("0 to 6 h", "6 to 12 h", "12 to 18 h", "18 to 24 h"),
 )
 _SCORE_FOOT = (
@@ -122,49 +120,54 @@ def as_text(pairs: Scores, output: Path | None) -> str:
     """Format tables: the histories, and how forecasts of the next minutes did."""
     scored = [(pair, score) for pair, (_, scores) in pairs.items() for score in scores]
     parts = [
-        table(_HISTORY_HEAD, [_history_row(pair, history) for pair, (history, _) in pairs.items()]),
+        table(
+            [
+                {
+                    "pair": str(pair),
+                    "first minute": f"{history.candles[0].open_time:%Y-%m-%d %H:%M}",
+                    "last minute": f"{history.candles[-1].open_time:%Y-%m-%d %H:%M}",
+                    "candles": f"{len(history.candles):,}",
+                    "gaps": f"{len(history.gaps):,}",
+                    "missing": f"{sum(gap.missing for gap in history.gaps):,}",
+                }
+                for pair, (history, _) in pairs.items()
+            ]
+        ),
         "\n".join(
             wrapped(f"{pair}: from {origin(pair, history.source, history.traded)}")
             for pair, (history, _) in pairs.items()
         ),
-        table(_SCORE_HEAD, [_score_row(pair, score) for pair, score in scored]),
+        table(
+            [
+                {
+                    "pair": str(pair),
+                    "ahead": counted(score.horizon_minutes, "minute"),
+                    "forecasts": f"{score.forecasts:,}",
+                    "off by": f"{score.mape:.3%}",
+                    "error": relative(score.relative_mae),
+                    "Winkler": relative(score.relative_winkler),
+                    "CRPS": relative(score.relative_crps),
+                    "in 50 %": _share(score.coverage_50),
+                    "in 80 %": _share(score.coverage),
+                    "in 90 %": _share(score.coverage_90),
+                }
+                for pair, score in scored
+            ]
+        ),
         wrapped(_SCORE_FOOT),
-        table(_PART_HEAD, [_part_row(pair, score) for pair, score in scored]),
+        table(
+            [
+                {"pair": str(pair), "ahead": counted(score.horizon_minutes, "minute")}
+                | dict(zip(_PARTS, map(_share, (*score.by_volatility, *score.by_hours)), strict=True))
+                for pair, score in scored
+            ]
+        ),
         wrapped(_PART_FOOT),
         "no model was written: collect.py fits the minute forecasts of what it collects",
         *([] if output is None else [f"wrote {output}"]),
     ]
     is_simulated = any(history.simulated for history, _ in pairs.values())
     return "\n\n".join([_SIMULATED, *parts, _SIMULATED] if is_simulated else parts)
-
-
-def _history_row(pair: Pair, history: History) -> Row:
-    return (
-        str(pair),
-        *(f"{candle.open_time:%Y-%m-%d %H:%M}" for candle in (history.candles[0], history.candles[-1])),
-        f"{len(history.candles):,}",
-        f"{len(history.gaps):,}",
-        f"{sum(gap.missing for gap in history.gaps):,}",
-    )
-
-
-def _score_row(pair: Pair, score: MinuteBacktest) -> Row:
-    return (
-        str(pair),
-        counted(score.horizon_minutes, "minute"),
-        f"{score.forecasts:,}",
-        f"{score.mape:.3%}",
-        *map(relative, (score.relative_mae, score.relative_winkler, score.relative_crps)),
-        *map(_share, (score.coverage_50, score.coverage, score.coverage_90)),
-    )
-
-
-def _part_row(pair: Pair, score: MinuteBacktest) -> Row:
-    return (
-        str(pair),
-        counted(score.horizon_minutes, "minute"),
-        *map(_share, (*score.by_volatility, *score.by_hours)),
-    )
 
 
 def _share(share: float | None) -> str:

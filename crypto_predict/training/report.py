@@ -12,7 +12,7 @@ from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
 
-Row = Sequence[str]
+Row = Mapping[str, str]  # the cells by the heads of their columns
 Tested = dict[Pair, Backtest]
 
 WIDTH = 100  # columns
@@ -21,15 +21,11 @@ BAR = "{desc} |{bar:30}| {n_fmt}/{total_fmt} steps, {elapsed}"  # of the progres
 _SUMMARY_ROWS, _SUMMARY_PAIRS = 8, 3  # forecasts and origins in the summary: what follows it stays in sight
 _YEAR_HORIZONS = 4  # that fit beside each other
 _NO_CENTS, _TOO_LONG, _MOST_DECIMALS = 1e6, 1e10, 10  # limits from which a price is shortened
-_HISTORY_HEAD = ("pair", "first day", "last day", "candles", "gaps", "missing", "took", "last close")
-_FORECAST_HEAD = ("pair", "in", "on", "forecast", "low", "high", "change")
-_SCORE_HEAD = ("pair", "ahead", "forecasts", "off by", "error", "p", "Prophet", "inside")
 _SCORE_FOOT = (
     "out of sample, beside persistence (the price stays what it is); off by: mean absolute error of the price; error: "
     "relative to persistence's, below 1 is better; p: of an error that differs from persistence's by chance; Prophet, "
     "inside: error of Prophet alone, and outcomes in its own 80 % interval"
 )
-_SPREAD_HEAD = ("pair", "ahead", "CRPS", "Winkler", "in 50 %", "in 80 %", "in 90 %", "PIT p")
 _SPREAD_FOOT = (
     "how far the price may move, beside persistence with a Gaussian distribution of the past year's volatility; CRPS "
     "of the whole distribution and Winkler score of the 80 % interval: relative to persistence's, below 1 is better; "
@@ -62,7 +58,7 @@ def as_summary(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
             )
             for pair, facts in list(card.pairs.items())[:_SUMMARY_PAIRS]
         ),
-        table(_FORECAST_HEAD, rows),
+        table(rows),
         wrapped(_reliability(card)),
         f"wrote {output}, {counted(len(card.pairs), 'pair')}, version {card.build}; --verbose prints all tables",
     ]
@@ -88,10 +84,10 @@ def as_text(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
     """Format tables: the histories, the forecasts, and how such forecasts did out of sample."""
     pairs = _by_value({str(pair): origin(pair, facts.source, facts.traded) for pair, facts in card.pairs.items()})
     parts = [
-        table(_HISTORY_HEAD, [_history_row(pair, facts, seconds[pair]) for pair, facts in card.pairs.items()]),
+        table([_history_row(pair, facts, seconds[pair]) for pair, facts in card.pairs.items()]),
         wrapped("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
         *(wrapped(f"{pair}: {line}") for pair, facts in card.pairs.items() for line in _source_lines(facts)),
-        table(_FORECAST_HEAD, [row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
+        table([row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
         wrapped(f"low and high: the central {card.coverage:.0%} interval; change: from the last close"),
         "\n".join(
             wrapped(
@@ -120,27 +116,29 @@ def _source_lines(facts: PairCard) -> Iterator[str]:
 
 
 def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:
-    return (
-        str(pair),
-        f"{facts.first:%Y-%m-%d}",
-        f"{facts.last:%Y-%m-%d}",
-        f"{facts.candles:,}",
-        f"{len(facts.gaps):,}",
-        f"{sum(gap.missing for gap in facts.gaps):,}",
-        f"{seconds:.1f} s",
-        _price(facts.last_close, facts),
-    )
+    return {
+        "pair": str(pair),
+        "first day": f"{facts.first:%Y-%m-%d}",
+        "last day": f"{facts.last:%Y-%m-%d}",
+        "candles": f"{facts.candles:,}",
+        "gaps": f"{len(facts.gaps):,}",
+        "missing": f"{sum(gap.missing for gap in facts.gaps):,}",
+        "took": f"{seconds:.1f} s",
+        "last close": _price(facts.last_close, facts),
+    }
 
 
 def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
     return [
-        (
-            str(pair),
-            counted(standing.horizon_days, "day"),
-            str(standing.day),
-            *(_price(price, facts) for price in (standing.prediction, standing.low, standing.high)),
-            f"{standing.prediction / facts.last_close - 1:+z.1%}",
-        )
+        {
+            "pair": str(pair),
+            "in": counted(standing.horizon_days, "day"),
+            "on": str(standing.day),
+            "forecast": _price(standing.prediction, facts),
+            "low": _price(standing.low, facts),
+            "high": _price(standing.high, facts),
+            "change": f"{standing.prediction / facts.last_close - 1:+z.1%}",
+        }
         for standing in facts.forecast
     ]
 
@@ -151,9 +149,9 @@ def _backtest_parts(card: Card) -> Iterator[str]:
         if pair not in tested:
             yield f"{pair} is not scored: the history is too short for a backtest"
     if tested:
-        yield table(_SCORE_HEAD, [row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)])
+        yield table([row for pair, backtest in tested.items() for row in _score_rows(pair, backtest)])
         yield wrapped(_SCORE_FOOT)
-        yield table(_SPREAD_HEAD, [row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
+        yield table([row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
         yield wrapped(_SPREAD_FOOT)
         yield "\n".join(map(wrapped, _verdicts(tested)))
     for pair, backtest in tested.items():
@@ -164,31 +162,31 @@ def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
     prophet = {score.horizon_days: score for score in backtest.prophet.scores} if backtest.prophet else {}
     for score in backtest.scores:
         alone = prophet.get(score.horizon_days)
-        yield (
-            str(pair),
-            counted(score.horizon_days, "day"),
-            f"{score.forecasts:,}",
-            f"{score.mape:.1%}" if score.mape < 10 else f"{score.mape:.0e}",
-            relative(score.relative_mae),
-            _p_value(score.p_value),
-            relative(alone.relative_mae if alone else None),
-            f"{alone.coverage:.1%}" if alone else "-",
-        )
+        yield {
+            "pair": str(pair),
+            "ahead": counted(score.horizon_days, "day"),
+            "forecasts": f"{score.forecasts:,}",
+            "off by": f"{score.mape:.1%}" if score.mape < 10 else f"{score.mape:.0e}",
+            "error": relative(score.relative_mae),
+            "p": _p_value(score.p_value),
+            "Prophet": relative(alone.relative_mae if alone else None),
+            "inside": f"{alone.coverage:.1%}" if alone else "-",
+        }
 
 
 def _spread_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
     for score in backtest.scores:
         inside, reach = f"{score.coverage:.1%}", score.confidence.get("coverage")
-        yield (
-            str(pair),
-            counted(score.horizon_days, "day"),
-            _within(relative(score.relative_crps), score.confidence.get("relative_crps")),
-            _within(relative(score.relative_winkler), score.confidence.get("relative_winkler")),
-            f"{score.coverage_50:.1%}",
-            inside if reach is None else f"{inside} \N{PLUS-MINUS SIGN}{50 * (reach.high - reach.low):.1f}",
-            f"{score.coverage_90:.1%}",
-            _p_value(score.pit_p_value),
-        )
+        yield {
+            "pair": str(pair),
+            "ahead": counted(score.horizon_days, "day"),
+            "CRPS": _within(relative(score.relative_crps), score.confidence.get("relative_crps")),
+            "Winkler": _within(relative(score.relative_winkler), score.confidence.get("relative_winkler")),
+            "in 50 %": f"{score.coverage_50:.1%}",
+            "in 80 %": inside if reach is None else f"{inside} \N{PLUS-MINUS SIGN}{50 * (reach.high - reach.low):.1f}",
+            "in 90 %": f"{score.coverage_90:.1%}",
+            "PIT p": _p_value(score.pit_p_value),
+        }
 
 
 def _within(figure: str, confidence: Confidence | None) -> str:
@@ -230,15 +228,19 @@ def _year_parts(pair: Pair, backtest: Backtest) -> Iterator[str]:
     years = sorted({year for year, _ in cells})
     horizons = [score.horizon_days for score in backtest.scores]
     for start in range(0, len(horizons), _YEAR_HORIZONS):
-        few = horizons[start : start + _YEAR_HORIZONS]
-        rows = [(str(year), *(cells.get((year, horizon), "-") for horizon in few)) for year in years]
-        yield table(("year", *(counted(horizon, "day") for horizon in few)), rows)
+        few = {horizon: counted(horizon, "day") for horizon in horizons[start : start + _YEAR_HORIZONS]}
+        yield table(
+            [
+                {"year": str(year)} | {head: cells.get((year, horizon), "-") for horizon, head in few.items()}
+                for year in years
+            ]
+        )
 
 
-def table(head: Row, rows: Sequence[Row]) -> str:
-    """Format columns as wide as their widest cell, those of numbers aligned to the right."""
+def table(rows: Sequence[Row]) -> str:
+    """Format columns as wide as their widest cell, those of numbers aligned to the right; all rows have the same."""
     columns = []
-    for cells in zip(head, *rows, strict=True):
+    for cells in zip(rows[0], *(row.values() for row in rows), strict=True):
         width = max(map(len, cells))
         numbers = all(cell[0] in "+-<0123456789" for cell in cells[1:])
         aligned = [cell.rjust(width) if numbers else cell.ljust(width) for cell in cells]
