@@ -21,16 +21,13 @@ from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import check_backtest, locked_outputs
-from crypto_predict.training.report import BAR, origin, relative, table, wrapped
+from crypto_predict.training.report import BAR, completeness, origin, relative, table, wrapped
 from crypto_predict.wording import counted
 
 HEADER = ("pair", "cutoff", "horizon_minutes", "target", "actual", "prediction", "low", "high", "persistence")
 
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-_PARTS = (
-    *("calmest", "calm", "wild", "wildest"),
-    *("0 to 6 h", "6 to 12 h", "12 to 18 h", "18 to 24 h"),
-)
+_PARTS = ("calmest", "calm", "wild", "wildest", "0 to 6 h", "6 to 12 h", "12 to 18 h", "18 to 24 h")
 _SCORE_FOOT = (
     "out of sample: the second half of the history, with daily fits on everything before; beside persistence (the "
     "price stays what it is) with a Gaussian band of the last day's volatility; off by: mean absolute error of the "
@@ -126,10 +123,8 @@ def as_text(pairs: Scores, output: Path | None) -> str:
                     "pair": str(pair),
                     "first minute": f"{history.candles[0].open_time:%Y-%m-%d %H:%M}",
                     "last minute": f"{history.candles[-1].open_time:%Y-%m-%d %H:%M}",
-                    "candles": f"{len(history.candles):,}",
-                    "gaps": f"{len(history.gaps):,}",
-                    "missing": f"{sum(gap.missing for gap in history.gaps):,}",
                 }
+                | completeness(len(history.candles), history.gaps)
                 for pair, (history, _) in pairs.items()
             ]
         ),

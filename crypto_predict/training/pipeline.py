@@ -123,8 +123,8 @@ def train(
         if settings.repeat is not None:  # whose trainer writes the schedule
             newest = max(forecast.anchor.at for forecast in forecasts.values())
             _log.info("%s was written; its newest price is of %s", output, f"{newest:%Y-%m-%d %H:%M} UTC")
-        elif every is None:
-            plan.unlink(missing_ok=True)  # nobody plans another training
+        elif every is None and plan.exists():
+            plan.unlink()  # nobody plans another training
     seconds = {pair: trained[pair].seconds if pair in trained else 0.0 for pair in model.forecasts}
     return model, seconds, not settings.collected or any(collected.values())
 

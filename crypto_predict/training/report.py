@@ -9,7 +9,7 @@ from textwrap import fill
 from crypto_predict.baked import plain
 from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
-from crypto_predict.market import Pair, price_decimals
+from crypto_predict.market import Gap, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
 
 Row = Mapping[str, str]  # the cells by the heads of their columns
@@ -84,7 +84,14 @@ def as_text(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
     """Format tables: the histories, the forecasts, and how such forecasts did out of sample."""
     pairs = _by_value({str(pair): origin(pair, facts.source, facts.traded) for pair, facts in card.pairs.items()})
     parts = [
-        table([_history_row(pair, facts, seconds[pair]) for pair, facts in card.pairs.items()]),
+        table(
+            [
+                {"pair": str(pair), "first day": f"{facts.first:%Y-%m-%d}", "last day": f"{facts.last:%Y-%m-%d}"}
+                | completeness(facts.candles, facts.gaps)
+                | {"took": f"{seconds[pair]:.1f} s", "last close": _price(facts.last_close, facts)}
+                for pair, facts in card.pairs.items()
+            ]
+        ),
         wrapped("source: " + "; ".join(f"{source} for {listed(names)}" for source, names in pairs.items())),
         *(wrapped(f"{pair}: {line}") for pair, facts in card.pairs.items() for line in _source_lines(facts)),
         table([row for pair, facts in card.pairs.items() for row in _forecast_rows(pair, facts)]),
@@ -115,17 +122,10 @@ def _source_lines(facts: PairCard) -> Iterator[str]:
         yield f"the last close is {price} ({check.traded}) at {check.source}, {check.difference:+.2%} apart"
 
 
-def _history_row(pair: Pair, facts: PairCard, seconds: float) -> Row:
-    return {
-        "pair": str(pair),
-        "first day": f"{facts.first:%Y-%m-%d}",
-        "last day": f"{facts.last:%Y-%m-%d}",
-        "candles": f"{facts.candles:,}",
-        "gaps": f"{len(facts.gaps):,}",
-        "missing": f"{sum(gap.missing for gap in facts.gaps):,}",
-        "took": f"{seconds:.1f} s",
-        "last close": _price(facts.last_close, facts),
-    }
+def completeness(candles: int, gaps: Sequence[Gap]) -> dict[str, str]:
+    """Return the cells of the candles that a history has, and of those that it lacks."""
+    missing = sum(gap.missing for gap in gaps)
+    return {"candles": f"{candles:,}", "gaps": f"{len(gaps):,}", "missing": f"{missing:,}"}
 
 
 def _forecast_rows(pair: Pair, facts: PairCard) -> list[Row]:
