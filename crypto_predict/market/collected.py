@@ -83,14 +83,6 @@ class CollectedSeries:
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
-    """A stored candle that was replaced by another one."""
-
-    candle: Candle  # as it was before
-    changed_at: datetime  # UTC
-
-
-@dataclass(frozen=True, slots=True)
 class MinuteRecord:
     """The live record of the minute forecasts of one series."""
 

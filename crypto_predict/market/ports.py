@@ -123,8 +123,8 @@ class CandleFeed(Protocol):
 
 # The ports of a database of the market. All methods raise `DatabaseError` if it cannot be used, within a bounded time,
 # and may be called by several threads at once. Each one that writes is one transaction: after any kind of end it has
-# happened or it has not. A row that was altered outside of this program, and cannot be what its column means, is not
-# read.
+# happened or it has not. One that writes to one series raises `UnknownSeries` if `follow` has not added it. A row that
+# was altered outside of this program, and cannot be what its column means, is not read.
 
 
 class SeriesReader(Protocol):
@@ -152,11 +152,7 @@ class SeriesWriter(SeriesReader, Protocol):
         """
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
-        """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is.
-
-        Raises:
-            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
-        """
+        """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is."""
 
 
 class CandleReader(Protocol):
@@ -185,9 +181,6 @@ class CandleWriter(Protocol):
         table `revisions`. `covered` is the span that the source was asked for: gaps between the candles in covered
         spans are found here, and one that was asked for again counts an attempt. Only the whole intervals in it count.
         The VWAP of the sessions concerned is computed again.
-
-        Raises:
-            DatabaseError: Also if `follow` has not added the series: whether it is simulated is then unknown.
         """
 
     def write_closed(self, closed: Mapping[SeriesKey, Sequence[Candle]]) -> int:
@@ -249,11 +242,7 @@ class ComparisonWriter(Protocol):
     """How often streams and REST differ."""
 
     def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
-        """Add to the number of candles that were compared with those of REST, and of those that differed.
-
-        Raises:
-            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
-        """
+        """Add to the number of candles that were compared with those of REST, and of those that differed."""
 
 
 class ForecastReader(Protocol):
@@ -274,11 +263,8 @@ class ForecastReader(Protocol):
 class RecordReader(Protocol):
     """The outcomes of minute forecasts."""
 
-    def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
-        """Return how the minute forecasts of a series have done; None before the first outcome."""
-
-    def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
-        """Return the records of all series that have one."""
+    def minute_records(self, series: SeriesKey | None = None) -> Mapping[SeriesKey, MinuteRecord]:
+        """Return how the minute forecasts of every series that has an outcome have done, or those of one series."""
 
 
 class ForecastWriter(Protocol):
@@ -293,11 +279,7 @@ class ForecastWriter(Protocol):
         """
 
     def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
-        """Store the model of a series in place of the one before.
-
-        Raises:
-            DatabaseError: The database cannot be used; `UnknownSeries` if it does not contain the series.
-        """
+        """Store the model of a series in place of the one before."""
 
 
 class SizeReader(Protocol):
@@ -314,9 +296,8 @@ class Retention(Protocol):
         """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
 
         They are the candles of `interval` and those built from ticks; with the minutes go quotes, states of streams and
-        minute forecasts, whose record stays.
-        Coverage, gaps, revisions and the quarantine go with the candles. The VWAP of the candles that stay remains
-        right if the instant is a midnight. Fewer than `limit`: nothing is left to delete.
+        minute forecasts, whose record stays. Coverage, gaps, revisions and the quarantine go with the candles. The VWAP
+        of the candles that stay remains right if the instant is a midnight. Fewer than `limit`: nothing is left.
         """
 
 
@@ -334,11 +315,8 @@ class Reservations(Protocol):
         """Reserve the pairs of a shard for one live collector inside the context.
 
         Shards of different numbers exclude each other if a pair can be in both. An SQLite file has one collector,
-        whatever its shard. The function that it returns reserves again what was lost since the database went away and
-        came back; it raises the same errors.
-
-        Raises:
-            SeriesHeld: Another process has reserved some of them; the error names that process.
+        whatever its shard. The function that it returns reserves again what was lost while the database was away. Both
+        raise `SeriesHeld` as `hold` does.
         """
 
 

@@ -22,16 +22,16 @@ def purge(connection: Connection, interval: Interval, before: datetime, limit: i
     old = (symbols.c.interval == interval.seconds) & (symbols.c.first_open < end)
     for (series,) in connection.execute(select(symbols.c.id).where(old).order_by(symbols.c.id)).all():
         if left > 0:
-            left -= _purge_series(connection, series, end, left)
-    left -= _purge_pairs(connection, built_candles.c.open_time, end, left, built_candles.c.interval == interval.seconds)
+            left -= _purge_candles(connection, series, end, left)
+    left -= _purge(connection, built_candles.c.open_time, end, left, built_candles.c.interval == interval.seconds)
     if interval is Interval.MINUTE_1:
-        left -= _purge_pairs(connection, top_of_book.c.time_us, end_us, left)
-        left -= _purge_pairs(connection, streams.c.start_us, end_us, left, streams.c.end_us <= end_us)
-        left -= _purge_forecasts(connection, end, left)
+        left -= _purge(connection, top_of_book.c.time_us, end_us, left)
+        left -= _purge(connection, streams.c.start_us, end_us, left, streams.c.end_us <= end_us)
+        left -= _purge(connection, forecasts.c.cutoff, end, left)  # those of series that are still forecast are newer
     return limit - left
 
 
-def _purge_series(connection: Connection, series: int, end: int, limit: int) -> int:
+def _purge_candles(connection: Connection, series: int, end: int, limit: int) -> int:
     """Delete the first candles of a series before `end`, and what is known of the time in which they were."""
     row = select(symbols.c.first_open).where(symbols.c.id == series).with_for_update()
     first_open = connection.execute(row).scalar_one()
@@ -57,38 +57,21 @@ def _purge_series(connection: Connection, series: int, end: int, limit: int) -> 
     return removed
 
 
-def _purge_forecasts(connection: Connection, end: int, limit: int) -> int:
-    """Delete the first minute forecasts before `end`: those of series that are still forecast are newer."""
-    columns, left = forecasts.c, limit
-    oldest = (
-        select(func.min(columns.cutoff))
-        .where(columns.series == symbols.c.id, columns.cutoff < end)
-        .correlate(symbols)
-        .scalar_subquery()
-    )
-    for (series,) in connection.execute(select(symbols.c.id).where(oldest.is_not(None))).all():
-        if left > 0:
-            own = columns.series == series
-            cut = _cut(connection, columns.cutoff, [own], end, left)
-            left -= connection.execute(delete(forecasts).where(own, columns.cutoff < cut)).rowcount
-    return limit - left
-
-
-def _purge_pairs(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:
-    """Delete the first rows before `end` of the table of `time`, whose key begins with a source and a pair."""
-    columns = time.table.c
-    with_prices = select(symbols.c.source, symbols.c.pair).distinct().subquery()
-    # one look into the key for each pair: a scan of the table would hold the lock of an SQLite file for long
+def _purge(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:
+    """Delete the first rows before `end` of the table of `time`, whose key begins with a series, or source and pair."""
+    columns, left = time.table.c, limit
+    of_pair = [symbols.c.source, symbols.c.pair]
+    names = select(*of_pair if "pair" in columns else [symbols.c.id.label("series")]).distinct().subquery()
+    # one look into the key for each of them: a scan of the table would hold the lock of an SQLite file for long
     oldest = (
         select(func.min(time))
-        .where(columns.source == with_prices.c.source, columns.pair == with_prices.c.pair, time < end, *conditions)
-        .correlate(with_prices)
+        .where(*(columns[name.name] == name for name in names.c), time < end, *conditions)
+        .correlate(names)
         .scalar_subquery()
     )
-    left = limit
-    for source, pair in connection.execute(select(with_prices).where(oldest.is_not(None))).all():
+    for key in connection.execute(select(names).where(oldest.is_not(None))).mappings().all():
         if left > 0:
-            own = [columns.source == source, columns.pair == pair, *conditions]
+            own = [*(columns[name] == value for name, value in key.items()), *conditions]
             cut = _cut(connection, time, own, end, left)
             left -= connection.execute(delete(time.table).where(*own, time < cut)).rowcount
     return limit - left

@@ -24,7 +24,6 @@ from crypto_predict.market.collected import (
     CollectedSeries,
     MinuteRecord,
     Quarantined,
-    Revision,
     StreamSpan,
     StreamState,
 )
@@ -83,7 +82,7 @@ def _page_of(table: Table, *names: str, newest: bool = False) -> _Select:
 
 _FIELDS = Candle._fields[1:]
 _CANDLES = _page_of(price_history, "open_time", *_FIELDS, "vwap")
-_REVISIONS = _in_span(tables.revisions, "open_time", *_FIELDS, "changed_at_us")
+_REVISIONS = _in_span(tables.revisions, "open_time", *_FIELDS)
 _QUARANTINE = _in_span(tables.quarantine, "open_time_us", "numbers", "reason")
 _COVERAGE = (
     select(coverage.c.start_time, coverage.c.end_time)
@@ -182,9 +181,9 @@ class Database:
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
         return self._rows("gaps", _GAPS, lambda row: _gap(row, series.interval), parameters(series, span))
 
-    def revisions(self, series: SeriesKey, span: Span) -> Sequence[Revision]:
-        """Return the replaced candles that open in `span`, in the order of their openings and changes."""
-        return self._rows("revisions", _REVISIONS, _revision, parameters(series, span))
+    def revisions(self, series: SeriesKey, span: Span) -> Sequence[Candle]:
+        """Return the candles that open in `span` as they were before they were replaced, by opening and change."""
+        return self._rows("revisions", _REVISIONS, lambda row: _candle((*row, None)).candle, parameters(series, span))
 
     def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
         """Return the rejected rows that open in `span`, ascending."""
@@ -202,12 +201,11 @@ class Database:
         rows = self._page("forecasts", _FORECASTS[newest], forecasts.unpack, parameters(series, span), limit)
         return rows[::-1] if newest else rows
 
-    def minute_record(self, series: SeriesKey) -> MinuteRecord | None:
-        rows = self._rows("forecast_scores", forecasts.RECORD, forecasts.scored, parameters(series))
-        return next(iter(forecasts.grouped(rows).values()), None)
-
-    def minute_records(self) -> Mapping[SeriesKey, MinuteRecord]:
-        records = forecasts.grouped(self._rows("forecast_scores", forecasts.RECORDS, forecasts.scored))
+    def minute_records(self, series: SeriesKey | None = None) -> Mapping[SeriesKey, MinuteRecord]:
+        query, values = (forecasts.RECORDS, {}) if series is None else (forecasts.RECORD, parameters(series))
+        records = forecasts.grouped(self._rows("forecast_scores", query, forecasts.scored, values))
+        if series is not None:
+            return dict(zip([series], records.values(), strict=False))
         keys = self._rows("symbols", select(symbols), lambda row: (row.id, _key(row)))
         return {key: records[number] for number, key in keys if number in records}
 
@@ -358,10 +356,6 @@ def _candle(row: Sequence[Any]) -> StoredCandle:
         raise ValueError(f"{shown(str(row[1:]))} are not numbers of a market")
     candle = Candle(instant(opening), first, high, low, close, volume, quote, trades, taker_base, taker_quote)
     return StoredCandle(candle, vwap)
-
-
-def _revision(row: _Row) -> Revision:
-    return Revision(_candle((*row[:-1], None)).candle, instant_us(row[-1]))
 
 
 def _quarantined(row: _Row) -> Quarantined:

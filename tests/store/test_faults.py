@@ -57,7 +57,7 @@ except DatabaseError as error:
 
 def check_forecasts(reader: Database) -> int:
     """Check that each outcome counts once; return the number of minutes that have them."""
-    record = reader.minute_record(MINUTES)
+    record = reader.minute_records().get(MINUTES)
     made = (record.until - START) // (EVERY * MINUTE) + 1 if record else 0
     assert (record.scores if record else ()) == ((scores(1, made), scores(15, made)) if made else ())
     kept = range(max(0, made - 1 - KEEP // (EVERY * MINUTE)), made)

@@ -12,15 +12,13 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import text
 
 from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import STOPPED, ForecastStep, MinuteRecord
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel
 from crypto_predict.store import Database, WritableDatabase, open_writer
-from tests.store.test_schema import connected, execute
-from tests.support.databases import KINDS, new_database
+from tests.support.databases import KINDS, execute, new_database
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candles, span
 
@@ -95,28 +93,28 @@ def test_the_record_is_the_sum_of_the_scores(writer: WritableDatabase, reader: D
     """It begins with the first outcome, of any horizon; horizons are ascending. Each series has its own."""
     writer.follow(OTHER, simulated=False)
     writer.write_forecasts({MINUTES: [step(0)], OTHER: [step(0)]}, KEEP)
-    assert (reader.minute_record(MINUTES), reader.minute_records()) == (None, {})
+    assert (reader.minute_records().get(MINUTES), reader.minute_records()) == (None, {})
     writer.write_forecasts({MINUTES: [step(1, 1), step(2, 2, 1)], OTHER: [step(1)]}, KEEP)
     first = MinuteRecord(START + MINUTE, START + 2 * MINUTE, (scores(1, 2), scores(2)))
-    assert (reader.minute_record(MINUTES), reader.minute_record(OTHER)) == (first, None)
+    assert (reader.minute_records().get(MINUTES), reader.minute_records().get(OTHER)) == (first, None)
     writer.write_forecasts({MINUTES: [step(3, 3, 1)], OTHER: [step(3, 1)]}, KEEP)
     second = MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2), scores(3)))
     third = MinuteRecord(START + 3 * MINUTE, START + 3 * MINUTE, (scores(1),))
     assert reader.minute_records() == {MINUTES: second, OTHER: third}
-    assert reader.minute_record(MINUTES) == second
-    assert reader.minute_record(dataclasses.replace(MINUTES, source="alpaca")) is None
+    assert reader.minute_records().get(MINUTES) == second
+    assert reader.minute_records().get(dataclasses.replace(MINUTES, source="alpaca")) is None
 
 
 def test_no_outcome_counts_twice(writer: WritableDatabase, reader: Database) -> None:
     """A collector that was killed does not know whether its last step was stored, and repeats it."""
     steps = [step(0), step(1, 1), step(2, 1, 2)]
     writer.write_forecasts({MINUTES: steps}, KEEP)
-    before = reader.minute_record(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)
+    before = reader.minute_records().get(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)
     for repeated in (steps, steps[1:], [step(-1, 1)], [*reversed(steps)]):
         writer.write_forecasts({MINUTES: repeated}, KEEP)
-        assert (reader.minute_record(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)) == before
+        assert (reader.minute_records().get(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)) == before
     writer.write_forecasts({MINUTES: [*steps, step(3, 1), step(3, 1), step(2, 1)]}, KEEP)
-    minute_record = reader.minute_record(MINUTES)
+    minute_record = reader.minute_records().get(MINUTES)
     assert minute_record == MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2)))
     assert cutoffs(reader) == [0, 1, 2, 3]
 
@@ -126,10 +124,10 @@ def test_a_step_without_a_forecast_moves_the_record_on(writer: WritableDatabase,
     writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
     later = ForecastStep(None, START + 5000 * MINUTE, ())
     writer.write_forecasts({MINUTES: [later]}, KEEP)
-    assert reader.minute_record(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
+    assert reader.minute_records().get(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
     assert cutoffs(reader) == [0]
     writer.write_forecasts({MINUTES: [step(4999, 1)]}, KEEP)
-    assert reader.minute_record(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
+    assert reader.minute_records().get(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
 
 
 def test_threads_that_write_the_same_steps_count_them_once(writer: WritableDatabase, reader: Database) -> None:
@@ -138,7 +136,7 @@ def test_threads_that_write_the_same_steps_count_them_once(writer: WritableDatab
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(lambda each: writer.write_forecasts({MINUTES: [each]}, KEEP), [steps[0]] * 3))
         list(threads.map(lambda some: writer.write_forecasts({MINUTES: some}, KEEP), [steps, steps[:10], steps]))
-    minute_record = reader.minute_record(MINUTES)
+    minute_record = reader.minute_records().get(MINUTES)
     assert minute_record is not None
     assert minute_record.scores == tuple(scores(horizon, 20) for horizon in range(1, 16))
     assert cutoffs(reader) == list(range(20))
@@ -152,7 +150,7 @@ def test_old_forecasts_are_deleted(writer: WritableDatabase, reader: Database) -
     assert (cutoffs(reader), cutoffs(reader, OTHER)) == (list(range(4, 15)), [0])
     writer.write_forecasts({MINUTES: [step(20, 1)], OTHER: [step(1)]}, ten)
     assert (cutoffs(reader), cutoffs(reader, OTHER)) == ([*range(10, 15), 20], [0, 1])
-    record = reader.minute_record(MINUTES)
+    record = reader.minute_records().get(MINUTES)
     assert record is not None
     assert record.scores == (scores(1, 16),)
 
@@ -205,7 +203,7 @@ def test_a_forecast_that_is_not_one_is_refused(
     bad = ForecastStep(made, START + MINUTE, (scores(1),))
     with pytest.raises(ValueError, match=message):
         writer.write_forecasts({MINUTES: [step(0, 1), bad]}, KEEP)
-    assert (cutoffs(reader), reader.minute_record(MINUTES)) == ([], None)
+    assert (cutoffs(reader), reader.minute_records().get(MINUTES)) == ([], None)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +213,7 @@ def test_a_score_that_would_spoil_the_sums_is_refused(bad: object, writer: Writa
     writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
     with pytest.raises(ValueError, match="not a score that can be added"):
         writer.write_forecasts({MINUTES: [dataclasses.replace(step(1), scores=(bad,))]}, KEEP)  # type: ignore[arg-type] # scores
-    assert reader.minute_record(MINUTES) == MinuteRecord(START, START, (scores(1),))
+    assert reader.minute_records().get(MINUTES) == MinuteRecord(START, START, (scores(1),))
 
 
 @pytest.mark.parametrize(
@@ -234,11 +232,8 @@ def test_a_damaged_forecast_is_left_out(
 ) -> None:
     """The others can be read. It is counted each time and logged once."""
     writer.write_forecasts({MINUTES: [step(0), step(1)]}, KEEP)
-    with connected(url) as connection:
-        statement = text("UPDATE forecasts SET distances = :blob WHERE cutoff = :cutoff")
-        connection.execute(statement, {"blob": blob, "cutoff": int(START.timestamp())})
-        connection.commit()
-        connection.engine.dispose()
+    statement = "UPDATE forecasts SET distances = :blob WHERE cutoff = :cutoff"
+    execute(url, statement, blob=blob, cutoff=int(START.timestamp()))
     for _ in range(2):
         assert [minute_forecast.cutoff for minute_forecast in writer.minute_forecasts(MINUTES, EVER, MANY)] == [
             START + MINUTE
@@ -283,7 +278,7 @@ def test_a_database_without_the_tables_is_an_error(url: str, writer: WritableDat
         execute(url, f"DROP TABLE {table}")
     for attempt in (
         lambda: reader.minute_forecasts(MINUTES, EVER, 1),
-        lambda: reader.minute_record(MINUTES),
+        lambda: reader.minute_records().get(MINUTES),
         reader.minute_records,
         reader.minute_models,
         lambda: writer.write_forecasts({MINUTES: [step(0)]}, KEEP),

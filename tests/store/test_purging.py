@@ -91,7 +91,7 @@ def test_what_is_kept_for_each_minute_goes_with_the_minutes(writer: WritableData
     assert reader.quotes("binance", pair, EVER, MANY) == quotes[5:]
     assert reader.streams("binance", pair, EVER) == [long, *streams[6:]]
     assert (reader.built(MINUTES, EVER, MANY), reader.built(FIVES, EVER, MANY)) == (built[5:], [row])
-    assert [revision.candle for revision in reader.revisions(MINUTES, EVER)] == [candle(8)]
+    assert reader.revisions(MINUTES, EVER) == [candle(8)]
     assert [quarantined.candle for quarantined in reader.quarantine(MINUTES, EVER)] == [candle(7)]
     assert writer.purge(Interval.MINUTE_5, START + 5 * MINUTE, 3) == 1
     assert purge(writer, 5) == [0]

@@ -1,28 +1,22 @@
 """Reads, beside a writer and from several threads."""
 
-import contextlib
 import dataclasses
-import sqlite3
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
-import psycopg
 import pytest
+from sqlalchemy import text
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.store import Database, WritableDatabase, open_reader
+from tests.support.databases import connected
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 from tests.support.serving import ROOT
 
 UNKNOWN = SeriesKey("binance", Pair("DOGE", "USDT"), Interval.MINUTE_1)
-
-
-def connected(url: str) -> "contextlib.closing[sqlite3.Connection | psycopg.Connection]":
-    """Connect to a database without the store."""
-    return contextlib.closing(psycopg.connect(url) if "://" in url else sqlite3.connect(url))
 
 
 def test_pages_of_candles_are_complete_and_apart(writer: WritableDatabase, reader: Database) -> None:
@@ -155,13 +149,9 @@ def test_many_threads_read_while_one_writes(writer: WritableDatabase, url: str) 
 
 def test_who_may_write_reads_beside_another_writer(writer: WritableDatabase, url: str) -> None:
     """A collector reads which pairs it follows while its other threads write."""
-    begin = "BEGIN IMMEDIATE"
-    if url.startswith("postgresql"):
-        begin = "UPDATE symbols SET candles = candles"
     with connected(url) as other:
-        other.execute(begin)
+        other.execute(text("UPDATE symbols SET candles = candles"))
         assert [collected.series for collected in writer.collected()] == [MINUTES]
-        other.rollback()
 
 
 def test_writers_of_one_series_wait_for_each_other(writer: WritableDatabase, reader: Database) -> None:

@@ -13,29 +13,15 @@ from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, make_url, text
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market.collected import BuiltCandle
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
 from tests.support.children import child
+from tests.support.databases import connected, execute
 from tests.support.minute_forecasts import KEEP, step
 from tests.support.minutes import EVER, MANY, MINUTES, START, candle, candles, span, vwap
-
-
-def connected(url: str) -> Connection:
-    """Connect to a database without the store."""
-    if "://" in url:
-        return create_engine(make_url(url).set(drivername="postgresql+psycopg")).connect()
-    return create_engine(f"sqlite:///{url}").connect()
-
-
-def execute(url: str, statement: str) -> None:
-    with connected(url) as connection:
-        connection.execute(text(statement))
-        connection.commit()
-        connection.engine.dispose()
 
 
 def test_the_steps_make_the_tables(url: str) -> None:
@@ -44,7 +30,6 @@ def test_the_steps_make_the_tables(url: str) -> None:
     with connected(url) as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
         differences = compare_metadata(context, metadata)
-        connection.engine.dispose()
     assert [difference[1].name for difference in differences] == ["crypto_predict_schema"]  # Alembic's own
     config = Config()
     config.set_main_option("script_location", "crypto_predict.store:migrations")
@@ -132,7 +117,7 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
         assert stored[-1].vwap == vwap([row.candle for row in stored])
         assert reader.coverage(MINUTES) == [span(0, 91)]
         writer.write_forecasts({MINUTES: [step(91, 1)]}, KEEP)
-        assert reader.minute_record(MINUTES) is not None
+        assert reader.minute_records().get(MINUTES) is not None
         built = BuiltCandle(START, 1.0, 1.0, 1.0, 1.0, 1, 0, False, volume=0.5)
         writer.write_built({MINUTES: [built]})
         assert reader.built(MINUTES, EVER, MANY) == [built]

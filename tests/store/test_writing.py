@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.collected import Quarantined
 from crypto_predict.store import Database, WritableDatabase
+from tests.support.databases import execute
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 
 DAYS = dataclasses.replace(MINUTES, interval=Interval.DAY_1)
@@ -50,17 +51,18 @@ def test_writing_the_same_candles_again_does_not_let_postgresql_grow(writer: Wri
         assert connection.execute(size).fetchone() == before
 
 
-def test_a_changed_candle_keeps_its_old_values(writer: WritableDatabase, reader: Database) -> None:
+def test_a_changed_candle_keeps_its_old_values(writer: WritableDatabase, reader: Database, url: str) -> None:
     """Every change is kept, with the time of it; the VWAP that follows from a change is not a change of its own."""
-    began = datetime.now(UTC) - timedelta(milliseconds=1)
+    began = datetime.now(UTC)
     writer.write(MINUTES, candles(0, 5), span(0, 5))
     second, third = candle(2)._replace(close=99.5), candle(2)._replace(trades=None)
     assert writer.write(MINUTES, [second, candle(3)]) == 1
     assert writer.write(MINUTES, [third]) == 1
     assert stored(reader) == [candle(0), candle(1), third, candle(3), candle(4)]
-    rows = reader.revisions(MINUTES, EVER)
-    assert [revision.candle for revision in rows] == [candle(2), second]
-    assert began <= rows[0].changed_at <= rows[1].changed_at <= datetime.now(UTC)
+    assert reader.revisions(MINUTES, EVER) == [candle(2), second]
+    changed = execute(url, "SELECT changed_at_us FROM revisions ORDER BY id")
+    times = [began, *(EPOCH + timedelta(microseconds=number) for number in changed), datetime.now(UTC)]
+    assert sorted(times) == times
     assert reader.revisions(MINUTES, span(3, 5)) == []
 
 

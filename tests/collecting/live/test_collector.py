@@ -139,7 +139,7 @@ def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> Non
                 until(lambda: described(database, BTC).mismatched, "the mistake is counted")
             end = wait_whole(database, result, BTC)
         with open_reader(database) as reader:
-            replaced = [revision.candle for revision in reader.revisions(series, Span(BEGIN, end))]
+            replaced = reader.revisions(series, Span(BEGIN, end))
         assert {candle.open_time for candle in replaced} <= set(mistaken)
         # REST may answer before the stream on a busy machine: then the mistake first replaces what REST had.
         rest = {candle.open_time: candle for candle in result.truth(BTC, end)}

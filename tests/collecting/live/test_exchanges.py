@@ -176,7 +176,7 @@ def test_candles_that_come_over_rest_alone_have_minute_forecasts(tmp_path: Path)
         collecting_here(database, motion.clock, POLONIEX.environ(server), "--pair", "BTC/USD"),
         open_writer(database) as reader,
     ):
-        until(lambda: reader.minute_record(series), "a forecast has its outcome")
+        until(lambda: reader.minute_records().get(series), "a forecast has its outcome")
         first, *_, last = reader.minute_forecasts(series, day, 99)
         closes = {candle.open_time + MINUTE: candle.close for candle in motion.truth(pair, day)}
         assert (first.price, last.price) == (closes[first.cutoff], closes[last.cutoff])

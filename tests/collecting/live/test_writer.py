@@ -122,7 +122,7 @@ def test_a_revision_that_overtakes_its_candle_is_what_is_stored(database: Writab
 
     writing(database, play)
     assert [candle.candle.volume for candle in database.candles(BTC, EVER, 9)] == [3.0]
-    assert [revision.candle.volume for revision in database.revisions(BTC, EVER)] == [2.0]
+    assert [candle.volume for candle in database.revisions(BTC, EVER)] == [2.0]
 
 
 def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldest_candles_are_dropped() -> None:

@@ -152,7 +152,7 @@ def state_of(  # noqa: PLR0913 each is one fact
     """
     until, state = newest + _MINUTE, ForecastState(coefficients)
     if is_first:
-        record = database.minute_record(series)
+        record = database.minute_records(series).get(series)
         cutoffs = Span(newest - WARM, newest + 2 * _MINUTE)
         forecasts = database.minute_forecasts(series, cutoffs, MINUTES_AHEAD, newest=True)
         closes = [forecast.cutoff for forecast in forecasts[-1:]] + ([record.until] if record is not None else [])

@@ -65,7 +65,7 @@ def test_every_stored_candle_gets_a_forecast_and_is_the_outcome_of_fifteen(kind:
         collected.forecast(MARKET[PAST - 1])
         collected.store_each(MARKET[PAST : PAST + 20])
         assert cutoffs(database) == [candle.open_time + MINUTE for candle in MARKET[PAST - 1 : PAST + 20]]
-        record = database.minute_record(BTC)
+        record = database.minute_records().get(BTC)
         assert record is not None
         assert (record.since, record.until) == (START + (PAST + 1) * MINUTE, START + (PAST + 20) * MINUTE)
         assert scored(record) == {horizon: 21 - horizon for horizon in range(1, MINUTES_AHEAD + 1)}
@@ -98,10 +98,10 @@ def test_what_came_while_it_was_killed_is_scored_once(unseen: int, tmp_path: Pat
             collected.forecast(MARKET[PAST + 5 + unseen - 1])
             collected.store_each(MARKET[PAST + 5 + unseen : PAST + 8 + unseen])
             eventually_scored(database, lambda: expected(database))
-            counted = scored(database.minute_record(BTC))
+            counted = scored(database.minute_records().get(BTC))
         with forecasting(database) as collected:  # it knows what is scored
             collected.store_each(MARKET[PAST + 8 + unseen : PAST + 9 + unseen])
-            assert scored(database.minute_record(BTC)) == expected(database) != counted
+            assert scored(database.minute_records().get(BTC)) == expected(database) != counted
 
 
 def test_a_database_that_is_away_gets_every_score_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -126,13 +126,13 @@ def test_a_candle_that_came_late_is_in_the_next_state_and_not_in_the_record(tmp_
         with forecasting(database) as collected:
             collected.forecast(MARKET[PAST - 1])
             collected.store_each(rest)
-            counted = scored(database.minute_record(BTC))
+            counted = scored(database.minute_records().get(BTC))
             collected.store([late])
             until(lambda: collected.forecasts.figures()[BTC]["forecast_rebuilds_total"], "its state was computed anew")
-            assert scored(database.minute_record(BTC)) == counted
+            assert scored(database.minute_records().get(BTC)) == counted
             collected.store([MARKET[PAST + 6]])
             repaired = collected.forecast(MARKET[PAST + 6])
-            record = database.minute_record(BTC)
+            record = database.minute_records().get(BTC)
         assert record is not None
         assert record.until == MARKET[PAST + 6].open_time + MINUTE
         model = database.minute_models()[BTC]
@@ -156,7 +156,9 @@ def test_a_gap_withholds_forecasts_until_enough_has_followed(tmp_path: Path, cap
             last.cutoff,
             *(candle.open_time + MINUTE for candle in MARKET[PAST + 129 : PAST + 131]),
         ]
-        assert scored(database.minute_record(BTC)) == {1: 1}, "the outcomes of the last one before it are not known"
+        assert scored(database.minute_records().get(BTC)) == {1: 1}, (
+            "the outcomes of the last one before it are not known"
+        )
     assert [record.getMessage() for record in caplog.records] == ["no minute forecasts", "minute forecasts begin"]
     (fields,) = logged(caplog, "no minute forecasts")
     assert fields["reason"] == "10 minutes since a gap of 100 minutes, 30 are needed"
@@ -270,7 +272,7 @@ def test_a_defect_in_one_pair_does_not_harm_the_others(tmp_path: Path, caplog: p
             clock.move_to(clock.now() + timedelta(minutes=6))
             keep(database, MARKET[PAST : PAST + 2], ETH)
             collected.store_each(MARKET[PAST + 2 : PAST + 3], ETH)
-            assert scored(database.minute_record(ETH))[3] == 1, "from the one before the defect"
+            assert scored(database.minute_records().get(ETH))[3] == 1, "from the one before the defect"
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
@@ -286,7 +288,7 @@ def test_a_score_that_cannot_be_stored_does_not_harm_the_others(
             collected.forecasts.stored(Stored(ETH, [MARKET[PAST]._replace(close=math.inf)], 1, by_stream=True))
             collected.store_each(MARKET[PAST : PAST + 2])
             until(lambda: "ETH/USDT from binance: its minute forecasts cannot be stored" in caplog.text)
-            assert scored(database.minute_record(BTC)) == {1: 2, 2: 1}
+            assert scored(database.minute_records().get(BTC)) == {1: 2, 2: 1}
 
 
 def test_a_pair_that_is_not_followed_any_more_is_left_alone(tmp_path: Path) -> None:
@@ -310,11 +312,11 @@ def test_while_it_collects_the_forecast_moves_with_the_candles_and_its_record_gr
     arguments = ("--source", "simulated", "--pair", "BTC/USD", "--since", since)
     series = minutes_of("simulated", Pair("BTC", "USD"))
     with collecting_here(database, clock, {}, *arguments), open_writer(database) as reader:
-        until(lambda: scored(reader.minute_record(series)).get(2), "forecasts of two minutes are scored")
-        before = reader.minute_record(series)
+        until(lambda: scored(reader.minute_records().get(series)).get(2), "forecasts of two minutes are scored")
+        before = reader.minute_records().get(series)
         seen = {forecast.cutoff: forecast for forecast in forecasts_of(reader, series)}
         until(lambda: len(cutoffs(reader, series)) > len(seen) + 2, "three more forecasts are stored")
-        after = reader.minute_record(series)
+        after = reader.minute_records().get(series)
         *_, newest = forecasts_of(reader, series)
         candle = reader.candles(series, Span(newest.cutoff - MINUTE, newest.cutoff), 1)[0].candle
     assert before is not None
