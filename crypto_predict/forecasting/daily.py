@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -9,10 +10,10 @@ from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
 from crypto_predict.baked.schema import COVERAGE, HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.candidates import NAMES
+from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.candidates.prophet import PROPHET
-from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit, fit_prophet
-from crypto_predict.forecasting.distribution.days import DailyDistribution, enclosing
+from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
+from crypto_predict.forecasting.distribution.days import enclosing, learn
 from crypto_predict.forecasting.evaluation.replay import Replay
 from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history import History
@@ -23,9 +24,7 @@ _AHEAD = np.arange(1, HORIZON_DAYS + 1)
 _TAIL = (1 - COVERAGE) / 2
 
 
-def forecast_pair(
-    history: History, anchor: Anchor, replay: Replay | None, seed: int
-) -> tuple[PairForecast, ProphetFit]:
+def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed: int) -> tuple[PairForecast, Any]:
     """Fit one pair's daily history, with the weights and intervals of its backtest, whose last cutoff is the last day.
 
     Return the forecast that is ready to be baked, and its Prophet model.
@@ -37,12 +36,12 @@ def forecast_pair(
         UnusableHistory: Prices differ so much that the forecast would leave the range of numbers.
     """
     last = history.candles[-1]
-    distribution = DailyDistribution.of(DailySeries.of(history), KNOTS) if replay is None else replay.distribution
-    prophet = fit_prophet(history, seed)
-    curve = Curve(prophet.scale, prophet.trend, prophet.seasonalities)
+    distribution = learn(DailySeries.of(history), KNOTS)[0] if replay is None else replay.distribution
+    prophet, scale, trend, seasonalities = fit_prophet(history, seed)
+    curve = Curve(scale, trend, seasonalities)
     days = history.candles.days.tolist()
     closes = dict(zip(days, history.candles.close.tolist(), strict=True))
-    residuals = prophet.log_close - np.array([curve.at(day) for day in days])  # (n,)
+    residuals = history.candles.log_close - np.array([curve.at(day) for day in days])  # (n,)
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
@@ -55,9 +54,9 @@ def forecast_pair(
         last_close=last.close,
         closes=tuple(closes.get(day) for day in range(days[0], days[-1] + 1)),
         anchor=anchor,
-        scale=prophet.scale,
-        trend=prophet.trend,
-        seasonalities=prophet.seasonalities,
+        scale=scale,
+        trend=trend,
+        seasonalities=seasonalities,
         level_correction=float(math.log(anchor.price) - at_anchor),
         prophet_weights=tuple(weights.tolist()),
         other_increments=tuple(increments.tolist()),
@@ -93,7 +92,7 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     """
     if replay is None:
         return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
-    own, weights = NAMES.index(PROPHET), replay.weights[-1]  # (candidates, horizons)
+    own, weights = CANDIDATES.index(PROPHET), replay.weights[-1]  # (candidates, horizons)
     increments = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
     prophet = at_horizons(weights[own], replay.horizons, _AHEAD.tolist())
     prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)

@@ -1,7 +1,6 @@
 """Tests of equal accuracy: whether one forecaster's losses differ from another's beyond chance."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -9,17 +8,10 @@ from scipy import special
 from crypto_predict.history.columns import FloatArray
 
 
-@dataclass(frozen=True, slots=True)
-class DieboldMariano:
-    """The outcome of a test of equal accuracy."""
+def diebold_mariano(losses: FloatArray, reference_losses: FloatArray, overlap: int) -> tuple[float, float] | None:
+    """Test whether the mean losses of two forecasters differ beyond chance: the statistic, and its two-sided p-value.
 
-    statistic: float  # positive where the losses exceed the reference's
-    p_value: float  # two-sided
-
-
-def diebold_mariano(losses: FloatArray, reference_losses: FloatArray, overlap: int) -> DieboldMariano | None:
-    """Test whether the mean losses of two forecasters differ beyond chance.
-
+    The statistic is positive where the losses exceed the reference's.
     Diebold and Mariano, "Comparing predictive accuracy", Journal of Business and Economic Statistics 13, 1995, with
     autocovariances up to ``overlap - 1``. Harvey, Leybourne and Newbold, "Testing the equality of prediction mean
     squared errors", International Journal of Forecasting 13, 1997, give the factor and Student's t for small samples.
@@ -37,7 +29,7 @@ def diebold_mariano(losses: FloatArray, reference_losses: FloatArray, overlap: i
     if deviation > 0:
         ratio = mean / deviation
     statistic = ratio * math.sqrt((n + 1 - 2 * overlap + overlap * (overlap - 1) / n) / n)
-    return DieboldMariano(statistic, 2 * float(special.stdtr(n - 1, -abs(statistic))))
+    return statistic, 2 * float(special.stdtr(n - 1, -abs(statistic)))
 
 
 def _long_run_variance(deviations: FloatArray, lags: int) -> float:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Never
+from typing import Any, Never
 
 from tqdm import tqdm
 
@@ -14,7 +14,6 @@ from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, CrossCheck, Model,
 from crypto_predict.errors import InvalidValue, Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
-from crypto_predict.forecasting.candidates.prophet_fit import ProphetFit
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score, volatility
@@ -126,7 +125,7 @@ class TrainedPair:
     forecast: PairForecast
     card: PairCard  # with the backtest at the horizons of the settings
     estimates: tuple[str, ...]  # of the backtest, for the next training
-    prophet: ProphetFit  # the curve of the forecast
+    prophet: Any  # the fitted model, by whose annotations every attribute may be None
     rows: tuple[Row, ...]  # of the backtest, at the same horizons
     faults: tuple[str, ...]  # that the gate finds in the history and in the scores
     seconds: float
@@ -152,7 +151,7 @@ def train_pair(
     replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update, estimates)
     if champion is not None and replayed is not None:
         count = len(replayed.estimates.by_digest)
-        _log.info("%s: %d of %d weekly estimates are those of --champion", pair, replayed.carried, count)
+        _log.info("%s: %d of %d weekly estimates are those of --champion", pair, replayed.estimates.carried, count)
     forecast, prophet = forecast_pair(history, read.anchor, replayed, settings.seed)
     backtest = None if replayed is None else score(replayed, scored)
     if backtest is not None:

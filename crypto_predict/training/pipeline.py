@@ -19,6 +19,7 @@ from crypto_predict.baked.files import Content, write_atomically, write_in_order
 from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import COVERAGE, Card, Gate, Model, PairCard
 from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceError, UnusableHistory
+from crypto_predict.forecasting.candidates.prophet_fit import to_json
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource
@@ -195,7 +196,7 @@ def _draw(
             followed = [] if settings.until is None else candles_after(history, histories[pair].source, now)
             save_picture(history, result.forecast, card, pair.fill(settings.picture), followed)
         if settings.prophet_json is not None:
-            write_atomically(pair.fill(settings.prophet_json), result.prophet.to_json().encode())
+            write_atomically(pair.fill(settings.prophet_json), to_json(result.prophet).encode())
 
 
 def _card(pairs: dict[Pair, PairCard], gate: Gate, settings: TrainSettings, trained_at: datetime) -> Card:

@@ -4,20 +4,12 @@
 * ``autoregression``, ``prophet``, ``smoothing``: the candidates
 * ``weekly``: the forecasts of all candidates at every cutoff; ``estimates``: what they keep for the next training
 * ``combination``: weights learned from forecasts whose outcome is known
-* ``prophet_map``: Prophet's curve by our own solver; ``prophet_fit``: that of the library, which is baked
-* ``prophet_alone``: the interval of Prophet alone
+* ``prophet_fit``: Prophet as the library fits it, which is baked; ``prophet_alone``: its interval
 """
 
-from crypto_predict.forecasting.candidates.autoregression import Autoregression
-from crypto_predict.forecasting.candidates.candidate import Candidate
-from crypto_predict.forecasting.candidates.prophet import Prophet
-from crypto_predict.forecasting.candidates.smoothing import DampedTrend, LocalLevel, Smoothing, Theta
+from crypto_predict.forecasting.candidates.autoregression import AUTOREGRESSION
+from crypto_predict.forecasting.candidates.prophet import PROPHET
+from crypto_predict.forecasting.candidates.smoothing import DAMPED_TREND, LOCAL_LEVEL, THETA
 
-CANDIDATES: tuple[Candidate, ...] = (
-    Prophet(),
-    Smoothing("theta", Theta),
-    Smoothing("damped trend", DampedTrend),
-    Smoothing("local level", LocalLevel),
-    Autoregression(),
-)
+CANDIDATES = (PROPHET, THETA, DAMPED_TREND, LOCAL_LEVEL, AUTOREGRESSION)
 NAMES = tuple(candidate.name for candidate in CANDIDATES)

@@ -1,4 +1,4 @@
-"""ARIMA(7,1,0) with a drift: an autoregression of daily returns on those of the last week."""
+"""ARIMA(7,1,0) with a drift: an autoregression of daily returns on those of the last week, estimated from a year."""
 
 from collections.abc import Sequence
 
@@ -10,18 +10,6 @@ from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast,
 from crypto_predict.history.columns import FloatArray, IntArray
 
 LAGS = 7  # a week
-
-
-class Autoregression(Candidate):
-    """The autoregression of the last year, estimated once a week."""
-
-    name = "autoregression"
-
-    def forecast(self, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:  # noqa: ARG002 keeps none
-        """Forecast as the port says."""
-        returns = np.diff(np.concatenate([week.window, week.later_closes]))[::-1]
-        latest = np.array([returns[len(week.later) - step :][:LAGS] for step in week.steps])
-        return Forecast(increments(fit(week.window), latest, horizons))
 
 
 def fit(log_close: FloatArray) -> FloatArray:
@@ -45,3 +33,12 @@ def increments(coefficients: FloatArray, returns: FloatArray, horizons: IntArray
     steps = np.full((len(returns), int(horizons.max())), constant)
     ahead, _ = lfilter([1.0], [1.0, *-shares], steps, zi=past)
     return np.asarray(np.cumsum(ahead, axis=1)[:, horizons - 1])
+
+
+def _forecast(week: Week, _: Sequence[float], horizons: IntArray) -> Forecast:
+    returns = np.diff(np.concatenate([week.window, week.later_closes]))[::-1]
+    latest = np.array([returns[len(week.later) - step :][:LAGS] for step in week.steps])
+    return Forecast(increments(fit(week.window), latest, horizons))
+
+
+AUTOREGRESSION = Candidate("autoregression", _forecast)

@@ -1,14 +1,14 @@
 """The contract of a candidate: a model that forecasts the change of log price from the last daily close.
 
-Parameters are estimated once a week, on Sundays. Until the next estimation the parameters stay what they are, and the
-forecast goes on with every further close. The day of the week is fixed, so that the same closes give the same estimates
-whenever a history starts.
+Parameters are estimated once a week, on Sundays. Until the next estimation they stay what they are, and the forecast
+goes on with every further close. The day of the week is fixed, so that the same closes give the same estimates whenever
+a history starts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,22 +52,19 @@ class Forecast(NamedTuple):
     noise: FloatArray | None = None  # (k,) standard deviation of the closes around its curve, in log price
 
 
-class Candidate(Protocol):
+@dataclass(frozen=True)
+class Candidate:
     """A model that is replayed at every cutoff, scored, and weighed by the combination.
 
-    Candidates subclass it. Where a forecast is not finite, or `forecast` raises `numpy.linalg.LinAlgError`, it is
-    persistence: increments of zero.
+    ``forecast(week, estimate, horizons)`` forecasts at each cutoff of the week, from nothing but the history up to it;
+    `horizons` (h,) are days ahead. Where its answer is not finite, or it raises `numpy.linalg.LinAlgError`, the
+    forecast is persistence: increments of zero.
+
+    A model that is slow to fit has ``estimate(window)``, which returns so many `numbers` from the log closes
+    `Week.window`. The model file keeps them for the next training; `forecast` gets them in single precision.
     """
 
     name: str  # in model card and tables
-    numbers: int = 0  # of an estimate that the model file keeps, since making it anew takes long; 0: it keeps none
-
-    def estimate(self, window: FloatArray) -> Sequence[float]:  # noqa: ARG002 most candidates keep no estimate
-        """Return `numbers` parameters, estimated from log closes (n,) up to the estimation and relative to the last."""
-        return ()
-
-    def forecast(self, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:
-        """Forecast at each cutoff of the week, from nothing but the history up to it.
-
-        `estimate` is that of `week.window` in single precision; `horizons` are days ahead.
-        """
+    forecast: Callable[[Week, Sequence[float], IntArray], Forecast]
+    estimate: Callable[[FloatArray], Sequence[float]] = lambda _: ()
+    numbers: int = 0

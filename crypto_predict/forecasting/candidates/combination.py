@@ -66,7 +66,7 @@ def _trust(forecast: FloatArray, actual: FloatArray, overlap: int) -> float:
     if len(losses) < LEAST_FORECASTS:
         return 0.0
     test = diebold_mariano(losses, reference, overlap=1)
-    return 0.0 if test is None else shrunk(-test.statistic)
+    return 0.0 if test is None else shrunk(-test[0])
 
 
 def shrunk(statistic: float) -> float:

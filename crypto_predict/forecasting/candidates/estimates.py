@@ -38,6 +38,7 @@ class Estimates:
     """Estimates of all candidates; NaN where the parameters could not be identified."""
 
     by_digest: Mapping[bytes, bytes] = field(default_factory=dict)
+    carried: int = field(default=0, compare=False)  # of these, those of an earlier training
 
     @classmethod
     def parse(cls, texts: Sequence[str]) -> "Estimates":

@@ -8,6 +8,7 @@ All log prices are relative to the last close of the estimation.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -109,20 +110,22 @@ class Theta(NamedTuple):
         return np.asarray(self.level + self.drift / 2 * (horizons - 1 + self.lag))
 
 
-class Smoothing(Candidate):
-    """A candidate that smooths the last year of closes. Its estimate is the state after the last of them."""
+Kind = type[LocalLevel | DampedTrend | Theta]
 
-    def __init__(self, name: str, kind: type[LocalLevel | DampedTrend | Theta]) -> None:
-        self.name, self.kind, self.numbers = name, kind, len(kind._fields)
 
-    def estimate(self, window: FloatArray) -> Sequence[float]:
-        """Return the state as the port says."""
-        return self.kind.estimate(window)
+def _forecast(kind: Kind, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:
+    states = [kind(*estimate)]
+    for close in week.later_closes.tolist():
+        states.append(states[-1].update(close))
+    closes = np.append(week.window[-1], week.later_closes)
+    return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in week.steps]))
 
-    def forecast(self, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:
-        """Forecast as the port says."""
-        states = [self.kind(*estimate)]
-        for close in week.later_closes.tolist():
-            states.append(states[-1].update(close))
-        closes = np.append(week.window[-1], week.later_closes)
-        return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in week.steps]))
+
+def _smoothing(name: str, kind: Kind) -> Candidate:
+    """Return the candidate whose estimate is the state after the last close of the last year."""
+    return Candidate(name, partial(_forecast, kind), kind.estimate, len(kind._fields))
+
+
+THETA = _smoothing("theta", Theta)
+DAMPED_TREND = _smoothing("damped trend", DampedTrend)
+LOCAL_LEVEL = _smoothing("local level", LocalLevel)

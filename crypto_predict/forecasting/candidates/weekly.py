@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import numpy as np
 from statsmodels.tools.sm_exceptions import ModelWarning
@@ -19,17 +18,6 @@ from crypto_predict.history.columns import FloatArray, IntArray
 Progress = Callable[[int], object]
 
 
-@dataclass(frozen=True)
-class CandidateForecasts:
-    """The forecasts at the m cutoffs of a history."""
-
-    increments: FloatArray  # (m, candidates, horizons) of log price since the close of the cutoff
-    curve: FloatArray  # (m, k) log price of Prophet's curve itself; NaN if it could not be fitted
-    noise: FloatArray  # (m,) standard deviation of the closes around that curve, in log price
-    estimates: Estimates  # for the next training
-    carried: int  # of these, those of an earlier training
-
-
 def forecast_weekly(  # noqa: PLR0913, PLR0917 the last two have defaults
     series: DailySeries,
     cutoffs: IntArray,
@@ -38,8 +26,12 @@ def forecast_weekly(  # noqa: PLR0913, PLR0917 the last two have defaults
     longest: int,
     progress: Progress = bool,
     earlier: Estimates = NOTHING,
-) -> CandidateForecasts:
+) -> tuple[FloatArray, FloatArray, FloatArray, Estimates]:
     """Return the forecasts of all candidates at each cutoff, from nothing but the history up to it.
+
+    These are the increments of log price since the close of the cutoff (m, candidates, horizons), the log price of
+    Prophet's curve itself (m, k), the standard deviation of the closes around it (m,), and the estimates for the next
+    training. Where Prophet could not be fitted, its curve is NaN.
 
     `cutoffs` (m,) are ascending indices into the series, each with at least 30 days up to the estimation before it.
     `horizons` are the days ahead of the increments, and `alone` those of Prophet's curve itself. A fit sees at most
@@ -48,7 +40,7 @@ def forecast_weekly(  # noqa: PLR0913, PLR0917 the last two have defaults
     """
     increments = np.full((len(cutoffs), len(CANDIDATES), len(horizons)), np.nan)
     curve, noise = np.full((len(cutoffs), len(alone)), np.nan), np.full(len(cutoffs), np.nan)
-    ahead, numbers = np.array([*horizons, *alone]), dict[bytes, bytes]()
+    ahead, by_digest = np.array([*horizons, *alone]), dict[bytes, bytes]()
     # The matrices are small: threads would only wait for one another. Optimisers warn on flat or short histories; those
     # forecasts are scored like any other.
     with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
@@ -57,17 +49,17 @@ def forecast_weekly(  # noqa: PLR0913, PLR0917 the last two have defaults
         weeks = list(_weeks(series, cutoffs, longest))
         carried = earlier.checked([week.window for _, week in weeks])
         for rows, week in weeks:
-            digest, numbers[digest] = carried.find(week.window)
-            estimates = by_candidate(numbers[digest])
+            digest, by_digest[digest] = carried.find(week.window)
+            estimates = by_candidate(by_digest[digest])
             for column, candidate in enumerate(CANDIDATES):
                 with suppress(np.linalg.LinAlgError):
                     forecast = candidate.forecast(week, estimates[column], ahead)
                     increments[rows, column] = forecast.increments[:, : len(horizons)]
-                    if candidate.name == PROPHET and forecast.curve is not None and forecast.noise is not None:
+                    if candidate is PROPHET and forecast.curve is not None and forecast.noise is not None:
                         curve[rows], noise[rows] = forecast.curve[:, len(horizons) :], forecast.noise
             progress(len(rows))
     increments[~np.isfinite(increments).all(axis=2)] = 0.0
-    return CandidateForecasts(increments, curve, noise, Estimates(numbers), len(carried.by_digest))
+    return increments, curve, noise, Estimates(by_digest, len(carried.by_digest))
 
 
 def _weeks(series: DailySeries, cutoffs: IntArray, longest: int) -> Iterator[tuple[IntArray, Week]]:

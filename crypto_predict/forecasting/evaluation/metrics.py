@@ -10,7 +10,6 @@ Beyond the outer levels the tails are exponential, and the density is continuous
 """
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import special, stats
@@ -63,14 +62,17 @@ def crps_quantiles(actual: FloatArray, quantiles: FloatArray, levels: FloatArray
     reach further into the tails. Each piece is integrated in closed form: the integral of Phi(z)^2 is
     ``z Phi(z)^2 + 2 Phi(z) phi(z) - Phi(sqrt(2) z) / sqrt(pi)``.
     """
-    places = _Places.of(actual, quantiles, levels)
-    below = _squares(places.scores) - _squares(places.lower)  # of F^2, up to the outcome
-    above = _squares(-places.scores) - _squares(-places.upper)  # of (1 - F)^2, from the outcome
-    inner = np.sum(places.scales * (below + above), axis=1)
+    lower, scores, upper, scales = _pieces(actual, quantiles, levels)
+    below = _squares(scores) - _squares(lower)  # of F^2, up to the outcome
+    above = _squares(-scores) - _squares(-upper)  # of (1 - F)^2, from the outcome
+    inner = np.sum(scales * (below + above), axis=1)
+    tails = _tails(actual, quantiles, levels, scales)
     return np.asarray(
         inner
-        + _tail(places.under, places.low_tail, float(levels[0]))
-        + _tail(places.over, places.high_tail, 1 - float(levels[-1]))
+        + sum(
+            distance + share**2 * mean / 2 - 2 * share * mean * (1 - _beyond(distance, mean))
+            for distance, mean, share in tails
+        )
     )
 
 
@@ -81,11 +83,11 @@ def pit(actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> FloatA
     the Royal Statistical Society A 147, 1984. An outcome at which F jumps, since quantiles are equal, gets a value
     inside the jump.
     """
-    places = _Places.of(actual, quantiles, levels)
-    inner = np.sum(special.ndtr(places.scores) - special.ndtr(places.lower), axis=1)
-    under = levels[0] * _beyond(places.under, places.low_tail)
-    over = (1 - levels[-1]) * (1 - _beyond(places.over, places.high_tail))
-    return np.asarray(np.clip(under + inner + over, 0.0, 1.0))
+    lower, scores, _, scales = _pieces(actual, quantiles, levels)
+    inner = np.sum(special.ndtr(scores) - special.ndtr(lower), axis=1)
+    (under, low_mean, low_share), (over, high_mean, high_share) = _tails(actual, quantiles, levels, scales)
+    below = low_share * _beyond(under, low_mean) + inner + high_share * (1 - _beyond(over, high_mean))
+    return np.asarray(np.clip(below, 0.0, 1.0))
 
 
 def pit_histogram(values: FloatArray) -> FloatArray:
@@ -108,39 +110,40 @@ def uniformity(values: FloatArray) -> float | None:
     return float(stats.chisquare(pit_histogram(values) * len(values)).pvalue)
 
 
-@dataclass(frozen=True)
-class _Places:
-    """Where the outcomes lie among the quantiles. Scores are normal scores of probabilities."""
+def _pieces(
+    actual: FloatArray, quantiles: FloatArray, levels: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return where the outcomes lie among the quantiles, as normal scores of probabilities.
 
-    lower: FloatArray  # (k - 1,) scores of the levels at which the pieces begin
-    upper: FloatArray  # (k - 1,) and end
-    scales: FloatArray  # (n, k - 1) standard deviations of the pieces
-    scores: FloatArray  # (n, k - 1) of the outcome in each piece, at its near end where it lies outside
-    under: FloatArray  # (n,) distance below the lowest quantile, or 0
-    over: FloatArray  # (n,) distance above the highest quantile, or 0
-    low_tail: FloatArray  # (n,) mean distance of the tail below it, 0 where quantiles are equal
-    high_tail: FloatArray  # (n,)
+    These are the scores at which the k - 1 pieces begin (k - 1,), those of the outcome in each piece (n, k - 1), at its
+    near end where it lies outside, those at which they end (k - 1,), and the pieces' standard deviations (n, k - 1).
+    """
+    scores = special.ndtri(levels)
+    widths, steps = np.diff(quantiles, axis=1), np.diff(scores)
+    beyond = actual[:, None] - quantiles[:, :-1]
+    # An outcome at equal quantiles lies in the middle of the piece between them.
+    inside = np.where(beyond > 0, 1.0, np.where(beyond < 0, 0.0, 0.5))
+    shares = np.divide(beyond, widths, out=inside, where=widths > 0)
+    return scores[:-1], scores[:-1] + np.clip(shares, 0.0, 1.0) * steps, scores[1:], widths / steps
 
-    @classmethod
-    def of(cls, actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> "_Places":
-        scores = special.ndtri(levels)
-        density = np.exp(-scores * scores / 2) / math.sqrt(2 * math.pi)
-        widths, steps = np.diff(quantiles, axis=1), np.diff(scores)
-        beyond = actual[:, None] - quantiles[:, :-1]
-        # An outcome at equal quantiles lies in the middle of the piece between them.
-        inside = np.where(beyond > 0, 1.0, np.where(beyond < 0, 0.0, 0.5))
-        shares = np.divide(beyond, widths, out=inside, where=widths > 0)
-        scales = widths / steps
-        return cls(
-            lower=scores[:-1],
-            upper=scores[1:],
-            scales=scales,
-            scores=scores[:-1] + np.clip(shares, 0.0, 1.0) * steps,
-            under=np.maximum(quantiles[:, 0] - actual, 0.0),
-            over=np.maximum(actual - quantiles[:, -1], 0.0),
-            low_tail=scales[:, 0] * (levels[0] / density[0]),
-            high_tail=scales[:, -1] * ((1 - levels[-1]) / density[-1]),
-        )
+
+def _tails(
+    actual: FloatArray, quantiles: FloatArray, levels: FloatArray, scales: FloatArray
+) -> list[tuple[FloatArray, FloatArray, float]]:
+    """Return for the low and the high tail how far the outcome lies inside it, or 0, its mean distance, and its share.
+
+    The mean distance (n,) is 0 where quantiles are equal.
+    """
+    under, over = np.maximum(quantiles[:, 0] - actual, 0.0), np.maximum(actual - quantiles[:, -1], 0.0)
+    tails = []
+    for distance, scale, level, share in (
+        (under, scales[:, 0], levels[0], float(levels[0])),
+        (over, scales[:, -1], levels[-1], 1 - float(levels[-1])),
+    ):
+        score = special.ndtri(level)
+        density = math.exp(-score * score / 2) / math.sqrt(2 * math.pi)
+        tails.append((distance, scale * (share / density), share))
+    return tails
 
 
 def _squares(score: FloatArray) -> FloatArray:
@@ -153,11 +156,6 @@ def _beyond(distance: FloatArray, mean: FloatArray) -> FloatArray:
     """Return the share of an exponential tail beyond a distance from where it begins."""
     with np.errstate(over="ignore"):
         return np.asarray(np.exp(-distance / np.maximum(mean, np.finfo(np.float64).tiny)))
-
-
-def _tail(distance: FloatArray, mean: FloatArray, share: float) -> FloatArray:
-    """Return the part of the CRPS in an exponential tail with this share, of an outcome at a distance inside it."""
-    return np.asarray(distance + share**2 * mean / 2 - 2 * share * mean * (1 - _beyond(distance, mean)))
 
 
 def direction(actual_moves: FloatArray, predicted_moves: FloatArray) -> tuple[float, float, float] | None:

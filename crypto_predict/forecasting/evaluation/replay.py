@@ -54,11 +54,19 @@ class Forecasts:
     cutoffs: IntArray  # indices into the series
     actual: FloatArray
     predicted: FloatArray
-    low: FloatArray
-    high: FloatArray
     persistence: FloatArray  # the close of the cutoff
-    quantiles: FloatArray  # (n, 7) at `LEVELS`; `low` and `high` are those at 10 and 90 %
+    quantiles: FloatArray  # (n, 7) at `LEVELS`
     half_width: FloatArray  # of persistence's 80 % interval, if log price is a Gaussian random walk
+
+    @property
+    def low(self) -> FloatArray:
+        """The low ends of the 80 % intervals, (n,)."""
+        return self.quantiles[:, LEVELS.index(LOW)]
+
+    @property
+    def high(self) -> FloatArray:
+        """The high ends of the 80 % intervals, (n,)."""
+        return self.quantiles[:, LEVELS.index(HIGH)]
 
     def only(self, chosen: BoolArray) -> "Forecasts":
         """Return the `chosen` (n,) ones."""
@@ -79,7 +87,6 @@ class Replay:
     distribution: DailyDistribution  # at the last step, over `KNOTS` and the horizons
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
     estimates: Estimates = NOTHING  # for the next replay
-    carried: int = 0  # of these estimates, those of an earlier replay
 
     def forecasts(self, horizon: int) -> Forecasts:
         """Return the forecasts of one horizon. Neither cutoff nor target is a step without a candle."""
@@ -87,21 +94,18 @@ class Replay:
         cutoffs = self.cutoffs[due]
         centre = self.series.log_close[cutoffs]
         predicted = centre + np.sum(self.predicted[due, :, column] * self.weights[due, :, column], axis=1)
-        quantiles = enclosing(centre[:, None] + self.quantiles[due, column], predicted)
         return Forecasts(
             horizon,
             cutoffs,
             actual=self.series.log_close[cutoffs + horizon],
             predicted=predicted,
-            low=quantiles[:, LEVELS.index(LOW)],
-            high=quantiles[:, LEVELS.index(HIGH)],
             persistence=centre,
-            quantiles=quantiles,
-            half_width=self.gaussian[cutoffs] * np.sqrt(horizon),
+            quantiles=enclosing(centre[:, None] + self.quantiles[due, column], predicted),
+            half_width=self._gaussian[cutoffs] * np.sqrt(horizon),
         )
 
     @cached_property
-    def gaussian(self) -> FloatArray:
+    def _gaussian(self) -> FloatArray:
         """The half-widths (n,) of persistence's interval one step ahead of every close."""
         return gaussian_half_widths(self.series.log_close, 1)
 
@@ -158,23 +162,20 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
     scored = tuple(sorted(set(horizons)))
     alone = tuple(sorted({*KNOTS, *scored}))
     cutoffs = np.array(list(splits(len(series), every)))
-    candidates = forecast_weekly(series, cutoffs, scored, alone, longest, progress, earlier)
+    increments, curve, noise, estimates = forecast_weekly(series, cutoffs, scored, alone, longest, progress, earlier)
     weights = [
-        learn_weights(cutoffs, candidates.increments[:, :, column], series.increments(cutoffs, horizon), horizon)
+        learn_weights(cutoffs, increments[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(scored)
     ]
     distribution, quantiles = learn(series, alone)
-    quantiles = quantiles[cutoffs][:, np.searchsorted(alone, scored)]
-    prophet = replay_prophet(series, cutoffs, alone, candidates.curve, candidates.noise)
     return Replay(
         series,
         cutoffs,
         scored,
-        predicted=candidates.increments,
+        predicted=increments,
         weights=np.stack(weights, axis=2),
-        quantiles=quantiles,
+        quantiles=quantiles[cutoffs][:, np.searchsorted(alone, scored)],
         distribution=distribution,
-        prophet=prophet,
-        estimates=candidates.estimates,
-        carried=candidates.carried,
+        prophet=replay_prophet(series, cutoffs, alone, curve, noise),
+        estimates=estimates,
     )

@@ -78,34 +78,35 @@ def _score(replay: Replay, forecasts: Forecasts) -> Score:
     steps = np.diff(replay.series.log_close[: int(replay.cutoffs[0]) + 1])
     naive_mae, naive_rmse = np.mean(np.abs(steps)), np.sqrt(np.mean(steps**2))  # of persistence before the backtest
     direction = metrics.direction(actual - forecasts.persistence, predicted - forecasts.persistence)
-    share, low, high = map(_figure, direction) if direction else (None, None, None)
     overlap = max(1, math.ceil(forecasts.horizon / spacing(forecasts.cutoffs)))
-    ours, reference = _losses_of(forecasts), _reference_losses(forecasts)
+    ours, reference, inside = _losses_of(forecasts), _reference_losses(forecasts), _inside(forecasts)
     test = diebold_mariano(ours["mae"], reference["mae"], overlap)
-    inside = _inside(forecasts)
-    figures: dict[str, Any] = {name: _figure(np.mean(values)) for name, values in (ours | inside).items()}
-    figures |= {f"relative_{name}": _ratio(ours[name], losses) for name, losses in reference.items()}
-    relative_mae, p_value = figures["relative_mae"], None if test is None else _figure(test.p_value)
+    relative = {f"relative_{name}": _ratio(ours[name], losses) for name, losses in reference.items()}
+    relative_mae, p_value = relative["relative_mae"], None if test is None else _figure(test[1])
+    pit = metrics.pit(actual, forecasts.quantiles, _LEVELS)
+    figures = {name: np.mean(values) for name, values in (ours | inside).items()} | {
+        **relative,
+        "rmse": rmse,
+        "mae_price": metrics.mae(prices, price_forecasts),
+        "rmse_price": metrics.rmse(prices, price_forecasts),
+        "mape": metrics.mape(prices, price_forecasts),
+        "mase": mae / naive_mae if naive_mae else None,
+        "rmsse": rmse / naive_rmse if naive_rmse else None,
+        "skill": None if relative_mae is None else 1 - relative_mae,
+        **dict(zip(("direction", "direction_low", "direction_high"), direction or (None,) * 3, strict=True)),
+        "p_value": p_value,
+        "pit_p_value": metrics.uniformity(pit[disjoint(forecasts.cutoffs, forecasts.horizon)]),
+    }
+    rounded: dict[str, Any] = {name: None if value is None else _figure(value) for name, value in figures.items()}
     bootstrap = Bootstrap(len(actual), overlap)
     return Score(
         horizon_days=forecasts.horizon,
         forecasts=len(actual),
-        rmse=_figure(rmse),
-        mae_price=_figure(metrics.mae(prices, price_forecasts)),
-        rmse_price=_figure(metrics.rmse(prices, price_forecasts)),
-        mape=_figure(metrics.mape(prices, price_forecasts)),
-        mase=_figure(mae / naive_mae) if naive_mae else None,
-        rmsse=_figure(rmse / naive_rmse) if naive_rmse else None,
-        skill=None if relative_mae is None else _figure(1 - relative_mae),
         quantiles=tuple(_quantile_scores(forecasts, bootstrap)),
         confidence=_confidence(bootstrap, ours, inside, reference),
-        direction=share,
-        direction_low=low,
-        direction_high=high,
-        p_value=p_value,
+        pit=tuple(map(_figure, metrics.pit_histogram(pit))),
         words=words(forecasts.horizon, relative_mae, p_value),
-        **figures,
-        **_pit(forecasts),
+        **rounded,
     )
 
 
@@ -165,16 +166,6 @@ def _quantile_scores(forecasts: Forecasts, bootstrap: Bootstrap) -> Iterator[Qua
         )
 
 
-def _pit(forecasts: Forecasts) -> dict[str, Any]:
-    """Return the histogram of PIT values, and the test of those forecasts that do not overlap."""
-    values = metrics.pit(forecasts.actual, forecasts.quantiles, _LEVELS)
-    p_value = metrics.uniformity(values[disjoint(forecasts.cutoffs, forecasts.horizon)])
-    return {
-        "pit": tuple(map(_figure, metrics.pit_histogram(values))),
-        "pit_p_value": None if p_value is None else _figure(p_value),
-    }
-
-
 def disjoint(cutoffs: IntArray, horizon: int) -> IntArray:
     """Return indices of ascending cutoffs (n,) whose spans of `horizon` steps do not overlap: the first, and so on."""
     indices, free = list[int](), -1
@@ -189,8 +180,8 @@ def _years(replay: Replay, forecasts: Forecasts) -> Iterator[YearScore]:
     """Yield the summary of each calendar year of cutoffs."""
     years = np.array([replay.series.day(cutoff).year for cutoff in forecasts.cutoffs])
     for year in np.unique(years).tolist():
-        summary = _summary(forecasts.only(years == year))
-        yield YearScore(year=year, horizon_days=forecasts.horizon, **summary)
+        chosen = forecasts.only(years == year)
+        yield YearScore(year=year, horizon_days=forecasts.horizon, **_summary(chosen, chosen.low, chosen.high))
 
 
 def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
@@ -198,11 +189,12 @@ def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
     column = replay.prophet.horizons.index(forecasts.horizon)
     rows = np.searchsorted(replay.cutoffs, forecasts.cutoffs)
     curve, half_width = replay.prophet.curve[rows, column], replay.prophet.half_widths[rows, column]
-    alone = replace(forecasts, predicted=curve, low=curve - half_width, high=curve + half_width)
-    alone = alone.only(np.isfinite(curve))
-    if not len(alone.cutoffs):
+    fitted = np.isfinite(curve)
+    if not fitted.any():
         return None
-    return ProphetScore(horizon_days=forecasts.horizon, **_summary(alone))
+    alone = replace(forecasts, predicted=curve).only(fitted)
+    low, high = (curve - half_width)[fitted], (curve + half_width)[fitted]
+    return ProphetScore(horizon_days=forecasts.horizon, **_summary(alone, low, high))
 
 
 def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
@@ -225,15 +217,14 @@ def _losses(replay: Replay, forecasts: Forecasts) -> Iterator[Loss]:
         yield Loss(day, forecasts.horizon, _figure(errors[index]), _figure(winkler[index]))
 
 
-def _summary(forecasts: Forecasts) -> dict[str, Any]:
+def _summary(forecasts: Forecasts, low: FloatArray, high: FloatArray) -> dict[str, Any]:
     """Return the figures that all scores share, relative to persistence with its Gaussian interval."""
-    reference = _reference_losses(forecasts)
-    winkler = interval_score(forecasts.actual, forecasts.low, forecasts.high, COVERAGE)
+    actual, reference = forecasts.actual, _reference_losses(forecasts)
     return {
-        "forecasts": len(forecasts.cutoffs),
-        "relative_mae": _ratio(np.abs(forecasts.actual - forecasts.predicted), reference["mae"]),
-        "coverage": _figure(np.mean((forecasts.low <= forecasts.actual) & (forecasts.actual <= forecasts.high))),
-        "relative_winkler": _ratio(winkler, reference["winkler"]),
+        "forecasts": len(actual),
+        "relative_mae": _ratio(np.abs(actual - forecasts.predicted), reference["mae"]),
+        "coverage": _figure(np.mean((low <= actual) & (actual <= high))),
+        "relative_winkler": _ratio(interval_score(actual, low, high, COVERAGE), reference["winkler"]),
     }
 
 

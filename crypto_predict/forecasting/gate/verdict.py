@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
-from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -50,19 +49,40 @@ def champion_faults(backtest: Backtest, champion: Backtest, thresholds: GateThre
     counted back from the newest: at 90 days and a hundred weekly cutoffs the test on all of them, with their
     autocovariances, errs eight times too often. A horizon with too few common cutoffs is not judged.
     """
-    duels = [duel for duel in _duels(backtest, champion) if len(duel.losses) >= thresholds.least_common]
+    duels = [duel for duel in _duels(backtest, champion) if len(duel[2]) >= thresholds.least_common]
     faults = []
-    for duel in duels:
-        level, p_value = thresholds.worse_p / len(duels), _one_sided(duel)
-        mean, before = float(duel.losses.mean()), float(duel.champion_losses.mean())
+    for horizon, kind, losses, champion_losses, overlap in duels:
+        disjoint = slice(None, None, -overlap)  # no two spans overlap
+        test = diebold_mariano(losses[disjoint], champion_losses[disjoint], overlap=1)
+        if test is None:
+            continue
+        statistic, two_sided = test
+        # The probability that an equally good model has so much larger losses.
+        p_value = two_sided / 2 if statistic > 0 else 1 - two_sided / 2
+        level, mean, before = thresholds.worse_p / len(duels), float(losses.mean()), float(champion_losses.mean())
         if mean > before * (1 + thresholds.worse_by) and p_value < level:
             above = f"{mean / before - 1:.1%} above" if before > 0 else "above"
             faults.append(
-                f"worse: {counted(duel.horizon_days, 'day')} ahead the mean {duel.kind} over {len(duel.losses)} common "
+                f"worse: {counted(horizon, 'day')} ahead the mean {kind} over {len(losses)} common "
                 f"cutoffs is {mean:.4g}, {above} the {before:.4g} of the model it would replace "
                 f"(Diebold-Mariano, one-sided p = {p_value:.2g}, below {level:.2g})"
             )
     return faults
+
+
+def _duels(backtest: Backtest, champion: Backtest) -> Iterator[tuple[int, str, FloatArray, FloatArray, int]]:
+    """Yield every comparison that the two models' losses allow.
+
+    It has the horizon in days, the kind of loss, the losses of both models (n,) in the order of their common cutoffs,
+    and how many consecutive cutoffs have overlapping spans.
+    """
+    ours, theirs = ({(loss.horizon_days, loss.cutoff): loss for loss in test.losses} for test in (backtest, champion))
+    for horizon, group in groupby(sorted(ours.keys() & theirs.keys()), key=itemgetter(0)):
+        common = list(group)
+        step = min(((after - before).days for (_, before), (_, after) in pairwise(common)), default=horizon)
+        for kind, loss in (("absolute log error", attrgetter("error")), ("Winkler score", attrgetter("winkler"))):
+            losses, champion_losses = (np.array([loss(side[key]) for key in common]) for side in (ours, theirs))
+            yield horizon, kind, losses, champion_losses, math.ceil(horizon / step)
 
 
 def verdict(reasons: Mapping[Pair, Sequence[str]], thresholds: GateThresholds, *, enforced: bool) -> Gate:
@@ -76,34 +96,3 @@ def _luck(coverage: float, forecasts: int) -> float:
     if coverage < COVERAGE:
         return float(special.bdtr(math.ceil(coverage * forecasts - 1e-9), forecasts, COVERAGE))
     return float(special.bdtrc(math.floor(coverage * forecasts + 1e-9) - 1, forecasts, COVERAGE))
-
-
-class _Duel(NamedTuple):
-    """One kind of loss at one horizon, of both models at the same cutoffs."""
-
-    kind: str
-    horizon_days: int
-    losses: FloatArray  # (n,) in the order of the cutoffs
-    champion_losses: FloatArray  # (n,)
-    overlap: int  # consecutive cutoffs whose forecast spans overlap, their own included
-
-
-def _duels(backtest: Backtest, champion: Backtest) -> Iterator[_Duel]:
-    """Yield every comparison that the two models' losses allow."""
-    ours, theirs = ({(loss.horizon_days, loss.cutoff): loss for loss in test.losses} for test in (backtest, champion))
-    for horizon, group in groupby(sorted(ours.keys() & theirs.keys()), key=itemgetter(0)):
-        common = list(group)
-        step = min(((after - before).days for (_, before), (_, after) in pairwise(common)), default=horizon)
-        for kind, field in (("absolute log error", "error"), ("Winkler score", "winkler")):
-            loss = attrgetter(field)
-            losses, champion_losses = (np.array([loss(side[key]) for key in common]) for side in (ours, theirs))
-            yield _Duel(kind, horizon, losses, champion_losses, math.ceil(horizon / step))
-
-
-def _one_sided(duel: _Duel) -> float:
-    """Return the probability that an equally good model has so much larger losses; 1 if they cannot be compared."""
-    disjoint = slice(None, None, -duel.overlap)  # no two spans overlap
-    test = diebold_mariano(duel.losses[disjoint], duel.champion_losses[disjoint], overlap=1)
-    if test is None:
-        return 1.0
-    return test.p_value / 2 if test.statistic > 0 else 1 - test.p_value / 2
