@@ -18,9 +18,10 @@ from scipy import special
 from bench.figures import Figure
 from bench.models import DAYS
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.replay import HORIZONS, Forecasts, gaussian_half_widths, replay
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, gaussian_half_widths, replay
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
 from crypto_predict.history.columns import FloatArray, IntArray

@@ -27,7 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from crypto_predict.baked.schema import COVERAGE
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
 from crypto_predict.forecasting.minutes.backtest import HORIZONS, last_day_volatility
 from crypto_predict.forecasting.minutes.features import Minutes, calendar, signs, sizes
 from crypto_predict.forecasting.minutes.model import Coefficients
@@ -163,7 +163,7 @@ def _scores(
             mse=1e8 * float(np.mean(error**2)),
             relative_mae=float(error.mean() / reference.mean()),
             relative_mse=float(np.mean(error**2) / np.mean(reference**2)),
-            p_value=math.nan if test is None else test.p_value,
+            p_value=math.nan if test is None else test[1],
             r_squared=1 - float(np.var(price - np.exp(log_price + found.point)) / np.var(price)),
             coverage=float(np.mean((found.low <= actual) & (actual <= found.high))),
             relative_winkler=winklers[name] / winklers["persistence"],
@@ -174,9 +174,9 @@ def _ours(minutes: Minutes, test: IntArray) -> Forecasts:
     """Return our forecasts at the minutes `test`, fitted on those up to the last tenth."""
     fitted = Coefficients.of(minutes[: int(VALIDATED * len(minutes))])
     known = minutes.known._replace(means=minutes.known.means[test], distance=minutes.known.distance[test])
-    found = fitted.moves(known, minutes.minute[test])
+    points, quantiles = fitted.moves(known, minutes.minute[test])
     ahead = np.array(HORIZONS) - 1
-    return Forecasts(found.points[:, ahead], found.quantiles[:, ahead, LOW], found.quantiles[:, ahead, HIGH])
+    return Forecasts(points[:, ahead], quantiles[:, ahead, LOW], quantiles[:, ahead, HIGH])
 
 
 def _lstm(

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from bench.distributions import read
 from bench.models import DAYS
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.forecasting.evaluation.replay import HORIZONS, Forecasts, replay
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, replay
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
 from crypto_predict.market.forecast import LEVELS

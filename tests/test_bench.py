@@ -12,7 +12,7 @@ from bench.figures import Figure, table
 from bench.load import drive, running
 from bench.probabilities import MOVES, Asked, asked, grouped
 from bench.serving import Questions
-from crypto_predict.forecasting.evaluation.replay import Forecasts
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.market.forecast import LEVELS
 
 BARE = ["-m", "bench.bare", "--waitress", json.dumps({"threads": 2})]
@@ -102,7 +102,7 @@ def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
 def test_every_forecast_is_asked_for_every_move() -> None:
     """A price that does not move is above every lower limit, and below every higher one."""
     still, spread = np.full(3, math.log(100)), np.linspace(-0.1, 0.1, len(LEVELS))
-    forecasts = Forecasts(1, np.arange(3), still, still, still, still, still, still[:, None] + spread, still)
+    forecasts = Forecasts(1, np.arange(3), still, still, still, still[:, None] + spread, still)
     answers = list(asked(forecasts))
     assert [answer.happened for answer in answers] == [move < 0 for move in MOVES] * 3
     assert all(a.probability > b.probability for a, b in pairwise(answers[: len(MOVES)]))

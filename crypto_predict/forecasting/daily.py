@@ -13,7 +13,8 @@ from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
-from crypto_predict.forecasting.distribution.days import enclosing, learn
+from crypto_predict.forecasting.distribution.days import learn
+from crypto_predict.forecasting.distribution.quantiles import enclosing
 from crypto_predict.forecasting.evaluation.replay import Replay
 from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history import History

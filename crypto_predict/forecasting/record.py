@@ -27,7 +27,7 @@ from crypto_predict.baked.schema import (
     Scorecard,
 )
 from crypto_predict.errors import InvalidValue
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
@@ -55,10 +55,10 @@ class Record:
 
     @classmethod
     def read(cls, path: Path, heads: Collection[str] = ()) -> "Record":
-        """Read a ledger file without trusting it; `heads` as for `Ledger.read`.
+        """Read a ledger file without trusting it, as `Ledger.read`.
 
         Raises:
-            BrokenLedger: As for `Ledger.read`, or it has too many pairs, outcomes or forecasts without one.
+            BrokenLedger: As there, or it has too many pairs, outcomes or forecasts without one.
         """
         record, entries = cls(), 0
 
@@ -101,9 +101,9 @@ class Record:
             UnusableHistory: A forecast is outside the range of prices.
         """
         self.check_follows(card.trained_at)
-        for release in [_release(card, pair, forecast) for pair, forecast in forecasts.items()]:
-            if release not in self.ledger.newest:
-                self._append(release)
+        for entry in [_release(card, pair, forecast) for pair, forecast in forecasts.items()]:
+            if entry not in self.ledger.newest:
+                self._append(entry)
 
     def check_follows(self, trained_at: datetime) -> None:
         """Check that a release of this training time (UTC) can follow those on record.
@@ -149,14 +149,14 @@ class Record:
 
 def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
     """Return the release entry of one pair, with the same predictions as the server's."""
-    evaluator = Evaluator(forecast)
+    evaluator, facts = Evaluator(forecast), card.pairs[pair]
     days = [forecast.last + horizon * DAY for horizon in range(1, DAYS + 1)]
     predictions = [evaluator.at(day) for day in days]
     return Release(
         pair=pair,
-        simulated=card.pairs[pair].simulated,
-        source=card.pairs[pair].source,
-        history_sha256=card.pairs[pair].history_sha256,
+        simulated=facts.simulated,
+        source=facts.source,
+        history_sha256=facts.history_sha256,
         made_at=card.trained_at,
         build=card.build,
         anchor=forecast.anchor,
@@ -168,7 +168,7 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
             tuple(float(f"{distribution.quantile(level):.6g}") for level in LEVELS)
             for distribution in map(evaluator.distribution, days)
         ),
-        volatility=card.pairs[pair].volatility,
+        volatility=facts.volatility,
     )
 
 
@@ -183,7 +183,16 @@ class _Due(NamedTuple):
 
 def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
     """Return the losses (n,) of forecasts by name, in log price; those of quantiles are 0 without quantiles."""
-    prices = np.array([[forecast.actual, forecast.release.anchor.price, *_published(forecast)] for forecast in due])
+    prices = np.array(
+        [
+            [
+                actual,
+                release.anchor.price,
+                *(ends[horizon - 1] for ends in (release.prediction, release.low, release.high)),
+            ]
+            for release, horizon, _, actual in due
+        ]
+    )
     actual, persistence, prediction, low, high = np.log(np.maximum(prices, _LEAST_PRICE)).T
     winkler = interval_score(actual, low, high, COVERAGE)
     losses = {
@@ -195,25 +204,18 @@ def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
     }
     rows = [row for row, forecast in enumerate(due) if forecast.release.quantiles]
     if rows:
-        scored = _quantile_losses([due[row] for row in rows], actual[rows], persistence[rows], winkler[rows])
-        for name, values in scored.items():
+        scored = _quantile_losses([due[row] for row in rows], actual[rows], persistence[rows])
+        for name, values in {**scored, "distribution_winkler": winkler[rows]}.items():
             losses[name] = np.zeros(len(due))
             losses[name][rows] = values
     return losses
-
-
-def _published(forecast: _Due) -> tuple[float, float, float]:
-    release, index = forecast.release, forecast.horizon - 1
-    return release.prediction[index], release.low[index], release.high[index]
 
 
 def _inside(actual: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     return ((low <= actual) & (actual <= high)).astype(np.float64)
 
 
-def _quantile_losses(
-    due: Sequence[_Due], actual: FloatArray, persistence: FloatArray, winkler: FloatArray
-) -> dict[str, FloatArray]:
+def _quantile_losses(due: Sequence[_Due], actual: FloatArray, persistence: FloatArray) -> dict[str, FloatArray]:
     """Return the losses (n,) of released quantiles, and of a Gaussian around persistence from anchor to target."""
     quantiles = np.log([forecast.release.quantiles[forecast.horizon - 1] for forecast in due])
     variances = [
@@ -227,7 +229,6 @@ def _quantile_losses(
         "distributions": np.ones(len(due)),
         "crps": metrics.crps_quantiles(actual, quantiles, levels),
         "reference_crps": metrics.crps_gaussian(actual, persistence, sigma),
-        "distribution_winkler": winkler,
         "reference_winkler": interval_score(actual, persistence - reach, persistence + reach, COVERAGE),
         "inside_50": _inside(actual, by_level[0.25], by_level[0.75]),
         "inside_90": _inside(actual, by_level[0.05], by_level[0.95]),
@@ -235,60 +236,46 @@ def _quantile_losses(
     }
 
 
-@dataclass(slots=True)
-class _Figures:
-    """Sums of `_losses` over forecasts that came due."""
-
-    sums: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    targets: set[date] = field(default_factory=set)
-
-    @property
-    def due(self) -> int:
-        return round(self.sums["due"])
-
-    def scores(self) -> dict[str, Any]:
-        """Return the fields that `LiveScore` and `LiveRecord` share."""
-        relative = self._ratio("error", "reference")
-        return {
-            "due": self.due,
-            "days": len(self.targets),
-            "mae": self._ratio("error", "due"),
-            "relative_mae": relative,
-            "skill": None if relative is None else 1 - relative,
-            "coverage": self._ratio("inside", "due"),
-            "winkler": self._ratio("winkler", "due"),
-            "distribution": self._distribution(),
-        }
-
-    def _distribution(self) -> LiveDistribution | None:
-        sums, due = self.sums, self.sums["distributions"]
-        if not due:
-            return None
-        return LiveDistribution(
+def _scores(sums: Mapping[str, float], days: int) -> dict[str, Any]:
+    """Return the fields that `LiveScore` and `LiveRecord` share, from sums of `_losses` over so many target days."""
+    distribution, relative = None, _ratio(sums, "error", "reference")
+    if due := sums["distributions"]:
+        distribution = LiveDistribution(
             due=round(due),
             crps=sums["crps"] / due,
             coverage_50=sums["inside_50"] / due,
             coverage_90=sums["inside_90"] / due,
-            relative_crps=self._ratio("crps", "reference_crps"),
-            relative_winkler=self._ratio("distribution_winkler", "reference_winkler"),
+            relative_crps=_ratio(sums, "crps", "reference_crps"),
+            relative_winkler=_ratio(sums, "distribution_winkler", "reference_winkler"),
             pit=tuple(sums[f"tenth_{tenth}"] / due for tenth in range(metrics.PIT_BINS)),
         )
+    return {
+        "due": round(sums["due"]),
+        "days": days,
+        "mae": _ratio(sums, "error", "due"),
+        "relative_mae": relative,
+        "skill": None if relative is None else 1 - relative,
+        "coverage": _ratio(sums, "inside", "due"),
+        "winkler": _ratio(sums, "winkler", "due"),
+        "distribution": distribution,
+    }
 
-    def _ratio(self, name: str, of: str) -> float | None:
-        """Return the ratio of two sums; None if the second is 0."""
-        return self.sums[name] / self.sums[of] if self.sums[of] > 0 else None
 
-    def words(self) -> str:
-        if not self.due:
-            return "no forecast has come due yet"
-        mae, relative, inside = self._ratio("error", "due"), self._ratio("error", "reference"), self.sums["inside"]
-        error = f"error {mae:.2g} in log price, persistence's 0"
-        if relative is not None:
-            error = f"error {relative:.2f} of persistence's"
-        return (
-            f"{counted(self.due, 'forecast')} of {counted(len(self.targets), 'day')} came due: {error}, "
-            f"{100 * inside / self.due:.0f} % inside the {100 * COVERAGE:.0f} % interval"
-        )
+def _ratio(sums: Mapping[str, float], name: str, of: str) -> float | None:
+    """Return the ratio of two sums; None if the second is 0."""
+    return sums[name] / sums[of] if sums[of] > 0 else None
+
+
+def _words(scores: Mapping[str, Any]) -> str:
+    if not scores["due"]:
+        return "no forecast has come due yet"
+    error = f"error {scores['mae']:.2g} in log price, persistence's 0"
+    if scores["relative_mae"] is not None:
+        error = f"error {scores['relative_mae']:.2f} of persistence's"
+    return (
+        f"{counted(scores['due'], 'forecast')} of {counted(scores['days'], 'day')} came due: {error}, "
+        f"{100 * scores['coverage']:.0f} % inside the {100 * COVERAGE:.0f} % interval"
+    )
 
 
 @dataclass(slots=True)
@@ -300,8 +287,9 @@ class _Tally:
     _since: datetime | None = None
     _releases: int = 0
     _newest_candle: date = date.min
-    _all: _Figures = field(default_factory=_Figures)
-    _by_horizon: dict[int, _Figures] = field(default_factory=lambda: {horizon: _Figures() for horizon in HORIZONS})
+    # Sums of `_losses` and targets, by the horizon; None: all of them.
+    _sums: dict[int | None, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
+    _targets: dict[int | None, set[date]] = field(default_factory=lambda: defaultdict(set))
     _hindsight: int = 0
     _latest: dict[date, LiveForecast] = field(default_factory=dict)
 
@@ -310,36 +298,32 @@ class _Tally:
 
     def add(self, content: Release | Outcome) -> None:
         """Add a release, whose forecasts of days with an outcome are due at once, or an outcome."""
+        due = []
         if isinstance(content, Release):
-            self._add_release(content)
+            self._since = self._since or content.made_at
+            self._releases += 1
+            self._newest_candle = max(self._newest_candle, content.last)
+            for horizon in range(1, DAYS + 1):
+                target = content.last + horizon * DAY
+                if (actual := self.closes.get(target)) is not None:
+                    due.append(_Due(content, horizon, target, actual))
+                else:
+                    self.pending.setdefault(target, []).append((content, horizon))
         elif content.day not in self.closes:
             self.closes[content.day] = content.close
             waiting = self.pending.pop(content.day, ())
-            self._score([_Due(release, horizon, content.day, content.close) for release, horizon in waiting])
-
-    def _add_release(self, release: Release) -> None:
-        self._since = self._since or release.made_at
-        self._releases += 1
-        self._newest_candle = max(self._newest_candle, release.last)
-        due = []
-        for horizon in range(1, DAYS + 1):
-            target = release.last + horizon * DAY
-            if (actual := self.closes.get(target)) is not None:
-                due.append(_Due(release, horizon, target, actual))
-            else:
-                self.pending.setdefault(target, []).append((release, horizon))
-        self._score(due)
+            due = [_Due(release, horizon, content.day, content.close) for release, horizon in waiting]
+        if due:
+            self._score(due)
 
     def _score(self, due: Sequence[_Due]) -> None:
-        if not due:
-            return
         losses, horizons = _losses(due), np.array([forecast.horizon for forecast in due])
         table = np.column_stack([*losses.values()])  # (n, losses)
-        for horizon, figures in ((None, self._all), *self._by_horizon.items()):
+        for horizon in (None, *HORIZONS):
             rows = np.flatnonzero((horizons == horizon) | (horizon is None))
-            figures.targets.update(due[row].target for row in rows.tolist())
+            self._targets[horizon].update(due[row].target for row in rows.tolist())
             for name, total in zip(losses, table[rows].sum(axis=0).tolist(), strict=True):
-                figures.sums[name] += total
+                self._sums[horizon][name] += total
         for forecast in due:
             self._hindsight += forecast.release.made_at.date() > forecast.target
             self._show(*forecast)
@@ -367,7 +351,8 @@ class _Tally:
         """Return the figures of the published forecasts; None before the first release."""
         if self._since is None:
             return None
-        words = self._all.words()
+        scores = {horizon: _scores(self._sums[horizon], len(self._targets[horizon])) for horizon in (None, *HORIZONS)}
+        words = _words(scores[None])
         if self._hindsight:
             words += f"; {self._hindsight:,} of them made in hindsight, by a history that was cut off"
         return LiveRecord(
@@ -377,11 +362,9 @@ class _Tally:
             pending=self.count_pending(),
             overdue=sum(len(waiting) for target, waiting in self.pending.items() if target <= self._newest_candle),
             by_horizon=tuple(
-                LiveScore(horizon_days=horizon, **figures.scores())
-                for horizon, figures in self._by_horizon.items()
-                if figures.due
+                LiveScore(horizon_days=horizon, **scores[horizon]) for horizon in HORIZONS if scores[horizon]["due"]
             ),
             latest=tuple(self._latest[target] for target in sorted(self._latest, reverse=True)),
             words=words,
-            **self._all.scores(),
+            **scores[None],
         )

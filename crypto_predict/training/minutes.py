@@ -12,7 +12,8 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from crypto_predict.baked.files import write_atomically
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.minutes.backtest import Forecasts, MinuteBacktest, refits, score, walk_forward
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.minutes.backtest import MinuteBacktest, refits, score, walk_forward
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair

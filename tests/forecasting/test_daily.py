@@ -14,10 +14,9 @@ from crypto_predict.baked import schema
 from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, PairForecast
 from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.candidates.prophet import PROPHET
-from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
+from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet, to_json
 from crypto_predict.forecasting.daily import fitted_band, forecast_pair, forecast_quantiles
-from crypto_predict.forecasting.distribution.days import DailyDistribution
+from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History, read_history
@@ -54,7 +53,7 @@ def taking(candidate: str, weight: float) -> Replay:
     predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
     cutoffs, quantiles = np.array([len(series) - 1]), np.zeros((1, len(HORIZONS), len(LEVELS)))
     alone = prophet_replay(series, cutoffs, HORIZONS)
-    distribution = DailyDistribution.of(series, KNOTS)
+    distribution = learn(series, KNOTS)[0]
     return Replay(series, cutoffs, HORIZONS, predicted, weights, quantiles, distribution, alone)
 
 
@@ -100,7 +99,7 @@ def test_the_baked_curve_equals_prophets_own_predict(history: Callable[[], Histo
     forecast, prophet = forecast_pair(candles, at_close(candles), None, seed=0)
     assert {seasonality.name for seasonality in forecast.seasonalities} == seasonalities
     days = pd.date_range(forecast.first, forecast.end)
-    expected = prophet.model.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()
+    expected = prophet.predict(pd.DataFrame({"ds": days}))["yhat"].to_numpy()
     curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
     actual = np.array([curve.at(day.toordinal()) for day in days])
     np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=0)
@@ -111,7 +110,7 @@ def test_the_forecast_starts_at_the_newest_price(hours: int) -> None:
     """Prophet's curve stands well off the market at the end of a history; the forecast must not."""
     close = at_close(HISTORY)
     anchor = Anchor(close.at + timedelta(hours=hours), 1.03 * close.price if hours else close.price)
-    evaluator = Evaluator(fit(HISTORY, anchor, taking(PROPHET, 1.0)))
+    evaluator = Evaluator(fit(HISTORY, anchor, taking("prophet", 1.0)))
     assert evaluator.forecast.last_close == wandering(899)
     assert evaluator.at(anchor.at + timedelta(seconds=1)).price == pytest.approx(anchor.price, rel=1e-5)
 
@@ -128,7 +127,7 @@ def test_without_a_backtest_the_forecast_is_persistence(fitted: PairForecast) ->
 def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapsed: float) -> None:
     """From the anchor on, which may lie between two closes; the weight falls beyond the longest tested horizon."""
     close = at_close(HISTORY)
-    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking(PROPHET, weight))
+    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("prophet", weight))
     curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
     last = forecast.last.toordinal()
     start = curve.at(last) + elapsed * (curve.at(last + 1) - curve.at(last))
@@ -157,7 +156,7 @@ def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: PairForecast) -
     assert sum(inside) / len(inside) == pytest.approx(0.8, abs=0.005)
 
 
-@pytest.mark.parametrize("past", [None, taking(PROPHET, 1.0), taking("theta", 1.0)], ids=["none", "prophet", "theta"])
+@pytest.mark.parametrize("past", [None, taking("prophet", 1.0), taking("theta", 1.0)], ids=["none", "prophet", "theta"])
 def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past: Replay | None) -> None:
     """It is centred on the known price, whatever the point forecast is."""
     forecast = fit(HISTORY, None, past)
@@ -172,7 +171,7 @@ def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past:
 
 def standing(off: float) -> Replay:
     """A backtest in which Prophet's curve was `off` from the market at two cutoffs, the last one included."""
-    past = taking(PROPHET, 0.0)
+    past = taking("prophet", 0.0)
     cutoffs = np.array([500, len(past.series) - 1])
     curve = np.repeat((past.series.log_close[cutoffs] + off)[:, None], len(KNOTS), axis=1)
     return replace(past, prophet=prophet_replay(past.series, cutoffs, HORIZONS, curve))
@@ -259,8 +258,8 @@ def test_bands_always_contain_their_curve() -> None:
 def test_a_curve_without_noise_is_fitted_at_once(close: Callable[[int], float]) -> None:
     """Stan finds nothing to improve there, and would try for minutes."""
     history = make_history(900, close)
-    fit = fit_prophet(history, seed=0)
-    curve = Curve(fit.scale, fit.trend, fit.seasonalities)
+    model, scale, trend, seasonalities = fit_prophet(history, seed=0)
+    curve = Curve(scale, trend, seasonalities)
     fitted = [curve.at(candle.open_time.toordinal()) for candle in history.candles]
-    assert fitted == pytest.approx(fit.log_close.tolist(), abs=0.02)
-    assert model_from_json(fit.to_json()).predict(fit.model.history).yhat.tolist() == pytest.approx(fitted, rel=1e-9)
+    assert fitted == pytest.approx(history.candles.log_close.tolist(), abs=0.02)
+    assert model_from_json(to_json(model)).predict(model.history).yhat.tolist() == pytest.approx(fitted, rel=1e-9)

@@ -21,7 +21,7 @@ from crypto_predict.baked.ledger import DAYS, Outcome, Release
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord, PairForecast
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.quantiles import interval_score
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.record import Record
 from crypto_predict.history import History

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.series import DailySeries, spacing
 from crypto_predict.history.columns import FloatArray, IntArray

@@ -1,6 +1,6 @@
 """The distribution of log price at the closes of the next days, from the daily candles so far.
 
-Each quantile is a predicted scale (`scale`) times a calibrated quantile of past moves in units of theirs (`residuals`).
+Each quantile is a predicted scale (`scale`) times a calibrated quantile of past moves in units of theirs (`quantiles`).
 Features of the scale, each from the candles up to the cutoff:
 
 * the mean log standard deviation of a day, over five half-lives from a day to a year: a cascade of horizons (Corsi, "A
@@ -33,14 +33,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from crypto_predict.baked.schema import HIGH, LOW
-from crypto_predict.forecasting.distribution.ranges import Averages, garman_klass
-from crypto_predict.forecasting.distribution.residuals import calibrate
-from crypto_predict.forecasting.distribution.scale import fit_scale
+from crypto_predict.forecasting.distribution.quantiles import calibrate, widening
+from crypto_predict.forecasting.distribution.scale import Averages, fit_scale, garman_klass
 from crypto_predict.forecasting.distribution.volatility import Volatility
 from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history.columns import FloatArray, IntArray
-from crypto_predict.market.forecast import LEVELS
 
 HALF_LIVES = (1, 4, 16, 64, 256)  # days, each four times the one before
 TREND_HALF_LIVES = HALF_LIVES[1:]
@@ -108,12 +105,9 @@ class DailyDistribution:
     horizons: tuple[int, ...]  # days, ascending
     coefficients: FloatArray  # (horizons, k) of the features
     quantiles: FloatArray  # (horizons, 7) of the standardised move, at `LEVELS`
-    _means: "_Means"
-
-    @classmethod
-    def of(cls, series: DailySeries, horizons: Iterable[int]) -> "DailyDistribution":
-        """Return the distribution after n >= 2 days; horizons that have no completed move keep the prior."""
-        return learn(series, horizons)[0]
+    _sizes: Averages  # of `DailyState.sizes`, after the last candle
+    _closes: Averages  # of log price
+    _last_close: float  # log price
 
     def ahead(self, move: float, elapsed: float, days: Sequence[int]) -> FloatArray:
         """Return (d, 7) the quantiles at `LEVELS` of log price at coming closes, minus that of an instant.
@@ -121,7 +115,7 @@ class DailyDistribution:
         Since the last close log price has changed by `move`, and `elapsed` of a day has passed, in [0, 1). `days` are
         ascending, in days after that close. Quantiles further ahead are never nearer.
         """
-        state = self._means.later(self.state, move, elapsed)
+        state = self._later(move, elapsed)
         # Of one average day, since that changes slowly from one horizon to the next.
         logs = self.coefficients @ state.features()[0] - 0.5 * np.log(self.horizons)
         effective = np.array([state.effective_days(day, elapsed)[0] for day in days])
@@ -129,15 +123,27 @@ class DailyDistribution:
         standard = np.column_stack([at_horizons(column, self.horizons, days) for column in self.quantiles.T])
         return widening(scales[:, None] * standard)
 
+    def _later(self, move: float, elapsed: float) -> DailyState:
+        """Return the state at an instant after the last close.
+
+        Log price has changed by `move` in this share of a day. If it moved as far as expected, little changes.
+        """
+        expected = math.exp(2 * self.state.sizes[0, 1:3].mean())
+        variance = expected * (1 - _OF_RETURN * elapsed) + _OF_RETURN * move**2
+        sizes = self._sizes.exceeded(0.5 * math.log(variance / expected))[None]
+        price = self._last_close + move
+        distances = np.abs(price - self._closes.exceeded(elapsed * (price - self._closes.means)))[None]
+        return replace(self.state, sizes=sizes, trends=_log_trends(distances, sizes))
+
 
 def learn(series: DailySeries, horizons: Iterable[int]) -> tuple[DailyDistribution, FloatArray]:
     """Return the distribution after n >= 2 days, and the forecasts up to then.
 
     These are (n, horizons, 7) quantiles at `LEVELS` of the move of log price from each close, each from nothing but the
-    history up to it; further ahead they are never nearer.
+    history up to it; further ahead they are never nearer. Horizons that have no completed move keep the prior.
     """
-    ascending = tuple(sorted(set(horizons)))
-    means, state = _Means.of(series)
+    ascending, size_means, close_means = tuple(sorted(set(horizons))), Averages(HALF_LIVES), Averages(TREND_HALF_LIVES)
+    state = _states(series, size_means, close_means)
     features = state.features()
     coefficients, standard, forecasts = [], [], []
     for horizon in ascending:
@@ -149,80 +155,43 @@ def learn(series: DailySeries, horizons: Iterable[int]) -> tuple[DailyDistributi
         coefficients.append(latest)
         standard.append(quantiles)
         forecasts.append(scales[:, None] * issued)
-    last = state.at(np.array([-1]), series.days[-1:])
-    distribution = DailyDistribution(last, ascending, np.array(coefficients), np.array(standard), means)
+    distribution = DailyDistribution(
+        state.at(np.array([-1]), series.days[-1:]),
+        ascending,
+        np.array(coefficients),
+        np.array(standard),
+        size_means,
+        close_means,
+        float(series.log_close[-1]),
+    )
     return distribution, widening(np.stack(forecasts, axis=1))
 
 
-def widening(quantiles: FloatArray) -> FloatArray:
-    """Return quantiles (..., horizons, 7) that are never nearer to the start further ahead, the median excepted."""
-    widened = quantiles.copy()
-    for index, level in enumerate(LEVELS):
-        if level < 0.5:
-            widened[..., index] = np.minimum.accumulate(quantiles[..., index], axis=-1)
-        elif level > 0.5:
-            widened[..., index] = np.maximum.accumulate(quantiles[..., index], axis=-1)
-    return widened
-
-
-def enclosing(quantiles: FloatArray, points: FloatArray) -> FloatArray:
-    """Return quantiles (n, 7) whose central 80 % hold the `points` (n,): ends that do not are moved there."""
-    enclosed = quantiles.copy()
-    for index, level in enumerate(LEVELS):
-        if level <= LOW:
-            enclosed[:, index] = np.minimum(quantiles[:, index], points)
-        elif level >= HIGH:
-            enclosed[:, index] = np.maximum(quantiles[:, index], points)
-    return enclosed
-
-
-@dataclass(frozen=True)
-class _Means:
-    """The means after the last candle of a history, and the state at an instant after it."""
-
-    sizes: Averages
-    closes: Averages
-    last_close: float  # log price
-
-    @classmethod
-    def of(cls, series: DailySeries) -> tuple["_Means", DailyState]:
-        """Return the means after the last of n days, and the state at every close (n,)."""
-        days, closes = series.days[series.known], series.log_close[series.known]
-        returns, steps = np.diff(closes, prepend=closes[0]), np.diff(days, prepend=days[0] - 1)
-        opens, highs, lows = (price[series.known] for price in (series.log_open, series.log_high, series.log_low))
-        previous = np.where(steps == 1, closes - returns, opens)
-        previous[0] = opens[0]
-        variances = (1 - _RETURN_SHARE) * garman_klass(opens, highs, lows, closes, previous)
-        variances += _RETURN_SHARE * (closes - previous) ** 2
-        size_means, close_means = Averages(HALF_LIVES), Averages(TREND_HALF_LIVES)
-        deviations = _log_deviations(variances)
-        weekdays = _weekday_factors(days, np.abs(closes - previous), deviations)
-        known_before = np.concatenate([weekdays[:1], weekdays[:-1]])[np.arange(len(days)), days % _WEEK]
-        sizes = size_means.add_all(deviations - np.log(known_before))
-        distances = np.abs(closes[:, None] - close_means.add_all(closes))
-        long = Volatility.of(np.cumsum(returns / np.sqrt(steps))).long
-        state = DailyState(
-            days,
-            sizes,
-            0.5 * np.log(np.maximum(long, _FLOOR)),
-            _log_trends(distances, sizes),
-            _log_volumes(series.volume[series.known]),
-            weekdays,
-        )
-        latest = np.cumsum(series.known) - 1  # the candle of each day, or the one before
-        return cls(size_means, close_means, float(closes[-1])), state.at(latest, series.days)
-
-    def later(self, state: DailyState, move: float, elapsed: float) -> DailyState:
-        """Return the state at an instant after the last close, from the `state` there (n = 1).
-
-        Log price has changed by `move` in this share of a day. If it moved as far as expected, little changes.
-        """
-        expected = math.exp(2 * state.sizes[0, 1:3].mean())
-        variance = expected * (1 - _OF_RETURN * elapsed) + _OF_RETURN * move**2
-        sizes = self.sizes.exceeded(0.5 * math.log(variance / expected))[None]
-        price = self.last_close + move
-        distances = np.abs(price - self.closes.exceeded(elapsed * (price - self.closes.means)))[None]
-        return replace(state, sizes=sizes, trends=_log_trends(distances, sizes))
+def _states(series: DailySeries, size_means: Averages, close_means: Averages) -> DailyState:
+    """Return the state at every close (n,). The means, empty before, are those after the last one."""
+    days, closes = series.days[series.known], series.log_close[series.known]
+    returns, steps = np.diff(closes, prepend=closes[0]), np.diff(days, prepend=days[0] - 1)
+    opens, highs, lows = (price[series.known] for price in (series.log_open, series.log_high, series.log_low))
+    previous = np.where(steps == 1, closes - returns, opens)
+    previous[0] = opens[0]
+    variances = (1 - _RETURN_SHARE) * garman_klass(opens, highs, lows, closes, previous)
+    variances += _RETURN_SHARE * (closes - previous) ** 2
+    deviations = _log_deviations(variances)
+    weekdays = _weekday_factors(days, np.abs(closes - previous), deviations)
+    known_before = np.concatenate([weekdays[:1], weekdays[:-1]])[np.arange(len(days)), days % _WEEK]
+    sizes = size_means.add_all(deviations - np.log(known_before))
+    distances = np.abs(closes[:, None] - close_means.add_all(closes))
+    long = Volatility.of(np.cumsum(returns / np.sqrt(steps))).long
+    state = DailyState(
+        days,
+        sizes,
+        0.5 * np.log(np.maximum(long, _FLOOR)),
+        _log_trends(distances, sizes),
+        _log_volumes(series.volume[series.known]),
+        weekdays,
+    )
+    latest = np.cumsum(series.known) - 1  # the candle of each day, or the one before
+    return state.at(latest, series.days)
 
 
 def _log_scales(features: FloatArray, moves: FloatArray, horizon: int) -> tuple[FloatArray, FloatArray]:

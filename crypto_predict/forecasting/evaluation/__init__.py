@@ -1,6 +1,7 @@
 """Out-of-sample evaluation.
 
 * ``replay``: the forecasts of past cutoffs, each from what was known by then
+* ``forecasts``: the forecasts over one horizon, and their losses
 * ``scoring``: the scores of a backtest, and their words
 * ``metrics``: the formulas of the scores, each with its source
 * ``bootstrap``: confidence intervals of the scores

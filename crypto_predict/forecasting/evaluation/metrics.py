@@ -66,14 +66,9 @@ def crps_quantiles(actual: FloatArray, quantiles: FloatArray, levels: FloatArray
     below = _squares(scores) - _squares(lower)  # of F^2, up to the outcome
     above = _squares(-scores) - _squares(-upper)  # of (1 - F)^2, from the outcome
     inner = np.sum(scales * (below + above), axis=1)
-    tails = _tails(actual, quantiles, levels, scales)
-    return np.asarray(
-        inner
-        + sum(
-            distance + share**2 * mean / 2 - 2 * share * mean * (1 - _beyond(distance, mean))
-            for distance, mean, share in tails
-        )
-    )
+    for distance, mean, share in _tails(actual, quantiles, levels, scales):
+        inner = inner + (distance + share**2 * mean / 2 - 2 * share * mean * (1 - _beyond(distance, mean)))
+    return np.asarray(inner)
 
 
 def pit(actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> FloatArray:
@@ -129,21 +124,16 @@ def _pieces(
 
 def _tails(
     actual: FloatArray, quantiles: FloatArray, levels: FloatArray, scales: FloatArray
-) -> list[tuple[FloatArray, FloatArray, float]]:
+) -> tuple[tuple[FloatArray, FloatArray, float], tuple[FloatArray, FloatArray, float]]:
     """Return for the low and the high tail how far the outcome lies inside it, or 0, its mean distance, and its share.
 
     The mean distance (n,) is 0 where quantiles are equal.
     """
+    scores, shares = special.ndtri(levels), (float(levels[0]), 1 - float(levels[-1]))
+    density = np.exp(-scores * scores / 2) / math.sqrt(2 * math.pi)
     under, over = np.maximum(quantiles[:, 0] - actual, 0.0), np.maximum(actual - quantiles[:, -1], 0.0)
-    tails = []
-    for distance, scale, level, share in (
-        (under, scales[:, 0], levels[0], float(levels[0])),
-        (over, scales[:, -1], levels[-1], 1 - float(levels[-1])),
-    ):
-        score = special.ndtri(level)
-        density = math.exp(-score * score / 2) / math.sqrt(2 * math.pi)
-        tails.append((distance, scale * (share / density), share))
-    return tails
+    low_mean, high_mean = (scales[:, end] * (share / density[end]) for end, share in zip((0, -1), shares, strict=True))
+    return (under, low_mean, shares[0]), (over, high_mean, shares[1])
 
 
 def _squares(score: FloatArray) -> FloatArray:

@@ -14,16 +14,16 @@ from operator import attrgetter
 import numpy as np
 import pandas as pd
 
-from crypto_predict.baked.schema import HIGH, KNOTS, LOW
+from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.candidates.weekly import Progress, forecast_weekly
-from crypto_predict.forecasting.distribution.days import DailyDistribution, enclosing, learn
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN
+from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
-from crypto_predict.market.forecast import LEVELS
+from crypto_predict.history.columns import FloatArray, IntArray
 
 HORIZONS = (1, 7, 30, 90)  # steps, scored by default
 FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans
@@ -44,34 +44,6 @@ class Row:
     low: float
     high: float
     persistence: float  # the close of the cutoff
-
-
-@dataclass(frozen=True)
-class Forecasts:
-    """The forecasts over one horizon whose outcome is known, by ascending cutoff: (n,) each, in log price."""
-
-    horizon: int
-    cutoffs: IntArray  # indices into the series
-    actual: FloatArray
-    predicted: FloatArray
-    persistence: FloatArray  # the close of the cutoff
-    quantiles: FloatArray  # (n, 7) at `LEVELS`
-    half_width: FloatArray  # of persistence's 80 % interval, if log price is a Gaussian random walk
-
-    @property
-    def low(self) -> FloatArray:
-        """The low ends of the 80 % intervals, (n,)."""
-        return self.quantiles[:, LEVELS.index(LOW)]
-
-    @property
-    def high(self) -> FloatArray:
-        """The high ends of the 80 % intervals, (n,)."""
-        return self.quantiles[:, LEVELS.index(HIGH)]
-
-    def only(self, chosen: BoolArray) -> "Forecasts":
-        """Return the `chosen` (n,) ones."""
-        columns = {name: values[chosen] for name, values in vars(self).items() if name != "horizon"}
-        return Forecasts(self.horizon, **columns)
 
 
 @dataclass(frozen=True)
@@ -101,13 +73,13 @@ class Replay:
             predicted=predicted,
             persistence=centre,
             quantiles=enclosing(centre[:, None] + self.quantiles[due, column], predicted),
-            half_width=self._gaussian[cutoffs] * np.sqrt(horizon),
+            deviation=self._gaussian[cutoffs] * np.sqrt(horizon),
         )
 
     @cached_property
     def _gaussian(self) -> FloatArray:
-        """The half-widths (n,) of persistence's interval one step ahead of every close."""
-        return gaussian_half_widths(self.series.log_close, 1)
+        """The deviations (n,) of persistence's distribution one step ahead of every close."""
+        return gaussian_half_widths(self.series.log_close, 1) / GAUSSIAN
 
     def rows(self, horizons: Sequence[int] = HORIZONS) -> list[Row]:
         """Return the same forecasts in prices, sorted by cutoff, then by horizon."""

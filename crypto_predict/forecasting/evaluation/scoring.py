@@ -22,10 +22,11 @@ from crypto_predict.baked.schema import (
     YearScore,
 )
 from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
-from crypto_predict.forecasting.evaluation.replay import GAUSSIAN_STEPS, Forecasts, Replay
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.replay import GAUSSIAN_STEPS, Replay
 from crypto_predict.forecasting.series import spacing
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
@@ -79,7 +80,7 @@ def _score(replay: Replay, forecasts: Forecasts) -> Score:
     naive_mae, naive_rmse = np.mean(np.abs(steps)), np.sqrt(np.mean(steps**2))  # of persistence before the backtest
     direction = metrics.direction(actual - forecasts.persistence, predicted - forecasts.persistence)
     overlap = max(1, math.ceil(forecasts.horizon / spacing(forecasts.cutoffs)))
-    ours, reference, inside = _losses_of(forecasts), _reference_losses(forecasts), _inside(forecasts)
+    ours, reference, inside = forecasts.losses(), forecasts.reference_losses(), forecasts.inside()
     test = diebold_mariano(ours["mae"], reference["mae"], overlap)
     relative = {f"relative_{name}": _ratio(ours[name], losses) for name, losses in reference.items()}
     relative_mae, p_value = relative["relative_mae"], None if test is None else _figure(test[1])
@@ -110,37 +111,6 @@ def _score(replay: Replay, forecasts: Forecasts) -> Score:
     )
 
 
-def _losses_of(forecasts: Forecasts) -> dict[str, FloatArray]:
-    """Return the losses (n,) of the forecasts, by the figures that are their means."""
-    actual, quantiles = forecasts.actual, forecasts.quantiles
-    return {
-        "mae": np.abs(actual - forecasts.predicted),
-        "pinball": quantile_loss(actual[:, None], quantiles, _LEVELS).mean(axis=1),
-        "crps": metrics.crps_quantiles(actual, quantiles, _LEVELS),
-        "winkler": interval_score(actual, forecasts.low, forecasts.high, COVERAGE),
-    }
-
-
-def _inside(forecasts: Forecasts) -> dict[str, BoolArray]:
-    """Return whether each outcome (n,) lies inside the central intervals, both ends included."""
-    actual, by_level = forecasts.actual, dict(zip(LEVELS, forecasts.quantiles.T, strict=True))
-    return {
-        "coverage": (forecasts.low <= actual) & (actual <= forecasts.high),
-        "coverage_50": (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
-        "coverage_90": (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
-    }
-
-
-def _reference_losses(forecasts: Forecasts) -> dict[str, FloatArray]:
-    """Return the losses (n,) of persistence with its Gaussian distribution."""
-    centre, half_width = forecasts.persistence, forecasts.half_width
-    return {
-        "mae": np.abs(forecasts.actual - centre),
-        "crps": metrics.crps_gaussian(forecasts.actual, centre, half_width / GAUSSIAN),
-        "winkler": interval_score(forecasts.actual, centre - half_width, centre + half_width, COVERAGE),
-    }
-
-
 def _confidence(
     bootstrap: Bootstrap, losses: dict[str, FloatArray], hits: dict[str, BoolArray], reference: dict[str, FloatArray]
 ) -> dict[str, Confidence]:
@@ -154,7 +124,7 @@ def _confidence(
 def _quantile_scores(forecasts: Forecasts, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
     """Yield the scores of each quantile, beside that of persistence's Gaussian distribution."""
     for level, quantile in zip(LEVELS, forecasts.quantiles.T, strict=True):
-        naive = forecasts.persistence + forecasts.half_width * (NormalDist().inv_cdf(level) / GAUSSIAN)
+        naive = forecasts.persistence + forecasts.deviation * NormalDist().inv_cdf(level)
         loss, below = quantile_loss(forecasts.actual, quantile, level), forecasts.actual <= quantile
         reference = quantile_loss(forecasts.actual, naive, level)
         yield QuantileScore(
@@ -219,7 +189,7 @@ def _losses(replay: Replay, forecasts: Forecasts) -> Iterator[Loss]:
 
 def _summary(forecasts: Forecasts, low: FloatArray, high: FloatArray) -> dict[str, Any]:
     """Return the figures that all scores share, relative to persistence with its Gaussian interval."""
-    actual, reference = forecasts.actual, _reference_losses(forecasts)
+    actual, reference = forecasts.actual, forecasts.reference_losses()
     return {
         "forecasts": len(actual),
         "relative_mae": _ratio(np.abs(actual - forecasts.predicted), reference["mae"]),

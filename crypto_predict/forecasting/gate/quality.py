@@ -7,7 +7,6 @@ close of the day before, or nearly so. Closes alone have no path: of their moves
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -38,8 +37,7 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
     if not len(history.candles):
         return [*faults, "no usable candle is left"]
     faults += [*_span_faults(history, thresholds, limit, days), *_gap_faults(history, thresholds)]
-    candles = _Days.of(history)
-    return [*faults, *(fault for check in _CHECKS for fault in check(candles, thresholds))]
+    return [*faults, *(fault for check in _CHECKS for fault in check(history.candles, thresholds))]
 
 
 def anchor_faults(hours: Sequence[Candle], last: Candle, thresholds: GateThresholds) -> list[str]:
@@ -81,32 +79,20 @@ def cross_check_faults(history: History, check: CrossCheck | None, thresholds: G
     return [f"cross-check: the close of {check.day} is {ours}, and {theirs}, {distance}"]
 
 
-@dataclass(frozen=True)
-class _Days:
-    """Daily candles as arrays, prices in logarithms."""
+def _day(candles: Candles, index: int) -> str:
+    """Return the date of a candle, and its line if it comes from a file."""
+    line = None if candles.line is None else int(candles.line[index])
+    return place(candles[index].open_time, line)
 
-    candles: Candles
-    adjacent: BoolArray  # (n - 1,) whether a candle follows the one before without a gap
-    open: FloatArray  # (n,)
-    high: FloatArray  # (n,)
-    low: FloatArray  # (n,)
-    close: FloatArray  # (n,)
-    volume: FloatArray  # (n,) not a logarithm
-    closes_alone: bool  # the close is the only price of every candle, as in a file of closes
 
-    @classmethod
-    def of(cls, history: History) -> "_Days":
-        """Return the arrays of a history."""
-        candles = history.candles
-        adjacent = np.diff(candles.open_time) == history.interval.seconds
-        open_, high, low = np.log(candles.open), np.log(candles.high), np.log(candles.low)
-        closes_alone = bool((candles.high == candles.low).all())
-        return cls(candles, adjacent, open_, high, low, candles.log_close, candles.volume, closes_alone)
+def _closes_alone(candles: Candles) -> bool:
+    """Return whether the close is the only price of every candle, as in a file of closes."""
+    return bool((candles.high == candles.low).all())
 
-    def day(self, index: int) -> str:
-        """Return the date of a candle, and its line if it comes from a file."""
-        line = None if self.candles.line is None else int(self.candles.line[index])
-        return place(self.candles[index].open_time, line)
+
+def _adjacent(candles: Candles) -> BoolArray:
+    """Return (n - 1,) whether a candle follows the one before without a gap."""
+    return np.asarray(np.diff(candles.open_time) == candles.interval.seconds)
 
 
 def _span_faults(history: History, thresholds: GateThresholds, limit: datetime, days: int) -> Iterator[str]:
@@ -136,16 +122,17 @@ def _gap_faults(history: History, thresholds: GateThresholds) -> Iterator[str]:
         )
 
 
-def _flatness_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
-    same_close = np.diff(days.close) == 0
-    same_prices = same_close & (np.diff(days.open) == 0) & (np.diff(days.high) == 0) & (np.diff(days.low) == 0)
+def _flatness_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
+    same_close = np.diff(candles.log_close) == 0
+    others = [np.diff(np.log(prices)) == 0 for prices in (candles.open, candles.high, candles.low)]
+    same_prices = np.all([same_close, *others], axis=0)
     for name, same, most in (
         ("flat: the same close", same_close, thresholds.most_equal_closes),
         ("frozen: the same open, high, low and close", same_prices, thresholds.most_frozen),
     ):
         length, end = _longest_run(same)
-        if length + 1 > most and not (same is same_prices and days.closes_alone):
-            yield f"{name} on {length + 1} days in a row up to {days.day(end)}; at most {most} are allowed"
+        if length + 1 > most and not (same is same_prices and _closes_alone(candles)):
+            yield f"{name} on {length + 1} days in a row up to {_day(candles, end)}; at most {most} are allowed"
     if len(same_close) >= _ENOUGH and (share := same_close.mean()) > thresholds.most_unchanged:
         yield (
             f"flat: {share:.1%} of the days close at the price of the day before; "
@@ -153,17 +140,17 @@ def _flatness_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
         )
 
 
-def _line_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
+def _line_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
     """Find closes on a line: a feed that hangs and trembles, or a gap that was filled in."""
-    if len(days.close) < _ENOUGH:
+    if len(candles.log_close) < _ENOUGH:
         return
-    moves = np.diff(days.close)  # (n - 1,)
+    moves = np.diff(candles.log_close)  # (n - 1,)
     median = max(_LEAST_MEDIAN, float(np.median(np.abs(moves))))
     still = np.abs(moves) < thresholds.least_move * median
     length, end = _longest_run(still)
     if length > thresholds.most_still:
         yield (
-            f"almost flat: {counted(length, 'day')} in a row up to {days.day(end)} move by less than "
+            f"almost flat: {counted(length, 'day')} in a row up to {_day(candles, end)} move by less than "
             f"{thresholds.least_move * median:.2g} of the price; at most {thresholds.most_still} are allowed to"
         )
     # Days without a move are limited above; counted as alike too, they would refuse coins with a coarse tick.
@@ -171,8 +158,8 @@ def _line_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
     length, end = _longest_run(alike)
     if length + 1 > thresholds.most_straight:
         yield (
-            f"straight: the moves of {counted(length + 1, 'day')} in a row up to {days.day(end + 1)} are alike, as "
-            f"where a gap was filled in; at most {thresholds.most_straight} are allowed to be"
+            f"straight: the moves of {counted(length + 1, 'day')} in a row up to {_day(candles, end + 1)} are alike, "
+            f"as where a gap was filled in; at most {thresholds.most_straight} are allowed to be"
         )
 
 
@@ -194,61 +181,62 @@ def _longest_run(flags: BoolArray) -> tuple[int, int]:
     return int(ends[longest] - starts[longest]), int(ends[longest])
 
 
-def _copy_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
-    if np.ptp(days.volume) == 0:  # a made-up volume cannot distinguish a copy from a price that came back
+def _copy_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
+    if np.ptp(candles.volume) == 0:  # a made-up volume cannot distinguish a copy from a price that came back
         return
-    candles = days.candles
     values = np.column_stack([candles.open, candles.high, candles.low, candles.close, candles.volume])
     _, first, group = np.unique(values, axis=0, return_index=True, return_inverse=True)
     original = first[group.reshape(-1)]  # (n,) the first candle with the same values
-    copies = np.flatnonzero((original != np.arange(len(original))) & (days.volume > 0))
+    copies = np.flatnonzero((original != np.arange(len(original))) & (candles.volume > 0))
     if len(copies) > thresholds.most_copies:
         yield (
             f"copied: {len(copies)} candles equal an earlier one in every price and in volume; the first: "
-            f"{days.day(copies[0])} equals {days.day(original[copies[0]])}; "
+            f"{_day(candles, copies[0])} equals {_day(candles, original[copies[0]])}; "
             f"at most {thresholds.most_copies} are allowed"
         )
 
 
-def _missed(days: _Days) -> FloatArray:
+def _missed(candles: Candles) -> FloatArray:
     """Return (n - 1,) by how much the range of each day misses the close of the day before."""
-    before = days.close[:-1]
-    return np.asarray(np.maximum(0.0, np.maximum(days.low[1:] - before, before - days.high[1:])))
+    before = candles.log_close[:-1]
+    lows, highs = np.log(candles.low)[1:], np.log(candles.high)[1:]
+    return np.asarray(np.maximum(0.0, np.maximum(lows - before, before - highs)))
 
 
-def _jump_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
+def _jump_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
     # Over a gap the market had days to move. Between two closes without a range it passed prices that are not known.
-    continuous = days.adjacent & (not days.closes_alone)
+    continuous = _adjacent(candles) & (not _closes_alone(candles))
     allowed = np.where(continuous, thresholds.widest_break, math.log(max(1.0, thresholds.largest_factor)))
-    detached = continuous & (np.abs(days.open[1:] - days.close[:-1]) > thresholds.widest_open)
-    jumps = np.flatnonzero((_missed(days) > allowed) | detached) + 1
+    detached = continuous & (np.abs(np.log(candles.open)[1:] - candles.log_close[:-1]) > thresholds.widest_open)
+    jumps = np.flatnonzero((_missed(candles) > allowed) | detached) + 1
     if len(jumps):
-        before, after = days.candles[jumps[0] - 1], days.candles[jumps[0]]
+        before, after = candles[jumps[0] - 1], candles[jumps[0]]
         yield (
             f"jump: on {counted(len(jumps), 'day')} the price does not continue the day before (unit, bad tick, "
-            f"splice, shuffle?); the first: {days.day(jumps[0])} opens at {after.open:g} with a range of {after.low:g} "
-            f"to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
+            f"splice, shuffle?); the first: {_day(candles, jumps[0])} opens at {after.open:g} with a range of "
+            f"{after.low:g} to {after.high:g}, the day before closed at {before.close:g}; a range may miss that by "
             f"{_percent(thresholds.widest_break)}, an open by {_percent(thresholds.widest_open)}"
         )
 
 
-def _torn_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
+def _torn_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
     """Find bursts of small jumps: a week whose rows changed places need not move by much."""
-    torn = days.adjacent & (_missed(days) > _TORN)
-    if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP or days.closes_alone:
+    torn = _adjacent(candles) & (_missed(candles) > _TORN)
+    if len(torn) < _TORN_DAYS or torn.mean() > _MADE_UP or _closes_alone(candles):
         return
     bursts = np.convolve(torn, np.ones(_TORN_DAYS, dtype=np.int64), "valid")  # (n - 10,) torn days among ten
     if bursts.max() > thresholds.most_torn:
         first = int(np.argmax(bursts > thresholds.most_torn))
         yield (
-            f"torn: on {bursts[first]} of {_TORN_DAYS} days from {days.day(first + 1)} on the range misses the close "
-            f"of the day before by more than {_percent(_TORN)} (shuffle?); at most {thresholds.most_torn} are allowed"
+            f"torn: on {bursts[first]} of {_TORN_DAYS} days from {_day(candles, first + 1)} on the range misses the "
+            f"close of the day before by more than {_percent(_TORN)} (shuffle?); at most {thresholds.most_torn} are "
+            "allowed"
         )
 
 
-def _detachment_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
-    overnight = np.abs(days.open[1:] - days.close[:-1])[days.adjacent]
-    bodies = np.abs(days.close - days.open)[1:][days.adjacent]
+def _detachment_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
+    opens, adjacent = np.log(candles.open)[1:], _adjacent(candles)
+    overnight, bodies = (np.abs(opens - closes)[adjacent] for closes in (candles.log_close[:-1], candles.log_close[1:]))
     if len(overnight) < _ENOUGH or np.median(overnight) > _NO_OPENS * np.median(bodies):
         return
     for window, where in ((len(overnight), ""), (_ENOUGH, f" of {_ENOUGH} in a row")):
@@ -256,7 +244,7 @@ def _detachment_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]
         beyond = np.flatnonzero(detachments > np.maximum(_LEAST_DETACHMENT, thresholds.most_detached * ordinary))
         if len(beyond):
             first = beyond[0]
-            day = days.day(np.flatnonzero(days.adjacent)[first] + 1)
+            day = _day(candles, np.flatnonzero(adjacent)[first] + 1)
             yield (
                 f"detached: a day{where} opens {math.expm1(detachments[first]):.2%} away from the close of the day "
                 f"before (median, from {day} on), and closes {math.expm1(ordinary[first]):.2%} away from its own open "
@@ -266,25 +254,26 @@ def _detachment_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]
             return
 
 
-def _range_faults(days: _Days, thresholds: GateThresholds) -> Iterator[str]:
+def _range_faults(candles: Candles, thresholds: GateThresholds) -> Iterator[str]:
     widest = math.log(max(1.0, thresholds.largest_factor))
     # Panic sells at any price; buyers do not pay many times the price at which the day opens and closes.
-    spiked = days.high - np.maximum(days.open, days.close) >= widest
-    wide = np.flatnonzero(days.high[1:] - days.low[1:] >= widest) + 1  # a market opens at any price on its first day
-    beyond = [day for day in wide.tolist() if spiked[day] or not _traded(days, day, thresholds)]
+    highs, lows = np.log(candles.high), np.log(candles.low)
+    spiked = highs - np.log(np.maximum(candles.open, candles.close)) >= widest
+    wide = np.flatnonzero(highs[1:] - lows[1:] >= widest) + 1  # a market opens at any price on its first day
+    beyond = [day for day in wide.tolist() if spiked[day] or not _traded(candles, day, thresholds)]
     if beyond:
-        candle = days.candles[beyond[0]]
+        candle = candles[beyond[0]]
         yield (
             f"range: on {counted(len(beyond), 'day')} prices span a factor of {thresholds.largest_factor:g} or more "
-            f"without the volume for it (bad tick?); the first: {days.day(beyond[0])} from {candle.low:g} to "
+            f"without the volume for it (bad tick?); the first: {_day(candles, beyond[0])} from {candle.low:g} to "
             f"{candle.high:g}"
         )
 
 
-def _traded(days: _Days, day: int, thresholds: GateThresholds) -> bool:
+def _traded(candles: Candles, day: int, thresholds: GateThresholds) -> bool:
     """Return whether the volume was so much larger than on the days before that any price may have been traded."""
-    ordinary = float(np.median(days.volume[max(0, day - _VOLUME_DAYS) : day]))
-    return ordinary > 0 and float(days.volume[day]) >= thresholds.wick_turnover * ordinary
+    ordinary = float(np.median(candles.volume[max(0, day - _VOLUME_DAYS) : day]))
+    return ordinary > 0 and float(candles.volume[day]) >= thresholds.wick_turnover * ordinary
 
 
 def _percent(distance: float) -> str:

@@ -11,40 +11,23 @@ of one minute times the root of the horizon, and centred on the newest price.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from crypto_predict.baked.schema import COVERAGE
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN, interval_score
-from crypto_predict.forecasting.evaluation.metrics import crps_gaussian, crps_quantiles, mae, mape
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.metrics import mape
 from crypto_predict.forecasting.minutes.features import DAY, Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
-from crypto_predict.market.forecast import LEVELS
 
 HORIZONS = (1, 5, 15)  # minutes, scored by default
 REFIT = DAY  # minutes from one fit to the next
 QUARTERS = 4  # of the volatility at the cutoff, and of the day
 
-_LEVELS = np.array(LEVELS)
-_LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
-
 Progress = Callable[[int], object]
-
-
-@dataclass(frozen=True, eq=False)
-class Forecasts:
-    """The forecasts over one horizon whose outcome is known, by ascending cutoff: (n,) each, prices as logarithms."""
-
-    horizon: int  # minutes
-    cutoffs: IntArray  # closes, in minutes since 1970, UTC
-    actual: FloatArray
-    predicted: FloatArray
-    quantiles: FloatArray  # (n, 7) at `LEVELS`
-    persistence: FloatArray  # the newest close
-    volatility: FloatArray  # standard deviation of the last day's returns of one minute
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +80,11 @@ def walk_forward(
             Forecasts(
                 horizon,
                 minutes.minute[rows] + 1,
-                price + moves[rows],
-                price + points[rows - first, horizon - 1],
-                price[:, None] + quantiles[rows - first, horizon - 1],
-                price,
-                volatility[rows],
+                actual=price + moves[rows],
+                predicted=price + points[rows - first, horizon - 1],
+                persistence=price,
+                quantiles=price[:, None] + quantiles[rows - first, horizon - 1],
+                deviation=volatility[rows] * np.sqrt(horizon),
             )
         )
     return forecasts
@@ -137,33 +120,19 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
 
 def score(forecasts: Forecasts) -> MinuteBacktest:
     """Return how forecasts did, beside persistence."""
-    subset = forecasts
-    gaussian = subset.volatility * np.sqrt(subset.horizon)
-    reach = GAUSSIAN * gaussian
-    low, high = subset.quantiles[:, _LOW], subset.quantiles[:, _HIGH]
-    winkler = interval_score(subset.actual, low, high, COVERAGE)
-    persistence_winkler = interval_score(
-        subset.actual, subset.persistence - reach, subset.persistence + reach, COVERAGE
-    )
-    crps = crps_quantiles(subset.actual, subset.quantiles, _LEVELS)
-    by_volatility = np.empty(len(low), dtype=np.int64)
-    by_volatility[np.argsort(subset.volatility, kind="stable")] = np.arange(len(low)) * QUARTERS // len(low)
-    inside_50, inside, inside_90 = (
-        (subset.quantiles[:, level] <= subset.actual) & (subset.actual <= subset.quantiles[:, -1 - level])
-        for level in (2, 1, 0)
-    )
+    count, losses, inside = len(forecasts.actual), forecasts.losses(), forecasts.inside()
+    figures: dict[str, Any] = {name: float(hits.mean()) for name, hits in inside.items()}
+    for name, reference in forecasts.reference_losses().items():
+        figures[f"relative_{name}"] = float(losses[name].mean() / reference.mean()) if reference.mean() > 0 else None
+    by_volatility = np.empty(count, dtype=np.int64)
+    by_volatility[np.argsort(forecasts.deviation, kind="stable")] = np.arange(count) * QUARTERS // count
     return MinuteBacktest(
-        subset.horizon,
-        len(low),
-        mape(np.exp(subset.actual), np.exp(subset.predicted)),
-        _ratio(mae(subset.actual, subset.predicted), mae(subset.actual, subset.persistence)),
-        _ratio(winkler.mean(), persistence_winkler.mean()),
-        _ratio(crps.mean(), crps_gaussian(subset.actual, subset.persistence, gaussian).mean()),
-        float(inside_50.mean()),
-        float(inside.mean()),
-        float(inside_90.mean()),
-        _shares(inside, by_volatility),
-        _shares(inside, subset.cutoffs % DAY * QUARTERS // DAY),
+        horizon_minutes=forecasts.horizon,
+        forecasts=count,
+        mape=mape(np.exp(forecasts.actual), np.exp(forecasts.predicted)),
+        by_volatility=_shares(inside["coverage"], by_volatility),
+        by_hours=_shares(inside["coverage"], forecasts.cutoffs % DAY * QUARTERS // DAY),
+        **figures,
     )
 
 
@@ -171,7 +140,3 @@ def _shares(inside: BoolArray, quarter: IntArray) -> tuple[float | None, ...]:
     """Return the share inside in each quarter; None where it is empty."""
     parts = (inside[quarter == number] for number in range(QUARTERS))
     return tuple(float(part.mean()) if len(part) else None for part in parts)
-
-
-def _ratio(ours: float, persistences: float) -> float | None:
-    return float(ours / persistences) if persistences > 0 else None

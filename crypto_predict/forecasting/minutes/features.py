@@ -30,16 +30,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from crypto_predict.forecasting.distribution.ranges import parkinson
+from crypto_predict.forecasting.distribution.scale import parkinson
 from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 from crypto_predict.market import EPOCH, Candle, Interval
 from crypto_predict.market.vwap import Session, session_vwaps
 from crypto_predict.wording import counted
 
 LONGEST_QUIET = 60  # minutes without a candle that may follow each other without being a gap
-AFTER_GAP = (
-    30  # minutes after a gap before the next forecast: the shortest memories then contain none of what was before
-)
+AFTER_GAP = 30  # minutes from a gap to the next forecast: the shortest memories contain nothing from before it then
 LEAST_HISTORY = 1_440  # minutes before the first forecast: each hour of the day was seen
 MOST_MOVE = 0.05  # that one minute counts for: otherwise means would remember one error of a feed for weeks
 JUMP = math.log(4 / 3)  # the least move in one minute that no forecast follows: an error of the feed, or a new price
@@ -180,33 +178,29 @@ class Minutes:
         previous = np.where(begins, opens, np.concatenate([log_close[:1], log_close[:-1]]))
         returns = log_close - previous
         bounded = np.clip(returns, -MOST_MOVE, MOST_MOVE)
+        trades = np.full(len(candle), np.nan)
+        if candles.trades is not None:
+            trades = np.where(traded, candles.trades[candle], 0 * candles.trades[candle])  # 0 in a quiet minute, or NaN
         inputs = np.column_stack(
             [
                 np.minimum(parkinson(highs, lows, previous), _MOST_VARIANCE),
                 np.abs(bounded),
                 bounded,
                 np.sqrt(np.where(traded, candles.volume[candle], 0.0)),
-                np.sqrt(_of_quiet(traded, candle, candles.trades)),
-                _imbalances(candles)[candle],
+                np.sqrt(trades),
+                np.where(traded, _imbalances(candles)[candle], np.nan),
                 returns == 0,
             ]
         )
-        inputs[~traded, _TAKER] = np.nan
         means = _means(inputs)
         distance = log_close - _session_vwap(candles)[candle]
         distance[np.isnan(distance)] = 0.0
-        still = np.arange(len(minutes)) - np.maximum.accumulate(np.where(returns != 0, np.arange(len(minutes)), -1))
-        since_begin = np.arange(len(minutes)) - np.maximum.accumulate(np.where(begins, np.arange(len(minutes)), 0)) + 1
-        jumped = np.abs(returns) >= JUMP
-        since_jump = np.arange(len(minutes)) - np.maximum.accumulate(
-            np.where(jumped, np.arange(len(minutes)), -AFTER_JUMP)
-        )
         can_speak = (
             traded
             & (np.arange(1, len(minutes) + 1) >= LEAST_HISTORY)
-            & ((segment == 0) | (since_begin >= AFTER_GAP))
-            & (since_jump >= AFTER_JUMP)
-            & ~_is_frozen(still, means[:, _COLUMNS[_STILL][0]])
+            & ((segment == 0) | (_since(begins) + 1 >= AFTER_GAP))
+            & (_since(np.abs(returns) >= JUMP, before=AFTER_JUMP) >= AFTER_JUMP)
+            & ~_is_frozen(_since(returns != 0, before=1), means[:, _COLUMNS[_STILL][0]])
         )
         return cls(minutes, traded, segment, log_close, returns, can_speak, Known(means, distance))
 
@@ -234,13 +228,15 @@ class MinuteState:
 
     def __init__(self) -> None:
         """Start without a candle."""
+        self.minute = 0  # the opening of the newest candle, in minutes since 1970
+        self.price = math.nan  # the newest close
+        self._first = 0  # the opening of the first candle
         self._sums, self._weights = np.zeros(len(_INPUT)), np.zeros(len(_INPUT))
         self._session = Session()
         self._vwap: float | None = None
         self._has_trades = False  # whether the newest candle had a number of trades
-        self._minute = 0
-        self._price = math.nan
         self._log_close = math.nan
+        self._moves = np.zeros(DAY)  # of log price between closes, by the minute modulo a day
         self._minutes = self._since_gap = self._still = 0
         self._gap = 0  # minutes that are missing in the newest gap
         self._jump, self._since_jump = 0.0, AFTER_JUMP
@@ -248,17 +244,7 @@ class MinuteState:
     @property
     def cutoff(self) -> datetime:
         """The close of the newest candle, in UTC. Add one first."""
-        return EPOCH + timedelta(minutes=self._minute + 1)
-
-    @property
-    def price(self) -> float:
-        """The newest close."""
-        return self._price
-
-    @property
-    def minute(self) -> int:
-        """The opening of the newest candle, in minutes since 1970."""
-        return self._minute
+        return EPOCH + timedelta(minutes=self.minute + 1)
 
     def add(self, candle: Candle) -> None:
         """Take in a sound candle of one minute, later than those before.
@@ -267,19 +253,23 @@ class MinuteState:
             ValueError: It is not later.
         """
         seconds = (candle.open_time - EPOCH) // timedelta(seconds=1)
-        minute, log_open = seconds // MINUTE.seconds, math.log(candle.open)
-        missing = minute - self._minute - 1
+        minute, previous, log_close = seconds // MINUTE.seconds, math.log(candle.open), math.log(candle.close)
+        missing = minute - self.minute - 1
         if not self._minutes:
-            previous = log_open
+            self._first = minute
         elif missing < 0:
             raise ValueError(f"a candle of {candle.open_time} after that of {self.cutoff - MINUTE.length}")
-        elif missing > LONGEST_QUIET:
-            self._gap, self._since_gap, previous = missing, 0, log_open
         else:
-            for _ in range(missing):
-                self._take(0.0, 0.0, 0.0, 0.0 if self._has_trades else math.nan, math.nan)
-            previous = self._log_close
-        self._minute, self._price, self._log_close = minute, candle.close, math.log(candle.close)
+            for silent in range(max(self.minute + 1, minute - DAY), minute):
+                self._moves[silent % DAY] = 0.0
+            self._moves[minute % DAY] = log_close - self._log_close
+            if missing > LONGEST_QUIET:
+                self._gap, self._since_gap = missing, 0
+            else:
+                for _ in range(missing):
+                    self._take(0.0, 0.0, 0.0, 0.0 if self._has_trades else math.nan, math.nan)
+                previous = self._log_close
+        self.minute, self.price, self._log_close = minute, candle.close, log_close
         self._has_trades = candle.trades is not None
         extent = max(math.log(candle.high), previous) - min(math.log(candle.low), previous)
         imbalance = math.nan
@@ -304,6 +294,16 @@ class MinuteState:
             return f"the price has not moved for {still}, and usually does not move in {share[0]:.0%} of all minutes"
         return None
 
+    def volatility(self) -> float:
+        """Return the standard deviation of the moves of a minute over the last day; 0 before there are two moves.
+
+        Over missing minutes the price did not move, and moved all at once after them.
+        """
+        moves = min(self.minute - self._first, DAY)
+        if moves < 2:
+            return 0.0
+        return float(self._moves[np.arange(self.minute - moves + 1, self.minute + 1) % DAY].std(ddof=1))
+
     def known(self) -> Known:
         """Return what is known at the newest close, n = 1."""
         distance = 0.0 if not self._vwap else self._log_close - math.log(self._vwap)
@@ -327,6 +327,12 @@ class MinuteState:
 
     def _means(self) -> FloatArray:
         return _ratio(self._sums, self._weights)
+
+
+def _since(events: BoolArray, before: int = 0) -> IntArray:
+    """Return (n,) the minutes since the latest event, 0 at one; one lies `before` minutes before the first."""
+    minutes = np.arange(len(events))
+    return np.asarray(minutes - np.maximum.accumulate(np.where(events, minutes, -before)))
 
 
 def _is_frozen(still: IntArray, share: FloatArray) -> BoolArray:
@@ -361,13 +367,6 @@ def decayed_sums(values: FloatArray, decay: float) -> FloatArray:
         sums[span:] += decay**span * sums[:-span]
         span *= 2
     return sums
-
-
-def _of_quiet(traded: BoolArray, candle: IntArray, trades: FloatArray | None) -> FloatArray:
-    """Return (n,) the number of trades of every minute: 0 in a quiet one, NaN where the source does not have it."""
-    if trades is None:
-        return np.full(len(candle), np.nan)
-    return np.where(traded, trades[candle], 0 * trades[candle])
 
 
 def _imbalances(candles: Candles) -> FloatArray:

@@ -28,11 +28,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
-from typing import NamedTuple
 
 import numpy as np
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
+from crypto_predict.forecasting.distribution.quantiles import widening
 from crypto_predict.forecasting.distribution.scale import fit_scale
 from crypto_predict.forecasting.minutes import features
 from crypto_predict.forecasting.minutes.features import Known, Minutes, MinuteState
@@ -74,13 +74,6 @@ _AHEAD = np.arange(1, MINUTES_AHEAD + 1)
 _FEATURES = 1 + features.SIZES + features.CALENDAR
 
 
-class Moves(NamedTuple):
-    """Forecasts at n minutes, as changes of log price."""
-
-    points: FloatArray  # (n, 15)
-    quantiles: FloatArray  # (n, 15, 7), ascending in the last axis
-
-
 @dataclass(frozen=True, eq=False)
 class Coefficients:
     """What was learned from the past of one pair."""
@@ -116,9 +109,9 @@ class Coefficients:
             fault = f"the price moved in {len(sizes):,} of {len(minutes):,} minutes, {LEAST_MOVES} are needed for a fit"
             raise UnusableHistory("the minutes", [fault])
         usual, tick = float(sizes.sum()) / len(minutes), float(np.quantile(sizes, TICK_SHARE))
-        history = _History(minutes, features.sizes(minutes.known, usual), features.signs(minutes.known, usual), tick)
+        inputs = (features.sizes(minutes.known, usual), features.signs(minutes.known, usual))
         knots = [
-            _fit_knot(history, horizon, None if start is None else start.scale[index])
+            _fit_knot(minutes, *inputs, tick, horizon, None if start is None else start.scale[index])
             for index, horizon in enumerate(KNOTS)
         ]
         scale, centres, quantiles, direction = (np.stack(column) for column in zip(*knots, strict=True))
@@ -174,67 +167,53 @@ class Coefficients:
         """
         if (fault := state.fault()) is not None:
             raise UnusableHistory("the minutes", [fault])
-        moves = self.moves(state.known(), np.array([state.minute]))
-        points, quantiles = state.price * np.exp(moves.points[0]), state.price * np.exp(moves.quantiles[0])
+        points, quantiles = (
+            state.price * np.exp(moves[0]) for moves in self.moves(state.known(), np.array([state.minute]))
+        )
         return MinuteForecast(state.cutoff, state.price, tuple(points.tolist()), tuple(map(tuple, quantiles.tolist())))
 
-    def moves(self, market: Known, minute: IntArray) -> Moves:
-        """Return the forecasts at the closes of the minutes that open at `minute` (n,), in minutes since 1970."""
-        constant, sizes, calendar = np.split(self._ahead.scale, [1, 1 + features.SIZES], axis=1)
+    def moves(self, market: Known, minute: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the forecasts at the closes of the minutes that open at `minute` (n,), in minutes since 1970.
+
+        These are the points (n, 15) and the quantiles (n, 15, 7), ascending in the last axis, as changes of log price.
+        """
+        scale, centres, quantiles, direction = self._ahead
+        constant, sizes, calendar = np.split(scale, [1, 1 + features.SIZES], axis=1)
         ahead = np.tile(_AHEAD, len(minute))
-        target = features.calendar(np.repeat(minute, MINUTES_AHEAD), ahead).reshape(
-            -1, MINUTES_AHEAD, features.CALENDAR
-        )
+        target = features.calendar(np.repeat(minute, MINUTES_AHEAD), ahead)
+        target = target.reshape(-1, MINUTES_AHEAD, features.CALENDAR)
         log_scale = constant[:, 0] + features.sizes(market, self.usual) @ sizes.T + (target * calendar).sum(axis=2)
         log_scale = np.minimum(log_scale, _MOST_LOG_SCALE)  # (n, 15)
         scale = np.exp(log_scale)
-        points = features.signs(market, self.usual) @ self._ahead.direction.T * scale
-        below, above = np.split(scale[..., None] * self._units(log_scale), [_MIDDLE], axis=2)
-        below, above = np.minimum(below, self.tick * _LEAST_REACH[:_MIDDLE]), above[..., 1:]
+        points = features.signs(market, self.usual) @ direction.T * scale
+        around = scale[..., None] * _units(log_scale, centres, quantiles)
+        below, _, above = np.split(around, [_MIDDLE, _MIDDLE + 1], axis=2)
+        below = np.minimum(below, self.tick * _LEAST_REACH[:_MIDDLE])
         above = np.maximum(above, self.tick * _LEAST_REACH[_MIDDLE + 1 :])
         middle = points[..., None]
-        below = np.minimum.accumulate(middle + below, axis=1)
-        above = np.maximum.accumulate(middle + above, axis=1)
-        return Moves(points, np.concatenate([below, middle, above], axis=2))
-
-    def _units(self, log_scale: FloatArray) -> FloatArray:
-        """Return (n, 15, 7) the quantiles in units of the scale, linear in the log scale between centres of bins."""
-        centres, horizon = self._ahead.centres, _AHEAD - 1
-        bin_below = (log_scale[..., None] >= centres[:, 1:-1]).sum(axis=2)  # (n, 15) the bin at or below
-        low, high = centres[horizon, bin_below], centres[horizon, bin_below + 1]
-        width = high - low
-        share = np.clip(np.divide(log_scale - low, width, out=np.zeros_like(width), where=width > 0), 0, 1)[..., None]
-        quantiles = self._ahead.quantiles
-        return np.asarray(quantiles[horizon, bin_below] * (1 - share) + quantiles[horizon, bin_below + 1] * share)
+        return points, widening(np.concatenate([middle + below, middle, middle + above], axis=2))
 
     @cached_property
-    def _ahead(self) -> "_Knot":
-        """The coefficients at 1 to 15 minutes."""
-        arrays = (self.scale, self.centres, self.quantiles, self.direction)
-        return _Knot(*(np.tensordot(_BETWEEN, array, 1) for array in arrays))
+    def _ahead(self) -> tuple[FloatArray, ...]:
+        """Scale, centres, quantiles and direction at 1 to 15 minutes, (15, ...) each."""
+        return tuple(np.tensordot(_BETWEEN, getattr(self, name), 1) for name in _SHAPES)
 
 
-class _Knot(NamedTuple):
-    """The coefficients at one horizon, or at several along the first axis."""
-
-    scale: FloatArray
-    centres: FloatArray
-    quantiles: FloatArray
-    direction: FloatArray
-
-
-class _History(NamedTuple):
-    """What all horizons are fitted on."""
-
-    minutes: Minutes
-    sizes: FloatArray  # (n, s)
-    signs: FloatArray  # (n, d)
-    tick: float
+def _units(log_scale: FloatArray, centres: FloatArray, quantiles: FloatArray) -> FloatArray:
+    """Return (n, 15, 7) the quantiles in units of the scale, linear in the log scale between centres of bins."""
+    horizon = _AHEAD - 1
+    bin_below = (log_scale[..., None] >= centres[:, 1:-1]).sum(axis=2)  # (n, 15) the bin at or below
+    low, high = centres[horizon, bin_below], centres[horizon, bin_below + 1]
+    width = high - low
+    share = np.clip(np.divide(log_scale - low, width, out=np.zeros_like(width), where=width > 0), 0, 1)[..., None]
+    return np.asarray(quantiles[horizon, bin_below] * (1 - share) + quantiles[horizon, bin_below + 1] * share)
 
 
-def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Knot:
-    """Return the coefficients at one horizon."""
-    minutes, moves = history.minutes, history.minutes.moves(horizon)
+def _fit_knot(  # noqa: PLR0913, PLR0917 the first four are those of all horizons
+    minutes: Minutes, sizes: FloatArray, signs: FloatArray, tick: float, horizon: int, start: FloatArray | None
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Return scale, centres, quantiles and direction at one horizon, from the features `sizes` and `signs`."""
+    moves = minutes.moves(horizon)
     count, stride = len(minutes), max(1, horizon // OVERLAP)
     moves[: min(features.DAY, count // 4)] = np.nan  # means over a few minutes are not yet what they will be
     rows = np.flatnonzero(~np.isnan(moves))[::stride]
@@ -242,15 +221,9 @@ def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Kno
         distance = f"{counted(len(rows), 'pair')} of candles {counted(horizon, 'minute')} apart"
         raise UnusableHistory("the minutes", [f"{distance}, {LEAST_MOVES} are needed for a fit"])
     moves = moves[rows]
-    x = np.concatenate(
-        [
-            np.ones((len(rows), 1)),
-            history.sizes[rows],
-            features.calendar(minutes.minute[rows], np.full(len(rows), horizon)),
-        ],
-        axis=1,
-    )
-    sizes = np.maximum(np.abs(moves), history.tick / 2)  # prices are known to half a tick
+    calendar = features.calendar(minutes.minute[rows], np.full(len(rows), horizon))
+    x = np.concatenate([np.ones((len(rows), 1)), sizes[rows], calendar], axis=1)
+    sizes = np.maximum(np.abs(moves), tick / 2)  # prices are known to half a tick
     chosen_from, confirmed_from = rows[[len(rows) * 8 // 10, len(rows) * 9 // 10]]
     is_fitted = rows + horizon < chosen_from
     first = _fit_log_scale(x[is_fitted], sizes[is_fitted], horizon, stride, start)
@@ -258,11 +231,11 @@ def _fit_knot(history: _History, horizon: int, start: FloatArray | None) -> _Kno
     log_scale = np.where(is_fitted, x @ scale, x @ first)
     standardised = moves / np.exp(log_scale)
     is_choosing = ~is_fitted & (rows + horizon < confirmed_from)
-    signs = history.signs[rows]
+    signs = signs[rows]
     direction = _earned_direction(signs, standardised, np.exp(log_scale), is_fitted, is_choosing, stride / horizon)
     weights = 0.5 ** ((count - rows) / MEMORY)
     centres, quantiles = _binned_quantiles(log_scale, standardised - signs @ direction, weights, stride / horizon)
-    return _Knot(scale, centres, quantiles, direction)
+    return scale, centres, quantiles, direction
 
 
 def _fit_log_scale(x: FloatArray, sizes: FloatArray, horizon: int, stride: int, start: FloatArray | None) -> FloatArray:

@@ -1,17 +1,13 @@
 """The scores of minute forecasts whose outcome is known, beside those of persistence."""
 
-import math
 from collections.abc import Mapping
 from statistics import NormalDist
 
 import numpy as np
 
-from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.history.columns import FloatArray
-from crypto_predict.market import Candle
 from crypto_predict.market.forecast import LEVELS, MinuteForecast, MinuteScores
-
-DAY = 1_440  # minutes
 
 _NORMAL = np.array([NormalDist().inv_cdf(level) for level in LEVELS])  # (7,)
 _LEVELS = np.array(LEVELS)
@@ -19,37 +15,6 @@ _LEVELS = np.array(LEVELS)
 _WEIGHTS = np.diff([0.0, *(_LEVELS[1:] + _LEVELS[:-1]) / 2, 1.0])
 _LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
 _CENTRAL = [(LEVELS.index(level), LEVELS.index(1 - level)) for level in (0.25, 0.1, 0.05)]
-
-
-class DayVolatility:
-    """The standard deviation of the moves of log price in one minute, over the last day.
-
-    Over missing minutes the price did not move, and moved all at once after them.
-    """
-
-    def __init__(self) -> None:
-        self._moves = np.zeros(DAY)  # by the minute since 1970, modulo a day
-        self._first: int | None = None  # minutes since 1970, of the first candle
-        self._minute = 0  # of the newest candle
-        self._log_close = 0.0
-
-    def add(self, candle: Candle) -> None:
-        """Take in the next candle, in time order."""
-        minute, log_close = int(candle.open_time.timestamp()) // 60, math.log(candle.close)
-        if self._first is None:
-            self._first = minute
-        else:
-            for missing in range(max(self._minute + 1, minute - DAY), minute):
-                self._moves[missing % DAY] = 0.0
-            self._moves[minute % DAY] = log_close - self._log_close
-        self._minute, self._log_close = minute, log_close
-
-    def volatility(self) -> float:
-        """Return it as of the newest candle; 0 before there are two moves."""
-        moves = 0 if self._first is None else min(self._minute - self._first, DAY)
-        if moves < 2:
-            return 0.0
-        return float(self._moves[np.arange(self._minute - moves + 1, self._minute + 1) % DAY].std(ddof=1))
 
 
 def is_usable(forecast: MinuteForecast) -> bool:

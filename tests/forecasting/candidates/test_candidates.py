@@ -9,7 +9,6 @@ import pytest
 
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
-from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.smoothing import Theta
 from crypto_predict.forecasting.candidates.weekly import forecast_weekly
 from crypto_predict.forecasting.series import DailySeries
@@ -17,6 +16,7 @@ from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of, trending
 
 HORIZONS = (1, 7, 30, 90)
+PROPHET = "prophet"
 MANY_DAYS = np.array(HORIZONS)
 
 
@@ -44,7 +44,7 @@ MARKETS: dict[str, Callable[[int], FloatArray]] = {
 def answered(series: DailySeries, horizons: Sequence[int] = HORIZONS, since: int = 0) -> FloatArray:
     """Return (candidates, horizons) the increments forecast at the end, `since` days after the last estimation."""
     aligned = replace(series, days=series.days - (series.days[-1] - since) % WEEK)
-    return np.asarray(forecast_weekly(aligned, np.array([len(series) - 1]), horizons, (), len(series)).increments[0])
+    return np.asarray(forecast_weekly(aligned, np.array([len(series) - 1]), horizons, (), len(series))[0][0])
 
 
 def predicted(name: str, log_close: FloatArray) -> FloatArray:
@@ -183,11 +183,11 @@ def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
     series = series_of(log_close)
     series = replace(series, days=series.days - (series.days[sunday] % WEEK))
     assert series.day(sunday).strftime("%A") == "Sunday"
-    candidate_forecasts = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
+    increments, curve, _, _ = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
     theta = Theta.estimate(log_close[sunday - WINDOW + 1 : sunday + 1] - log_close[sunday])
     for row, day in enumerate(range(sunday, saturday + 1)):
         expected = theta.forecast(MANY_DAYS) - log_close[day] + log_close[sunday]
-        assert candidate_forecasts.increments[row, NAMES.index("theta")] == pytest.approx(expected, abs=1e-6)
+        assert increments[row, NAMES.index("theta")] == pytest.approx(expected, abs=1e-6)
         theta = theta.update(log_close[min(day + 1, 499)] - log_close[sunday])
-    assert len({increments.tobytes() for increments in candidate_forecasts.increments}) == WEEK
-    assert len(np.unique(candidate_forecasts.curve)) == WEEK
+    assert len({row.tobytes() for row in increments}) == WEEK
+    assert len(np.unique(curve)) == WEEK

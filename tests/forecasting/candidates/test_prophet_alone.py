@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, conformal_multiplier
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import DAY

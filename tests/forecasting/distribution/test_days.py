@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.distribution.days import BURN_IN, DailyDistribution, enclosing, learn
-from crypto_predict.forecasting.distribution.losses import interval_score
+from crypto_predict.forecasting.distribution.days import BURN_IN, learn
+from crypto_predict.forecasting.distribution.quantiles import interval_score
 from crypto_predict.forecasting.evaluation.replay import gaussian_half_widths
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import BoolArray, FloatArray
@@ -98,7 +98,7 @@ SHARES = st.floats(0, 1, exclude_max=True)
 def test_quantiles_never_cross_and_never_come_nearer_with_the_horizon(
     seed: int, days: int, move: float, elapsed: float
 ) -> None:
-    ahead = DailyDistribution.of(series_of(random_walk(seed, days)), KNOTS).ahead(move, elapsed, YEAR)
+    ahead = learn(series_of(random_walk(seed, days)), KNOTS)[0].ahead(move, elapsed, YEAR)
     assert ahead.shape == (365, 7)
     assert np.all(np.isfinite(ahead))
     assert np.all(np.diff(ahead, axis=1) >= 0)
@@ -129,7 +129,7 @@ def test_quantiles_are_numbers_in_any_market(name: str) -> None:
 
 
 def test_the_interval_of_a_flat_market_is_almost_zero() -> None:
-    assert DailyDistribution.of(series_of(np.full(400, 5.5)), KNOTS).ahead(0.0, 0.0, YEAR)[:, HIGH].max() < 1e-3
+    assert learn(series_of(np.full(400, 5.5)), KNOTS)[0].ahead(0.0, 0.0, YEAR)[:, HIGH].max() < 1e-3
 
 
 def test_the_interval_of_a_stablecoin_is_that_of_its_own_moves() -> None:
@@ -144,7 +144,7 @@ def test_the_quantiles_at_the_last_close_are_those_of_the_backtest() -> None:
 
 
 def test_the_interval_of_a_day_narrows_until_its_close() -> None:
-    distribution = DailyDistribution.of(learned(2)[0], KNOTS)
+    distribution = learn(learned(2)[0], KNOTS)[0]
     tomorrow = [distribution.ahead(0.0, elapsed, YEAR)[0, HIGH] for elapsed in (0.0, 0.25, 0.5, 0.75, 0.96)]
     assert tomorrow == sorted(tomorrow, reverse=True)
     assert tomorrow[-1] == pytest.approx(tomorrow[0] * 0.2, rel=0.2)
@@ -152,7 +152,7 @@ def test_the_interval_of_a_day_narrows_until_its_close() -> None:
 
 def test_a_crash_since_the_close_widens_the_next_month() -> None:
     """A release after a crash must not have the interval of the calm before."""
-    distribution = DailyDistribution.of(learned(3)[0], KNOTS)
+    distribution = learn(learned(3)[0], KNOTS)[0]
     calm, crashed = (distribution.ahead(move, 0.25, YEAR) for move in (0.0, -0.3))
     assert np.all(crashed[:30, HIGH] > calm[:30, HIGH])
     assert crashed[0, HIGH] > 1.15 * calm[0, HIGH]
@@ -160,7 +160,7 @@ def test_a_crash_since_the_close_widens_the_next_month() -> None:
 
 def test_a_move_as_far_as_expected_changes_little() -> None:
     series = learned(4)[0]
-    distribution = DailyDistribution.of(series, KNOTS)
+    distribution = learn(series, KNOTS)[0]
     expected = float(np.exp(distribution.state.sizes[0, 1:3].mean()))
     for elapsed in (0.1, 0.5, 0.9):
         now, moved = (
@@ -193,7 +193,7 @@ def test_a_new_market_is_expected_to_rest_on_weekends_by_a_third() -> None:
     widths = {}
     for days in range(8, 15):
         series = series_of(log_close[:days])
-        distribution = DailyDistribution.of(series, [1])
+        distribution = learn(series, [1])[0]
         state = distribution.state.effective_days(1)[0]
         widths[series.day(days - 1).strftime("%A")] = state**0.5
     assert widths["Friday"] / widths["Monday"] == pytest.approx(2 / 3, rel=0.15)
@@ -268,17 +268,10 @@ def test_closes_alone_give_a_calibrated_interval_too() -> None:
 def test_a_new_market_has_the_width_of_its_own_few_moves(days: int) -> None:
     """The prior is a Gaussian with the volatility of those days: there is no move to calibrate with."""
     log_close = np.cumsum(DAILY * np.random.default_rng(12).standard_normal(days))
-    ahead = DailyDistribution.of(series_of(log_close), KNOTS).ahead(0.0, 0.0, YEAR)
+    ahead = learn(series_of(log_close), KNOTS)[0].ahead(0.0, 0.0, YEAR)
     deviation = float(np.std(np.diff(log_close)))
     for horizon in (7, 30, 364):
         assert ahead[horizon - 1, LOW] == pytest.approx(GAUSSIAN_LOW * deviation * horizon**0.5, rel=0.35)
-
-
-def test_the_ends_of_an_interval_hold_the_forecast() -> None:
-    row = np.array([[-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2]])
-    assert enclosing(row, np.array([0.04])).tolist() == row.tolist()
-    assert enclosing(row, np.array([0.15])).tolist() == [[-0.2, -0.1, -0.05, 0.0, 0.05, 0.15, 0.2]]
-    assert enclosing(row, np.array([-0.3])).tolist() == [[-0.3, -0.3, -0.05, 0.0, 0.05, 0.1, 0.2]]
 
 
 @functools.cache

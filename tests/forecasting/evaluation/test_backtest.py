@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.candidates.candidate import WEEK
-from crypto_predict.forecasting.candidates.prophet import PROPHET
-from crypto_predict.forecasting.candidates.prophet_map import fit_map
+from crypto_predict.forecasting.candidates.prophet import fit_map
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import (
     FIRST_CUTOFF,
@@ -149,7 +148,7 @@ def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) ->
 
 def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     """The combination weighs its increments; Prophet alone keeps the level of its curve."""
-    own, column = NAMES.index(PROPHET), whole.prophet.horizons.index(7)
+    own, column = NAMES.index("prophet"), whole.prophet.horizons.index(7)
     index, cutoff = 40, int(whole.cutoffs[40])
     estimated = cutoff - int(whole.series.days[cutoff]) % WEEK
     fitted = fit_map(whole.series.days[: estimated + 1], whole.series.log_close[: estimated + 1])

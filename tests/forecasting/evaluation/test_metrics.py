@@ -10,7 +10,7 @@ from scipy import integrate, special, stats
 from statsmodels.stats.proportion import proportion_confint
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.metrics import direction
 from crypto_predict.history.columns import FloatArray

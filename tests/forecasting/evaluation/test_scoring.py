@@ -12,8 +12,8 @@ import pytest
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
 from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.distribution.days import DailyDistribution
-from crypto_predict.forecasting.distribution.losses import GAUSSIAN
+from crypto_predict.forecasting.distribution.days import learn
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.replay import Replay, gaussian_half_widths, replay
 from crypto_predict.forecasting.evaluation.scoring import (
@@ -44,7 +44,7 @@ def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: f
     weights = np.zeros_like(predicted)
     weights[:, 0] = 1.0
     quantiles, alone = gaussian_quantiles(np.full((len(at), 1), half_width)), prophet_replay(series(), at, [horizon])
-    distribution = DailyDistribution.of(series(), [horizon])
+    distribution = learn(series(), [horizon])[0]
     return Replay(series(), at, (horizon,), predicted, weights, quantiles, distribution, alone)
 
 

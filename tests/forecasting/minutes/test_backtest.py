@@ -9,9 +9,9 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import UnusableHistory
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.minutes.backtest import (
     REFIT,
-    Forecasts,
     last_day_volatility,
     refits,
     score,
@@ -137,7 +137,7 @@ def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
     """Straight from the definitions."""
     one = forecasts[1]
     minute_backtest = score(one)
-    band = 1.2815515655 * one.volatility * math.sqrt(5)
+    band = 1.2815515655 * one.deviation
 
     def winkler(low: FloatArray, high: FloatArray) -> float:
         return float(np.mean(high - low + 10 * (np.maximum(low - one.actual, 0) + np.maximum(one.actual - high, 0))))
@@ -153,7 +153,7 @@ def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
     assert minute_backtest.coverage_50 < minute_backtest.coverage < minute_backtest.coverage_90
     assert minute_backtest.relative_crps is not None
     assert 0.5 < minute_backtest.relative_crps < 1
-    calmest = np.argsort(one.volatility, kind="stable")[: len(inside) // 4]
+    calmest = np.argsort(one.deviation, kind="stable")[: len(inside) // 4]
     assert minute_backtest.by_volatility[0] == pytest.approx(inside[calmest].mean(), abs=1e-3)
     morning = (one.cutoffs // 60 % 24 >= 6) & (one.cutoffs // 60 % 24 < 12)
     assert minute_backtest.by_hours[1] == pytest.approx(inside[morning].mean())

@@ -67,16 +67,16 @@ def test_a_forecast_is_of_the_15_minutes_after_the_newest_close(fitted: Coeffici
 def test_arrays_and_state_give_the_same_forecast(fitted: Coefficients) -> None:
     """The backtest forecasts with arrays, the collector with a state."""
     minutes = Minutes.of(columns(CANDLES[: FITTED + 50]))
-    moves = fitted.moves(minutes[-1:].known, minutes.minute[-1:])
+    points, quantiles = fitted.moves(minutes[-1:].known, minutes.minute[-1:])
     forecast = fitted.forecast(state_of(CANDLES[: FITTED + 50]))
-    assert forecast.price * np.exp(moves.points[0]) == pytest.approx(np.array(forecast.points), rel=1e-12)
-    assert forecast.price * np.exp(moves.quantiles[0]) == pytest.approx(np.array(forecast.quantiles), rel=1e-12)
+    assert forecast.price * np.exp(points[0]) == pytest.approx(np.array(forecast.points), rel=1e-12)
+    assert forecast.price * np.exp(quantiles[0]) == pytest.approx(np.array(forecast.quantiles), rel=1e-12)
 
 
 def test_a_band_holds_as_much_as_it_says_where_volatility_comes_in_clusters(fitted: Coefficients) -> None:
     """Out of sample, and in the calm and in the wild half alike."""
     minutes = Minutes.of(columns(CANDLES))[FITTED:]
-    quantiles = fitted.moves(minutes.known, minutes.minute).quantiles
+    quantiles = fitted.moves(minutes.known, minutes.minute)[1]
     for horizon in (1, 5, 15):
         moves = minutes.moves(horizon)[:-horizon]
         inside = (quantiles[:-horizon, horizon - 1, 1] <= moves) & (moves <= quantiles[:-horizon, horizon - 1, 5])
@@ -103,7 +103,7 @@ def test_a_direction_is_forecast_where_it_has_been_right() -> None:
         candles.append(Candle(first.open_time, opened, high, low, price, 1.0))
     coefficients = Coefficients.fit(columns(candles[: 4 * DAY]))
     minutes = Minutes.of(columns(candles))[4 * DAY : -1]
-    points, moves = coefficients.moves(minutes.known, minutes.minute).points[:, 0], minutes.moves(1)
+    points, moves = coefficients.moves(minutes.known, minutes.minute)[0][:, 0], minutes.moves(1)
     assert np.nanmean(np.abs(moves - points)) < 0.97 * np.nanmean(np.abs(moves))
 
 
@@ -118,7 +118,7 @@ def test_the_next_minute_of_an_hour_that_is_always_wild_has_a_wide_band() -> Non
     ]
     coefficients = Coefficients.fit(columns(candles))
     minutes = Minutes.of(columns(candles))[2 * DAY :]
-    width = np.log(coefficients.moves(minutes.known, minutes.minute).quantiles[:, 0, 5])
+    width = np.log(coefficients.moves(minutes.known, minutes.minute)[1][:, 0, 5])
     minute = minutes.minute % 60
     assert width[minute == 59].mean() > width[minute == 30].mean() + 1
 
@@ -257,7 +257,7 @@ def test_the_band_of_real_minutes_is_sharper_than_a_gaussian_one_and_as_right() 
     split = int(np.searchsorted(minutes.minute, minutes.minute[0] + 14 * DAY))
     coefficients = Coefficients.of(minutes[:split])
     part = minutes[split:]
-    quantiles = coefficients.moves(part.known, part.minute).quantiles
+    quantiles = coefficients.moves(part.known, part.minute)[1]
     returns = minutes.returns
     for horizon in (1, 5, 15):
         moves = part.moves(horizon)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.distribution.losses import interval_score, quantile_loss
+from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation.metrics import crps_gaussian
 from crypto_predict.forecasting.minutes.backtest import last_day_volatility
-from crypto_predict.forecasting.minutes.features import Minutes
-from crypto_predict.forecasting.minutes.outcomes import DAY, DayVolatility, is_usable, scores_of
+from crypto_predict.forecasting.minutes.features import DAY, Minutes, MinuteState
+from crypto_predict.forecasting.minutes.outcomes import is_usable, scores_of
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
@@ -50,12 +50,12 @@ def test_every_score_is_that_of_the_formulas(
     assert (minute_scores.horizon_minutes, minute_scores.forecasts) == (horizon, 1)
     assert minute_scores.error == pytest.approx(abs(outcome - point), abs=1e-12)
     assert minute_scores.persistence_error == pytest.approx(abs(outcome), abs=1e-12)
-    for score, some in ((minute_scores.winkler, quantiles), (minute_scores.persistence_winkler, gaussian)):
-        expected = interval_score(actual, some[[1]], some[[5]], 0.8)[0]
+    for score, values in ((minute_scores.winkler, quantiles), (minute_scores.persistence_winkler, gaussian)):
+        expected = interval_score(actual, values[[1]], values[[5]], 0.8)[0]
         assert score == pytest.approx(expected, abs=1e-9)
     weights = (0.075, 0.1, 0.2, 0.25, 0.2, 0.1, 0.075)
-    for score, some in ((minute_scores.crps, quantiles), (minute_scores.persistence_crps, gaussian)):
-        losses = [quantile_loss(actual, one, level)[0] for one, level in zip(some, LEVELS, strict=True)]
+    for score, values in ((minute_scores.crps, quantiles), (minute_scores.persistence_crps, gaussian)):
+        losses = [quantile_loss(actual, one, level)[0] for one, level in zip(values, LEVELS, strict=True)]
         expected = 2 * sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
         assert score == pytest.approx(expected, abs=1e-9)
 
@@ -86,38 +86,31 @@ def test_forecasts_of_several_horizons_are_scored_apart() -> None:
     assert scores_of({}, PRICE) == ()
 
 
-@given(st.lists(st.integers(0, 3 * DAY), min_size=2, max_size=60, unique=True))
+@given(st.lists(st.integers(0, 3 * DAY), min_size=1, max_size=60, unique=True))
 def test_the_volatility_is_that_of_the_moves_of_the_last_day(minutes: list[int]) -> None:
     """In a minute without a candle the price did not move."""
     minutes.sort()
     closes = {minute: 100 * math.exp(math.sin(minute)) for minute in minutes}
-    day_volatility = DayVolatility()
+    state = MinuteState()
     for minute, close in closes.items():
-        day_volatility.add(flat(minute, close))
+        state.add(flat(minute, close))
     prices, price = [], closes[minutes[0]]
     for minute in range(minutes[0], minutes[-1] + 1):
         price = closes.get(minute, price)
         prices.append(math.log(price))
     moves = [later - earlier for earlier, later in pairwise(prices)][-DAY:]
     expected = stdev(moves) if len(moves) > 1 else 0.0
-    assert day_volatility.volatility() == pytest.approx(expected, rel=1e-9)
+    assert state.volatility() == pytest.approx(expected, rel=1e-9)
 
 
 def test_the_volatility_is_that_of_a_backtest() -> None:
     """So that the live record and a backtest are relative to the same persistence."""
     candles = [one for number, one in enumerate(market(2 * DAY)) if number % 7 and not 900 < number < 1_000]
-    day_volatility = DayVolatility()
+    state = MinuteState()
     for candle in candles:
-        day_volatility.add(candle)
+        state.add(candle)
     minutes = Minutes.of(Candles.of(candles, Interval.MINUTE_1))
-    assert day_volatility.volatility() == pytest.approx(last_day_volatility(minutes)[-1], rel=1e-9)
-
-
-def test_before_two_candles_there_is_no_volatility() -> None:
-    day_volatility = DayVolatility()
-    assert day_volatility.volatility() == 0
-    day_volatility.add(flat(0, 100.0))
-    assert day_volatility.volatility() == 0
+    assert state.volatility() == pytest.approx(last_day_volatility(minutes)[-1], rel=1e-9)
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])

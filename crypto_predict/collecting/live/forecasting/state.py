@@ -13,7 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_predict.forecasting.minutes.features import MinuteState
 from crypto_predict.forecasting.minutes.model import Coefficients
-from crypto_predict.forecasting.minutes.outcomes import DayVolatility, is_usable, scores_of
+from crypto_predict.forecasting.minutes.outcomes import is_usable, scores_of
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.collected import ForecastStep
@@ -43,18 +43,17 @@ class ForecastState:
         self.newest: datetime | None = None  # UTC, the newest opening
         self.fault: str | None = UNFITTED  # why the newest candle has no forecast; None if it has one
         self.news: list[Candle] = []  # which the first `step` is to take in
-        self._coefficients, self._state, self._day = coefficients, MinuteState(), DayVolatility()
+        self._coefficients, self._state = coefficients, MinuteState()
         self._forecasts = {forecast.cutoff: forecast for forecast in forecasts}
         self._volatility: dict[datetime, float] = {}  # of the last day, at the cutoffs of these forecasts
 
     def learn(self, candle: Candle) -> None:
         """Take in a candle of the past."""
         self._state.add(candle)
-        self._day.add(candle)
         self.newest = candle.open_time
         close = candle.open_time + _MINUTE
         if close in self._forecasts:
-            self._volatility[close] = self._day.volatility()
+            self._volatility[close] = self._state.volatility()
 
     def step(self, candles: Sequence[Candle]) -> list[ForecastStep]:
         """Take in the candles that are newer than the state; return what they add to the record of the series.
@@ -113,7 +112,7 @@ class ForecastState:
             self.fault = "a defect: a price of its forecast is not a positive number"
             return None
         self._forecasts[forecast.cutoff] = forecast
-        self._volatility[forecast.cutoff] = self._day.volatility()
+        self._volatility[forecast.cutoff] = self._state.volatility()
         return forecast
 
 

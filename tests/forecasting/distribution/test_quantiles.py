@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.forecasting.distribution.residuals import Calibration, calibrate
+from crypto_predict.forecasting.distribution.quantiles import calibrate, enclosing
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
 
@@ -26,7 +26,7 @@ def shares_below(moves: FloatArray, horizon: int = 1, first: int = 0) -> FloatAr
 
 
 def test_without_a_move_the_quantiles_are_gaussian() -> None:
-    assert Calibration(1).quantiles() == pytest.approx(GAUSSIAN)
+    assert calibrate(np.array([]), 1, 0)[1] == pytest.approx(GAUSSIAN)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -86,3 +86,10 @@ def test_moves_that_are_not_known_do_not_count() -> None:
     moves = gaussian_moves(3, 300)
     gapped = np.insert(moves, 100, np.full(50, np.nan))
     assert calibrate(gapped, 1, 0)[1].tolist() == calibrate(moves, 1, 0)[1].tolist()
+
+
+def test_the_ends_of_an_interval_hold_the_forecast() -> None:
+    row = np.array([[-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2]])
+    assert enclosing(row, np.array([0.04])).tolist() == row.tolist()
+    assert enclosing(row, np.array([0.15])).tolist() == [[-0.2, -0.1, -0.05, 0.0, 0.05, 0.15, 0.2]]
+    assert enclosing(row, np.array([-0.3])).tolist() == [[-0.3, -0.3, -0.05, 0.0, 0.05, 0.1, 0.2]]

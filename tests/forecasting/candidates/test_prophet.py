@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from crypto_predict.forecasting.candidates import prophet_fit  # noqa: F401 its import is what keeps Prophet's quiet
-from crypto_predict.forecasting.candidates.prophet_map import ProphetMap, fit_map
+from crypto_predict.forecasting.candidates.prophet import ProphetMap, fit_map
 from crypto_predict.history.columns import FloatArray, IntArray
 from tests.support.markets import FIRST_DAY, random_walk, trending
 
@@ -83,7 +83,8 @@ def dates(days: IntArray) -> pd.DatetimeIndex:
 
 
 def parameters_of(fit: ProphetMap) -> Parameters:
-    return Parameters(float(fit.line[0]), float(fit.line[1]), fit.deltas, fit.coefficients, fit.noise)
+    line, deltas, coefficients = np.split(fit.parameters, [2, 2 + len(fit.changepoints)])
+    return Parameters(float(line[0]), float(line[1]), deltas, coefficients, fit.noise)
 
 
 def prophets_parameters(model: Any) -> Parameters:
