@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import requests
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
@@ -69,11 +70,19 @@ def test_a_request_has_both_ends_and_no_more_than_300_candles() -> None:
 
 def test_an_empty_answer_is_not_believed_at_once() -> None:
     """Coinbase sends one now and then although it has the candles."""
-    exchange = CoinbaseExchange({(BTC, Interval.MINUTE_1): bare_minutes(20)})
-    with ReplayServer(exchange) as server:
-        exchange.empty = 1
+    with ReplayServer(CoinbaseExchange({(BTC, Interval.MINUTE_1): bare_minutes(20)}, empty=1.0)) as server:
         assert VENUE.read(server, 20) == bare_minutes(20)
         assert len(server.requests) == 2
+
+
+def test_rows_before_the_start_are_left_out() -> None:
+    """Coinbase sends some of them."""
+    span = Span(START + 10 * MINUTE, START + 20 * MINUTE)
+    with VENUE.serving(bare_minutes(20)) as server:
+        assert list(VENUE.source(server).candles(BTC, Interval.MINUTE_1, span)) == bare_minutes(20)[10:]
+        [request] = server.requests
+        sent = requests.get(f"{server.url}{request.path}", request.query, timeout=30).json()
+    assert len(sent) == 13
 
 
 @pytest.mark.parametrize("interval", EXCHANGE.intervals)

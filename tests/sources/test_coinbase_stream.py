@@ -1,30 +1,20 @@
-"""Coinbase's stream: its wire format, and what only it does. `test_poloniex_stream` has the rest of a trade stream."""
+"""Coinbase's stream: its wire format, and what only it does."""
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import aclosing, contextmanager
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
-from typing import Any
 
 import pytest
 
-from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
-from crypto_predict.market.clock import Clock
-from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, PairRefused
-from crypto_predict.sources.coinbase import EXCHANGE
-from crypto_predict.sources.coinbase.stream import CoinbaseFeed
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey
+from crypto_predict.market.events import CandleClosed, PairRefused
 from tests.support.replay import streams
-from tests.support.replay.coinbase import VENUE, CoinbaseInMotion, error_frame
-from tests.support.replay.motion import MINUTE, Motion, Traits
-from tests.support.replay.server import ReplayServer
+from tests.support.replay.coinbase import VENUE, error_frame
+from tests.support.replay.motion import MINUTE
+from tests.support.replay.reading import FAST, START, Market, candles_of, market, number_of
+from tests.support.replay.streams import Frame
 
 BTC, ETH, LTC = (Pair(base, "USD") for base in ("BTC", "ETH", "LTC"))
-START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
-QUICK = 60.0  # seconds of the market in one of this machine
-DEADLINE = 60.0  # seconds, after which a test fails
 
 MATCH = {  # as documented
     "type": "match",
@@ -46,74 +36,13 @@ def match(number: int, time: str, **values: str) -> str:
     return json.dumps({**MATCH, "trade_id": number, "time": f"2024-05-17T{time}Z", **values})
 
 
-@dataclass(frozen=True)
-class Market:
-    """The exchange in motion, on a server."""
-
-    exchange: CoinbaseInMotion
-    motion: Motion
-    server: ReplayServer
-
-    def events(
-        self,
-        *faults: streams.StreamFault,
-        pairs: Sequence[Pair] = (BTC, ETH),
-        until: Callable[[Sequence[FeedEvent]], bool] = lambda _: False,
-    ) -> list[FeedEvent]:
-        """Return the events of one connection, up to `until`; after its first heartbeat the faults are applied."""
-        return asyncio.run(self._events(faults, pairs, until))
-
-    async def _events(
-        self,
-        faults: Sequence[streams.StreamFault],
-        pairs: Sequence[Pair],
-        until: Callable[[Sequence[FeedEvent]], bool],
-    ) -> list[FeedEvent]:
-        feed = CoinbaseFeed(EXCHANGE.settings(VENUE.environ(self.server)), self.motion.clock)
-        events: list[FeedEvent] = []
-        async with asyncio.timeout(DEADLINE), aclosing(feed.events(pairs)) as received:
-            async for event in received:
-                events.append(event)
-                if sum(isinstance(event, Heartbeat) for event in events) == 1 and isinstance(event, Heartbeat):
-                    for fault in faults:
-                        await asyncio.to_thread(self.exchange.streams.apply, fault)
-                if until(events):
-                    break
-        return events
+@pytest.fixture
+def live() -> Iterator[Market]:
+    with market(VENUE, FAST, quiet=1.0) as served:
+        yield served
 
 
-@contextmanager
-def coinbase(speed: float = 1.0, **traits: Any) -> Iterator[Market]:
-    motion = Motion(Clock(START, speed), (BTC, ETH, LTC), 0, START - 600 * MINUTE, Traits(**traits))
-    exchange = CoinbaseInMotion(motion)
-    with ReplayServer(exchange) as server:
-        yield Market(exchange, motion, server)
-
-
-def candles_of(events: Sequence[FeedEvent]) -> list[CandleClosed]:
-    return [event for event in events if isinstance(event, CandleClosed)]
-
-
-def test_every_minute_is_built_of_its_trades_from_the_first_one_on() -> None:
-    """The last trade before the subscription shows that none is missing, so no minute waits for REST."""
-    with coinbase(QUICK, quiet=0.0) as market:
-        events = market.events(until=lambda events: len(candles_of(events)) >= 6)
-        truth = {
-            (pair, candle.open_time): candle
-            for pair in (BTC, ETH)
-            for candle in market.motion.truth(pair, Span(START - MINUTE, START + 9 * MINUTE))
-        }
-    for closed in candles_of(events):
-        expected = truth[closed.series.pair, closed.candle.open_time]
-        assert closed.candle[:6] == expected[:6]
-        assert closed.candle.trades == expected.trades
-        assert closed.candle[8] == expected[8], "the maker's side is the other one"
-        assert closed.candle.quote_volume == pytest.approx(expected.quote_volume)
-    assert {closed.series.pair for closed in candles_of(events)} == {BTC, ETH}
-    assert candles_of(events)[0].candle.open_time <= START + MINUTE
-
-
-def test_a_minute_is_closed_by_the_next_trade_and_unknown_messages_are_left_out() -> None:
+def test_a_minute_is_closed_by_the_next_trade_and_unknown_messages_are_left_out(live: Market) -> None:
     """New types of messages may come at any time, and a pair that was not subscribed is nobody's."""
     frames = [
         json.dumps({"type": "status", "products": []}),
@@ -124,9 +53,8 @@ def test_a_minute_is_closed_by_the_next_trade_and_unknown_messages_are_left_out(
         json.dumps(MATCH),
         match(12, "12:01:00"),
     ]
-    with coinbase(QUICK, quiet=1.0) as market:
-        bursts = map(streams.burst, frames)
-        [closed] = candles_of(market.events(*bursts, until=lambda events: bool(candles_of(events))))
+    [closed] = live.events(*map(streams.burst, frames), until=number_of(CandleClosed, 1))[-1:]
+    assert isinstance(closed, CandleClosed)
     assert closed.series == SeriesKey("coinbase", BTC, Interval.MINUTE_1)
     turnover = round(400.23 * 5.23512 + 401 * 0.1, 8)
     bought = round(400.23 * 5.23512, 8)
@@ -136,58 +64,50 @@ def test_a_minute_is_closed_by_the_next_trade_and_unknown_messages_are_left_out(
 @pytest.mark.parametrize(
     ("frame", "fault"),
     [
-        ("[]", "no JSON object"),
-        ("{", "no JSON object"),
         (json.dumps({**MATCH, "product_id": None}), "a trade without a product"),
-        (json.dumps({**MATCH, "time": "noon"}), "'time' is missing or not a time with its zone"),
-        (json.dumps({**MATCH, "time": "2024-05-17T12:00:27"}), "'time' is missing or not a time with its zone"),
+        (json.dumps({**MATCH, "time": "noon"}), "'time' is missing or not an RFC 3339 time"),
+        (json.dumps({**MATCH, "time": "2024-05-17T12:00:27"}), "'time' is missing or not an RFC 3339 time"),
         (json.dumps({**MATCH, "price": "x"}), "'price' is missing or not a number"),
         (json.dumps({**MATCH, "trade_id": None}), "'trade_id' is missing or not a whole number"),
         (json.dumps({"type": "subscriptions"}), "subscriptions without lists of products"),
     ],
 )
-def test_a_message_in_another_format_ends_the_feed_with_its_fault(frame: str, fault: str) -> None:
-    with coinbase() as market:
-        end = market.events(streams.burst(frame))[-1]
-    assert isinstance(end, Interrupted)
-    assert end.reason.endswith(f"sent a message that is not in Coinbase's format: {fault}")
+def test_a_message_in_another_format_ends_the_feed_with_its_fault(frame: str, fault: str, live: Market) -> None:
+    assert live.malformed(frame) == fault
+
+
+def test_a_minute_of_which_a_trade_is_missing_is_left_to_rest() -> None:
+    """The numbers of its trades show it. The last trade before the subscription came, so the first minute is whole."""
+    broken = Interval.MINUTE_1.floor(START) + 2 * MINUTE
+
+    def without_a_trade(frame: Frame) -> Sequence[Frame]:
+        message = json.loads(frame)
+        is_lost = (
+            message["type"] == "match" and MINUTE / 3 < datetime.fromisoformat(message["time"]) - broken < MINUTE / 2
+        )
+        return [] if is_lost and message["product_id"] == "BTC-USD" else [frame]
+
+    with market(VENUE, FAST, moving=True, quiet=0.0) as live:
+        live.exchange.streams.inject(streams.changed(without_a_trade))
+        events = live.events(until=lambda events: any(each.open_time > broken for each in candles_of(events, BTC)))
+    openings = [candle.open_time for candle in candles_of(events, BTC)]
+    assert openings[-1] == broken + MINUTE
+    assert broken not in openings
+    assert openings[0] <= broken - MINUTE
 
 
 @pytest.mark.parametrize("reason", ["{} is not a valid product", "an internal fault"])
 def test_a_product_that_is_refused_does_not_stop_the_others(reason: str) -> None:
     """Its name may be missing in the answer."""
-    with coinbase(QUICK, quiet=0.0) as market:
-        market.exchange.refused, market.exchange.reason = {"ETH-USD"}, reason
-        events = market.events(
-            pairs=(BTC, ETH, LTC),
-            until=lambda events: {closed.series.pair for closed in candles_of(events)} == {BTC, LTC},
-        )
+    with market(VENUE, FAST, moving=True, pairs=(BTC, ETH, LTC), quiet=0.0) as live:
+        live.exchange.refused, live.exchange.reason = {"ETH-USD"}, reason
+        events = live.events(until=lambda events: all(candles_of(events, pair) for pair in (BTC, LTC)))
     [refused] = [event for event in events if isinstance(event, PairRefused)]
-    assert refused.pair == ETH
-    assert f'answered "Failed to subscribe: {reason.format("ETH-USD")}"' in refused.reason
+    assert refused == PairRefused(ETH, f'{live.host} answered "Failed to subscribe: {reason.format("ETH-USD")}"')
+    assert not candles_of(events, ETH)
 
 
-def test_an_error_ends_the_feed_with_its_reason() -> None:
-    with coinbase() as market:
-        end = market.events(streams.burst(error_frame("Server error", "try later")))[-1]
-    assert isinstance(end, Interrupted)
-    assert 'answered "Server error: try later"' in end.reason
-
-
-def test_a_quiet_market_is_alive_as_long_as_pings_are_answered() -> None:
-    """No trade comes for minutes, and the exchange itself sends nothing then."""
-
-    def beats(events: Sequence[FeedEvent]) -> list[Heartbeat]:
-        return [event for event in events if isinstance(event, Heartbeat)]
-
-    with coinbase(QUICK, quiet=1.0) as market:
-        events = market.events(until=lambda events: len(beats(events)) >= 5)
-    assert candles_of(events) == []
-    assert [after.time > before.time for before, after in pairwise(beats(events))] == [True] * 4
-
-
-def test_a_connection_whose_pings_are_not_answered_ends() -> None:
-    with coinbase(QUICK) as market:
-        end = market.events(streams.silence)[-1]
-    assert isinstance(end, Interrupted)
-    assert end.reason.endswith("did not answer a ping within 15 s")
+def test_an_error_ends_the_feed_with_its_reason(live: Market) -> None:
+    assert live.end(streams.burst(error_frame("Server error", "try later"))).reason.endswith(
+        'answered "Server error: try later"'
+    )

@@ -1,7 +1,6 @@
 """Alpaca Markets, whose prices are those of its own venue, in dollars, from about April 2021 on.
 
 * ``rest``: its past candles and its quotes
-* ``rows``: its candles and quotes, as REST and the stream send them
 * ``stream``: its live minutes and quotes, with keys
 """
 

@@ -14,9 +14,9 @@ Wire format::
 """
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
@@ -24,12 +24,11 @@ from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.alpaca import EXCHANGE
-from crypto_predict.sources.alpaca.rows import read_candle, read_quote
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.paging import closed, in_order
 from crypto_predict.sources.network.session import BoundedSession
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, rows
+from crypto_predict.sources.network.wire import Malformed, moment, number, rows, whole
 
 _MOST_IDLE = 10  # pages in a row without a new candle, after which page tokens are not followed any more
 _LONGEST_TOKEN = 2_000  # characters; all tokens are remembered
@@ -162,7 +161,7 @@ def _read_page(answer: object, symbol: str) -> tuple[list[Candle], str | None]:
 def _read_candle(row: object) -> Candle:
     if not isinstance(row, dict):
         raise Malformed("a bar that is not an object")
-    return read_candle(row, _time(row))
+    return read_candle(row, moment(row.get("t"), "t"))
 
 
 def _read_quote(answer: object, symbol: str) -> Quote | None:
@@ -171,18 +170,20 @@ def _read_quote(answer: object, symbol: str) -> Quote | None:
     row = quotes.get(symbol, {}) if isinstance(quotes, dict) else None
     if not isinstance(row, dict):
         raise Malformed("no quotes")
-    return read_quote(row, _time(row)) if row else None
+    return read_quote(row, moment(row.get("t"), "t")) if row else None
 
 
-def _time(row: dict[str, object]) -> datetime:
-    text = row.get("t")
-    try:
-        instant = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        instant = None
-    if instant is None or instant.utcoffset() is None:
-        raise Malformed("'t' is missing or not an RFC 3339 time")
-    try:
-        return instant.astimezone(UTC)
-    except OverflowError:
-        raise Malformed("'t' is out of range") from None
+def read_candle(row: Mapping[str, object], opening: datetime) -> Candle:
+    """Return a bar as a candle. REST and the stream name its values alike, and write only the time in another way.
+
+    Raises:
+        Malformed: A value is missing or of another type.
+    """
+    open_, high, low, close, volume = (number(row.get(key), key) for key in ("o", "h", "l", "c", "v"))
+    trades = None if row.get("n") is None else whole(row["n"], "n")
+    return Candle(opening, open_, high, low, close, volume, trades=trades)
+
+
+def read_quote(row: Mapping[str, object], time: datetime) -> Quote:
+    """Return the top of the book, as `read_candle` does a bar."""
+    return Quote(time, *(number(row.get(key), key) for key in ("bp", "bs", "ap", "as")))

@@ -16,7 +16,7 @@ A start and an end are both included. An error is ``{"code": -1121, "msg": "Inva
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -116,15 +116,26 @@ def _read_candles(answer: object) -> list[Candle]:
 def _read_candle(row: object) -> Candle:
     if not isinstance(row, list) or len(row) < 11:
         raise Malformed("a candle that is not a list of at least 11 values")
-    opening, open_, high, low, close, volume, _, quote_volume, trades, taker_base, taker_quote = row[:11]
+    return read_candle([*row[:6], *row[7:11]])
+
+
+def read_candle(values: Sequence[object]) -> Candle:
+    """Return a candle: open time, four prices, volumes of base and of quote, trades, the same volumes of takers.
+
+    Raises:
+        Malformed: A value is missing or of another type.
+    """
+    opening, *numbers, trades, taker_base, taker_quote = values
+    names = ("open", "high", "low", "close", "volume", "quote volume")
+    open_, high, low, close, volume, quote_volume = map(decimal, numbers, names)
     return Candle(
         instant(opening, "open time"),
-        decimal(open_, "open"),
-        decimal(high, "high"),
-        decimal(low, "low"),
-        decimal(close, "close"),
-        decimal(volume, "volume"),
-        decimal(quote_volume, "quote volume"),
+        open_,
+        high,
+        low,
+        close,
+        volume,
+        quote_volume,
         whole(trades, "trades"),
         decimal(taker_base, "taker base volume"),
         decimal(taker_quote, "taker quote volume"),

@@ -18,15 +18,14 @@ The channel ``ticker`` sends the top of the book with a trade only. In a quiet m
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
 
 from crypto_predict.sources.coinbase import EXCHANGE
 from crypto_predict.sources.network.numbered import Trade
-from crypto_predict.sources.network.trades import Refused, TradeFeed, TradeStream
-from crypto_predict.sources.network.wire import Malformed, decimal, whole
+from crypto_predict.sources.network.stream import Feed, Stream
+from crypto_predict.sources.network.wire import Malformed, decimal, json_object, moment, whole
 
 
-class _Stream(TradeStream):
+class _Stream(Stream):
     exchange = EXCHANGE
     requests_a_second = 4  # half of what the exchange allows
     ping_every = 5  # a quiet minute is whole with the first answer after its end
@@ -34,27 +33,33 @@ class _Stream(TradeStream):
     def subscription(self, symbols: Sequence[str]) -> Mapping[str, object]:
         return {"type": "subscribe", "product_ids": symbols, "channels": ["matches"]}
 
-    def take(self, message: Mapping[str, object]) -> object:
+    def take(self, frame: str | bytes) -> object:
+        message = json_object(frame)
         match message.get("type"):
             case "match" | "last_match":
                 self._take_trade(message)
             case "subscriptions":
                 return _subscribed(message.get("channels"))
             case "error":
-                raise Refused(f"{message.get('message')}: {message.get('reason')}")
+                raise self.refusal(f"{message.get('message')}: {message.get('reason')}")
         return None
+
+    def every_second(self) -> None:
+        for pair, candle in self.feed.minutes.whole(self.clock.monotonic()):
+            self.put_minute(pair, candle)
 
     def _take_trade(self, trade: Mapping[str, object]) -> None:
         symbol = trade.get("product_id")
         if not isinstance(symbol, str):
             raise Malformed("a trade without a product")
         if (pair := self.pairs.get(symbol)) is not None:
-            number, time = whole(trade.get("trade_id"), "trade_id"), _time(trade.get("time"))
+            number, time = whole(trade.get("trade_id"), "trade_id"), moment(trade.get("time"), "time")
             price, size = (decimal(trade.get(name), name) for name in ("price", "size"))
-            self.numbered(pair, Trade(number, time, price, size, is_bought=trade.get("side") == "sell"))
+            self.feed.minutes.add(pair, Trade(number, time, price, size, is_bought=trade.get("side") == "sell"))
+            self.is_confirmed = True  # trades are data, although a quiet pair closes its minute late
 
 
-class CoinbaseFeed(TradeFeed):
+class CoinbaseFeed(Feed):
     """The live stream of Coinbase's spot market: its trades, of which closed minutes are built."""
 
     stream = _Stream
@@ -70,13 +75,3 @@ def _subscribed(channels: object) -> list[object]:
     if not products or not all(isinstance(symbols, list) for symbols in products):
         raise Malformed("subscriptions without lists of products")
     return [symbol for symbols in products if isinstance(symbols, list) for symbol in symbols]
-
-
-def _time(text: object) -> datetime:
-    try:
-        time = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
-        time = None
-    if time is None or time.tzinfo is None:
-        raise Malformed("'time' is missing or not a time with its zone")
-    return time.astimezone(UTC)

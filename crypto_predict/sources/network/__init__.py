@@ -7,9 +7,9 @@
     process to wait.
 ``wire``, ``paging``, ``answer_clock``
     Reading JSON, joining pages, and the exchange's clock.
-``websocket``, ``trades``, ``numbered``
-    Connecting to a live stream, and why one has ended; the streams of exchanges that send trades; minutes of numbered
-    trades.
+``stream``, ``websocket``, ``numbered``
+    The live stream of an exchange: what does not depend on the exchange; connecting, and why a connection has ended;
+    minutes of numbered trades.
 ``sanitize``
     Texts of an exchange, as a log may contain them.
 """

@@ -1,7 +1,9 @@
 """Read the values in an exchange's JSON, unchanged, even NaN and negative prices: `history` judges them."""
 
+import json
 import re
-from datetime import datetime, timedelta
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 
 from crypto_predict.market import EPOCH
 
@@ -11,6 +13,17 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 class Malformed(ValueError):
     """An answer is not in the format of the exchange. The message does not quote it."""
+
+
+def json_object(text: str | bytes) -> Mapping[str, object]:
+    """Return the JSON object of a message, which is text."""
+    try:
+        message = json.loads(text) if isinstance(text, str) else None
+    except (ValueError, RecursionError):
+        message = None
+    if not isinstance(message, dict):
+        raise Malformed("no JSON object")
+    return message
 
 
 def rows(value: object, name: str, most: int) -> list[object]:
@@ -60,6 +73,20 @@ def instant(value: object, name: str) -> datetime:
         return EPOCH + whole(value, name) * _MILLISECOND
     except OverflowError:
         raise Malformed(f"{name!r} is out of range; it should be in milliseconds") from None
+
+
+def moment(value: object, name: str) -> datetime:
+    """Return the instant of a text such as ``2024-05-17T00:00:00Z``, in UTC."""
+    try:
+        time = datetime.fromisoformat(value) if isinstance(value, str) else None
+    except ValueError:
+        time = None
+    if time is None or time.utcoffset() is None:
+        raise Malformed(f"{name!r} is missing or not an RFC 3339 time")
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise Malformed(f"{name!r} is out of range") from None
 
 
 def milliseconds(moment: datetime) -> int:

@@ -11,9 +11,9 @@ Wire format::
     < {"event": "error", "message": "Platform in maintenance mode"}
 
 ``quantity`` is in the base currency, ``createTime`` the time of the trade and ``ts`` that of the message, some
-milliseconds later, both in milliseconds since 1970. Any number may be text. The server drops a client that it has not
-heard of for 30 s. A pair without trades sends nothing, so a stream without ticks may be a quiet market: the collector
-decides how long it waits.
+milliseconds later, both in milliseconds since 1970. Any number may be text. The ids of a pair's trades ascend. The
+server drops a client that it has not heard of for 30 s. A pair without trades sends nothing, so a stream without ticks
+may be a quiet market: the collector decides how long it waits.
 
 Other channels have less. ``ticker`` has the last price alone, about once a second, and repeats it; the trades in
 between are missing. ``candles_minute_1`` does not say which message of a minute is the last one.
@@ -22,41 +22,41 @@ A refused subscription may be answered with "Subscription failed" or "Bad reques
 halved until the refused ones are alone.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from websockets.asyncio.client import ClientConnection
 
-from crypto_predict.sources.network.trades import Refused, TradeFeed, TradeStream
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
+from crypto_predict.market.events import TickReceived
+from crypto_predict.sources.network.stream import Feed, Stream
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, json_object, whole
 from crypto_predict.sources.poloniex import EXCHANGE
 
 _CHANNEL = "trades"
 
 
-class _Stream(TradeStream):
+class _Stream(Stream):
     exchange = EXCHANGE
     requests_a_second = 100  # a fifth of what the exchange allows one connection
+    ping_every = 15
 
     def subscription(self, symbols: Sequence[str]) -> Mapping[str, object]:
         return {"event": "subscribe", "channel": [_CHANNEL], "symbols": symbols}
 
-    async def ping(self, websocket: ClientConnection) -> asyncio.Future[Any]:
-        await websocket.send('{"event":"ping"}')
-        return asyncio.get_running_loop().create_future()
+    async def ping(self, websocket: ClientConnection) -> None:
+        await self.request(websocket, '{"event":"ping"}', "answer a ping")
 
-    def take(self, message: Mapping[str, object]) -> object:
+    def take(self, frame: str | bytes) -> object:
+        message = json_object(frame)
         event = message.get("event")
         if event == "error":
             text = str(message.get("message"))
             lower = text.lower()
-            raise Refused(text, is_maintenance="maintenance" in lower, is_repetition="already subscribed" in lower)
-        if event == "pong" and self.pong is not None and not self.pong.done():
-            self.pong.set_result(None)
-        elif event == "subscribe":
+            raise self.refusal(text, exchange_down="maintenance" in lower, is_repetition="already subscribed" in lower)
+        if event == "pong":
+            return event
+        if event == "subscribe":
             return message.get("symbols", self.batch)
-        elif event is None and message.get("channel") == _CHANNEL:
+        if event is None and message.get("channel") == _CHANNEL:
             self._take_trades(message.get("data"))
         # Other channels are not subscribed to.
         return None
@@ -70,10 +70,11 @@ class _Stream(TradeStream):
             if (pair := self.pairs.get(trade["symbol"])) is not None:
                 time, number = instant(trade.get("createTime"), "createTime"), whole(trade.get("id"), "id")
                 price, size = (decimal(trade.get(name), name) for name in ("price", "quantity"))
-                self.trade(pair, time, price, size, number)
+                if self.is_subscribed:  # before the first heartbeat nobody expects all trades of a pair
+                    self.put(TickReceived(EXCHANGE.id, pair, time, price, size, number))
 
 
-class PoloniexFeed(TradeFeed):
+class PoloniexFeed(Feed):
     """The live stream of Poloniex's spot market: its trades, of which candles are built."""
 
     stream = _Stream

@@ -7,6 +7,7 @@
 * ``motion``: a market in motion, of which the servers have what has happened up to now
 * ``streams``: websockets on that server, and their faults
 * ``minutes``: a market of minutes, and a quick policy to read it
+* ``reading``: the live stream of an exchange in motion, read by the real feed
 * ``venue``: the contract of ``alpaca``, ``binance`` and the other exchanges: the market of each on that server
 * ``exchanges``: the venues of all exchanges, for what holds for each of them
 """

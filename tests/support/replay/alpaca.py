@@ -152,20 +152,18 @@ class AlpacaExchange:
 class AlpacaInMotion(AlpacaExchange):
     """Serves `motion`: the candles up to now with the open one, the quotes, and the stream of both, to one user.
 
-    `answers` replaces what the exchange answers to a new connection, by its number: 0 is the greeting, 1 the answer to
-    the keys, 2 and 3 those to the subscriptions; None is no answer. `most_quotes` is the limit of the user's plan, and
-    `one_connection` allows the user one at a time, as the exchange does.
-
-    A minute without trades has a bar if a quote came in it. In every other one of these there is none, and so no bar.
+    The user has one connection at a time. A minute without trades has a bar if a quote came in it. In every other one
+    of these there is none, and so no bar.
     """
 
-    def __init__(
-        self, motion: Motion, *, most_quotes: int = 10_000, one_connection: bool = False, location: str = "us"
-    ) -> None:
+    def __init__(self, motion: Motion, *, location: str = "us") -> None:
         super().__init__({}, location=location)
+        # What it answers instead to a new connection, by number: 0 is the greeting, 1 the answer to the keys, 2 and 3
+        # those to the subscriptions; None is no answer.
         self.answers: dict[int, bytes | None] = {}
+        self.most_quotes = 10_000  # that the plan of the user allows
         self.streams = Streams(motion, self._encoded)
-        self._motion, self._most_quotes, self._one_connection = motion, most_quotes, one_connection
+        self._motion = motion
         self._pairs = {str(pair): pair for pair in motion.pairs}
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -204,7 +202,7 @@ class AlpacaInMotion(AlpacaExchange):
         return await self.streams.serve(request, self._talk)
 
     async def _talk(self, connection: Connection) -> None:
-        conversation = _Conversation(self._most_quotes, self._listed)
+        conversation = _Conversation(self.most_quotes, self._listed)
         answer = [{"T": "success", "msg": "connected"}]
         for number in count():
             frame = self.answers.get(number, packed(*answer))
@@ -214,7 +212,7 @@ class AlpacaInMotion(AlpacaExchange):
             if message.type is not WSMsgType.BINARY:
                 return
             others = sum("authenticated" in other.topics for other in self.streams.connections)
-            answer = conversation.answer(message.data, connection.topics, is_full=self._one_connection and others > 0)
+            answer = conversation.answer(message.data, connection.topics, is_full=others > 0)
 
 
 class _Conversation:
@@ -400,7 +398,7 @@ VENUE = Venue(
         overlap=st.integers(0, 29),
         tokens=st.sampled_from(Tokens),
     ).map(lambda paging: lambda candles: AlpacaExchange({(BTC, "1Min"): candles}, paging)),
-    live=lambda motion: AlpacaInMotion(motion, one_connection=True),
+    live=AlpacaInMotion,
     stream_path="/v1beta3/crypto/us",
     keys=KEYS,
 )

@@ -1,14 +1,16 @@
 """Coinbase on the replay server: ``GET /products/{id}/candles``, ``book``, and the stream of ``matches``.
 
-It does what its documentation and reports of its users say: rows come newest first, the open candle included; a span of
-more than 300 candles is refused, and without both ends the newest are sent; an answer may be empty although there are
-candles; a minute without trades does not exist. The stream begins with the last trade of each pair, numbers the trades
-of a pair one by one, and drops a client that does not subscribe within 5 s.
+It does what its documentation and reports of its users say: rows come newest first, the open candle included, and some
+that precede the start; a span of more than 300 candles is refused, and without both ends the newest are sent; an answer
+may be empty although there are candles; a minute without trades does not exist. The stream begins with the last trade
+of each pair, numbers the trades of a pair one by one, sends messages that nobody has subscribed to, and drops a client
+that does not subscribe within 5 s.
 """
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from random import Random
 from typing import Any
 
 from aiohttp import WSMsgType, web
@@ -17,12 +19,13 @@ from hypothesis import strategies as st
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.coinbase import EXCHANGE
 from tests.support.replay.minutes import BTC, minutes
-from tests.support.replay.motion import Happening, Motion, Trade, Traded
+from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
 from tests.support.replay.server import Answer, Handler
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
 from tests.support.replay.venue import Venue
 
 _MOST = 300
+_PRECEDING = 3  # rows
 _SUBSCRIBE_WITHIN = 5  # seconds
 _GRANULARITIES = {"60", "300", "900", "3600", "21600", "86400"}
 _TOO_MANY = (
@@ -33,7 +36,7 @@ _TOO_MANY = (
 class CoinbaseExchange:
     """Serves the ascending candles of `market`, in answers of at most `most`, and the quotes of its pairs.
 
-    The next `empty` answers with candles are empty.
+    The first answer to a question is empty for the share `empty` of the questions, whatever the candles are.
     """
 
     def __init__(
@@ -41,8 +44,9 @@ class CoinbaseExchange:
         market: Mapping[tuple[Pair, Interval], Sequence[Candle]],
         quotes: Mapping[Pair, Quote] | None = None,
         most: int = _MOST,
+        empty: float = 0.0,
     ) -> None:
-        self.empty = 0
+        self._random, self._empty, self._asked = Random(0), empty, set[str]()
         self._market = {(_symbol(pair), interval): candles for (pair, interval), candles in market.items()}
         self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
         self._most = most
@@ -87,11 +91,12 @@ class CoinbaseExchange:
         else:  # one end alone is ignored
             last = self._now()
             first = last - _MOST * interval.length
-        candles = self._candles_in(symbol, interval, Span(first, last + timedelta(microseconds=1)))
-        if candles and self.empty:
-            self.empty -= 1
+        preceding = first - _PRECEDING * interval.length
+        candles = self._candles_in(symbol, interval, Span(preceding, last + timedelta(microseconds=1)))
+        if request.path_qs not in self._asked and self._random.random() < self._empty:
             candles = []
-        return web.json_response([row(candle) for candle in reversed(candles[-self._most :])])
+        self._asked.add(request.path_qs)
+        return web.json_response([row(candle) for candle in reversed(candles[-min(self._most, _MOST) :])])
 
     async def _book(self, request: web.Request) -> web.Response:
         quote = self._quote(request.match_info["symbol"])
@@ -106,7 +111,7 @@ class CoinbaseInMotion(CoinbaseExchange):
     """Serves `motion`: the candles up to now with the open one, the top of the book, and the channel ``matches``."""
 
     def __init__(self, motion: Motion) -> None:
-        super().__init__({})
+        super().__init__({}, empty=0.2)
         self._motion = motion
         self._pairs = {_symbol(pair): pair for pair in motion.pairs}
         self.streams = Streams(motion, self._encoded)
@@ -192,8 +197,13 @@ class CoinbaseInMotion(CoinbaseExchange):
         return json.dumps(values)
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
-        if isinstance(happening, Traded):
-            return _symbol(happening.pair), self.match(happening.pair, happening.trade)
+        match happening:
+            case Traded(pair, trade):
+                return _symbol(pair), self.match(pair, trade)
+            case Quoted(pair, quote):
+                kind = "heartbeat" if quote.time.second % 2 else "a new type"
+                values = {"type": kind, "sequence": 90, "last_trade_id": 0, "product_id": _symbol(pair)}
+                return _symbol(pair), json.dumps({**values, "time": f"{quote.time:%Y-%m-%dT%H:%M:%S.%fZ}"})
         return None
 
 
@@ -241,8 +251,10 @@ VENUE = Venue(
     row=row,
     rows_changed=lambda answer, change: change(answer),
     refusal=lambda message: {"message": message},
-    cuts=st.integers(200, EXCHANGE.page).map(
-        lambda most: lambda candles: CoinbaseExchange({(BTC, Interval.MINUTE_1): candles}, most=most)
+    cuts=st.builds(
+        lambda most, empty: lambda candles: CoinbaseExchange({(BTC, Interval.MINUTE_1): candles}, None, most, empty),
+        most=st.integers(200, EXCHANGE.page),
+        empty=st.sampled_from([0.0, 0.2, 1.0]),
     ),
     live=CoinbaseInMotion,
     stream_path="",

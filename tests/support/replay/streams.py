@@ -85,7 +85,7 @@ class Streams:
     def __init__(self, motion: Motion, encode: Encode) -> None:
         self.connections: list[Connection] = []
         self.opened = 0  # connections so far
-        self._motion, self._encode = motion, encode
+        self._motion, self.encode = motion, encode
         self._injected: deque[StreamFault] = deque()
         self._changed = threading.Condition()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -169,7 +169,7 @@ class Streams:
 
     def _publish(self, start: datetime, end: datetime) -> None:
         for happening in self._motion.happenings(start, end):
-            encoded = self._encode(happening)
+            encoded = self.encode(happening)
             if encoded is not None:
                 for connection in self.connections:
                     if encoded[0] in connection.topics:
