@@ -107,13 +107,6 @@ class Rate(NamedTuple):
     seconds: float = 60.0
 
 
-class Refusal(NamedTuple):
-    """How an exchange refuses a request."""
-
-    message: str | None  # as sent, perhaps with secrets
-    code: object = None  # the exchange's own number of the error
-
-
 @dataclass(frozen=True, slots=True, repr=False)
 class Settings:
     """How an exchange is reached. The values are not printed: an address may contain a password."""
@@ -122,17 +115,6 @@ class Settings:
     stream_url: str = ""
     keys: Mapping[str, str] = field(default_factory=dict)  # by the names of their variables: all or none
     location: str = ""  # a venue with prices of its own, where an exchange has several
-
-
-def read_refusal(status: int, answer: Mapping[str, object]) -> Refusal | None:
-    """Return the refusal in the JSON of an answer with this status of HTTP; None if a 200 is not one.
-
-    Its text is ``message``, or ``msg``, and its number ``code``.
-    """
-    if status == 200 and "code" not in answer:
-        return None
-    message = answer.get("message") or answer.get("msg")
-    return Refusal(message if isinstance(message, str) else None, answer.get("code"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +138,6 @@ class Exchange:
     keys: tuple[str, ...] = ()  # variables of the keys, which its stream requires
     other_variables: tuple[str, ...] = ()  # of the environment, which `located` reads
     located: Callable[[Settings, Mapping[str, str]], Settings] = lambda settings, _: settings  # at one of its venues
-    refusal: Callable[[int, Mapping[str, object]], Refusal | None] = read_refusal
     unknown_pair: frozenset[str] = frozenset()  # codes or messages of refusals: the exchange does not have the pair
 
     @property

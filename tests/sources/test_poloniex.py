@@ -187,8 +187,7 @@ def test_the_time_of_a_quote_is_that_of_the_clock_of_the_exchange() -> None:
             stamp = {"age": "7"} if date is None else {"date": format_datetime(date, usegmt=True)}
             server.inject(replay.with_headers(**stamp))
             times.append(source.quote(BTC).time)
-    assert times[0] == ahead
-    assert times[4] == behind
+    assert times[0] >= ahead > times[4] >= behind
     for part in (times[:4], times[4:]):
         assert all(later > earlier for earlier, later in pairwise(part))
 

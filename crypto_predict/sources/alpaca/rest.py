@@ -14,9 +14,9 @@ Wire format::
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
@@ -25,6 +25,7 @@ from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.alpaca import EXCHANGE
 from crypto_predict.sources.exchange import Settings
+from crypto_predict.sources.network.limits import Allowance
 from crypto_predict.sources.network.paging import closed, in_order
 from crypto_predict.sources.network.session import BoundedSession
 from crypto_predict.sources.network.source import ExchangeSource
@@ -50,51 +51,54 @@ class Alpaca(ExchangeSource):
         self._client = _Client(settings, self.session)
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
+        """Return the candles as other exchanges do; a pair that Alpaca does not have gives none.
 
-        At most two pages of candles are held at a time. A pair that Alpaca does not have gives no candles.
-
-        Raises:
-            SourceError: Alpaca cannot be reached, refuses or sends another format, or the history exceeds the bounds.
-            UnusableHistory: Alpaca cannot have the pair.
+        At most two pages of candles are held at a time.
         """
         return in_order(self._pages(pair, interval, span), hold=EXCHANGE.page)
 
-    def quote(self, pair: Pair) -> Quote:
-        """Return the best bid and ask of Alpaca's own venue, with the time at which they were set.
+    def _send_quote(self, symbol: str) -> object:
+        return self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol})
 
-        Raises:
-            SourceError: Alpaca cannot be reached, refuses or sends another format.
-            UnusableHistory: Alpaca does not have the pair.
-        """
-        symbol = EXCHANGE.symbol(pair)
-        quote = self.ask(
-            pair,
-            lambda: self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol}),
-            lambda answer: _read_quote(answer, symbol),
-            self.allowance(),
-        )
-        if quote is None:
-            raise UnusableHistory(self.id, [f"it has no quote of {pair}"])
-        return quote
+    def _read_quote(self, answer: object, symbol: str) -> Quote:
+        quotes = answer.get("quotes") if isinstance(answer, dict) else None
+        row = quotes.get(symbol, {}) if isinstance(quotes, dict) else None
+        if not isinstance(row, dict):
+            raise Malformed("no quotes")
+        if not row:
+            raise UnusableHistory(self.id, [f"it has no quote of {symbol}"])
+        return read_quote(row, moment(row.get("t"), "t"))
 
     def _pages(self, pair: Pair, interval: Interval, span: Span) -> Iterator[list[Candle]]:
         """Yield the pages as they arrive, each cut to `span`."""
-        symbol = EXCHANGE.symbol(pair)
+        symbol, allowance = EXCHANGE.symbol(pair), Allowance(self.id, self.bounds)
         query = {"symbols": symbol, "timeframe": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
-        cursor = _Cursor(span, interval.length, span.start, newest=span.start - interval.length)
-        allowance = self.allowance()
-        while not cursor.exhausted:
-            received, token = self.ask(
-                pair,
-                lambda: self._client.get(f"{self._path}/bars", {**query, **cursor.position()}),
-                lambda answer: _read_page(answer, symbol),
-                allowance,
-            )
+        query |= {"start": span.start.isoformat(), "end": span.end.isoformat()}
+        start, newest = span.start, span.start - interval.length  # openings of the first and the newest candle
+        idle, followed = 0, set[str]()  # pages in a row that brought no newer candle, and page tokens
+        while True:
+            send = partial(self._client.get, f"{self._path}/bars", dict(query))
+            received, token = self.ask(pair, send, lambda answer: _read_page(answer, symbol), allowance)
             allowance.take(len(received))
             candles = [candle for candle in received if candle.open_time in span]
-            cursor.advance(candles, token)
             yield closed(candles, interval, span.end)
+            latest = max((candle.open_time for candle in candles), default=newest)
+            idle = 0 if latest > newest else idle + 1
+            newest = max(latest, newest)
+            if token is None:
+                return
+            if token and token not in followed and idle < _MOST_IDLE:
+                followed.add(token)
+                query["page_token"] = token
+                continue
+            # Continue after the newest candle. If that has been tried already, nothing more is left.
+            resume = newest + interval.length
+            if not start < resume < span.end:
+                return
+            start = resume
+            query.pop("page_token", None)
+            query["start"] = start.isoformat()
+            _log.warning("alpaca sent a page token that leads nowhere; continuing from %s", start.isoformat())
 
 
 class _Client(CryptoHistoricalDataClient):
@@ -106,71 +110,22 @@ class _Client(CryptoHistoricalDataClient):
         self._session = session
 
 
-@dataclass(slots=True)
-class _Cursor:
-    """Where the next page begins: at a page token, or at an instant if tokens lead nowhere."""
-
-    span: Span
-    length: timedelta  # of one candle
-    start: datetime  # UTC, included
-    newest: datetime  # opening of the newest candle received
-    token: str | None = None
-    exhausted: bool = False
-    idle: int = 0  # pages in a row that brought no newer candle
-    followed: set[str] = field(default_factory=set)  # tokens
-
-    def position(self) -> dict[str, object]:
-        """Return the parameters of the next page."""
-        token = {} if self.token is None else {"page_token": self.token}
-        return {"start": self.start.isoformat(), "end": self.span.end.isoformat(), **token}
-
-    def advance(self, candles: Sequence[Candle], next_token: str | None) -> None:
-        """Move on after a page with `candles` and `next_token`."""
-        latest = max((candle.open_time for candle in candles), default=self.newest)
-        self.idle = 0 if latest > self.newest else self.idle + 1
-        self.newest = max(latest, self.newest)
-        if next_token is None:
-            self.exhausted = True
-        elif next_token and next_token not in self.followed and self.idle < _MOST_IDLE:
-            self.followed.add(next_token)
-            self.token = next_token
-        else:
-            self._continue_by_time()
-
-    def _continue_by_time(self) -> None:
-        """Continue after the newest candle. If that has been tried already, nothing more is left."""
-        resume = self.newest + self.length
-        self.exhausted = not self.start < resume < self.span.end
-        self.start, self.token = resume, None
-        if not self.exhausted:
-            _log.warning("alpaca sent a page token that leads nowhere; continuing from %s", resume.isoformat())
-
-
 def _read_page(answer: object, symbol: str) -> tuple[list[Candle], str | None]:
     """Return the candles and the token of the next page; None after the last one."""
     bars = answer.get("bars") if isinstance(answer, dict) else None
     if not isinstance(answer, dict) or not isinstance(bars, dict):
         raise Malformed("no list of bars")
-    candles = [_read_candle(row) for row in rows(bars.get(symbol, []), "bars", EXCHANGE.page)]
+    candles = [_read_bar(row) for row in rows(bars.get(symbol, []), "bars", EXCHANGE.page)]
     token = answer.get("next_page_token")
     if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
         raise Malformed("a page token that is not text, or is too long")
     return candles, token
 
 
-def _read_candle(row: object) -> Candle:
+def _read_bar(row: object) -> Candle:
     if not isinstance(row, dict):
         raise Malformed("a bar that is not an object")
     return read_candle(row, moment(row.get("t"), "t"))
-
-
-def _read_quote(answer: object, symbol: str) -> Quote | None:
-    """Return the quote of `symbol`; None if there is not one."""
-    quotes = answer.get("quotes") if isinstance(answer, dict) else None
-    row = quotes.get(symbol, {}) if isinstance(quotes, dict) else None
-    if not isinstance(row, dict):
-        raise Malformed("no quotes")
-    return read_quote(row, moment(row.get("t"), "t")) if row else None
 
 
 def read_candle(row: Mapping[str, object], opening: datetime) -> Candle:

@@ -16,22 +16,20 @@ A start and an end are both included. An error is ``{"code": -1121, "msg": "Inva
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from binance.client import Client
 
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.exchange import Settings
-from crypto_predict.sources.network.paging import closed, forwards
+from crypto_predict.sources.network.paging import forwards
 from crypto_predict.sources.network.session import BoundedSession
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
-
-WEIGHT = 2  # of one request for candles or a quote
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, whole
 
 _BOOK = ("bidPrice", "bidQty", "askPrice", "askQty")
 
@@ -40,6 +38,7 @@ class Binance(ExchangeSource):
     """Candles and quotes of Binance's spot market."""
 
     exchange = EXCHANGE
+    weights = 2, 2
 
     def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
         super().__init__(settings, *args, **options)
@@ -51,44 +50,31 @@ class Binance(ExchangeSource):
         if re.fullmatch(r"[0-9]{1,9}", used):
             self.budget.counted(int(used))
 
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
+    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+        last = span.end - timedelta(microseconds=1)
+        times = {"startTime": milliseconds(span.start), "endTime": milliseconds(last)}
+        label = EXCHANGE.intervals[interval]
+        return self._client.get_klines(symbol=symbol, interval=label, limit=EXCHANGE.page, **times)
 
-        One page of candles is held at a time.
-
-        Raises:
-            SourceError: Binance cannot be reached, refuses or sends another format, or the history exceeds the bounds.
-            UnusableHistory: Binance does not have the pair.
-        """
-        query = {"symbol": EXCHANGE.symbol(pair), "interval": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
-        allowance = self.allowance()
-
-        def ask(rest: Span) -> list[Candle]:
-            last = rest.end - timedelta(microseconds=1)
-            times = {"startTime": milliseconds(rest.start), "endTime": milliseconds(last)}
-            candles = self.ask(
-                pair, lambda: self._client.get_klines(**query, **times), _read_candles, allowance, WEIGHT
-            )
-            allowance.take(len(candles))
-            return closed(candles, interval, span.end)
-
+    def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
         return forwards(self.id, ask, span, interval)
 
-    def quote(self, pair: Pair) -> Quote:
-        """Return the best bid and ask, with the time of their arrival on this machine: the exchange gives none.
+    def _read_candle(self, row: object, interval: Interval) -> Candle:  # noqa: ARG002 for other exchanges
+        if not isinstance(row, list) or len(row) < 11:
+            raise Malformed("a candle that is not a list of at least 11 values")
+        return read_candle([*row[:6], *row[7:11]])
 
-        Raises:
-            SourceError: Binance cannot be reached, refuses or sends another format.
-            UnusableHistory: Binance does not have the pair.
-        """
-        symbol = EXCHANGE.symbol(pair)
-        return self.ask(
-            pair,
-            lambda: self._client.get_orderbook_ticker(symbol=symbol),
-            lambda answer: _read_quote(answer, symbol),
-            self.allowance(),
-            WEIGHT,
-        )
+    def _send_quote(self, symbol: str) -> object:
+        return self._client.get_orderbook_ticker(symbol=symbol)
+
+    def _read_quote(self, answer: object, symbol: str) -> Quote:
+        """Return the top of the book, with the time of its arrival on this machine: the exchange gives none."""
+        if not isinstance(answer, dict) or answer.get("symbol") != symbol:
+            raise Malformed(f"no quote of {symbol}")
+        bid, bid_size, ask, ask_size = (decimal(answer.get(name), name) for name in _BOOK)
+        if bid == 0 or ask == 0:
+            raise UnusableHistory(self.id, [f"the book of {symbol} is empty: it is not traded now"])
+        return Quote(datetime.now(UTC), bid, bid_size, ask, ask_size)
 
 
 class _Client(Client):  # type: ignore[misc]  # python-binance has no types
@@ -107,16 +93,6 @@ class _Client(Client):  # type: ignore[misc]  # python-binance has no types
         request = self._get_request_kwargs(method, signed, force_params, **options)
         response = self.session.request(method, uri, **request)
         return response.json() if response.content else None
-
-
-def _read_candles(answer: object) -> list[Candle]:
-    return [_read_candle(row) for row in rows(answer, "candles", EXCHANGE.page)]
-
-
-def _read_candle(row: object) -> Candle:
-    if not isinstance(row, list) or len(row) < 11:
-        raise Malformed("a candle that is not a list of at least 11 values")
-    return read_candle([*row[:6], *row[7:11]])
 
 
 def read_candle(values: Sequence[object]) -> Candle:
@@ -140,12 +116,3 @@ def read_candle(values: Sequence[object]) -> Candle:
         decimal(taker_base, "taker base volume"),
         decimal(taker_quote, "taker quote volume"),
     )
-
-
-def _read_quote(answer: object, symbol: str) -> Quote:
-    if not isinstance(answer, dict) or answer.get("symbol") != symbol:
-        raise Malformed(f"no quote of {symbol}")
-    bid, bid_size, ask, ask_size = (decimal(answer.get(name), name) for name in _BOOK)
-    if bid == 0 or ask == 0:
-        raise UnusableHistory("binance", [f"the book of {symbol} is empty: it is not traded now"])
-    return Quote(datetime.now(UTC), bid, bid_size, ask, ask_size)

@@ -14,17 +14,13 @@ both, the newest candles are sent. A candle without trades does not exist. Now a
 there are candles, so it is asked for again.
 """
 
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.coinbase import EXCHANGE
-from crypto_predict.sources.exchange import Settings
-from crypto_predict.sources.network.answer_clock import AnswerClock
-from crypto_predict.sources.network.paging import closed, in_windows
+from crypto_predict.sources.network.paging import in_windows
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, rows, whole
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
 
 _NUMBERS = ("low", "high", "open", "close", "volume")  # after the time
 
@@ -34,65 +30,32 @@ class Coinbase(ExchangeSource):
 
     exchange = EXCHANGE
 
-    def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
-        super().__init__(settings, *args, **options)
-        self._clock = AnswerClock()
+    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+        first, last = interval.ceil(span.start), interval.ceil(span.end) - interval.length
+        query = {
+            "granularity": EXCHANGE.intervals[interval],
+            "start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
+            "end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        return self.get(f"/products/{symbol}/candles", query)
 
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
-
-        At most one answer is read ahead.
-
-        Raises:
-            SourceError: Coinbase cannot be reached, refuses or sends another format, or the history exceeds the bounds.
-            UnusableHistory: Coinbase does not have the pair.
-        """
-        path, allowance = f"/products/{EXCHANGE.symbol(pair)}/candles", self.allowance()
-
-        def ask(part: Span) -> list[Candle]:
-            first, last = interval.ceil(part.start), interval.ceil(part.end) - interval.length
-            query = {
-                "granularity": EXCHANGE.intervals[interval],
-                "start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
-                "end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
-            }
-            received = self.ask(pair, lambda: self.get(path, query), _read_page, allowance)
-            allowance.take(len(received))
-            return closed(received, interval, span.end)
-
+    def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
         return in_windows(lambda part: ask(part) or ask(part), interval, span, EXCHANGE.page)
 
-    def quote(self, pair: Pair) -> Quote:
-        """Return the best bid and ask, with the time of the answer on the exchange's clock; an empty side has zeros.
+    def _read_candle(self, row: object, interval: Interval) -> Candle:  # noqa: ARG002 for other exchanges
+        if not isinstance(row, list) or len(row) <= len(_NUMBERS):
+            raise Malformed(f"a candle that is not a list of {len(_NUMBERS) + 1} values")
+        low, high, open_, close, volume = map(decimal, row[1:], _NUMBERS)
+        return Candle(instant(whole(row[0], "time") * 1000, "time"), open_, high, low, close, volume)
 
-        Raises:
-            SourceError: Coinbase cannot be reached, refuses or sends another format.
-            UnusableHistory: Coinbase does not have the pair.
-        """
-        path = f"/products/{EXCHANGE.symbol(pair)}/book"
-        return self.ask(
-            pair,
-            lambda: self.get(path, {"level": 1}),
-            lambda answer: _read_quote(answer, self._clock.arrived()),
-            self.allowance(),
-        )
+    def _send_quote(self, symbol: str) -> object:
+        return self.get(f"/products/{symbol}/book", {"level": 1})
 
-
-def _read_page(answer: object) -> list[Candle]:
-    return [_read_candle(row) for row in rows(answer, "candles", EXCHANGE.page)]
-
-
-def _read_candle(row: object) -> Candle:
-    if not isinstance(row, list) or len(row) <= len(_NUMBERS):
-        raise Malformed(f"a candle that is not a list of {len(_NUMBERS) + 1} values")
-    low, high, open_, close, volume = map(decimal, row[1:], _NUMBERS)
-    return Candle(instant(whole(row[0], "time") * 1000, "time"), open_, high, low, close, volume)
-
-
-def _read_quote(answer: object, time: datetime) -> Quote:
-    if not isinstance(answer, Mapping):
-        raise Malformed("no book")
-    return Quote(time, *_best(answer, "bids"), *_best(answer, "asks"))
+    def _read_quote(self, answer: object, symbol: str) -> Quote:  # noqa: ARG002 for other exchanges
+        """Return the top of the book, with the time of the answer; an empty side has zeros."""
+        if not isinstance(answer, Mapping):
+            raise Malformed("no book")
+        return Quote(self.session.now(), *_best(answer, "bids"), *_best(answer, "asks"))
 
 
 def _best(book: Mapping[str, object], side: str) -> tuple[float, float]:

@@ -5,8 +5,8 @@
 ``session``, ``retry``, ``limits``, ``pause``
     Bounded answers, the repetitions of a request, rate budgets, and the time before which an exchange has asked this
     process to wait.
-``wire``, ``paging``, ``answer_clock``
-    Reading JSON, joining pages, and the exchange's clock.
+``wire``, ``paging``
+    Reading JSON, and joining pages.
 ``stream``, ``websocket``, ``numbered``
     The live stream of an exchange: what does not depend on the exchange; connecting, and why a connection has ended;
     minutes of numbered trades.

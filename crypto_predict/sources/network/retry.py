@@ -3,24 +3,22 @@
 import logging
 import math
 import re
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from itertools import count
 from typing import TypeVar
 
-import stamina
-
 from crypto_predict.errors import SourceError
+from crypto_predict.outages import backoff
 
 Answer = TypeVar("Answer")
 
 _log = logging.getLogger(__name__)
-logging.getLogger("stamina").setLevel(logging.ERROR)  # `_Attempts` logs each retry with its reason
-
-
 _noticed: ContextVar[Callable[[], object]] = ContextVar("noticed", default=lambda: None)
 
 
@@ -70,54 +68,33 @@ class RetryPolicy:
         Raises:
             SourceError: The failure is final, or the last attempt failed; of the class that the failure names.
         """
-        attempts = _Attempts(self, seconds)
-        try:
-            for attempt in stamina.retry_context(
-                on=attempts.failed,
-                attempts=self.attempts,
-                timeout=None,  # `ask` checks the total time
-                wait_initial=self.first_wait,
-                wait_max=min(self.longest_wait, max(self.first_wait, seconds())),
-                wait_jitter=self.first_wait,
-            ):
-                with attempt:
-                    attempts.count = attempt.num
-                    return ask()
-        except Failure as failure:
-            count, longest = attempts.count, attempts.longest()
-            reason = f"{failure.reason} (tried {count} times)" if count > 1 else failure.reason
-            if failure.again and failure.retry_after is not None and failure.retry_after > longest:
-                wait = f"it asks to wait {math.ceil(failure.retry_after)} s, longer than the {longest:.3g} s"
-                reason = f"{failure.reason}; {wait} this program waits"
-            raise failure.becomes(source, reason) from failure
+        waited = 0.0  # seconds, as the exchange asked
+        for attempt in count(1):
+            try:
+                return ask()
+            except Failure as failure:
+                wait, longest = failure.retry_after, min(self.longest_retry_after - waited, max(0.0, seconds()))
+                is_last = not failure.again or attempt >= (failure.most or self.attempts)
+                if is_last or (wait or 0.0) > longest or longest <= 0:
+                    raise _given_up(failure, source, attempt, longest) from failure
+                _log.warning("an attempt failed: %s", failure.reason)
+            _noticed.get()()
+            if wait is None:
+                pause = min(backoff(attempt, self.first_wait, 2 * self.longest_wait), max(self.first_wait, seconds()))
+            else:
+                pause = max(wait, self.first_wait)
+            waited += wait or 0.0
+            time.sleep(pause)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
 
-class _Attempts:
-    """The attempts of one request, and what they have waited."""
-
-    def __init__(self, policy: RetryPolicy, seconds: Callable[[], float]) -> None:
-        self.count = 0
-        self._policy, self._seconds = policy, seconds
-        self._waited = 0.0  # seconds, as the exchange asked
-
-    def longest(self) -> float:
-        """Return the longest wait that an exchange may ask for now."""
-        return min(self._policy.longest_retry_after - self._waited, max(0.0, self._seconds()))
-
-    def failed(self, error: Exception) -> bool | float:
-        """Return what follows a failed attempt: False to give up, True for the usual wait, or the seconds to wait."""
-        if not isinstance(error, Failure) or not error.again or self.count >= (error.most or self._policy.attempts):
-            return False
-        wait, longest = error.retry_after, self.longest()
-        if (wait or 0.0) > longest or longest <= 0:
-            return False
-        _log.warning("an attempt failed: %s", error.reason)
-        _noticed.get()()
-        if wait is None:
-            return True
-        self._waited += wait
-        return max(wait, self._policy.first_wait)
+def _given_up(failure: Failure, source: str, attempts: int, longest: float) -> SourceError:
+    """Return the error after the last attempt, when the exchange could have asked for `longest` seconds."""
+    reason = f"{failure.reason} (tried {attempts} times)" if attempts > 1 else failure.reason
+    if failure.again and failure.retry_after is not None and failure.retry_after > longest:
+        wait = f"it asks to wait {math.ceil(failure.retry_after)} s, longer than the {longest:.3g} s"
+        reason = f"{failure.reason}; {wait} this program waits"
+    return failure.becomes(source, reason)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

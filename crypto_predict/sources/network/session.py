@@ -3,12 +3,14 @@
 import http.client
 import io
 import json
+import math
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import MAXYEAR, datetime
+from datetime import MAXYEAR, UTC, datetime, timedelta
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -21,8 +23,9 @@ from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
+from crypto_predict.market import EPOCH
 from crypto_predict.market.events import Dated
-from crypto_predict.sources.exchange import Exchange, Refusal, Settings
+from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after
 from crypto_predict.sources.network.sanitize import Sanitizer
@@ -45,6 +48,7 @@ _ADVICE = {
     451: "it refuses requests from your location: use another source",
 }
 _REFUSALS_OF_PLACE = REFUSALS | {407, 451}  # for every request from this location
+_TOLERANCE = 3.0  # seconds; an estimate further ahead of a `Date` is wrong: a clock was set, or drifts
 _NAME_AGAIN = 1.0  # seconds until a name is looked up once more, if the first failure was temporary
 
 _deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # seconds on the monotonic clock
@@ -95,6 +99,8 @@ class BoundedSession(requests.Session):
     ) -> None:
         super().__init__()
         self.dated: Dated | None = None  # the newest answer with a time of the exchange's clock
+        self._ahead = -math.inf  # of the exchange's clock: seconds since 1970 minus those of the monotonic clock
+        self._lock = Lock()
         for scheme in ("http://", "https://"):
             self.mount(scheme, _DeadlineAdapter())
         self._exchange, self._policy, self._received = exchange, policy, received
@@ -109,14 +115,26 @@ class BoundedSession(requests.Session):
                 raise _paused(host, refused)
             return self._ask(host, method, url, *args, **options)
 
+    def now(self) -> datetime:
+        """Return the time (UTC) of the exchange's clock, to a fraction of a second; at first that of this machine's.
+
+        The later one of two calls returns the later time, also within a second.
+        """
+        with self._lock:
+            return (
+                datetime.now(UTC)
+                if self._ahead == -math.inf
+                else EPOCH + timedelta(seconds=time.monotonic() + self._ahead)
+            )
+
     def read(self, url: str, query: Mapping[str, str | int]) -> object:
         """Return the JSON of an answer, which may be a refusal although its status is 200."""
         response = self.get(url, params=query)
-        if (refusal := _refusal(self._exchange, response)) is not None:
-            reason = f"{host_of(url)} refused with code {self._sanitize(str(refusal.code))}"
-            unknown = self._pair_is_unknown(refusal)
-            message = self._sanitize(str(refusal.message))
-            raise Failure(f'{reason} "{message}"', again=not unknown, pair_is_unknown=unknown)
+        code, message = _refusal(response)
+        if code is not None:
+            reason = f"{host_of(url)} refused with code {self._sanitize(str(code))}"
+            unknown = self._pair_is_unknown(code, message)
+            raise Failure(f'{reason} "{self._sanitize(str(message))}"', again=not unknown, pair_is_unknown=unknown)
         answer: object = response.json()
         return answer
 
@@ -131,12 +149,23 @@ class BoundedSession(requests.Session):
         date = _date(response.headers)
         _answered.set(date)
         if date is not None:
-            self.dated = Dated(date, time.monotonic())
+            self._note(Dated(date, time.monotonic()))
         self._received(response.headers)
         if response.status_code // 100 != 2:
             raise self._refused(host, response)
         pause_of(host).answered()
         return response
+
+    def _note(self, dated: Dated) -> None:
+        """Note the time of an answer, which is rounded down to a second: the exchange's clock is at least at it.
+
+        Of all answers, the one that was rounded and delayed least is right for the others, too.
+        """
+        ahead = (dated.time - EPOCH).total_seconds() - dated.arrived
+        with self._lock:
+            self.dated = dated
+            if not self._ahead - _TOLERANCE <= ahead <= self._ahead:
+                self._ahead = ahead
 
     def _fetch(self, host: str, *args: Any, **options: Any) -> requests.Response:
         timeout = (self._policy.connect_timeout, self._policy.read_timeout)
@@ -187,9 +216,9 @@ class BoundedSession(requests.Session):
     def _refused(self, host: str, response: requests.Response) -> Failure:
         status = response.status_code
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
-        refusal = _refusal(self._exchange, response)
-        if refusal is not None and refusal.message:
-            reason += f' "{self._sanitize(refusal.message)}"'
+        code, message = _refusal(response)
+        if message:
+            reason += f' "{self._sanitize(message)}"'
         becomes: type[SourceError] = SourceError
         if self._key_names and status in {401, 403}:
             becomes = RefusedKeys
@@ -205,13 +234,11 @@ class BoundedSession(requests.Session):
             pause_of(host).refused(status, response.headers, self._policy.first_pause)
             if (refused := pause_of(host).now()) is not None:
                 return _paused(host, refused, reason)
-        again = status == TOO_MANY or status >= 500
-        return Failure(
-            reason, again=again, retry_after=wait, becomes=becomes, pair_is_unknown=self._pair_is_unknown(refusal)
-        )
+        again, unknown = status == TOO_MANY or status >= 500, self._pair_is_unknown(code, message)
+        return Failure(reason, again=again, retry_after=wait, becomes=becomes, pair_is_unknown=unknown)
 
-    def _pair_is_unknown(self, refusal: Refusal | None) -> bool:
-        return refusal is not None and not self._exchange.unknown_pair.isdisjoint({str(refusal.code), refusal.message})
+    def _pair_is_unknown(self, code: object, message: str | None) -> bool:
+        return not self._exchange.unknown_pair.isdisjoint({str(code), message})
 
 
 def _paused(host: str, refused: Refused, reason: str | None = None) -> Failure:
@@ -234,13 +261,16 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
 
 
-def _refusal(exchange: Exchange, response: requests.Response) -> Refusal | None:
-    """Return how the exchange refuses in the JSON of an answer, if it does."""
+def _refusal(response: requests.Response) -> tuple[object, str | None]:
+    """Return ``code`` and ``message``, or ``msg``, of the JSON object of an answer; None where it does not have one."""
     try:
         answer = response.json()
     except (ValueError, RecursionError):
-        return None
-    return exchange.refusal(response.status_code, answer) if isinstance(answer, dict) else None
+        answer = None
+    if not isinstance(answer, dict):
+        return None, None
+    message = answer.get("message") or answer.get("msg")
+    return answer.get("code"), message if isinstance(message, str) else None
 
 
 class _Answer(requests.Response):

@@ -1,17 +1,19 @@
 """The source of an exchange's candles and quotes over REST: what does not depend on the exchange."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import ClassVar, TypeVar
 
 from crypto_predict.errors import SourceError, Unreachable, UnusableHistory
-from crypto_predict.market import Interval, Pair
+from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.events import Dated
 from crypto_predict.sources.exchange import Bounds, Exchange, Settings
 from crypto_predict.sources.network.limits import Allowance, RateBudget
+from crypto_predict.sources.network.paging import closed, in_windows
 from crypto_predict.sources.network.retry import Failure, RetryPolicy
 from crypto_predict.sources.network.session import BoundedSession, answer_within, host_of, seconds_left
-from crypto_predict.sources.network.wire import Malformed
+from crypto_predict.sources.network.wire import Malformed, rows
 
 Answer = TypeVar("Answer")
 
@@ -21,12 +23,15 @@ _BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 class ExchangeSource:
     """An adapter for the REST of its `exchange`, within the exchange's rate. Several threads may share it.
 
-    An adapter adds `candles` and `quote`. Its errors are those of `market.ports.CandleSource`; a history that exceeds
+    An exchange adds what sends a question about a symbol and returns the JSON, None if the answer is empty, and what
+    reads it: `_send_candles` and `_read_candle`, `_send_quote` and `_read_quote`. What reads raises `Malformed` if the
+    answer is not in the exchange's format. The errors are those of `market.ports.CandleSource`; a history that exceeds
     its bounds is a `SourceError`, too.
     """
 
     exchange: ClassVar[Exchange]
     simulated = False
+    weights: ClassVar[tuple[int, int]] = 1, 1  # of a request for candles, and for a quote
 
     def __init__(
         self,
@@ -37,7 +42,7 @@ class ExchangeSource:
     ) -> None:
         self.budget = budget or RateBudget(*self.exchange.rate)
         self.session = BoundedSession(self.exchange, settings, policy, self.received)
-        self._bounds, self._policy = bounds, policy
+        self.bounds, self._policy = bounds, policy
         self._url, self._host = settings.api_url, host_of(settings.api_url)
 
     @property
@@ -67,12 +72,62 @@ class ExchangeSource:
         """Return `limit` rounded down to the interval: the exchange trades day and night."""
         return interval.floor(limit)
 
+    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+        """Ask for the candles that open in `span`, at most one page."""
+        raise NotImplementedError
+
+    def _read_candle(self, row: object, interval: Interval) -> Candle:
+        """Return one of the rows of an answer."""
+        raise NotImplementedError
+
+    def _send_quote(self, symbol: str) -> object:
+        """Ask for the top of the book."""
+        raise NotImplementedError
+
+    def _read_quote(self, answer: object, symbol: str) -> Quote:
+        """Return the top of the book."""
+        raise NotImplementedError
+
     def received(self, headers: Mapping[str, str]) -> None:
         """Take note of the headers of an answer, refusals included."""
 
-    def allowance(self) -> Allowance:
-        """Return what one history, or one quote, may take."""
-        return Allowance(self.id, self._bounds)
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
+        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
+
+        One page of candles is held at a time.
+
+        Raises:
+            SourceError: The exchange cannot be reached, refuses or sends another format, or the history exceeds the
+                bounds.
+            UnusableHistory: The exchange does not have the pair.
+        """
+        symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
+
+        def read(answer: object) -> list[Candle]:
+            return [self._read_candle(row, interval) for row in rows(answer, "candles", self.exchange.page)]
+
+        def ask(part: Span) -> list[Candle]:
+            send = partial(self._send_candles, symbol, interval, part)
+            received = self.ask(pair, send, read, allowance, self.weights[0])
+            allowance.take(len(received))
+            return closed(received, interval, span.end)
+
+        return self._paged(ask, interval, span)
+
+    def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
+        """Return the candles of several answers of `ask`."""
+        return in_windows(ask, interval, span, self.exchange.page)
+
+    def quote(self, pair: Pair) -> Quote:
+        """Return the best bid and ask, with a time of the exchange's clock unless the exchange does not have one.
+
+        Raises:
+            SourceError: The exchange cannot be reached, refuses or sends another format.
+            UnusableHistory: The exchange does not have the pair.
+        """
+        symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
+        send = partial(self._send_quote, symbol)
+        return self.ask(pair, send, lambda answer: self._read_quote(answer, symbol), allowance, self.weights[1])
 
     def get(self, path: str, query: Mapping[str, str | int]) -> object:
         """Return the JSON of an answer that is not a refusal, for an exchange without an SDK."""
@@ -86,15 +141,7 @@ class ExchangeSource:
         allowance: Allowance,
         weight: int = 1,
     ) -> Answer:
-        """Return what `read` makes of the answer that `send` returns; it is repeated as the policy allows.
-
-        `send` makes one request of `weight` about `pair` with the session and returns the JSON, None if the answer is
-        empty. `read` raises `Malformed` if the answer is not in the exchange's format.
-
-        Raises:
-            SourceError: The exchange cannot be reached, refuses or sends another format, or `allowance` is used up.
-            UnusableHistory: The exchange does not have the pair.
-        """
+        """Return what `read` makes of the answer about `pair` that `send` returns; repeat it as the policy allows."""
         try:
             with answer_within(allowance.seconds()):
                 return self._policy.run(self.id, lambda: self._ask_once(send, read, allowance, weight), seconds_left)

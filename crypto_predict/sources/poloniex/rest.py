@@ -17,16 +17,9 @@ last trade and of its message, both perhaps days ago: a quote has the time of th
 the status of HTTP is, 200 included.
 """
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
-
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.sources.exchange import Settings
-from crypto_predict.sources.network.answer_clock import AnswerClock
-from crypto_predict.sources.network.paging import closed, in_windows
+from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, whole
 from crypto_predict.sources.poloniex import EXCHANGE
 
 # Weights of requests. Ten tickers a second are allowed. Poloniex does not promise a number for candles: 20 requests a
@@ -41,71 +34,33 @@ class Poloniex(ExchangeSource):
     """Candles and top of book of Poloniex's spot market."""
 
     exchange = EXCHANGE
+    weights = CANDLES, TICKER
 
-    def __init__(self, settings: Settings, *args: Any, **options: Any) -> None:
-        super().__init__(settings, *args, **options)
-        self._clock = AnswerClock()
+    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+        query: dict[str, str | int] = {
+            "interval": interval.name,
+            # Without both ends the newest candles are sent. The last millisecond of the last candle is included,
+            # whether Poloniex compares it with the opening of a candle or with its close.
+            "startTime": milliseconds(span.start),
+            "endTime": milliseconds(interval.ceil(span.end)) - 1,
+            "limit": EXCHANGE.page,
+        }
+        return self.get(f"/markets/{symbol}/candles", query)
 
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
+    def _read_candle(self, row: object, interval: Interval) -> Candle:
+        if not isinstance(row, list) or len(row) < _LEAST:
+            raise Malformed(f"a candle that is not a list of {_LEAST} values")
+        if row[_INTERVAL] != interval.name:
+            raise Malformed(f"a candle of another interval than {interval.name}")
+        low, high, open_, close, amount, quantity, taker_amount, taker_quantity = map(decimal, row, _NUMBERS)
+        opening, trades = instant(row[_OPENS], "startTime"), whole(row[_TRADES], "tradeCount")
+        return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
 
-        At most one answer is read ahead.
+    def _send_quote(self, symbol: str) -> object:
+        return self.get(f"/markets/{symbol}/ticker24h", {})
 
-        Raises:
-            SourceError: Poloniex cannot be reached, refuses or sends another format, or the history exceeds the bounds.
-            UnusableHistory: Poloniex does not have the pair.
-        """
-        path, allowance = f"/markets/{EXCHANGE.symbol(pair)}/candles", self.allowance()
-
-        def ask(part: Span) -> list[Candle]:
-            query: dict[str, str | int] = {
-                "interval": interval.name,
-                # Without both ends the newest candles are sent. The last millisecond of the last candle is included,
-                # whether Poloniex compares it with the opening of a candle or with its close.
-                "startTime": milliseconds(part.start),
-                "endTime": milliseconds(interval.ceil(part.end)) - 1,
-                "limit": EXCHANGE.page,
-            }
-            received = self.ask(
-                pair, lambda: self.get(path, query), lambda answer: _read_page(answer, interval), allowance, CANDLES
-            )
-            allowance.take(len(received))
-            return closed(received, interval, span.end)
-
-        return in_windows(ask, interval, span, EXCHANGE.page)
-
-    def quote(self, pair: Pair) -> Quote:
-        """Return the best bid and ask, with the time of the answer on the exchange's clock.
-
-        Raises:
-            SourceError: Poloniex cannot be reached, refuses or sends another format.
-            UnusableHistory: Poloniex does not have the pair.
-        """
-        symbol = EXCHANGE.symbol(pair)
-        return self.ask(
-            pair,
-            lambda: self.get(f"/markets/{symbol}/ticker24h", {}),
-            lambda answer: _read_quote(answer, symbol, self._clock.arrived()),
-            self.allowance(),
-            TICKER,
-        )
-
-
-def _read_page(answer: object, interval: Interval) -> list[Candle]:
-    return [_read_candle(row, interval) for row in rows(answer, "candles", EXCHANGE.page)]
-
-
-def _read_candle(row: object, interval: Interval) -> Candle:
-    if not isinstance(row, list) or len(row) < _LEAST:
-        raise Malformed(f"a candle that is not a list of {_LEAST} values")
-    if row[_INTERVAL] != interval.name:
-        raise Malformed(f"a candle of another interval than {interval.name}")
-    low, high, open_, close, amount, quantity, taker_amount, taker_quantity = map(decimal, row, _NUMBERS)
-    opening, trades = instant(row[_OPENS], "startTime"), whole(row[_TRADES], "tradeCount")
-    return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
-
-
-def _read_quote(answer: object, symbol: str, time: datetime) -> Quote:
-    if not isinstance(answer, dict) or answer.get("symbol") != symbol:
-        raise Malformed(f"no ticker of {symbol}")
-    return Quote(time, *(decimal(answer.get(name), name) for name in ("bid", "bidQuantity", "ask", "askQuantity")))
+    def _read_quote(self, answer: object, symbol: str) -> Quote:
+        if not isinstance(answer, dict) or answer.get("symbol") != symbol:
+            raise Malformed(f"no ticker of {symbol}")
+        numbers = (decimal(answer.get(name), name) for name in ("bid", "bidQuantity", "ask", "askQuantity"))
+        return Quote(self.session.now(), *numbers)
