@@ -6,11 +6,9 @@ their caller: its deadlines (`session.answer_within`), and whether it is patient
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from contextvars import ContextVar
-from threading import Lock
 from typing import TypeVar
 
 from crypto_predict.threads import started
@@ -18,6 +16,33 @@ from crypto_predict.threads import started
 Result = TypeVar("Result")
 
 _PACKAGE = __name__.partition(".")[0]
+_job: ContextVar[int | None] = ContextVar("job", default=None)  # the number of the one that this thread does
+
+
+class _OrderedLines(logging.Handler):
+    """Passes the records of this package on to the root logger, those of a job after those of the jobs before it."""
+
+    def __init__(self, jobs: int) -> None:
+        super().__init__()
+        self._records: list[list[logging.LogRecord] | None] = [[] for _ in range(jobs)]  # None: they pass
+
+    def emit(self, record: logging.LogRecord) -> None:
+        number = _job.get()
+        waiting = None if number is None else self._records[number]
+        if waiting is None:
+            logging.getLogger().handle(record)
+        else:
+            waiting.append(record)
+
+    def pass_on(self, number: int) -> None:
+        """Pass on the records of a job, and those that come later at once."""
+        self.acquire()
+        try:
+            for record in self._records[number] or ():
+                logging.getLogger().handle(record)
+            self._records[number] = None
+        finally:
+            self.release()
 
 
 def side_by_side(
@@ -29,8 +54,8 @@ def side_by_side(
     not begun by then never do.
     """
     outcomes = [Future[Result]() for _ in jobs]
-    lines = [_Lines() for _ in jobs]
     waiting = deque(range(len(jobs)))
+    package, lines = logging.getLogger(_PACKAGE), _OrderedLines(len(jobs))
 
     def work() -> None:
         while True:
@@ -38,74 +63,23 @@ def side_by_side(
                 number = waiting.popleft()
             except IndexError:
                 return
-            _lines.set(lines[number])
-            _settle(jobs[number], outcomes[number])
+            _job.set(number)
+            try:
+                outcomes[number].set_result(jobs[number]())
+            except BaseException as error:  # noqa: BLE001 raised again where the result is taken
+                outcomes[number].set_exception(error)
 
-    with _holding_lines():
-        try:
-            for _ in range(min(at_once, len(jobs))):
-                started(work, "question")
-            for outcome, line in zip(outcomes, lines, strict=True):
-                line.release()
-                wait([outcome])
-                done()
-        finally:
-            waiting.clear()
-    return outcomes
-
-
-def _settle(work: Callable[[], Result], outcome: Future[Result]) -> None:
-    try:
-        outcome.set_result(work())
-    except BaseException as error:  # noqa: BLE001 raised again where the result is taken
-        outcome.set_exception(error)
-
-
-class _Lines:
-    """The log lines of one job."""
-
-    def __init__(self) -> None:
-        self._lock = Lock()
-        self._held: list[logging.LogRecord] | None = []  # None: they pass
-
-    def add(self, record: logging.LogRecord) -> None:
-        with self._lock:
-            if self._held is not None:
-                self._held.append(record)
-                return
-        logging.getLogger().handle(record)
-
-    def release(self) -> None:
-        with self._lock:
-            for record in self._held or ():
-                logging.getLogger().handle(record)
-            self._held = None
-
-
-_lines: ContextVar[_Lines | None] = ContextVar("lines", default=None)  # of the job that this thread does
-
-
-class _Holder(logging.Handler):
-    """Passes the records of this package on to the handlers of the root logger, those of jobs in their order."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        lines = _lines.get()
-        if lines is None:
-            logging.getLogger().handle(record)
-        else:
-            lines.add(record)
-
-
-@contextmanager
-def _holding_lines() -> Iterator[None]:
-    package, holder = logging.getLogger(_PACKAGE), _Holder()
-    if not package.propagate:  # the lines are held already: those of a job in a job are lines of the outer one
-        yield
-        return
-    package.addHandler(holder)
+    package.addHandler(lines)
     package.propagate = False
     try:
-        yield
+        for _ in range(min(at_once, len(jobs))):
+            started(work, "question")
+        for number, outcome in enumerate(outcomes):
+            lines.pass_on(number)
+            wait([outcome])
+            done()
     finally:
+        waiting.clear()
         package.propagate = True
-        package.removeHandler(holder)
+        package.removeHandler(lines)
+    return outcomes

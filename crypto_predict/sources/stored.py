@@ -1,13 +1,14 @@
 """``store``: candles that were collected in a database, joined to longer ones where those are not stored."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Protocol
 
 from crypto_predict.errors import DatabaseError, Unreachable, UnusableHistory
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span, resample
+from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import CandleReader, CandleSource, SeriesReader
 
 STORE = "store"
@@ -38,20 +39,26 @@ class Stored:
     """What was collected from one source. The id names that source: ``store:alpaca``."""
 
     def __init__(
-        self,
-        reader: CandleReader,
-        name: str,
-        series: Mapping[SeriesKey, Span],
-        traded_at: TradedAt,
-        *,
-        simulated: bool,
+        self, reader: CandleReader, name: str, collected: Sequence[CollectedSeries], traded_at: TradedAt
     ) -> None:
         self.id = f"{STORE}:{name}"
-        self.simulated = simulated
-        shortest = min(key.interval.length for key in series)
+        self.simulated = any(each.simulated for each in collected)
+        shortest = min(each.series.interval.length for each in collected)
         self.intervals = frozenset(interval for interval in Interval if interval.length >= shortest)
         self._reader, self._name, self._traded_at = reader, name, traded_at
-        self._series = series  # each with the span from its first candle to the close of its newest one
+        # Each with the span from its first candle to the close of its newest one.
+        self._series = {
+            each.series: Span(each.first_open, each.newest_close)
+            for each in collected
+            if each.first_open and each.newest_close
+        }
+
+    @property
+    def rank(self) -> tuple[bool, timedelta, timedelta]:
+        """A key that sorts real prices first, then the newest data, to the day, then the longest."""
+        newest = Interval.DAY_1.floor(max(span.end for span in self._series.values()))
+        oldest = min(span.start for span in self._series.values())
+        return self.simulated, EPOCH - newest, oldest - newest
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair that the source of these candles trades for `pair`."""
@@ -151,29 +158,19 @@ def open_stored(
     """
     try:
         reader = open_database()
-        collected = reader.collected()
+        collected = [
+            each
+            for each in reader.collected()
+            if each.first_open and each.newest_close and any(_is_of(each.series, pair, traded_at) for pair in pairs)
+        ]
     except DatabaseError as error:
         return [Missing(str(error))]
-    ranked: list[tuple[tuple[bool, timedelta, timedelta], Stored]] = []
-    for name, group in groupby(collected, key=lambda collected_series: collected_series.series.source):
-        stored = [
-            collected_series
-            for collected_series in group
-            if any(_is_of(collected_series.series, pair, traded_at) for pair in pairs)
-        ]
-        spans = {
-            collected_series.series: Span(collected_series.first_open, collected_series.newest_close)
-            for collected_series in stored
-            if collected_series.first_open and collected_series.newest_close
-        }
-        if spans:
-            simulated = any(collected_series.simulated for collected_series in stored)
-            ranked.append(
-                ((simulated, *_age_and_length(spans)), Stored(reader, name, spans, traded_at, simulated=simulated))
-            )
-    if not ranked:
+    if not collected:
         return [Missing(f"no candle of {', '.join(map(str, pairs))} is stored; {_ADVICE.format(pairs[0])}")]
-    return [source for _, source in sorted(ranked, key=lambda collected_series: collected_series[0])]
+    groups = groupby(collected, key=lambda each: each.series.source)
+    return sorted(
+        (Stored(reader, name, list(group), traded_at) for name, group in groups), key=lambda source: source.rank
+    )
 
 
 def _is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:
@@ -182,10 +179,3 @@ def _is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:
         return series.pair in {pair, traded_at(series.source, pair)}
     except UnusableHistory:
         return False
-
-
-def _age_and_length(spans: Mapping[SeriesKey, Span]) -> tuple[timedelta, timedelta]:
-    """Return a key that sorts the newest data first, to the day, and of the same day the longest."""
-    newest = Interval.DAY_1.floor(max(span.end for span in spans.values()))
-    oldest = min(span.start for span in spans.values())
-    return EPOCH - newest, oldest - newest

@@ -18,7 +18,6 @@ from urllib.request import getproxies
 import requests
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ConnectTimeout, ContentDecodingError, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import ConnectionPool, HTTPConnectionPool
 from urllib3.exceptions import HTTPError, NewConnectionError
 
@@ -308,20 +307,13 @@ class _DeadlineResponse(http.client.HTTPResponse):
         self.fp = io.BufferedReader(_DeadlineReader(sock, self.fp.detach()))
 
 
-class _DeadlineHTTP(HTTPConnection):
-    response_class = _DeadlineResponse
-
-
-class _DeadlineHTTPS(HTTPSConnection):
-    response_class = _DeadlineResponse
-
-
-_DEADLINE_CLASSES: dict[type, Any] = {HTTPConnection: _DeadlineHTTP, HTTPSConnection: _DeadlineHTTPS}
-
-
 class _DeadlineAdapter(HTTPAdapter):
     def get_connection_with_tls_context(self, *args: Any, **options: Any) -> ConnectionPool:
         pool = super().get_connection_with_tls_context(*args, **options)
-        if isinstance(pool, HTTPConnectionPool):
-            pool.ConnectionCls = _DEADLINE_CLASSES.get(pool.ConnectionCls, pool.ConnectionCls)
+        if (
+            isinstance(pool, HTTPConnectionPool)
+            and getattr(pool.ConnectionCls, "response_class", None) is not _DeadlineResponse
+        ):
+            members = {"response_class": _DeadlineResponse}
+            pool.ConnectionCls = type("_DeadlineConnection", (pool.ConnectionCls,), members)
         return pool
