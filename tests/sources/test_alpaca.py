@@ -7,15 +7,13 @@ import pytest
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote, Span
-from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.alpaca import EXCHANGE as ALPACA_EXCHANGE
-from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import VENUE as ALPACA
-from tests.support.replay.alpaca import AlpacaExchange, Paging, Tokens, bar, exchange, read
-from tests.support.replay.minutes import BTC, QUICK, START, minutes
-from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.alpaca import Paging, Tokens, bar, exchange, read
+from tests.support.replay.minutes import BTC, START, minutes
+from tests.support.replay.server import Fault
 
 REAL_HISTORY = Path(__file__).parents[3] / "shared" / "data" / "binance_BTC-USDT_1d.csv"
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
@@ -122,29 +120,12 @@ def test_times_are_read_to_the_instant_in_any_notation() -> None:
         assert read(server, 5) == minutes(5)
 
 
-@pytest.mark.parametrize(
-    ("interval", "timeframe"),
-    [
-        (Interval.MINUTE_1, "1Min"),
-        (Interval.MINUTE_5, "5Min"),
-        (Interval.MINUTE_10, "10Min"),
-        (Interval.HOUR_1, "1Hour"),
-        (Interval.DAY_1, "1Day"),
-    ],
-)
-def test_every_interval_is_requested_by_its_name(interval: Interval, timeframe: str) -> None:
-    candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(minutes(7))]
-    with exchange(candles, timeframe=timeframe) as server:
-        source: CandleSource = Alpaca(ALPACA_EXCHANGE.settings({"ALPACA_DATA_URL": f"{server.url}/"}))
-        assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
+def test_the_first_request_has_no_token_and_no_keys() -> None:
+    with exchange(minutes(7)) as server:
+        assert read(server, 7) == minutes(7)
     [request] = server.requests
-    assert request.query == {
-        "symbols": "BTC/USD",
-        "timeframe": timeframe,
-        "start": START.isoformat(),
-        "end": (START + 7 * interval.length).isoformat(),
-        "limit": "10000",
-    }
+    span = {"start": START.isoformat(), "end": (START + timedelta(minutes=7)).isoformat()}
+    assert request.query == {"symbols": "BTC/USD", "timeframe": "1Min", **span, "limit": "10000"}
 
 
 @pytest.mark.parametrize(
@@ -184,13 +165,11 @@ def test_a_key_that_no_header_can_contain_is_refused_and_not_shown(secret: str) 
 TOP = Quote(START + timedelta(microseconds=123_456), bid=42_000.0, bid_size=0.5, ask=42_001.0, ask_size=0.7)
 
 
-def test_a_quote_is_the_top_of_the_book_with_the_time_of_the_exchange() -> None:
-    with ReplayServer(AlpacaExchange({}, quotes={BTC: TOP})) as server:
-        source: QuoteSource = Alpaca(Settings(server.url), policy=QUICK)
-        assert source.quote(BTC) == TOP
+def test_a_pair_without_a_quote_is_an_unusable_history() -> None:
+    with ALPACA.serving([], quote=TOP) as server:
         with pytest.raises(UnusableHistory, match="it has no quote of NOPE/USD"):
-            source.quote(Pair("NOPE", "USD"))
-    assert [request.path for request in server.requests] == ["/v1beta3/crypto/us/latest/quotes"] * 2
+            ALPACA.source(server).quote(Pair("NOPE", "USD"))
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(

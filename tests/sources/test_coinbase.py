@@ -1,14 +1,12 @@
 """Coinbase over REST: its wire format and what only it does."""
 
 import json
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime
 
 import pytest
 import requests
 
-from crypto_predict.errors import UnusableHistory
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.coinbase import EXCHANGE
 from tests.support.replay import server as replay
 from tests.support.replay.coinbase import VENUE, CoinbaseExchange, bare_minutes, book
@@ -19,25 +17,15 @@ from tests.support.replay.venue import MINUTE
 TOP = Quote(START, 65214.98, 0.0123, 65214.99, 0.51)
 
 
-def row_changed(place: int, value: Any) -> Fault:
-    """Return an answer with this value in its third row."""
-
-    def change(rows: list[Any]) -> list[Any]:
-        rows[2][place] = value
-        return rows
-
-    return replay.altered(change)
-
-
 MALFORMED = {
     "row: null": (replay.answer(200, "[null]"), "a candle that is not a list of 6 values"),
     "row: short": (replay.answer(200, "[[1, 1, 1, 1, 1]]"), "a candle that is not a list of 6 values"),
-    "no time": (row_changed(0, None), "'time' is missing or not a whole number"),
-    "time in words": (row_changed(0, "noon"), "'time' is missing or not a whole number"),
-    "time out of range": (row_changed(0, 10**14), "'time' is out of range"),
-    "no high": (row_changed(2, None), "'high' is missing or not a number"),
-    "word for a price": (row_changed(4, "none"), "'close' is missing or not a number"),
-    "boolean volume": (row_changed(5, True), "'volume' is missing or not a number"),
+    "no time": (VENUE.row_changed(0, None), "'time' is missing or not a whole number"),
+    "time in words": (VENUE.row_changed(0, "noon"), "'time' is missing or not a whole number"),
+    "time out of range": (VENUE.row_changed(0, 10**14), "'time' is out of range"),
+    "no high": (VENUE.row_changed(2, None), "'high' is missing or not a number"),
+    "word for a price": (VENUE.row_changed(4, "none"), "'close' is missing or not a number"),
+    "boolean volume": (VENUE.row_changed(5, True), "'volume' is missing or not a number"),
 }
 
 
@@ -85,39 +73,9 @@ def test_rows_before_the_start_are_left_out() -> None:
     assert len(sent) == 13
 
 
-@pytest.mark.parametrize("interval", EXCHANGE.intervals)
-def test_every_interval_is_requested_by_its_seconds(interval: Interval) -> None:
-    candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(bare_minutes(7))]
-    with VENUE.serving(candles, interval) as server:
-        span = Span(START, START + 7 * interval.length)
-        assert list(VENUE.source(server).candles(BTC, interval, span)) == candles
-    [request] = server.requests
-    assert (request.path, request.query["granularity"]) == ("/products/BTC-USD/candles", str(interval.seconds))
-
-
 def test_an_interval_that_coinbase_does_not_have_is_not_among_its_own() -> None:
     """Whoever wants it builds it of minutes."""
     assert Interval.MINUTE_10 not in EXCHANGE.intervals
-
-
-def test_a_pair_that_coinbase_does_not_have_is_an_unusable_history() -> None:
-    unknown = Pair("NOPE", "USD")
-    with VENUE.serving(bare_minutes(10), quote=TOP) as server:
-        for ask in (lambda: VENUE.read(server, 10, unknown), lambda: VENUE.source(server).quote(unknown)):
-            server.requests.clear()
-            with pytest.raises(UnusableHistory, match="it does not have the pair NOPE/USD"):
-                ask()
-            assert len(server.requests) == 1
-
-
-def test_a_quote_is_the_first_level_of_the_book_at_the_time_of_the_answer() -> None:
-    with VENUE.serving(bare_minutes(10), quote=TOP) as server:
-        begun = datetime.now(UTC) - timedelta(seconds=2)
-        quote = VENUE.source(server).quote(BTC)
-        [request] = server.requests
-    assert (quote.bid, quote.bid_size, quote.ask, quote.ask_size) == (65214.98, 0.0123, 65214.99, 0.51)
-    assert quote.time >= begun
-    assert (request.path, request.query) == ("/products/BTC-USD/book", {"level": "1"})
 
 
 def test_an_empty_side_of_the_book_has_zeros() -> None:

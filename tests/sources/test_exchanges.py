@@ -2,9 +2,9 @@
 
 import base64
 import csv
-import gc
 import math
-from datetime import date, datetime, time, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, SourceError, Unreachable, UnusableHistory
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.exchange import Bounds
 from tests.support.replay import server as replay
 from tests.support.replay.exchanges import VENUES
@@ -24,6 +24,8 @@ from tests.support.replay.server import Fault, ReplayServer
 from tests.support.replay.venue import MINUTE, Venue
 
 REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
+
+TOP = Quote(START, 65214.98, 0.0123, 65214.99, 0.51)
 
 pytestmark = pytest.mark.parametrize("venue", VENUES, ids=lambda venue: venue.id)
 
@@ -53,6 +55,7 @@ PASSING_FORMATS = {
 EVERY_FAULT = {**PASSING, **PASSING_FORMATS}
 
 
+@pytest.mark.usefixtures("shallow_finalizers")
 @pytest.mark.parametrize("fault", [fault for fault, _ in EVERY_FAULT.values()], ids=EVERY_FAULT)
 def test_a_fault_that_passes_loses_nothing(fault: Fault, venue: Venue) -> None:
     """Also between pages: the earlier pages are kept, and the page is requested again."""
@@ -66,11 +69,11 @@ def test_a_fault_that_passes_loses_nothing(fault: Fault, venue: Venue) -> None:
         assert len(server.requests) == 2 * requests + 3
 
 
+@pytest.mark.usefixtures("shallow_finalizers")
 @pytest.mark.parametrize("name", EVERY_FAULT)
 def test_a_fault_that_stays_ends_in_an_error_with_its_reason(name: str, venue: Venue) -> None:
     """Simulated prices may replace only an exchange that is not reached."""
     fault, reason = EVERY_FAULT[name]
-    gc.collect()  # a finalizer of an earlier test would fail where the JSON is nested too deep
     error = venue.given_up(fault)
     assert reason in error.reason
     assert isinstance(error, Unreachable) is (name in PASSING)
@@ -175,6 +178,48 @@ def test_a_span_between_two_openings_is_read_to_its_ends(offset: timedelta, venu
         span = Span(START + offset, START + 10 * MINUTE + offset)
         candles = list(venue.source(server).candles(BTC, Interval.MINUTE_1, span))
     assert candles == (venue.minutes(11)[1:] if offset else venue.minutes(10))
+
+
+def test_a_span_without_an_opening_has_no_candles_and_an_empty_one_takes_no_request(venue: Venue) -> None:
+    with venue.serving(venue.minutes(10)) as server:
+        for end in (START, START - MINUTE):
+            assert list(venue.source(server).candles(BTC, Interval.MINUTE_1, Span(START, end))) == []
+        assert server.requests == []
+        between = Span(START + timedelta(seconds=1), START + timedelta(seconds=59))
+        assert list(venue.source(server).candles(BTC, Interval.MINUTE_1, between)) == []
+
+
+def test_every_interval_is_requested_by_its_name(venue: Venue) -> None:
+    for interval, name in venue.exchange.intervals.items():
+        candles = [minute._replace(open_time=START + i * interval.length) for i, minute in enumerate(venue.minutes(7))]
+        with venue.serving(candles, interval) as server:
+            span = Span(START, START + 7 * interval.length)
+            assert list(venue.source(server).candles(BTC, interval, span)) == candles
+        assert name in server.requests[0].query.values()
+
+
+def test_a_pair_that_an_exchange_does_not_have_is_an_unusable_history_and_not_retried(venue: Venue) -> None:
+    """Another source may have it, and a mistyped currency must not become a simulated market."""
+    if not venue.exchange.unknown_pair:
+        pytest.skip("it has no candles of such a pair")
+    unknown = Pair("NOPE", "USD")
+    with venue.serving(venue.minutes(10), quote=TOP) as server:
+        for ask in (lambda: venue.read(server, 10, unknown), lambda: venue.source(server).quote(unknown)) * 2:
+            server.requests.clear()
+            with pytest.raises(UnusableHistory) as caught:
+                ask()
+            assert caught.value.faults == (f"it does not have the pair {venue.exchange.traded(unknown)}",)
+            assert len(server.requests) == 1
+
+
+def test_a_quote_is_the_top_of_the_book_with_a_time_of_now(venue: Venue) -> None:
+    begun = datetime.now(UTC)
+    top = replace(TOP, time=begun)
+    with venue.serving([], quote=top) as server:
+        quote = venue.source(server).quote(BTC)
+        assert replace(quote, time=begun) == top
+        assert begun - timedelta(seconds=1) <= quote.time <= datetime.now(UTC)
+        assert len(server.requests) == 1
 
 
 def test_candles_outside_the_span_are_dropped(venue: Venue) -> None:

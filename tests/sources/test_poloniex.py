@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
@@ -10,7 +9,6 @@ import requests
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.ports import CandleSource, QuoteSource
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.limits import RateBudget
 from crypto_predict.sources.network.wire import milliseconds
@@ -27,16 +25,6 @@ from tests.support.replay.venue import MINUTE, TETHER
 TOP = Quote(START, 26447.57, 0.016313, 26447.58, 0.068307)
 
 
-def row_changed(place: int, value: Any) -> Fault:
-    """Return an answer with this value in its third row."""
-
-    def change(rows: list[Any]) -> list[Any]:
-        rows[2][place] = value
-        return rows
-
-    return replay.altered(change)
-
-
 def refused(status: int, code: int, message: str, **headers: str) -> Fault:
     """Refuse with a code and a message, like Poloniex."""
     return replay.answer(status, refusal(code, message), **headers)
@@ -45,16 +33,16 @@ def refused(status: int, code: int, message: str, **headers: str) -> Fault:
 MALFORMED = {
     "row: null": (replay.answer(200, "[null]"), "a candle that is not a list of 14 values"),
     "row: short": (replay.answer(200, '[["1", "1"]]'), "a candle that is not a list of 14 values"),
-    "no high": (row_changed(1, None), "'high' is missing or not a number"),
-    "word for a price": (row_changed(3, "none"), "'close' is missing or not a number"),
-    "digits grouped": (row_changed(3, "1_000"), "'close' is missing or not a number"),
-    "boolean volume": (row_changed(5, True), "'quantity' is missing or not a number"),
-    "price beyond": (row_changed(2, 10**400), "'open' is too large"),
-    "part of a trade": (row_changed(8, 1.5), "'tradeCount' is missing or not a whole number"),
-    "another interval": (row_changed(11, "MINUTE_5"), "a candle of another interval than MINUTE_1"),
-    "no time": (row_changed(12, None), "'startTime' is missing or not a whole number"),
-    "time in words": (row_changed(12, "noon"), "'startTime' is missing or not a whole number"),
-    "time out of range": (row_changed(12, 10**17), "'startTime' is out of range"),
+    "no high": (POLONIEX.row_changed(1, None), "'high' is missing or not a number"),
+    "word for a price": (POLONIEX.row_changed(3, "none"), "'close' is missing or not a number"),
+    "digits grouped": (POLONIEX.row_changed(3, "1_000"), "'close' is missing or not a number"),
+    "boolean volume": (POLONIEX.row_changed(5, True), "'quantity' is missing or not a number"),
+    "price beyond": (POLONIEX.row_changed(2, 10**400), "'open' is too large"),
+    "part of a trade": (POLONIEX.row_changed(8, 1.5), "'tradeCount' is missing or not a whole number"),
+    "another interval": (POLONIEX.row_changed(11, "MINUTE_5"), "a candle of another interval than MINUTE_1"),
+    "no time": (POLONIEX.row_changed(12, None), "'startTime' is missing or not a whole number"),
+    "time in words": (POLONIEX.row_changed(12, "noon"), "'startTime' is missing or not a whole number"),
+    "time out of range": (POLONIEX.row_changed(12, 10**17), "'startTime' is out of range"),
 }
 
 
@@ -80,15 +68,6 @@ def test_every_request_has_a_start_an_end_and_a_limit() -> None:
     ]
 
 
-def test_a_span_without_an_opening_is_not_requested() -> None:
-    with POLONIEX.serving(full_minutes(10)) as server:
-        source = POLONIEX.source(server)
-        for start, end in ((1, 59), (0, 0), (60, 0)):
-            span = Span(START + timedelta(seconds=start), START + timedelta(seconds=end))
-            assert list(source.candles(BTC, Interval.MINUTE_1, span)) == []
-        assert server.requests == []
-
-
 def test_numbers_may_be_text_or_numbers() -> None:
     """The documented row has both; times and trades may be text as well."""
     documented = json.loads(
@@ -106,22 +85,6 @@ def test_numbers_may_be_text_or_numbers() -> None:
             server.inject(replay.answer(200, json.dumps([sent])))
             span = Span(opening, opening + timedelta(minutes=5))
             assert list(POLONIEX.source(server).candles(BTC, Interval.MINUTE_5, span)) == [expected]
-
-
-@pytest.mark.parametrize("interval", Interval)
-def test_every_interval_is_requested_by_its_name(interval: Interval) -> None:
-    candles = [candle._replace(open_time=START + i * interval.length) for i, candle in enumerate(full_minutes(7))]
-    with ReplayServer(PoloniexExchange({(TETHER, interval): candles})) as server:
-        source: CandleSource = POLONIEX_EXCHANGE.open_source({"POLONIEX_API_URL": f"{server.url}/"})
-        assert list(source.candles(BTC, interval, Span(START, START + 7 * interval.length))) == candles
-    [request] = server.requests
-    assert (request.path, request.query["interval"]) == ("/markets/BTC_USDT/candles", interval.name)
-
-
-def test_dollars_are_traded_as_tether() -> None:
-    source = Poloniex(POLONIEX_EXCHANGE.settings({}))
-    assert source.traded(BTC) == TETHER
-    assert source.traded(Pair("ETH", "BTC")) == Pair("ETH", "BTC")
 
 
 def test_a_pair_that_poloniex_does_not_have_is_an_unusable_history() -> None:
@@ -143,24 +106,6 @@ def test_an_unknown_pair_is_known_by_its_code_whatever_the_status_of_http_is(sta
         server.inject(replay.answer(status, json.dumps({"code": code, "message": "Invalid symbol"})))
         with pytest.raises(UnusableHistory, match="it does not have the pair BTC/USDT"):
             POLONIEX.read(server, 10)
-
-
-def test_the_replay_server_refuses_unknown_symbols_as_the_exchange_does() -> None:
-    with POLONIEX.serving(full_minutes(10)) as server:
-        answers = [
-            requests.get(f"{server.url}/markets/NOPE_USDT/{name}", timeout=30)
-            for name in ("candles", "ticker24h", "candles", "ticker24h")
-        ]
-    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == list(UNKNOWN_SYMBOL)
-
-
-def test_the_top_of_the_book_is_read_from_the_ticker() -> None:
-    for numbers in (str, float):
-        with ReplayServer(PoloniexExchange({}, Answers(numbers=numbers), {TETHER: TOP})) as server:
-            source: QuoteSource = POLONIEX.source(server)
-            assert replace(source.quote(BTC), time=TOP.time) == TOP
-        [request] = server.requests
-        assert (request.path, request.query) == ("/markets/BTC_USDT/ticker24h", {})
 
 
 def test_a_quote_has_the_time_of_the_answer_and_not_that_of_the_last_trade() -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from websockets.asyncio.client import connect
 
 from crypto_predict.collecting.live.streams.ticks import TickCandles
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
@@ -91,27 +90,6 @@ def test_candles_of_the_ticks_are_those_of_rest() -> None:
                     assert (built.volume, built.ticks) == (candle.volume, candle.trades)
                     compared += 1
     assert compared > 0
-
-
-def test_the_replay_server_sends_tickers_as_the_exchange_does() -> None:
-    """They repeat the last price, and their `ts` is not the time of the trade: nothing is built from them."""
-    received: list[dict[str, Any]] = []
-
-    async def take(live: Market) -> None:
-        async with asyncio.timeout(60), connect(live.settings.stream_url) as websocket:
-            await websocket.send('{"event":"subscribe","channel":["ticker"],"symbols":["BTC_USDT"]}')
-            assert json.loads(await websocket.recv())["event"] == "subscribe"
-            while len(received) < 20:
-                if tickers := json.loads(await websocket.recv()).get("data"):
-                    received.extend(tickers)
-                    await websocket.send('{"event":"ping"}')  # a client that is silent for 30 s is dropped
-
-    with market(VENUE, FAST, moving=True, quiet=0.5) as live:
-        asyncio.run(take(live))
-    times = [(ticker["closeTime"], ticker["ts"]) for ticker in received]
-    assert all(traded <= pushed for traded, pushed in times)
-    assert len({traded for traded, _ in times}) < len({pushed for _, pushed in times}) == len(times)
-    assert max(pushed - traded for traded, pushed in times) > 5_000
 
 
 def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_last_confirmation() -> None:

@@ -122,6 +122,7 @@ def test_whatever_ends_the_connection_ends_the_feed(fault: StreamFault, reason: 
 GARBAGE = ["hello", "", "[" * 100_000, '{"event":' * 100_000, "1" * 100_000, '{"data":', b"\xc1", b'{"event":"pong"}']
 
 
+@pytest.mark.usefixtures("shallow_finalizers")
 @pytest.mark.parametrize("frame", GARBAGE, ids=range(len(GARBAGE)))
 def test_a_message_that_cannot_be_read_ends_the_feed(frame: str | bytes, venue: Venue) -> None:
     """It may have been a candle."""

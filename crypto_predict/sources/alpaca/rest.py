@@ -76,7 +76,7 @@ class Alpaca(ExchangeSource):
         query |= {"start": span.start.isoformat(), "end": span.end.isoformat()}
         start, newest = span.start, span.start - interval.length  # openings of the first and the newest candle
         idle, followed = 0, set[str]()  # pages in a row that brought no newer candle, and page tokens
-        while True:
+        while start < span.end:
             send = partial(self._client.get, f"{self._path}/bars", dict(query))
             received, token = self.ask(pair, send, lambda answer: _read_page(answer, symbol), allowance)
             allowance.take(len(received))
@@ -93,7 +93,7 @@ class Alpaca(ExchangeSource):
                 continue
             # Continue after the newest candle. If that has been tried already, nothing more is left.
             resume = newest + interval.length
-            if not start < resume < span.end:
+            if resume <= start:
                 return
             start = resume
             query.pop("page_token", None)

@@ -385,7 +385,7 @@ VENUE = Venue(
     exchange=EXCHANGE,
     minutes=minutes,
     market=lambda candles, interval, rows, quote: AlpacaExchange(
-        {(BTC, "1Day" if interval is Interval.DAY_1 else "1Min"): candles},
+        {(BTC, EXCHANGE.intervals[interval]): candles},
         Paging(rows=(rows,)),
         {BTC: quote} if quote else {},
     ),

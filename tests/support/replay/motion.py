@@ -95,10 +95,8 @@ class Motion:
         self.begin = begin or Interval.DAY_1.floor(clock.now())
         self._seed, self._traits = seed, traits
         self._missing: set[tuple[Pair, datetime]] = set()
-        self._quietened: set[tuple[Pair, datetime]] = set()
         self._outages: list[tuple[Span, bool]] = []  # and whether it goes on trading
         self._delisted: dict[Pair, datetime] = {}
-        self._revised: dict[tuple[Pair, datetime], tuple[datetime, Candle]] = {}
         self._mistaken: dict[tuple[Pair, datetime], Candle] = {}
         self._counted: dict[Pair, tuple[datetime, int]] = {}  # a minute, and the trades before it
 
@@ -110,10 +108,6 @@ class Motion:
         """Let the exchange not have this minute."""
         self._missing.add((pair, opening))
 
-    def quieten(self, pair: Pair, opening: datetime) -> None:
-        """Let this minute be without trades."""
-        self._quietened.add((pair, opening))
-
     def outage(self, span: Span, *, trading: bool = False) -> None:
         """Let the exchange not answer in `span`; what opens in it does not exist unless it goes on `trading`."""
         self._outages = [*self._outages, (span, trading)]
@@ -121,12 +115,6 @@ class Motion:
     def delist(self, pair: Pair, at: datetime) -> None:
         """Let the exchange not have the pair from `at` on, nor its history."""
         self._delisted = {**self._delisted, pair: at}
-
-    def revise(self, pair: Pair, opening: datetime, at: datetime, **changes: Any) -> None:
-        """Change the candle of a minute at `at`; REST and `truth` have the new one, the streams sent the old one."""
-        candle = self._candle(pair, opening)
-        assert candle is not None
-        self._revised[pair, opening] = at, candle._replace(**changes)
 
     def mistake(self, pair: Pair, opening: datetime, **changes: Any) -> None:
         """Let the streams send this closed candle with other values than REST has."""
@@ -147,12 +135,8 @@ class Motion:
         """Return the minutes of `span` as a collector has them that missed nothing; also those that are to come."""
         first = max(Interval.MINUTE_1.ceil(span.start), self.begin)
         openings = (first + number * MINUTE for number in range(math.ceil((span.end - first) / MINUTE)))
-        result = ((opening, self._candle(pair, opening)) for opening in openings)
-        return [
-            self._revised[pair, opening][1] if (pair, opening) in self._revised else candle
-            for opening, candle in result
-            if candle is not None
-        ]
+        candles = (self._candle(pair, opening) for opening in openings)
+        return [candle for candle in candles if candle is not None]
 
     def candles(self, pair: Pair, interval: Interval, span: Span, *, with_open: bool = False) -> list[Candle]:
         """Return the candles that open in `span` as REST has them now: those that have closed, and the open one."""
@@ -227,19 +211,15 @@ class Motion:
             min(span.end, now + timedelta(microseconds=1)),
         )
         for number in range(math.ceil((last - first) / MINUTE)):
-            opening = first + number * MINUTE
-            candle = self._candle(pair, opening, now)
-            revised_at, revised = self._revised.get((pair, opening), (now, None))
-            if revised is not None and now >= revised_at:
-                yield revised
-            elif candle is not None:
+            candle = self._candle(pair, first + number * MINUTE, now)
+            if candle is not None:
                 yield candle
 
     def _candle(self, pair: Pair, opening: datetime, now: datetime | None = None) -> Candle | None:
         """Return the candle of a minute, or what it is at `now`; None if the exchange does not have it."""
         if not self._exists(pair, opening):
             return None
-        quiet = 1.0 if (pair, opening) in self._quietened else self._traits.quiet
+        quiet = self._traits.quiet
         if now is None or now >= opening + MINUTE:
             return _closed(self._seed, pair, opening, quiet)
         trades = _traded(self._seed, pair, opening, quiet)
@@ -247,9 +227,7 @@ class Motion:
         return candle_of(traded, opening, price=_level(self._seed, pair, _minute(opening)))
 
     def _trades(self, pair: Pair, opening: datetime) -> Sequence[Trade]:
-        if (pair, opening) in self._quietened or not self._exists(pair, opening):
-            return ()
-        return _traded(self._seed, pair, opening, self._traits.quiet)
+        return _traded(self._seed, pair, opening, self._traits.quiet) if self._exists(pair, opening) else ()
 
     def _exists(self, pair: Pair, opening: datetime) -> bool:
         return not (

@@ -1,9 +1,8 @@
 """Poloniex on the replay server: ``GET /markets/{symbol}/candles``, ``ticker24h``, and the streams.
 
-It does what recordings of the exchange show. A trade is sent some milliseconds after it. A ticker repeats the last
-price until there is another one; ``closeTime`` is the time of the trade and ``ts`` that of the push, which over REST
-was days ago for a quiet pair. A pair without trades sends nothing. An unknown symbol has one of two codes and any
-status of HTTP, and a refused subscription does not name what is wrong with it.
+It does what recordings of the exchange show. A trade is sent some milliseconds after it. The times of a ticker are
+those of the last trade and of its push, days ago for a quiet pair. A pair without trades sends nothing. An unknown
+symbol has one of two codes and any status of HTTP, and a refused subscription does not name what is wrong with it.
 """
 
 import json
@@ -23,7 +22,7 @@ from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex import EXCHANGE
 from tests.support.replay.minutes import full_minutes
-from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
+from tests.support.replay.motion import Happening, Motion, Trade, Traded
 from tests.support.replay.server import Answer, Handler
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
 from tests.support.replay.venue import TETHER, Venue
@@ -46,7 +45,6 @@ _BAD_PARAMETER, _NOT_FOUND = 21356, 404  # codes in the body of a refusal
 UNKNOWN_SYMBOL = ((400, 24101), (200, 24101), (404, 10040), (200, 10040))  # status of HTTP and code, in turn
 DELAY = timedelta(milliseconds=9)  # from a trade to its message
 PUSHED = timedelta(seconds=3, milliseconds=423)  # from a trade to the message of a ticker over REST
-_CHANNELS = ("trades", "ticker")
 
 
 class Kept(Enum):
@@ -153,10 +151,7 @@ class PoloniexExchange:
 
 
 class PoloniexInMotion(PoloniexExchange):
-    """Serves `motion`: the candles up to now with the open one, the quotes, and the channels ``trades`` and ``ticker``.
-
-    A ticker is sent every five seconds, whether there was a trade meanwhile or not.
-    """
+    """Serves `motion`: the candles up to now with the open one, the quotes, and the channel ``trades``."""
 
     def __init__(self, motion: Motion, answers: Answers = _USUAL) -> None:
         super().__init__({}, answers)
@@ -215,34 +210,29 @@ class PoloniexInMotion(PoloniexExchange):
             asked = json.loads(text)
             if asked["event"] == "ping":
                 return '{"event":"pong"}'
-            if asked["event"] == "subscribe" and asked["channel"][0] in _CHANNELS and len(asked["channel"]) == 1:
-                return self._subscribed(connection, asked["channel"][0], asked["symbols"])
+            if (asked["event"], asked["channel"]) == ("subscribe", ["trades"]):
+                return self._subscribed(connection, asked["symbols"])
         except (ValueError, TypeError, LookupError):
             pass
         return error_frame("Bad request")
 
-    def _subscribed(self, connection: Connection, channel: str, symbols: Sequence[str]) -> str:
+    def _subscribed(self, connection: Connection, symbols: Sequence[str]) -> str:
         if self.replies:
             return self.replies.pop(0)
         for symbol in symbols:
             if not self._is_listed(symbol) or self.refused & {symbol, "all"}:
                 return error_frame(self.refusal.format(symbol))
-        topics = {f"{channel} {symbol}" for symbol in symbols}
+        topics = {f"trades {symbol}" for symbol in symbols}
         if connection.topics & topics:
             return error_frame("Already subscribed")
         connection.topics |= topics
-        return json.dumps({"channel": channel, "symbols": symbols, "event": "subscribe"}, separators=(",", ":"))
+        return json.dumps({"channel": "trades", "symbols": symbols, "event": "subscribe"}, separators=(",", ":"))
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
-        numbers = self._answers.numbers
-        match happening:
-            case Traded(pair, trade):
-                return f"trades {_symbol(pair)}", trade_frame(_symbol(pair), trade, numbers)
-            case Quoted(pair, quote):
-                topic, last = f"ticker {_symbol(pair)}", self._motion.last_trade(pair, quote.time)
-                if last is not None:
-                    return topic, tick_frame(_symbol(pair), last, quote.time, numbers)
-        return None
+        if not isinstance(happening, Traded):
+            return None
+        symbol = _symbol(happening.pair)
+        return f"trades {symbol}", trade_frame(symbol, happening.trade, self._answers.numbers)
 
 
 class _Question:
@@ -329,26 +319,6 @@ def trade_frame(symbol: str, trade: Trade, numbers: type[str] | type[float] = st
     """Return the message of a trade."""
     values = trade_values(symbol, trade, numbers)
     return json.dumps({"channel": "trades", "data": [values]}, separators=(",", ":"))
-
-
-def tick_frame(symbol: str, trade: Trade, at: datetime, numbers: type[str] | type[float] = str) -> str:
-    """Return the message of a last price that is pushed at a time. All its other values are of the last 24 hours."""
-    values = {
-        "symbol": symbol,
-        "startTime": milliseconds(at) - 86_400_000,
-        "open": numbers(23154.32),
-        "high": numbers(23212.21),
-        "low": numbers(22761.01),
-        "close": numbers(trade.price),
-        "quantity": numbers(105.179566),
-        "amount": numbers(2423161.17436702),
-        "tradeCount": 17582,
-        "dailyChange": numbers(-0.0002),
-        "markPrice": numbers(23151.09),
-        "closeTime": milliseconds(trade.time),
-        "ts": milliseconds(at),
-    }
-    return json.dumps({"channel": "ticker", "data": [values]}, separators=(",", ":"))
 
 
 def error_frame(message: str) -> str:

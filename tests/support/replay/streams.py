@@ -43,21 +43,20 @@ class Connection:
         self.topics: set[Topic] = set()
         self.is_muted = False  # it answers, but does not send data
         self.changes: list[Callable[[Frame], Iterable[Frame]]] = []  # of each frame of data
-        self.pause = 0.0  # seconds before each frame of data
         self.wrap: Callable[[Topic, Frame], Frame] = lambda _, frame: frame  # for this client
-        self._waiting: asyncio.Queue[tuple[Frame, bool] | _Closing] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Frame | _Closing] = asyncio.Queue()
 
     def push(self, frame: Frame) -> None:
         """Send data. The faults of the connection apply."""
         frames: Iterable[Frame] = [] if self.is_muted else [frame]
         for change in self.changes:
-            frames = [changed for one in frames for changed in change(one)]
-        for one in frames:
-            self._waiting.put_nowait((one, True))
+            frames = [changed_frame for unchanged in frames for changed_frame in change(unchanged)]
+        for changed_frame in frames:
+            self._waiting.put_nowait(changed_frame)
 
     def say(self, frame: Frame) -> None:
         """Send a greeting or the answer to a subscription: not data."""
-        self._waiting.put_nowait((frame, False))
+        self._waiting.put_nowait(frame)
 
     def close(self, code: int, reason: str) -> None:
         """Close with a closing frame, after what waits to be sent."""
@@ -66,13 +65,10 @@ class Connection:
     async def send_waiting(self) -> None:
         """Send, one after the other, until the connection ends. A slow client delays only itself."""
         while True:
-            waiting = await self._waiting.get()
-            if isinstance(waiting, _Closing):
-                await self.websocket.close(code=waiting.code, message=waiting.reason.encode())
+            frame = await self._waiting.get()
+            if isinstance(frame, _Closing):
+                await self.websocket.close(code=frame.code, message=frame.reason.encode())
                 return
-            frame, is_data = waiting
-            if is_data and self.pause:
-                await asyncio.sleep(self.pause)
             await (self.websocket.send_str(frame) if isinstance(frame, str) else self.websocket.send_bytes(frame))
 
 
@@ -195,11 +191,6 @@ def mute(connection: Connection) -> None:
     connection.is_muted = True
 
 
-def unmute(connection: Connection) -> None:
-    """Send data again."""
-    connection.is_muted = False
-
-
 def closed(code: int = 1000, reason: str = "") -> StreamFault:
     """Close with a closing frame, as an exchange does after 24 hours."""
     return lambda connection: connection.close(code, reason)
@@ -248,21 +239,12 @@ def burst(frame: Frame, times: int = 1) -> StreamFault:
     return fault
 
 
-def slowed(seconds: float) -> StreamFault:
-    """Wait so long (on this machine's clock) before each frame of data."""
-
-    def fault(connection: Connection) -> None:
-        connection.pause = seconds
-
-    return fault
-
-
 def together(*faults: StreamFault) -> StreamFault:
     """Apply several faults to one connection."""
 
     def fault(connection: Connection) -> None:
-        for one in faults:
-            one(connection)
+        for each in faults:
+            each(connection)
 
     return fault
 

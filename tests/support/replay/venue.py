@@ -99,6 +99,15 @@ class Venue:
         """Change the rows of the true answer."""
         return replay.altered(lambda answer: self.rows_changed(answer, change))
 
+    def row_changed(self, key: Any, value: Any) -> Fault:
+        """Change one value in the third row of the true answer."""
+
+        def change(rows: list[Any]) -> list[Any]:
+            rows[2][key] = value
+            return rows
+
+        return self.altered(change)
+
     def refused(self, status: int, message: str, **headers: str) -> Fault:
         """Refuse as this exchange does."""
         return replay.answer(status, json.dumps(self.refusal(message)), **headers)
