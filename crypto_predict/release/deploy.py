@@ -10,7 +10,6 @@ import re
 import time
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
@@ -34,38 +33,38 @@ _PHRASES = {status.value: status.phrase for status in HTTPStatus}  # the server'
 _log = logging.getLogger(__name__)
 
 
-class DeployTarget(NamedTuple):
-    """An image by digest, and the build that it answers at ``/version``."""
-
-    image: str
-    build: str
-
-
-class Patience(NamedTuple):
-    """How long to wait for a site, and the clock."""
-
-    seconds: float
-    every: float  # seconds from one request to the next
-    now: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
+Target = tuple[str, str]  # an image by digest, and the build that it answers at /version
 
 
 class Service:
     """A service on Render: the secret address of its deploy hook, and its `site`, which is not verified if empty.
 
-    Raise `InvalidValue` for an address that is not valid, or not safe for a secret.
+    It waits `patience` seconds for the site, and `every` seconds from one request to the next. Raise `InvalidValue` for
+    an address that is not valid, or not safe for a secret.
     """
 
-    def __init__(self, hook: str, site: str, patience: Patience, hook_seconds: float = 30.0) -> None:
+    def __init__(  # noqa: PLR0913 with the clock of a test
+        self,
+        hook: str,
+        site: str,
+        patience: float,
+        every: float,
+        *,
+        hook_seconds: float = 30.0,
+        now: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._hook = _address(SECRET, hook, secret=True)
         self.site = _address("--site", site).rstrip("/") if site.strip() else ""
-        self._patience, self._hook_seconds = patience, hook_seconds
+        self._patience, self._every, self._hook_seconds = patience, every, hook_seconds
+        self._now, self._sleep = now, sleep
 
-    def deploy(self, target: DeployTarget) -> float | None:
+    def deploy(self, target: Target) -> float | None:
         """Start an image and wait until it answers; return the seconds that took, None without a site."""
-        _log.info("deploying %s, build %s", target.image, target.build)
-        self.start(target.image)
-        return self._wait_for(target.build) if self.site else None
+        image, build = target
+        _log.info("deploying %s, build %s", image, build)
+        self.start(image)
+        return self._wait_for(build) if self.site else None
 
     def start(self, image: str) -> None:
         """Call the hook until it accepts the image: a second call does no harm."""
@@ -73,7 +72,7 @@ class Service:
         kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] != "imgURL"]
         address = parts._replace(query="&".join([*kept, f"imgURL={quote(image, safe='')}"])).geturl()
         for pause in (0.0, *PAUSES):
-            self._patience.sleep(max(pause, min(wish, LONGEST_PAUSE)))
+            self._sleep(max(pause, min(wish, LONGEST_PAUSE)))
             failure, wish = self._call(address)
             if not failure:
                 return
@@ -111,34 +110,35 @@ class Service:
 
     def _wait_for(self, build: str) -> float:
         """Request the version until this build answers: its host may answer anything while an instance starts."""
-        seconds, every, now, sleep = self._patience
-        began, logged = now(), ""
+        began, logged = self._now(), ""
         while True:
             answer, words = self.answering()
-            waited = now() - began
+            waited = self._now() - began
             if words != logged:
                 logged = words
                 _log.info("%s after %.0f s: %s", self.site, waited, words)
             if answer == build:
                 return waited
-            if waited + every > seconds:
-                raise ReleaseFailed(f"{self.site} did not answer as {build} within {seconds:.0f} s; last: {words}")
-            sleep(every)
+            if waited + self._every > self._patience:
+                patience = f"within {self._patience:.0f} s"
+                raise ReleaseFailed(f"{self.site} did not answer as {build} {patience}; last: {words}")
+            self._sleep(self._every)
 
 
 def deploy(  # noqa: PLR0913, PLR0917 the options of the command
     image: str, build: str, site: str, previous: str, previous_build: str, patience: str, every: str, job: Job
 ) -> None:
     """Start an image on Render, wait until it answers, else start the last good one again."""
-    waiting = Patience(_seconds("--patience", patience), _seconds("--every", every))
-    service = Service(job.required(SECRET), site, waiting)
+    waiting, pause = read_duration(patience, "--patience"), read_duration(every, "--every")
+    service = Service(job.required(SECRET), site, waiting.total_seconds(), pause.total_seconds())
     target = _target("--image", image, build)
     deploy_or_roll_back(service, target, _target("--previous", previous, previous_build) if previous else None, job)
 
 
-def deploy_or_roll_back(service: Service, target: DeployTarget, previous: DeployTarget | None, job: Job) -> None:
+def deploy_or_roll_back(service: Service, target: Target, previous: Target | None, job: Job) -> None:
     """Deploy, show the outcome on the run's page, and raise `ReleaseFailed` if the image is not live."""
-    named = f"{code(target.image)}, build {code(target.build)},"
+    image, build = target
+    named = f"{code(image)}, build {code(build)},"
     try:
         seconds = service.deploy(target)
     except ReleaseFailed as error:
@@ -146,7 +146,7 @@ def deploy_or_roll_back(service: Service, target: DeployTarget, previous: Deploy
         title, outcome = _roll_back(service, previous)
         facts = bullets([escape(text) for text in (f"not live: {error}", outcome)])
         job.add_summary(f"### Deploy\n\n**{title}**: {named} is not live.\n\n{facts}")
-        raise ReleaseFailed(f"{target.build} is not live: {error}\n  {outcome}") from error
+        raise ReleaseFailed(f"{build} is not live: {error}\n  {outcome}") from error
     if seconds is None:
         job.warn("the deploy is not verified: set the repository variable SITE_URL to the site's address")
         job.add_summary(f"### Deploy\n\n{named} was deployed, and **not verified**: `SITE_URL` is not set.")
@@ -154,7 +154,7 @@ def deploy_or_roll_back(service: Service, target: DeployTarget, previous: Deploy
         job.add_summary(f"### Deploy\n\n{named} is live at {code(service.site)}: it answered after {seconds:.0f} s.")
 
 
-def _roll_back(service: Service, previous: DeployTarget | None) -> tuple[str, str]:
+def _roll_back(service: Service, previous: Target | None) -> tuple[str, str]:
     """Deploy the last good image again; return the outcome as a title and as a sentence."""
     try:
         if previous is None:
@@ -164,14 +164,14 @@ def _roll_back(service: Service, previous: DeployTarget | None) -> tuple[str, st
         now = f"; {service.site} answers now: {service.answering()[1]}" if service.site else ""
         return "Failed", f"not rolled back: {error}{now}"
     verified = "which answers again" if seconds is not None else "not verified: SITE_URL is not set"
-    return "Rolled back", f"rolled back to {previous.build}, {verified}"
+    return "Rolled back", f"rolled back to {previous[1]}, {verified}"
 
 
-def _target(option: str, image: str, build: str) -> DeployTarget:
+def _target(option: str, image: str, build: str) -> Target:
     if not _BY_DIGEST.fullmatch(image) or not build:
         expected = "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a..., and its build"
         raise InvalidValue(option, f"{image} {build}", expected)
-    return DeployTarget(image, build)
+    return image, build
 
 
 def _address(name: str, address: str, *, secret: bool = False) -> str:
@@ -181,7 +181,3 @@ def _address(name: str, address: str, *, secret: bool = False) -> str:
     if match is None or (secret and match["scheme"].lower() != "https" and match["host"] not in _LOOPBACK):
         raise InvalidValue(name, "***" if secret else address, "an address such as https://example.onrender.com")
     return address
-
-
-def _seconds(option: str, text: str) -> float:
-    return read_duration(text, option).total_seconds()

@@ -4,9 +4,8 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from crypto_predict.baked import files, store
 from crypto_predict.baked.ledger import Ledger
@@ -27,24 +26,15 @@ _ABSENT = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(NamedTuple):
     """An image in the engine."""
 
     reference: str
+    digest: str  # empty if the reference does not name it
     labels: Mapping[str, str]  # see `LABELS`
+    build: str  # from a label; empty without it
     user: str  # empty: root
     bytes: int  # of all layers, those of the base included
-
-    @property
-    def digest(self) -> str:
-        """The digest, if the reference names it."""
-        return self.reference.partition("@")[2]
-
-    @property
-    def build(self) -> str:
-        """The build, from a label; empty without it."""
-        return self.labels.get(f"{LABELS}version", "")
 
 
 def imagetools(*words: str) -> str:
@@ -74,8 +64,10 @@ def pull(reference: str) -> Image:
     if "@" in reference:
         output_of("docker", "pull", "--quiet", reference, seconds=SECONDS)
     described: dict[str, Any] = json.loads(output_of("docker", "image", "inspect", reference))[0]
-    config = described["Config"]
-    return Image(reference, dict(config.get("Labels") or {}), str(config.get("User") or ""), int(described["Size"]))
+    labels, user = (described["Config"].get(name) for name in ("Labels", "User"))
+    labels = dict(labels or {})
+    build, digest = labels.get(f"{LABELS}version", ""), reference.partition("@")[2]
+    return Image(reference, digest, labels, build, str(user or ""), int(described["Size"]))
 
 
 def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:

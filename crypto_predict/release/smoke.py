@@ -1,12 +1,12 @@
 """Start an image as it will run, make every kind of request once, and refuse what must not be released."""
 
+import contextlib
 import json
 import math
 import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -25,16 +25,6 @@ PAGES = ("/docs", "/docs/swagger-ui-bundle.js", "/metrics", "/livez")
 REFUSED = {"/bitcoin?date=": 400, "/bitcoin?date=tomorrow": 400, "/nothing": 404}  # bad requests, and their status
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What a running server should be."""
-
-    build: str
-    labels: Mapping[str, str]  # of its image
-    allow_simulated: bool
-    allow_stale: bool
-
-
 def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stale: bool) -> Mapping[str, str]:
     """Start an image read-only, make every kind of request, and refuse what must not be released.
 
@@ -43,45 +33,51 @@ def smoke(image: str, build: str, job: Job, *, allow_simulated: bool, allow_stal
         ReleaseFailed: It could not be tested.
     """
     pulled = images.pull(image)
-    expected = Expected(build, pulled.labels, allow_simulated, allow_stale)
-    start_seconds, answers = _run(pulled, expected)
-    if faults := [*_label_faults(pulled, build), *answers, *_artifact_faults(image)]:
+    faults = [] if pulled.user.partition(":")[0] not in {"", "0", "root"} else ["it runs as root"]
+    if pulled.build != build:
+        faults.append(f"its label {LABELS}version is {pulled.build!r}, not {build!r}")
+    start_seconds, answers = _run(pulled, build, allow_simulated=allow_simulated, allow_stale=allow_stale)
+    if faults := [*faults, *answers, *_artifact_faults(image)]:
         raise UnfitImage(image, faults)
     size = f"{pulled.bytes / 1e6:,.1f} MB unpacked, base included"
     job.add_summary(f"**Smoke test**: passed; first answer after {start_seconds:.2f} s; {size}.")
     return {"bytes": str(pulled.bytes), "start_seconds": f"{start_seconds:.3f}"}
 
 
-def server_faults(site: str, expected: Expected) -> list[str]:
-    """Return every fault of the server at `site` (``http://127.0.0.1:8000``)."""
+def server_faults(
+    site: str, build: str, labels: Mapping[str, str], *, allow_simulated: bool, allow_stale: bool
+) -> list[str]:
+    """Return every fault of the server at `site` (``http://127.0.0.1:8000``), whose image has these labels."""
     faults: list[str] = []
-    for check in (_version, _card, _forecasts, _pages):
+    checks = {
+        "version": _version(site, build, labels),
+        "card": _card(site, allow_simulated=allow_simulated, allow_stale=allow_stale),
+        "forecasts": _forecasts(site),
+        "pages": _pages(site),
+    }
+    for name, check in checks.items():
         try:
-            faults += check(site, expected)
+            faults += check
         except (NoAnswer, ValueError, RecursionError, AttributeError, IndexError, KeyError, TypeError) as error:
-            faults.append(f"{check.__name__.strip('_')}: the answer cannot be read, or lacks a member: {error!r}")
+            faults.append(f"{name}: the answer cannot be read, or lacks a member: {error!r}")
     return faults
 
 
-def _label_faults(image: Image, build: str) -> Iterator[str]:
-    if image.user.partition(":")[0] in {"", "0", "root"}:
-        yield "it runs as root"
-    if image.build != build:
-        yield f"its label {LABELS}version is {image.build!r}, not {build!r}"
-
-
-def _run(image: Image, expected: Expected) -> tuple[float, list[str]]:
+def _run(image: Image, build: str, **allowed: bool) -> tuple[float, list[str]]:
     """Return the seconds to the first answer, and the faults of the running image."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = int(listener.getsockname()[1])
     site, began = f"http://127.0.0.1:{port}", time.monotonic()
     with images.running(image.reference, port) as container:
-        while not _is_ready(site):
+        while True:
+            with contextlib.suppress(NoAnswer):
+                if _get(site, "/readyz").status == HTTPStatus.OK:
+                    break
             if time.monotonic() - began > START_SECONDS or not images.is_running(container):
                 return 0.0, [f"it was not ready within {START_SECONDS:.0f} s; it wrote:\n{images.logs(container)}"]
             time.sleep(0.02)
         start_seconds = time.monotonic() - began
-        faults = server_faults(site, expected)
+        faults = server_faults(site, build, image.labels, **allowed)
         if code := images.stop(container):
             faults.append(f"asked to stop, it ended with {code}; it wrote:\n{images.logs(container)}")
     return start_seconds, faults
@@ -104,23 +100,23 @@ def _artifact_faults(image: str) -> list[str]:
     )
 
 
-def _version(site: str, expected: Expected) -> Iterator[str]:
+def _version(site: str, build: str, labels: Mapping[str, str]) -> Iterator[str]:
     version = _json(site, "/version")
-    if version["build"] != expected.build:
-        yield f"/version has build {version['build']!r}, not {expected.build!r}"
+    if version["build"] != build:
+        yield f"/version has build {version['build']!r}, not {build!r}"
     for member, label in (("build", "version"), ("git_revision", "revision"), ("trained_at", "created")):
-        if (value := expected.labels.get(f"{LABELS}{label}")) != version[member]:
+        if (value := labels.get(f"{LABELS}{label}")) != version[member]:
             yield f"/version has {member} {version[member]!r}, and the label {LABELS}{label} {value!r}"
 
 
-def _card(site: str, expected: Expected) -> Iterator[str]:
+def _card(site: str, *, allow_simulated: bool, allow_stale: bool) -> Iterator[str]:
     card = _json(site, "/model")
     gate = card["gate"]
-    if card["simulated"] and not expected.allow_simulated:
+    if card["simulated"] and not allow_simulated:
         yield "its card says that the prices are simulated"
     if not (gate["passed"] and gate["enforced"]):
         yield f"its card says that the gate was lifted: {gate['reasons']}"
-    if expected.allow_stale:
+    if allow_stale:
         return
     fresh = json.loads(_get(site, "/fresh").body)  # 503 for prices of a day ago too, which the gate accepts
     if fresh["age_seconds"] > fresh["stale_after_seconds"]:
@@ -131,7 +127,7 @@ def _card(site: str, expected: Expected) -> Iterator[str]:
             yield f"its card is stale: the last candle of {pair} closed at {closed}"
 
 
-def _forecasts(site: str, _: Expected) -> Iterator[str]:
+def _forecasts(site: str) -> Iterator[str]:
     pairs = _json(site, "/pairs")
     for pair in pairs:
         for row in _json(site, pair["forecast"]):
@@ -145,7 +141,7 @@ def _forecasts(site: str, _: Expected) -> Iterator[str]:
             yield f"/bitcoin answers {answer}"
 
 
-def _pages(site: str, _: Expected) -> Iterator[str]:
+def _pages(site: str) -> Iterator[str]:
     if not _json(site, "/scorecard")["entries"]:
         yield "its scorecard does not name a ledger"
     if not str(_json(site, "/openapi.json")["openapi"]).startswith("3."):
@@ -158,13 +154,6 @@ def _pages(site: str, _: Expected) -> Iterator[str]:
         kind = answer.headers.get("content-type")
         if (answer.status, kind) != (status, "application/problem+json"):
             yield f"{path} answers {answer.status} as {kind}, not {status} with problem details"
-
-
-def _is_ready(site: str) -> bool:
-    try:
-        return _get(site, "/readyz").status == HTTPStatus.OK
-    except NoAnswer:
-        return False
 
 
 def _get(site: str, path: str) -> Answer:

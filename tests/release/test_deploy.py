@@ -15,15 +15,7 @@ from aiohttp import web
 from crypto_predict.baked import store
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release import __main__
-from crypto_predict.release.deploy import (
-    LONGEST_PAUSE,
-    PAUSES,
-    SECRET,
-    DeployTarget,
-    Patience,
-    Service,
-    deploy_or_roll_back,
-)
+from crypto_predict.release.deploy import LONGEST_PAUSE, PAUSES, SECRET, Service, deploy_or_roll_back
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import MOST_BYTES, NoAnswer, fetch
 from tests.support.live import until
@@ -74,11 +66,12 @@ class Trial:
 
     def deploy(self, image: str = NEW, *, site: str = "", previous: str | None = OLD, hook_seconds: float = 30) -> None:
         """Replace the old build by the new one."""
-        patience = self.time.patience(self.patience)
-        service = Service(self.render.hook, site or self.render.site, patience, hook_seconds)
+        now, sleep = self.time.now, self.time.sleep
+        where = (self.render.hook, site or self.render.site)
+        service = Service(*where, self.patience, 5.0, hook_seconds=hook_seconds, now=now, sleep=sleep)
         assert KEY not in repr(service)
-        last = DeployTarget(previous, OLD_BUILD) if previous else None
-        deploy_or_roll_back(service, DeployTarget(image, NEW_BUILD), last, Job(self.environ))
+        last = (previous, OLD_BUILD) if previous else None
+        deploy_or_roll_back(service, (image, NEW_BUILD), last, Job(self.environ))
 
     def fails(self, image: str = NEW, **how: float | str | None) -> str:
         """Return why it failed."""
@@ -109,7 +102,7 @@ def idle() -> Iterator[Render]:
 
 def answering(site: str) -> tuple[str | None, str]:
     """Return the result of the release at a site."""
-    return Service("https://api.render.com/deploy/srv-x", site, Patience(0, 1)).answering()
+    return Service("https://api.render.com/deploy/srv-x", site, 0, 1).answering()
 
 
 def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
@@ -125,7 +118,7 @@ def test_an_image_is_live_once_its_own_build_answers(trial: Trial) -> None:
 @pytest.mark.parametrize("more", ["", "&imgURL=docker.io%2Fother#top", "\n"])
 def test_the_hook_gets_the_digest_once_and_keeps_its_own_query(idle: Render, more: str) -> None:
     """Render does not notice that a tag moved, and the copied address may already name an image."""
-    Service(idle.hook + more, "", Patience(0, 1)).start(NEW)
+    Service(idle.hook + more, "", 0, 1).start(NEW)
     (request,) = idle.hook_server.requests
     assert (request.method, request.query) == ("POST", {"key": KEY, "imgURL": NEW})
 
@@ -258,7 +251,7 @@ def test_a_hook_cannot_ask_for_a_longer_pause_than_two_minutes(idle: Render, wan
     """A Retry-After that cannot be read is ignored."""
     idle.hook_server.inject(answer(429, retry_after=wanted))
     time = SkippedTime(idle)
-    Service(idle.hook, "", time.patience(QUICK)).start(NEW)
+    Service(idle.hook, "", QUICK, 5.0, now=time.now, sleep=time.sleep).start(NEW)
     assert time.seconds == (LONGEST_PAUSE if wanted.isdigit() else PAUSES[0])
 
 
@@ -334,16 +327,16 @@ def test_the_secret_is_in_no_error_log_page_or_process_list(
 )
 def test_a_hook_at_an_unsafe_address_is_refused_without_showing_it(address: str) -> None:
     with pytest.raises(InvalidValue, match=SECRET) as caught:
-        Service(address, "", Patience(0, 1))
+        Service(address, "", 0, 1)
     assert KEY not in str(caught.value) + repr(caught.value)
 
 
 def test_hook_and_site_may_have_an_ipv6_address() -> None:
     """A hook in the clear is safe on this machine only."""
     for hook in ("https://[2001:db8::1]/deploy/srv-x", f"http://[::1]:8000/deploy/srv-x?key={KEY}"):
-        assert Service(hook, "http://[::1]:8000/", Patience(0, 1)).site == "http://[::1]:8000"
+        assert Service(hook, "http://[::1]:8000/", 0, 1).site == "http://[::1]:8000"
     with pytest.raises(InvalidValue, match=SECRET):
-        Service("http://[2001:db8::1]/deploy/srv-x", "", Patience(0, 1))
+        Service("http://[2001:db8::1]/deploy/srv-x", "", 0, 1)
 
 
 WORDS = ("deploy", "--image", NEW, "--build", NEW_BUILD)

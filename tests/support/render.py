@@ -13,15 +13,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Self
 
 from aiohttp import web
 
-from crypto_predict.release.deploy import Patience
 from tests.support.engine import free_port
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT
@@ -31,18 +30,13 @@ HEALTHY_SECONDS = 30.0  # until an instance is given up; at Render 15 minutes
 BELOW = "/crypto"  # the site answers below this path as well
 
 
-class Instance(Protocol):
+@dataclass(frozen=True)
+class Instance:
     """A running image."""
 
     port: int  # on loopback
-
-    def ended(self) -> bool:
-        """Return whether it has ended by itself."""
-        ...
-
-    def close(self) -> None:
-        """End it."""
-        ...
+    ended: Callable[[], bool]  # whether it has ended by itself, as with a damaged model
+    close: Callable[[], object]  # ends it
 
 
 Launcher = Callable[[str], Instance]  # from an image by digest; raises CannotLaunch
@@ -52,50 +46,23 @@ class CannotLaunch(Exception):
     """The image does not exist, or cannot be started."""
 
 
-@dataclass
-class Process:
-    """An `api.py` on a free port."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def ended(self) -> bool:
-        """Return whether it has ended by itself, as with a damaged model."""
-        return self.process.poll() is not None
-
-    def close(self) -> None:
-        """End it."""
-        self.process.terminate()
-        self.process.wait(30)
-
-
 def processes(models: Mapping[str, Path]) -> Launcher:
-    """Return a launcher for which an image is a model file."""
+    """Return a launcher for which an image is a model file, served by `api.py`."""
 
     def launch(image: str) -> Instance:
         if image not in models:
             raise CannotLaunch(image)
-        port = free_port()
+        port, nowhere = free_port(), subprocess.DEVNULL
         command = [sys.executable, str(ROOT / "api.py"), "--model", str(models[image]), "--host", "127.0.0.1"]
-        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        return Process(port, subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, **quiet))  # type: ignore[call-overload]  # of the two keywords
+        process = subprocess.Popen([*command, "--port", str(port)], cwd=ROOT, stdout=nowhere, stderr=nowhere)
+
+        def close() -> None:
+            process.terminate()
+            process.wait(30)
+
+        return Instance(port, lambda: process.poll() is not None, close)
 
     return launch
-
-
-@dataclass
-class Kept:
-    """An instance that others use as well, so that it is ended elsewhere."""
-
-    port: int
-    instance: Instance
-
-    def ended(self) -> bool:
-        """Return whether the instance has ended by itself."""
-        return self.instance.ended()
-
-    def close(self) -> None:
-        """Leave it running."""
 
 
 @contextlib.contextmanager
@@ -106,7 +73,7 @@ def kept(launch: Launcher) -> Iterator[Launcher]:
     def launch_once(image: str) -> Instance:
         if image not in running or running[image].ended():
             running[image] = launch(image)
-        return Kept(running[image].port, running[image])
+        return replace(running[image], close=lambda: None)
 
     try:
         yield launch_once
@@ -115,30 +82,19 @@ def kept(launch: Launcher) -> Iterator[Launcher]:
             instance.close()
 
 
-@dataclass
-class Container:
-    """A container on the network of the host."""
-
-    port: int
-    name: str
-
-    def ended(self) -> bool:
-        """Return whether it has ended by itself."""
-        return _docker("inspect", "--format", "{{.State.Running}}", self.name) != "true"
-
-    def close(self) -> None:
-        """End and remove it."""
-        _docker("stop", self.name)
-        _docker("rm", "--force", self.name)
-
-
 def containers(image: str) -> Instance:
-    """Pull an image and run it, as Render does; a launcher."""
+    """Pull an image and run it on the network of the host, as Render does; a launcher."""
     port = free_port()
     if "@" in image:
         _docker("pull", "--quiet", image)
     where = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")
-    return Container(port, _docker("run", "--detach", *where, image))
+    container = _docker("run", "--detach", *where, image)
+
+    def close() -> None:
+        _docker("stop", container)
+        _docker("rm", "--force", container)
+
+    return Instance(port, lambda: _docker("inspect", "--format", "{{.State.Running}}", container) != "true", close)
 
 
 def _docker(*words: str) -> str:
@@ -177,11 +133,10 @@ class Render:
         self._launcher = launcher
         self._live: Instance | None = None
         self._next: tuple[str, Instance] | None = None  # healthy, and held back
-        self._waiting: deque[str] = deque()  # images to deploy
-        self._working = False
+        self._deploys: list[Future[None]] = []
+        self._worker = ThreadPoolExecutor(1)
         self._ending = threading.Event()
-        self._changed = threading.Condition(threading.RLock())
-        self._worker = threading.Thread(target=self._work, daemon=True)
+        self._lock = threading.Lock()  # of what is live and what is next
 
     @property
     def hook(self) -> str:
@@ -194,16 +149,13 @@ class Render:
         return self.site_server.url
 
     def __enter__(self) -> Self:
-        self._worker.start()
         self.hook_server.__enter__()
         self.site_server.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ending.set()
-        with self._changed:
-            self._changed.notify_all()
-        self._worker.join(60)
+        self._worker.shutdown(cancel_futures=True)
         self.hook_server.__exit__()
         self.site_server.__exit__()
         for instance in (self._live, self._next[1] if self._next else None):
@@ -218,56 +170,46 @@ class Render:
 
     def settle(self) -> None:
         """Wait until every deploy so far is live, given up or held back."""
-        with self._changed:
-            assert self._changed.wait_for(lambda: not self._working and not self._waiting, timeout=90)
+        for deploy in list(self._deploys):
+            deploy.result(timeout=90)
 
     def _accept(self, image: str) -> None:
-        with self._changed:
-            self._waiting.append(image)
-            self._changed.notify_all()
+        self._deploys.append(self._worker.submit(self._deploy, image, len(self._deploys) + 1))
 
-    def _work(self) -> None:
-        while True:
-            with self._changed:
-                self._working = False
-                self._changed.notify_all()
-                self._changed.wait_for(lambda: self._waiting or self._ending.is_set())
-                if self._ending.is_set():
-                    return
-                image, self._working = self._waiting.popleft(), True
-            self._deploy(image)
-
-    def _deploy(self, image: str) -> None:
+    def _deploy(self, image: str, number: int) -> None:
         try:
             instance = self._launcher(image)
         except CannotLaunch:
             return
-        if not self._becomes_healthy(instance):
+        if not self._becomes_healthy(instance, number):
             instance.close()
             return
-        with self._changed:
+        with self._lock:
             superseded, self._next = self._next, (image, instance)
-            if self.held == 0:
-                self._switch()
+        if self.held == 0:
+            self._switch()
         if superseded is not None:
             superseded[1].close()
 
-    def _becomes_healthy(self, instance: Instance) -> bool:
+    def _becomes_healthy(self, instance: Instance, number: int) -> bool:
         if self.unhealthy:
             self.unhealthy -= 1
             return False
         deadline = time.monotonic() + HEALTHY_SECONDS
-        while time.monotonic() < deadline and not instance.ended() and not self._waiting and not self._ending.is_set():
-            if _status(instance.port) == 200:
-                return True
-            self._ending.wait(0.05)
+        while time.monotonic() < deadline and not instance.ended() and len(self._deploys) <= number:
+            with contextlib.suppress(OSError, http.client.HTTPException):
+                if _answer(instance.port, "/readyz").status == 200:
+                    return True
+            if self._ending.wait(0.05):
+                break
         return False
 
     def _switch(self) -> None:
-        if self._next is None:
-            return
-        old, (image, self._live), self._next = self._live, self._next, None
-        self.switched.append(image)
+        with self._lock:
+            if self._next is None:
+                return
+            old, (image, self._live), self._next = self._live, self._next, None
+            self.switched.append(image)
         if old is not None:
             old.close()
 
@@ -282,18 +224,14 @@ class Render:
 
     async def _site(self, request: web.Request) -> web.Response:
         if request.path.endswith("/version"):
-            await asyncio.to_thread(self._count_down)
+            if self._next is not None and self.held:
+                self.held -= 1
+            if self.held == 0:
+                await asyncio.to_thread(self._switch)
         live = self._live
         if live is None:
             return web.Response(status=502)
         return await asyncio.to_thread(_answer, live.port, request.path_qs.removeprefix(BELOW))
-
-    def _count_down(self) -> None:
-        with self._changed:
-            if self._next is not None and self.held:
-                self.held -= 1
-            if self.held == 0:
-                self._switch()
 
 
 class SkippedTime:
@@ -303,20 +241,14 @@ class SkippedTime:
         self.seconds = 0.0
         self._render = render
 
-    def patience(self, seconds: float, every: float = 5.0) -> Patience:
-        """Return a patience that waits by this clock."""
-        return Patience(seconds, every, lambda: self.seconds, self._sleep)
+    def now(self) -> float:
+        """Return the seconds that have passed."""
+        return self.seconds
 
-    def _sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        """Let seconds pass."""
         self._render.settle()
         self.seconds += seconds
-
-
-def _status(port: int) -> int:
-    try:
-        return _answer(port, "/readyz").status
-    except (OSError, http.client.HTTPException):
-        return 0
 
 
 def _answer(port: int, path: str) -> web.Response:
