@@ -1,6 +1,5 @@
 """The browser of the tests finds what it is there to find, and is what a test asks for."""
 
-import asyncio
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -8,8 +7,7 @@ import pytest
 from aiohttp import web
 
 from tests.support.browser import PHONE, Browser, browsing, needs_browser
-from tests.support.front import Front
-from tests.support.replay.server import Answer, Handler, ReplayServer, answer
+from tests.support.replay.server import ReplayServer
 
 pytestmark = needs_browser
 
@@ -20,23 +18,9 @@ PAGES = {
     "script": "<script>globalThis.ran = true</script>",
     "image": '<img src="http://elsewhere.test/x.png" alt="">',
     "missing": '<script src="missing.js" async></script>',
-    "busy": '<script src="busy.js"></script>',
     "error": '<script src="error.js"></script>',
 }
-OTHERS = {
-    "favicon.ico": "",
-    "busy.js": "const end = performance.now() + 80; while (performance.now() < end);",
-    "error.js": 'throw new Error("unexpected");',
-}
-
-
-SLOW = "globalThis.late = true;" * 1000
-
-
-async def slowly(_: web.Request, __: Handler) -> Answer:
-    """Send a script after a while."""
-    await asyncio.sleep(0.3)
-    return web.Response(text=SLOW, content_type="text/javascript")
+OTHERS = {"favicon.ico": "", "error.js": 'throw new Error("unexpected");'}
 
 
 class Pages:
@@ -78,17 +62,6 @@ def browser(started: Browser) -> Browser:
     return started
 
 
-def test_all_bytes_are_counted_also_of_what_ends_later(served: ReplayServer, browser: Browser) -> None:
-    """A request may have begun when the log was read before."""
-    with served.failing(slowly, lambda request: request.path == "/missing.js"):
-        browser.open(f"{served.url}/missing")
-        result = browser.transfers()
-        while f"{served.url}/missing.js" not in result:
-            result |= browser.transfers()
-    assert result[f"{served.url}/missing"] > len(HEAD)
-    assert result[f"{served.url}/missing.js"] > len(SLOW)
-
-
 @pytest.mark.parametrize(
     ("page", "expected"),
     [
@@ -112,11 +85,6 @@ def test_a_page_without_fault_has_none(served: ReplayServer, browser: Browser) -
     assert browser.faults() == []
 
 
-def test_a_task_is_long_over_50_ms(served: ReplayServer, browser: Browser) -> None:
-    browser.open(f"{served.url}/busy")
-    browser.until(lambda: any(task >= 75 for task in browser.long_tasks()), "the task is reported")
-
-
 def test_screen_preferences_scripts_and_clock_are_those_asked_for(served: ReplayServer, browser: Browser) -> None:
     browser.look(PHONE, dark=True)
     browser.set_clock(timedelta(days=-3))
@@ -136,23 +104,3 @@ def test_screen_preferences_scripts_and_clock_are_those_asked_for(served: Replay
     width, dark, *clocks = browser.run(media)
     assert (width, dark) == (1280, False)
     assert datetime.fromtimestamp(clocks[0] / 1000, UTC) > expected + timedelta(days=2)
-
-
-def test_a_hidden_page_knows_it_and_comes_back(served: ReplayServer, browser: Browser) -> None:
-    browser.open(f"{served.url}/clean")
-    browser.run("globalThis.seen = []; document.onvisibilitychange = () => seen.push(document.visibilityState)")
-    with browser.hidden():
-        pass
-    assert browser.until(lambda: browser.run("return seen.length > 1 ? seen : null")) == ["hidden", "visible"]
-
-
-def test_a_front_forwards_what_no_fault_applies_to(served: ReplayServer, browser: Browser) -> None:
-    with ReplayServer(Front(served.url)) as front:
-        with front.failing(answer(503, "away", "text/html")):
-            browser.open(f"{front.url}/clean")
-            assert browser.text("body") == "away"
-            assert "503" in browser.faults()[0]
-        browser.open(f"{front.url}/clean")
-        assert browser.text("p") == "Nothing is wrong."
-        browser.go_offline(True)
-        assert browser.run("return navigator.onLine") is False
