@@ -3,6 +3,7 @@
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -30,39 +31,32 @@ RATIOS = st.none() | st.sampled_from([0.0, 0.9996, 1.0]) | st.floats(0, 3) | st.
 P_VALUES = st.none() | st.floats(0, 1) | st.just(1.0)
 
 
-@st.composite
-def intervals(draw: st.DrawFn, ends: st.SearchStrategy[float]) -> Confidence:
-    low, high = sorted((draw(ends), draw(ends)))
-    return Confidence(low, high)
+def intervals(ends: st.SearchStrategy[float]) -> st.SearchStrategy[Confidence]:
+    return st.tuples(ends, ends).map(lambda interval: Confidence(*sorted(interval)))
 
 
-@st.composite
-def scores(draw: st.DrawFn, horizon: int) -> Score:
+def scores(horizon: int) -> st.SearchStrategy[Score]:
     """The scores of one horizon: those of no, of few, and of many forecasts."""
     measured = {"coverage": intervals(SHARES), "relative_winkler": intervals(st.floats(0, 3))}
-    score: Score = blank(
-        Score,
-        horizon_days=horizon,
-        forecasts=draw(st.integers(1, 4_000)),
-        coverage=draw(SHARES),
-        relative_mae=draw(RATIOS),
-        relative_winkler=draw(RATIOS),
-        p_value=draw(P_VALUES),
-        pit=draw(st.just(()) | st.tuples(*[SHARES] * 10)),
-        pit_p_value=draw(P_VALUES),
-        confidence={name: draw(interval) for name, interval in measured.items() if draw(st.booleans())},
+    return st.builds(
+        partial(blank, Score, horizon_days=horizon),
+        forecasts=st.integers(1, 4_000),
+        coverage=SHARES,
+        relative_mae=RATIOS,
+        relative_winkler=RATIOS,
+        p_value=P_VALUES,
+        pit=st.just(()) | st.tuples(*[SHARES] * 10),
+        pit_p_value=P_VALUES,
+        confidence=st.fixed_dictionaries({}, optional=measured),
     )
-    return score
 
 
 @st.composite
 def backtests(draw: st.DrawFn) -> Backtest:
     horizons = sorted(draw(st.sets(st.sampled_from([1, 7, 30, 90]), min_size=1)))
     cutoffs = draw(st.integers(1, 4_000))
-    of_prophet = tuple(
-        blank(ProphetScore, horizon_days=horizon, forecasts=cutoffs, relative_mae=draw(RATIOS), coverage=draw(SHARES))
-        for horizon in horizons
-    )
+    alone = [blank(ProphetScore, horizon_days=horizon, forecasts=cutoffs) for horizon in horizons]
+    of_prophet = tuple(replace(score, relative_mae=draw(RATIOS), coverage=draw(SHARES)) for score in alone)
     prophet = draw(st.none() | st.just(blank(ProphetBacktest, scores=of_prophet)))
     return _backtest(*(draw(scores(horizon)) for horizon in horizons), prophet=prophet, cutoffs=cutoffs)
 
@@ -117,9 +111,11 @@ def said(backtest: Backtest | None, live: LiveRecord | None = None, *, simulated
     return " ".join(words.record(_model(backtest, live, simulated=simulated), BTC))
 
 
-def _assert_grammar(paragraphs: list[str]) -> None:
-    assert paragraphs
-    for paragraph in paragraphs:
+@given(backtest=st.none() | backtests(), live=st.none() | live_records(), simulated=st.booleans())
+def test_a_record_is_whole_sentences(backtest: Backtest | None, live: LiveRecord | None, *, simulated: bool) -> None:
+    """Whatever the figures: nobody reads 'nan', '1 days', or '104 of 100 times'."""
+    model = _model(backtest, live, simulated=simulated)
+    for paragraph in (*words.record(model, BTC), words.sure(model, BTC), words.good(model, BTC)):
         assert paragraph == paragraph.strip(), paragraph
         assert re.match("[A-Z]", paragraph), paragraph
         assert paragraph.endswith("."), paragraph
@@ -132,13 +128,6 @@ def _assert_grammar(paragraphs: list[str]) -> None:
         assert all(0 <= float(share) <= 100 for share in re.findall(r"([\d.,]+) of 100", paragraph)), paragraph
 
 
-@given(backtest=st.none() | backtests(), live=st.none() | live_records(), simulated=st.booleans())
-def test_a_record_is_whole_sentences(backtest: Backtest | None, live: LiveRecord | None, *, simulated: bool) -> None:
-    """Whatever the figures: nobody reads 'nan', '1 days', or '104 of 100 times'."""
-    model = _model(backtest, live, simulated=simulated)
-    _assert_grammar([*words.record(model, BTC), words.sure(model, BTC), words.good(model, BTC)])
-
-
 @given(strategies.models())
 def test_every_model_has_words(model: Model) -> None:
     """A file that loads can be shown, however wild its figures."""
@@ -149,15 +138,18 @@ def test_every_model_has_words(model: Model) -> None:
         assert words.good(model, pair)
 
 
-def test_the_range_is_said_to_have_held_as_often_as_it_did() -> None:
-    assert "It held 81 of 100 times (78 to 84) 1 day ahead." in said(_backtest(_score(1)))
-
-
-def test_shares_that_are_not_whole_are_never_called_none_or_all() -> None:
-    """A range that once failed did not hold 100 of 100 times."""
-    assert "It held over 99 of 100 times 1 day ahead." in said(_backtest(_score(1, coverage=0.9999, confidence={})))
-    assert "It held under 1 of 100 times 1 day ahead." in said(_backtest(_score(1, coverage=0.0001, confidence={})))
-    assert "It held 100 of 100 times 1 day ahead." in said(_backtest(_score(1, coverage=1.0, confidence={})))
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [
+        ({}, "81 of 100 times (78 to 84)"),
+        ({"coverage": 0.9999, "confidence": {}}, "over 99 of 100 times"),
+        ({"coverage": 0.0001, "confidence": {}}, "under 1 of 100 times"),
+        ({"coverage": 1.0, "confidence": {}}, "100 of 100 times"),
+    ],
+)
+def test_the_range_is_said_to_have_held_as_often_as_it_did(changes: dict[str, Any], held: str) -> None:
+    """A range that once failed did not hold 100 of 100 times: only whole shares are called none or all."""
+    assert f"It held {held} 1 day ahead." in said(_backtest(_score(1, **changes)))
 
 
 @pytest.mark.parametrize(
@@ -192,9 +184,11 @@ def test_gains_and_losses_against_persistence_are_said_alike(relative_mae: float
 
 
 def test_horizons_with_the_same_verdict_share_a_sentence() -> None:
-    text = said(_backtest(_score(1), _score(7), _score(30, relative_mae=1.2, p_value=0.001)))
+    unknown = _score(90, relative_mae=None, p_value=None)
+    text = said(_backtest(_score(1), _score(7), _score(30, relative_mae=1.2, p_value=0.001), unknown))
     assert "At 1 and 7 days the forecast was no better than" in text
     assert "At 30 days the forecast was worse than that: its error was 20 % larger." in text
+    assert "At 90 days they could not be compared" in text
 
 
 def test_the_record_has_a_short_form() -> None:
@@ -213,9 +207,7 @@ def test_the_record_has_a_short_form() -> None:
     assert words.sure(_model(None), BTC) == words.good(_model(None), BTC)
 
 
-def test_a_figure_without_data_says_so() -> None:
-    text = said(_backtest(_score(1, relative_mae=None, p_value=None)))
-    assert "At 1 day they could not be compared" in text
+def test_a_record_without_data_says_so() -> None:
     assert "too short for a backtest" in said(None)
     assert "no live record" in said(None)
 
@@ -265,14 +257,17 @@ def test_until_published_forecasts_count_the_summary_is_that_of_the_backtest() -
     )
 
 
-def test_ranges_are_compared_with_those_of_persistence() -> None:
-    def judged(low: float, high: float, relative: float) -> str:
-        confidence = {"relative_winkler": Confidence(low, high)}
-        return said(_backtest(_score(7, relative_winkler=relative, confidence=confidence)))
-
-    assert "it was better 7 days ahead (by 8.6 %) than the range" in judged(0.89, 0.93, 0.914)
-    assert "it was worse 7 days ahead (by 12 %) than the range" in judged(1.01, 1.2, 1.12)
-    assert "it was neither better nor worse 7 days ahead than the range" in judged(0.9, 1.1, 0.99)
+@pytest.mark.parametrize(
+    ("low", "high", "relative", "verdict"),
+    [
+        (0.89, 0.93, 0.914, "better 7 days ahead (by 8.6 %)"),
+        (1.01, 1.2, 1.12, "worse 7 days ahead (by 12 %)"),
+        (0.9, 1.1, 0.99, "neither better nor worse 7 days ahead"),
+    ],
+)
+def test_ranges_are_compared_with_those_of_persistence(low: float, high: float, relative: float, verdict: str) -> None:
+    measured = _score(7, relative_winkler=relative, confidence={"relative_winkler": Confidence(low, high)})
+    assert f"it was {verdict} than the range" in said(_backtest(measured))
     assert "Winkler" not in said(_backtest(_score(7)))
 
 
@@ -285,24 +280,22 @@ def test_uneven_tenths_are_named() -> None:
     assert "At 1 day nothing speaks against it." in text
 
 
-def test_the_record_of_prophet_stands_beside_that_of_the_forecast() -> None:
+def test_the_record_of_prophet_and_of_published_forecasts_stand_beside_that_of_the_backtest() -> None:
     alone = (blank(ProphetScore, horizon_days=1, forecasts=2_500, relative_mae=5.41, coverage=0.78),)
-    text = said(_backtest(_score(1), prophet=blank(ProphetBacktest, scores=alone)))
-    assert 'Prophet alone, at 1 day: its error was 5.41 times that of "the price stays as it is"' in text
-    assert "its own 80 % range held 78 of 100 times." in text
-
-
-def test_published_forecasts_that_came_due_are_counted() -> None:
     live = _live(due=412, days=140, coverage=0.79, relative_mae=1.02, hindsight=3, overdue=1)
-    text = said(_backtest(_score(1)), live)
-    assert "The published forecasts: 412 have come due since 2026-05-01, for 140 different days;" in text
-    assert "the 80 % range held 79 of 100 times." in text
-    assert 'Their error was 2.0 % larger than that of "the price stays as it is".' in text
-    assert "Of them 3 were made in hindsight" in text
-    assert "1 more lacks its outcome" in text
-
-
-def test_before_the_first_outcome_the_published_forecasts_wait() -> None:
+    *_, prophet, published = words.record(
+        _model(_backtest(_score(1), prophet=blank(ProphetBacktest, scores=alone)), live), BTC
+    )
+    assert prophet == (
+        'Prophet alone, at 1 day: its error was 5.41 times that of "the price stays as it is"; its own 80 % range held '
+        "78 of 100 times."
+    )
+    assert published == (
+        "The published forecasts: 412 have come due since 2026-05-01, for 140 different days; the 80 % range held 79 "
+        'of 100 times. Their error was 2.0 % larger than that of "the price stays as it is". Of them 3 were made in '
+        "hindsight, from a history that was cut off. 1 more lacks its outcome, because the source has no candle of "
+        "that day."
+    )
     assert "none of 30 forecasts has come due since 2026-05-01" in said(_backtest(_score(1)), _live(pending=30))
 
 
@@ -326,10 +319,7 @@ def test_the_forecast_is_one_sentence_with_the_prices_of_the_model() -> None:
     )
 
 
-def test_cheap_coins_keep_their_digits() -> None:
+def test_cheap_coins_keep_their_digits_and_unknown_ones_are_called_by_their_symbols() -> None:
     assert words.price(0.0001234, "USDT", 8) == "0.00012340 USDT"
     assert words.price(107_146.5, "USD", 2) == "$107,146.50"
-
-
-def test_a_coin_without_a_well_known_name_is_called_by_its_symbol() -> None:
     assert [words.name(pair) for pair in (BTC, ETH, Pair("WXYZ", "USD"))] == ["Bitcoin", "Ethereum", "WXYZ"]
