@@ -105,14 +105,10 @@ class Page(HTMLParser):
 
 
 def rendered(
-    model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./", *, stale: bool = False
+    model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./", state: html.State | None = None
 ) -> str:
-    return planned(html.State(stale), model, pair, site, root)
-
-
-def planned(state: html.State, model: Model, pair: Pair | None = None, site: Site = SERVER, root: str = "./") -> str:
     answers = Answers(model)
-    return html.page(answers, pair or answers.pairs[0], site, root, state)
+    return html.page(answers, pair or answers.pairs[0], site, root, state or html.State())
 
 
 def many(count: int) -> Model:
@@ -159,11 +155,6 @@ def recorded(*, simulated: bool = False) -> Model:
     return replace(model, card=card, scorecard=scorecard)
 
 
-def unpublished() -> Model:
-    """The same without published forecasts."""
-    return replace(recorded(), scorecard=Scorecard(0, "0" * 64, {}, {}))
-
-
 def hostile() -> Model:
     """A model whose texts try to become elements. A pair, a version and a build cannot: their schema refuses that."""
     model = make_model(BTC)
@@ -177,7 +168,7 @@ VARIANTS: dict[str, Callable[[], str]] = {
     "fifty pairs": lambda: rendered(many(50)),
     "the last of fifty pairs": lambda: rendered(many(50), Pair("COIN49", "USD"), root="../../"),
     "simulated": lambda: rendered(make_model(BTC, ETH, simulated=True)),
-    "stale": lambda: rendered(make_model(BTC), stale=True),
+    "stale": lambda: rendered(make_model(BTC), state=html.State(stale=True)),
     "a record": lambda: rendered(recorded()),
     "a simulated record": lambda: rendered(recorded(simulated=True)),
     "live": lambda: rendered(recorded(), site=replace(SERVER, live=True)),
@@ -207,8 +198,7 @@ def test_the_page_is_well_formed(page: Page) -> None:
 def test_every_id_is_unique_and_every_fragment_and_label_has_its_element(page: Page) -> None:
     ids = page.values("id")
     fragments = {href.removeprefix("#") for href in page.values("href") if href.startswith("#")}
-    labels = {one for name in ("aria-labelledby", "aria-describedby", "for") for one in page.values(name)}
-
+    labels = {label for name in ("aria-labelledby", "aria-describedby", "for") for label in page.values(name)}
     assert len(ids) == len(set(ids))
     assert fragments | labels <= set(ids)
 
@@ -216,7 +206,6 @@ def test_every_id_is_unique_and_every_fragment_and_label_has_its_element(page: P
 def test_headings_are_in_order_below_one_h1(page: Page) -> None:
     """A screen reader lists them as the contents of the page."""
     levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
-
     assert levels[0] == 1
     assert levels.count(1) == 1
     assert all(after <= before + 1 for before, after in pairwise(levels))
@@ -224,31 +213,26 @@ def test_headings_are_in_order_below_one_h1(page: Page) -> None:
 
 def test_the_page_has_a_language_a_title_a_description_and_landmarks(page: Page) -> None:
     tags = [tag for tag, _ in page.elements]
-    described = {one.get("name"): one.get("content", "") for one in page.all("meta")}
-
+    described = {meta.get("name"): meta.get("content", "") for meta in page.all("meta")}
     assert page.all("html") == [{"lang": "en"}]
-    assert [tags.count(one) for one in ("title", "main", "header", "footer")] == [1, 1, 1, 1]
+    assert [tags.count(tag) for tag in ("title", "main", "header", "footer")] == [1, 1, 1, 1]
     assert described["viewport"] == "width=device-width, initial-scale=1"
     assert described["description"]
     assert page.all("a")[0]["href"].startswith("#")  # the skip link is the first
 
 
-def test_every_table_has_a_caption_and_every_head_a_scope(page: Page) -> None:
-
-    assert len(page.all("caption")) == len(page.all("table"))
-    assert all(one.get("scope") in {"col", "row"} for one in page.all("th"))
-
-
-def test_controls_have_labels_and_images_have_alternatives(page: Page) -> None:
+def test_tables_have_captions_heads_scopes_controls_labels_and_images_alternatives(page: Page) -> None:
     """Each control stands in its label."""
-    assert all("alt" in one for one in page.all("img"))
+    assert len(page.all("caption")) == len(page.all("table"))
+    assert all(head.get("scope") in {"col", "row"} for head in page.all("th"))
+    assert all("alt" in image for image in page.all("img"))
     assert len(page.all("label")) == len(page.all("input")) + len(page.all("select"))
 
 
 def test_nothing_that_the_policy_forbids_is_in_the_page(page: Page) -> None:
     """No inline script, style or event attribute: the policy would block it."""
     assert page.all("style") == []
-    assert all("src" in one for one in page.all("script"))
+    assert all("src" in script for script in page.all("script"))
     assert [
         name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
     ] == []
@@ -257,15 +241,13 @@ def test_nothing_that_the_policy_forbids_is_in_the_page(page: Page) -> None:
 def test_nothing_is_loaded_from_another_origin(page: Page) -> None:
     """A link may lead elsewhere; what a browser fetches by itself, and a form, may not."""
     fetched = page.values("src") + page.values("action")
-    fetched += [one["href"] for one in page.all("link") if one["rel"] != "canonical"]
-
+    fetched += [link["href"] for link in page.all("link") if link["rel"] != "canonical"]
     assert all(not urlsplit(line).netloc for line in fetched if not line.startswith("https://example.org/predict/"))
-    assert all(one["href"].startswith(("https://", "#", "./", "../")) for one in page.all("a"))
+    assert all(link["href"].startswith(("https://", "#", "./", "../")) for link in page.all("a"))
 
 
 def test_a_moment_of_a_time_element_is_a_day_or_an_instant_in_utc(page: Page) -> None:
-    moments = [one["datetime"] for one in page.all("time")]
-
+    moments = [time["datetime"] for time in page.all("time")]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d+)?Z)?", moment) for moment in moments)
 
 
@@ -273,7 +255,6 @@ def test_the_first_words_are_the_forecast_how_sure_it_is_and_how_good_it_has_bee
     """Before any table: a stranger reads these first."""
     page = Page(rendered(recorded()))
     first = page.words().partition("Close of day")[0]
-
     assert "Bitcoin at the end of 2024-05-18 (UTC): about $" in first
     assert "The 80 % range is meant to hold the price 80 of 100 times." in first
     assert 'Compared with "the price stays as it is"' in first
@@ -284,7 +265,6 @@ def test_the_table_of_the_forecast_has_the_numbers_of_the_api() -> None:
     model = make_model(BTC)
     words = Page(rendered(model)).words()
     series = Answers(model).series[BTC, "combined"]
-
     for ahead in html.HORIZONS:
         row = series.row(LAST + ahead * DAY).price
         assert f"{row.low:,.0f}\N{EN DASH}{row.high:,.0f}" in words
@@ -300,7 +280,6 @@ def test_a_forecast_that_is_the_newest_price_is_said_once_and_has_its_ranges_alo
     still = replace(model.forecasts[BTC], prophet_weights=nothing, other_increments=nothing)
     page = Page(rendered(replace(model, forecasts={BTC: still})))
     table = page.words().partition("The forecast in USD")[2].partition("Ask")[0]
-
     assert "Its middle stays at that price on every day" in table
     assert table.count("67,010.00") == 1
     assert "Change" not in table
@@ -323,7 +302,6 @@ def test_the_change_is_that_of_the_price_beside_it(anchor: Anchor, expected: str
     words = Page(rendered(replace(make_model(BTC), forecasts={BTC: forecast}))).words()
     price, _, change, *_ = expected.split()
     at = expected[-20:-4]
-
     assert expected in words
     assert re.search(f"Bitcoin {price} [{change[0]}]{change[1:]} % [0-9,]+\N{EN DASH}[0-9,]+ {at} ", words)
 
@@ -331,7 +309,6 @@ def test_the_change_is_that_of_the_price_beside_it(anchor: Anchor, expected: str
 def test_all_models_that_compete_are_in_one_table() -> None:
     """With what each is measured by; a weight stands beside the error that earned it."""
     words = Page(rendered(recorded())).words()
-
     assert "“The price stays as it is” 1.000 1.000 1.000 This forecast 1.000 0.987 not known" in words
     assert "Prophet, from the newest price 1.020 0.990 (0.25) not known Theta 0.999" in words
     assert "Prophet alone, its own curve 4.760 not known not known" in words
@@ -344,7 +321,6 @@ def test_sources_have_names_for_people() -> None:
         model.card.pairs[BTC], source="file:data/{base}-{quote}.csv", passed_over=("store:poloniex: it is empty",)
     )
     words = Page(rendered(replace(model, card=replace(model.card, pairs={BTC: facts})))).words()
-
     assert "are those of the file BTC-USD.csv." in words
     assert "Source of the prices the file BTC-USD.csv" in words
     assert "Compared with Binance: its last close differs" in words
@@ -364,39 +340,32 @@ def test_each_section_is_a_template_and_a_script_of_its_name() -> None:
 
 
 def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_are_folded() -> None:
-    for model, picture in ((recorded(), "record-chart"), (unpublished(), "record-coverage")):
+    unpublished = replace(recorded(), scorecard=Scorecard(0, "0" * 64, {}, {}))
+    for model, picture in ((recorded(), "record-chart"), (unpublished, "record-coverage")):
         page = Page(rendered(model))
-        of_record = page.elements[[one.get("id") for _, one in page.elements].index("record") :]
+        of_record = page.elements[[attributes.get("id") for _, attributes in page.elements].index("record") :]
         ids = [attributes["id"] for _, attributes in of_record if "id" in attributes]
         tags = [tag for tag, _ in of_record]
-
         assert ids[2] == picture
         assert tags.index("figure") < tags.index("p") < tags.index("details") < tags.index("ul")
 
 
-def test_misses_are_shown_like_hits() -> None:
-    """The second outcome is above the range."""
+def test_misses_are_shown_like_hits_and_what_is_not_known_is_called_that() -> None:
+    """The second outcome is above the range; the error at 30 days is not known."""
     words = Page(rendered(recorded())).words()
-
+    assert "30 1,825 not known" in words
     assert "62,000.00 \N{EN DASH} 66,000.00 64,500.25 +0.78 % yes" in words
     assert "62,000.00 \N{EN DASH} 66,000.00 66,000.50 +3.13 % no" in words
 
 
-def test_a_figure_that_is_not_known_is_called_that() -> None:
-    """The error at 30 days, and Prophet's there."""
-    assert "30 1,825 not known" in Page(rendered(recorded())).words()
-
-
-def test_simulated_prices_have_a_banner_on_the_pages_of_their_pairs_only() -> None:
+def test_simulated_prices_and_a_stale_model_have_a_banner() -> None:
+    """On the pages of their pairs only, and with the newest price."""
     model = make_model(BTC, ETH, simulated={ETH})
-
-    assert "simulated" not in banner(rendered(model, BTC))
+    assert banner(rendered(model, BTC)) == ""
     assert "The prices of ETH/USD are simulated" in banner(rendered(model, ETH))
-
-
-def test_a_stale_model_has_a_banner_with_its_newest_price() -> None:
-    assert banner(rendered(make_model(BTC))) == ""
-    assert "its newest price is of 2024-05-18 12:00 UTC" in banner(rendered(make_model(BTC), stale=True))
+    assert "its newest price is of 2024-05-18 12:00 UTC" in banner(
+        rendered(make_model(BTC), state=html.State(stale=True))
+    )
 
 
 def banner(text: str) -> str:
@@ -408,13 +377,11 @@ def banner(text: str) -> str:
 def test_texts_of_the_model_stay_text(source: str, pair: Pair) -> None:
     """Whatever a source is called: the page has the same elements."""
     model = make_model(BTC, ETH)
-    facts = {
-        one: replace(card, source=source, passed_over=(f"binance: {source}",)) for one, card in model.card.pairs.items()
-    }
-    usual = {one: replace(card, passed_over=("binance: no answer",)) for one, card in model.card.pairs.items()}
+    cards, reason = model.card.pairs.items(), (f"binance: {source}",)
+    facts = {listed: replace(card, source=source, passed_over=reason) for listed, card in cards}
+    usual = {listed: replace(card, passed_over=("binance: no answer",)) for listed, card in cards}
     tried = Page(rendered(replace(model, card=replace(model.card, pairs=facts)), pair))
     expected = Page(rendered(replace(model, card=replace(model.card, pairs=usual)), pair))
-
     assert tried.elements == expected.elements
     assert " ".join(f"Binance: {source}".split()) in tried.words()
 
@@ -422,8 +389,7 @@ def test_texts_of_the_model_stay_text(source: str, pair: Pair) -> None:
 @pytest.mark.parametrize("slug", ["BTC-USD", HOSTILE])
 def test_the_page_of_an_unknown_pair_lists_the_known_ones(slug: str) -> None:
     page = Page(html.missing(slug, [BTC, ETH], SERVER, "../../"))
-    links = [one["href"] for one in page.all("a")]
-
+    links = [link["href"] for link in page.all("a")]
     assert " ".join(slug.split()) in page.words()
     assert {"../../page/BTC-USD/", "../../page/ETH-USD/"} <= set(links)
 
@@ -432,7 +398,6 @@ def test_links_work_in_a_sub_folder_of_a_static_server() -> None:
     """All of them are relative to the page."""
     page = Page(rendered(make_model(BTC, ETH), ETH, EXPORT, "../../"))
     own = [href for href in page.values("href") if not urlsplit(href).scheme and not href.startswith("#")]
-
     assert own
     for href in own:
         assert urljoin("https://example.org/a/b/page/ETH-USD/", href).startswith("https://example.org/a/b/")
@@ -441,47 +406,43 @@ def test_links_work_in_a_sub_folder_of_a_static_server() -> None:
 def test_an_export_that_does_not_know_a_live_site_has_no_links_to_the_api() -> None:
     without = Page(rendered(recorded(), site=EXPORT)).values("href")
     live = Page(rendered(recorded(), site=replace(EXPORT, address="https://example.org/predict/"))).values("href")
-
     assert [href for href in without if href.endswith(("/docs", "/model"))] == []
     assert "https://example.org/predict/docs" in live
 
 
 def test_the_canonical_address_is_only_named_where_the_site_is_known() -> None:
+    link = {"rel": "canonical", "href": "https://example.org/predict/page/BTC-USD/"}
     for site in (SERVER, EXPORT):
         known = replace(site, address="https://example.org/predict/")
-        link = {"rel": "canonical", "href": "https://example.org/predict/page/BTC-USD/"}
-
         assert link in Page(rendered(make_model(BTC), site=known)).all("link")
         assert 'rel="canonical"' not in rendered(make_model(BTC), site=site)
 
 
 def test_the_footer_has_the_notice_and_the_link_that_the_charts_library_asks_for() -> None:
     page = Page(rendered(make_model(BTC)))
-
     assert "TradingView Lightweight Charts" in page.words()
-    assert "https://www.tradingview.com/" in [one["href"] for one in page.all("a")]
+    assert "https://www.tradingview.com/" in [link["href"] for link in page.all("a")]
 
 
 def test_a_menu_of_many_pairs_is_short_and_has_the_one_that_is_shown() -> None:
     """The list of all of them is further down."""
     text = rendered(many(50), Pair("COIN49", "USD"))
     menu = Page(text.partition('<ul class="pairs-menu">')[2].partition("</ul>")[0])
-
     assert len(menu.all("a")) == html.MENU_PAIRS + 2
-    assert [one["href"] for one in menu.all("a") if "aria-current" in one] == ["./page/COIN49-USD/"]
+    assert [link["href"] for link in menu.all("a") if "aria-current" in link] == ["./page/COIN49-USD/"]
     assert "all 50" in menu.words()
 
 
 def test_the_next_training_is_named_only_if_one_is_planned() -> None:
     """And in plain words if it should have been, and why the last attempt failed."""
-    none = planned(html.State(), make_model(BTC))
+    none = rendered(make_model(BTC))
     assert "Next training" not in none
     assert "Before each training, the daily" in none
     failure = Failure(TRAINED_AT + timedelta(hours=6), "<no> exchange could be reached")
     plan = Schedule(timedelta(hours=6), TRAINED_AT + timedelta(hours=6, minutes=6), failure)
-    text = planned(html.State(schedule=plan, overdue=True), make_model(BTC))
+    text = rendered(make_model(BTC), state=html.State(schedule=plan, overdue=True))
     assert 'Next training</dt><dd><time datetime="2024-05-18T18:16:47Z">2024-05-18 18:16 UTC</time>' in text
     assert "overdue" in text
     assert '18:10 UTC</time><span class="note"></span>: &lt;no&gt; exchange could be reached</dd>' in text
     assert "Every 6 hours, the daily" in text
-    assert "overdue" not in planned(html.State(schedule=plan), make_model(BTC))
+    assert "overdue" not in rendered(make_model(BTC), state=html.State(schedule=plan))

@@ -5,6 +5,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +18,11 @@ from werkzeug.test import Client, TestResponse
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
-from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.app import create_app
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.pages import MOST_KEPT, Pages
 from crypto_predict.web.page.releases import Releases
-from tests.support.applications import client, snapshot_of
+from tests.support.applications import client, service_of, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 from tests.support.serving import SETTINGS
 
@@ -49,7 +50,7 @@ def built(tmp_path: Path) -> Path:
 
 def serving_files(folder: Path, model: Model = MODEL) -> Client:
     """A client of an application that serves the built files of a folder."""
-    service = create_service(model, SETTINGS, lambda: TRAINED_AT, threading.Event())
+    service = service_of(model)
     edition = service.editions.current
     site = replace(edition.pages.site, assets=assets.find(folder))
     service.editions.current = replace(
@@ -62,18 +63,14 @@ def banners(response: TestResponse) -> bool:
     return "stale" in response.get_data(as_text=True).partition("<main")[0].partition('<div id="banner">')[2]
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_the_root_is_the_page_of_the_first_pair_and_each_pair_has_one(path: str) -> None:
-    response = CLIENT.get(path)
-    assert (response.status_code, response.content_type) == (200, HTML)
-    assert f'data-slug="{"ETH" if "ETH" in path else "BTC"}-USD"' in response.get_data(as_text=True)
-
-
-@pytest.mark.parametrize("path", DOCUMENTS)
-def test_the_documents_of_a_pair_are_json(path: str) -> None:
-    response = CLIENT.get(path)
-    assert (response.status_code, response.content_type) == (200, JSON)
-    assert json.loads(response.data)["pair"] == ("ETH/USD" if "ETH" in path else "BTC/USD")
+@pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
+def test_each_pair_has_a_page_and_documents_and_the_root_is_the_page_of_the_first_one(path: str) -> None:
+    response, pair = CLIENT.get(path), "ETH" if "ETH" in path else "BTC"
+    assert (response.status_code, response.content_type) == (200, JSON if path in DOCUMENTS else HTML)
+    if path in DOCUMENTS:
+        assert json.loads(response.data)["pair"] == f"{pair}/USD"
+    else:
+        assert f'data-slug="{pair}-USD"' in response.get_data(as_text=True)
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
@@ -97,20 +94,14 @@ def test_every_answer_has_the_headers_of_security(path: str) -> None:
 
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
 @pytest.mark.parametrize("headers", [{}, BROWSER], ids=["plain", "browser"])
-def test_a_compressed_answer_has_the_same_content(path: str, headers: dict[str, str]) -> None:
-    plain, test_response = CLIENT.get(path), CLIENT.get(path, headers=headers)
-    encoded = test_response.headers.get("Content-Encoding") == "gzip"
+def test_a_compressed_answer_has_the_same_content_and_head_its_headers(path: str, headers: dict[str, str]) -> None:
+    plain, sent, head = CLIENT.get(path), CLIENT.get(path, headers=headers), CLIENT.head(path, headers=headers)
+    encoded = sent.headers.get("Content-Encoding") == "gzip"
     assert encoded == ("Accept-Encoding" in headers and len(plain.data) > 200)
-    assert (gzip.decompress(test_response.data) if encoded else test_response.data) == plain.data
-    assert test_response.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
-    assert (test_response.headers["ETag"] == plain.headers["ETag"]) == (not encoded)
-
-
-@pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
-@pytest.mark.parametrize("headers", [{}, BROWSER], ids=["plain", "browser"])
-def test_head_has_the_headers_of_get(path: str, headers: dict[str, str]) -> None:
-    got, head = CLIENT.get(path, headers=headers), CLIENT.head(path, headers=headers)
-    assert (head.status, list(head.headers), head.data) == (got.status, list(got.headers), b"")
+    assert (gzip.decompress(sent.data) if encoded else sent.data) == plain.data
+    assert sent.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert (sent.headers["ETag"] == plain.headers["ETag"]) == (not encoded)
+    assert (head.status, list(head.headers), head.data) == (sent.status, list(sent.headers), b"")
 
 
 @pytest.mark.parametrize("path", [*PAGES, "/page/BTC-USD.json"])
@@ -145,21 +136,20 @@ def test_a_stale_model_has_a_banner_that_needs_no_scripts(path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("now", "page", "document"),
+    ("now", "seconds"),
     [
-        (TRAINED_AT, 21_600, 21_600),
-        (TRAINED_AT + timedelta(hours=5), 3_600, 3_600),
-        (TRAINED_AT + timedelta(hours=7), 60, 60),  # the release is overdue
-        (STALE_AT - timedelta(seconds=31), 30, 30),
-        (STALE_AT, 60, 60),
+        (TRAINED_AT, 21_600),
+        (TRAINED_AT + timedelta(hours=5), 3_600),
+        (TRAINED_AT + timedelta(hours=7), 60),  # the release is overdue
+        (STALE_AT - timedelta(seconds=31), 30),
+        (STALE_AT, 60),
     ],
 )
-def test_caches_keep_an_answer_until_the_next_change(now: datetime, page: int, document: int) -> None:
+def test_caches_keep_an_answer_until_the_next_change(now: datetime, seconds: int) -> None:
     """What does not say that the model is stale is kept no longer than that is true."""
     served = client(MODEL, lambda: now)
-    for paths, seconds in ((PAGES, page), (DOCUMENTS, document)):
-        for path in paths:
-            assert served.get(path).headers["Cache-Control"] == f"public, max-age={seconds}"
+    for path in (*PAGES, *DOCUMENTS):
+        assert served.get(path).headers["Cache-Control"] == f"public, max-age={seconds}"
 
 
 @pytest.mark.parametrize(
@@ -196,23 +186,23 @@ def test_another_spelling_leads_to_the_page(path: str) -> None:
 
 @pytest.mark.parametrize("path", ["/page/DOGE-USD/", "/page/DOGE-USD", f"/page/{HOSTILE.replace('/', '')}/"])
 def test_an_unknown_pair_is_a_page_for_a_browser_and_a_problem_for_a_program(path: str) -> None:
-    shown, test_response = CLIENT.get(path, headers=BROWSER), CLIENT.get(path)
+    shown, problem = CLIENT.get(path, headers=BROWSER), CLIENT.get(path)
     assert (shown.status_code, shown.content_type) == (404, HTML)
-    assert (test_response.status_code, test_response.content_type) == (404, PROBLEM)
+    assert (problem.status_code, problem.content_type) == (404, PROBLEM)
     assert b"<script>alert" not in shown.data
     for pair in ("BTC/USD", "ETH/USD"):
         assert pair in shown.get_data(as_text=True)
-        assert pair in json.loads(test_response.data)["detail"]
+        assert pair in json.loads(problem.data)["detail"]
     assert shown.headers["Vary"] == "Accept"
     assert shown.headers["Cache-Control"] == "no-store"
     assert "Content-Security-Policy" in shown.headers
 
 
 @pytest.mark.parametrize("path", ["/page/DOGE-USD.json", "/page/DOGE-USD/record.json"])
-def test_a_document_of_an_unknown_pair_is_a_problem_for_everyone(path: str) -> None:
-    for headers in ({}, BROWSER):
-        response = CLIENT.get(path, headers=headers)
-        assert (response.status_code, response.content_type) == (404, PROBLEM)
+@pytest.mark.parametrize("headers", [{}, BROWSER], ids=["plain", "browser"])
+def test_a_document_of_an_unknown_pair_is_a_problem_for_everyone(path: str, headers: dict[str, str]) -> None:
+    response = CLIENT.get(path, headers=headers)
+    assert (response.status_code, response.content_type) == (404, PROBLEM)
 
 
 def test_invented_prices_are_marked_by_pair() -> None:
@@ -290,18 +280,10 @@ def bodies(pages: Pages, paths: list[str]) -> Iterator[bytes]:
         yield answer.body
 
 
-def test_an_answer_is_rendered_once_and_then_only_looked_up() -> None:
-    """The same object is sent again."""
-    pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages
-    pages.prepare()
-    paths = [*PAGES, *DOCUMENTS]
-    assert all(first is again for first, again in zip(bodies(pages, paths), bodies(pages, paths), strict=True))
-
-
 def test_the_memory_of_rendered_answers_is_bounded() -> None:
     """A model of many pairs has more pages than are kept; the oldest is rendered again."""
     pairs = [Pair(f"C{number}", "USD") for number in range(30)]
-    site = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages.site
+    site = service_of(MODEL).editions.current.pages.site
     model = make_model(*pairs)
     pages = Pages(snapshot_of(model), site, Releases(model, SETTINGS.ledger), lambda: TRAINED_AT)
     paths = [f"/page/{pair.slug}{ending}" for ending in ("/", "/record.json", ".json") for pair in pairs]
@@ -315,19 +297,15 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
     assert next(bodies(pages, [second]))
 
 
-def test_many_threads_get_the_same_page() -> None:
-    """The first of them renders it."""
-    pages = create_service(MODEL, SETTINGS, lambda: TRAINED_AT, threading.Event()).editions.current.pages
-    begun, result = threading.Barrier(8), list[bytes]()
+def test_many_threads_get_the_same_answers() -> None:
+    """Each is rendered once, by the first thread that asks for it, and then only looked up: it is the same object."""
+    pages, begun = service_of(MODEL).editions.current.pages, threading.Barrier(8)
 
-    def ask() -> None:
+    def ask(_: int) -> list[bytes]:
         begun.wait()
-        result.extend(bodies(pages, ["/"]))
+        return list(bodies(pages, [*PAGES, *DOCUMENTS]))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(result) == 8
-    assert all(body is result[0] for body in result)
+    with ThreadPoolExecutor(8) as threads:
+        first, *others = threads.map(ask, range(8))
+    for other in others:
+        assert all(body is again for body, again in zip(first, other, strict=True))

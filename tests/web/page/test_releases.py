@@ -23,17 +23,19 @@ SECOND = START + DAY  # last candle of the second release
 DAYS = [str(START + DAY), str(SECOND + DAY)]  # on which the two releases were made
 
 
-def at(release: Release, hours: int) -> Release:
+def at(release: Release, hours: float) -> Release:
     """The same forecasts, published some hours later by another build."""
     made_at = release.made_at + timedelta(hours=hours)
     return replace(release, made_at=made_at, build=f"0.3.1-{made_at:%Y%m%d%H%M%S}")
 
 
 def test_the_newest_release_of_each_day_is_listed_newest_first(write: Callable[..., Path]) -> None:
-    path = write(make_release(), at(make_release(), 6), at(make_release(), 23), make_release(SECOND))
+    """The day is that of its training in UTC."""
+    path = write(make_release(), at(make_release(), 6), at(make_release(), 23 + 2 / 3), make_release(SECOND))
     releases = Releases(MODEL, path)
     assert list(releases.listed(BTC).days) == DAYS[::-1]
-    assert releases.release(BTC, DAYS[0]).build == "0.3.1-20240518231000"
+    newest = releases.release(BTC, DAYS[0])
+    assert (newest.build, newest.made_at) == ("0.3.1-20240518235000", datetime(2024, 5, 18, 23, 50, tzinfo=UTC))
 
 
 def test_a_release_is_as_it_was_published(write: Callable[..., Path]) -> None:
@@ -63,9 +65,6 @@ def test_what_followed_is_what_was_first_recorded(write: Callable[..., Path]) ->
     outcomes = [make_outcome(day, 101.0 + n) for n, day in enumerate(days)]
     releases = Releases(MODEL, write(make_release(), *outcomes, make_outcome(START + DAY, 999.0)))
     assert releases.release(BTC, DAYS[0]).outcomes == (102.0, None, 103.0, *[None] * 27)
-
-
-def test_without_outcomes_nothing_has_followed(write: Callable[..., Path]) -> None:
     assert Releases(MODEL, write(make_release())).release(BTC, DAYS[0]).outcomes == (None,) * 30
 
 
@@ -157,13 +156,9 @@ def test_without_a_usable_ledger_there_are_no_past_releases(
     assert reason in str(vars(record))
 
 
-def test_a_ledger_that_is_a_folder_leaves_the_page_without_past_releases(tmp_path: Path) -> None:
-    assert Releases(MODEL, tmp_path).listed(BTC).days == ()
-
-
-def test_the_ledger_of_another_model_is_not_shown(write: Callable[..., Path]) -> None:
-    other = replace(MODEL, scorecard=replace(MODEL.scorecard, head="f" * 64))
-    assert Releases(other, write(make_release())).listed(BTC).days == ()
+def test_the_ledger_of_another_model_and_a_folder_are_not_shown(write: Callable[..., Path]) -> None:
+    other, path = replace(MODEL, scorecard=replace(MODEL.scorecard, head="f" * 64)), write(make_release())
+    assert Releases(other, path).listed(BTC).days == Releases(MODEL, path.parent).listed(BTC).days == ()
 
 
 def test_what_was_never_released_is_not_shown(write: Callable[..., Path]) -> None:
@@ -242,9 +237,3 @@ def test_every_listed_day_has_a_release_of_that_day(
         assert release.made_at == max(r.made_at for r in made if str(r.made_at.date()) == day)
         following = (release.last + n * DAY for n in range(1, 31))
         assert release.outcomes == tuple(expected.get(day) for day in following)
-
-
-def test_the_day_of_a_release_is_that_of_its_training_in_utc(write: Callable[..., Path]) -> None:
-    made_at = datetime(2024, 5, 18, 23, 59, 59, tzinfo=UTC)
-    releases = Releases(MODEL, write(replace(make_release(), made_at=made_at)))
-    assert releases.release(BTC, "2024-05-18").made_at == made_at

@@ -225,7 +225,6 @@ def test_nothing_is_judged_in_words_by_fewer_than_100_outcomes(count: int) -> No
         _live(due=4 * count, days=count, coverage=1.0, relative_mae=0.5),
     )
     said_of_it = [*words.record(model, BTC), words.summary(model, BTC), words.sure(model, BTC), words.good(model, BTC)]
-
     assert [line for line in said_of_it if VERDICT.search(line)] == []
     assert sum("too early" in line for line in said_of_it) == len(said_of_it) == 5
     assert f"7 days ahead there are only {count}: it is too early to judge by them." in said_of_it[0]
@@ -235,7 +234,6 @@ def test_nothing_is_judged_in_words_by_fewer_than_100_outcomes(count: int) -> No
 def test_from_100_outcomes_on_there_is_a_verdict() -> None:
     enough = _score(7, forecasts=100, p_value=0.001, relative_mae=0.5)
     model = _model(_backtest(enough), _live(due=400, days=100, coverage=0.79, relative_mae=1.02))
-
     assert not any("too early" in line for line in words.record(model, BTC))
     assert words.good(model, BTC).endswith("better at 7 days.")
     assert words.summary(model, BTC) == (
@@ -250,7 +248,6 @@ def test_until_published_forecasts_count_the_summary_is_that_of_the_backtest() -
         'than "the price stays as it is".'
     )
     backtest = _backtest(_score(1, relative_mae=1.0, p_value=1.0))
-
     assert words.summary(_model(backtest), BTC) == f"So far there is no published outcome: too early to judge. {tests}"
     assert words.summary(_model(backtest, _live(due=40, days=12, coverage=0.8)), BTC) == (
         f"So far there are 40 published forecasts with an outcome: too early to judge. {tests}"
