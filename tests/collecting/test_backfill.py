@@ -3,7 +3,6 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -18,14 +17,14 @@ from hypothesis import strategies as st
 from crypto_predict.collecting.backfill import backfill, catch_up
 from crypto_predict.collecting.fetching import Collected, Progress, Run
 from crypto_predict.collecting.windows import REVISED, WINDOW
-from crypto_predict.errors import DatabaseError, SourceError, Unreachable, UnusableHistory
+from crypto_predict.errors import DatabaseError, SourceError, UnusableHistory
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Gap, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.collecting import EVER, MINUTES
+from tests.support.collecting import EVER, MINUTES, Market
 from tests.support.databases import new_database, new_postgresql
 from tests.support.minutes import real_minutes
 from tests.support.replay.alpaca import AlpacaExchange
@@ -37,37 +36,6 @@ pytestmark = pytest.mark.repeats
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 NOW = datetime(2024, 1, 1, tzinfo=UTC)
 MANY = 10**9
-
-
-@dataclass
-class Market:
-    """A source of these candles, which remembers what it was asked for. Its days begin with the first candle."""
-
-    market: Sequence[Candle]
-    id: str = "alpaca"
-    simulated: bool = False
-    intervals: frozenset[Interval] = frozenset(Interval)
-    failing: frozenset[int] = frozenset()  # numbers of questions that are not answered
-    asked: list[tuple[Interval, Span]] = field(default_factory=list)
-
-    def traded(self, pair: Pair) -> Pair:
-        """Return the pair itself."""
-        return pair
-
-    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """Return `limit` rounded down."""
-        return interval.floor(limit)
-
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
-        """Return the candles of `span`."""
-        self.asked.append((interval, span))
-        if len(self.asked) in self.failing:
-            raise Unreachable(self.id, "it does not answer")
-        if interval is Interval.DAY_1:
-            days = sorted({interval.floor(candle.open_time) for candle in self.market})
-            yield from (Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0) for opening in days if opening in span)
-        else:
-            yield from (candle for candle in self.market if candle.open_time in span)
 
 
 def run_of(database: WritableDatabase, until: date | None = None, now: datetime = NOW) -> Run:

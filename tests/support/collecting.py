@@ -1,22 +1,55 @@
-"""Run `collect.py` in a process, and look into its database."""
+"""Run `collect.py` in a process and look into its database, and a source of given candles."""
 
 import io
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 import collect
+from crypto_predict.errors import Unreachable
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_reader
 from tests.support.serving import KEPT, ROOT
 
 EVER = Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 MINUTES = SeriesKey("alpaca", Pair("BTC", "USD"), Interval.MINUTE_1)
+
+
+@dataclass
+class Market:
+    """A source of these candles, which remembers what it was asked for. Its days begin with the first candle."""
+
+    market: Sequence[Candle]
+    id: str = "alpaca"
+    simulated: bool = False
+    intervals: frozenset[Interval] = frozenset(Interval)
+    failing: frozenset[int] = frozenset()  # numbers of questions that are not answered
+    asked: list[tuple[Interval, Span]] = field(default_factory=list)
+
+    def traded(self, pair: Pair) -> Pair:
+        """Return the pair itself."""
+        return pair
+
+    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
+        """Return `limit` rounded down."""
+        return interval.floor(limit)
+
+    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
+        """Return the candles of `span`."""
+        self.asked.append((interval, span))
+        if len(self.asked) in self.failing:
+            raise Unreachable(self.id, "it does not answer")
+        if interval is Interval.DAY_1:
+            days = sorted({interval.floor(candle.open_time) for candle in self.market})
+            yield from (Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0) for opening in days if opening in span)
+        else:
+            yield from (candle for candle in self.market if candle.open_time in span)
 
 
 class Ended(NamedTuple):

@@ -9,10 +9,9 @@ from typing import Any
 
 from crypto_predict.collecting.live.fetching.filler import Filler
 from crypto_predict.collecting.live.pairs import Roster
-from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import Shard
+from crypto_predict.market.collected import ACTIVE, Shard
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.store import WritableDatabase
 from tests.support.live import minutes_of
@@ -23,11 +22,6 @@ def candles_in(database: WritableDatabase, series: SeriesKey, until: datetime | 
     """Return what is stored, up to an instant."""
     span = Span(EVER.start, EVER.end if until is None else until)
     return [candle.candle for candle in database.candles(series, span, MANY)]
-
-
-def settled(clock: Clock) -> datetime:
-    """Return the close of the newest minute that REST must have now."""
-    return Interval.MINUTE_1.floor(clock.now() - SETTLE)
 
 
 @contextmanager
@@ -44,8 +38,7 @@ def filling(
         for pair in pairs:
             series = minutes_of(source.id, source.traded(pair))
             database.follow(series, simulated=source.simulated)
-            if since is not None:
-                database.set_state(series, "active", since)
+            database.set_state(series, ACTIVE, since)
     roster = Roster(database, Shard(), sources, clock)
     filler = Filler(database, sources, clock, **options)
     roster.refresh()

@@ -99,8 +99,11 @@ def test_a_pair_that_is_removed_is_left_alone(tmp_path: Path) -> None:
                 writer.set_state(minutes_of("binance", ETH), STOPPED)
             until(lambda: followed(collector) == {BTC}, "the collector has looked at the database")
             stopped = result.motion.now() + MINUTE  # a question that was asked before may be answered now
-            wait_whole(database, result, BTC, minutes=4)
+            until(lambda: result.motion.now() > stopped)
+            requests = len(result.server.requests)
+            wait_whole(database, result, BTC, minutes=3)
         assert stored(database, minutes_of("binance", ETH), Span(stopped, result.motion.now())) == []
+        assert "ETHUSDT" not in {request.query.get("symbol") for request in result.server.requests[requests:]}
 
 
 def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> None:

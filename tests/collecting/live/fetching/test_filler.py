@@ -5,11 +5,13 @@ import contextlib
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from threading import Event
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -17,21 +19,18 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS
-from crypto_predict.collecting.live.pairs import Roster
-from crypto_predict.collecting.registry import Registry
+from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS, Filler
 from crypto_predict.collecting.windows import TAIL, WINDOW
-from crypto_predict.errors import Unreachable
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import ACTIVE, DELISTED, Shard
+from crypto_predict.market.collected import ACTIVE, DELISTED
 from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.limits import RateBudget
 from crypto_predict.sources.poloniex.rest import CANDLES, Poloniex
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.databases import new_postgresql, stopped_server
+from tests.support.collecting import Market
 from tests.support.filling import candles_in, filling, later
 from tests.support.live import minutes_of, until
 from tests.support.minutes import EVER, MINUTE
@@ -50,15 +49,48 @@ def source_of(server: ReplayServer) -> dict[str, Binance]:
     return {"binance": Binance(Settings(server.url), policy=QUICK)}
 
 
+class Work(NamedTuple):
+    """A filler of Binance at work."""
+
+    database: WritableDatabase
+    motion: Motion
+    server: ReplayServer
+    filler: Filler
+
+    def wait_whole(self, *pairs: Pair, minutes: int) -> None:
+        """Wait until so many more minutes have passed, and everything of these pairs, or of all, is stored."""
+        end = later(self.motion.clock, minutes)
+        span = Span(self.motion.begin, end)
+        truth = {minutes_of("binance", pair): self.motion.truth(pair, span) for pair in pairs or self.motion.pairs}
+        until(lambda: {series: candles_in(self.database, series, end) for series in truth} == truth)
+
+    def requests_for(self, symbol: str) -> int:
+        """Return the number of requests so far."""
+        return len([request for request in self.server.requests if request.query["symbol"] == symbol])
+
+
+@contextmanager
+def working(
+    database: WritableDatabase,
+    speed: float = 120,
+    pairs: Sequence[Pair] = (TETHER,),
+    history: timedelta = timedelta(hours=1),
+    fault: tuple[Fault, int] | None = None,
+    **options: Any,
+) -> Iterator[Work]:
+    """Fill pairs of a market in motion that begins so long before `NOON`; a fault befalls the first requests."""
+    motion = Motion(Clock(NOON, speed), pairs, begin=NOON - history)
+    with ReplayServer(BinanceInMotion(motion)) as server:
+        if fault is not None:
+            server.inject(fault[0], fault[1], when=lambda request: request.query["symbol"] == "BTCUSDT")
+        with filling(database, source_of(server), motion.clock, pairs, **options) as filler:
+            yield Work(database, motion, server, filler)
+
+
 def test_the_newest_end_and_all_that_was_before_are_stored(database: WritableDatabase) -> None:
     """Two days and what follows while it is asked for."""
-    clock = Clock(NOON, speed=120)
-    pairs = numbered_pairs(3)
-    motion = Motion(clock, pairs, begin=NOON - timedelta(days=2))
-    with ReplayServer(BinanceInMotion(motion)) as server, filling(database, source_of(server), clock, pairs):
-        end = later(clock, 6)
-        wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in pairs}
-        until(lambda: {series: candles_in(database, series, end) for series in wanted} == wanted)
+    with working(database, pairs=numbered_pairs(3), history=timedelta(days=2)) as work:
+        work.wait_whole(minutes=6)
     for collected in database.collected():
         assert len(database.coverage(collected.series)) == 1
         assert (collected.gaps, list(database.revisions(collected.series, EVER))) == (0, [])
@@ -83,119 +115,61 @@ def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDa
     assert windows == sorted(windows, reverse=True)
 
 
-def test_an_outage_of_the_exchange_leaves_no_hole(file: WritableDatabase) -> None:
-    """It trades on meanwhile: five minutes in which REST does not answer, and the stream does not deliver either."""
-    clock = Clock(NOON, speed=120)
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=20))
-    down = Span(NOON + 3 * MINUTE, NOON + 8 * MINUTE)
-    motion.outage(down, trading=True)
-    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, [TETHER]):
-        until(lambda: candles_in(file, SERIES, down.start) == motion.truth(TETHER, Span(motion.begin, down.start)))
-        until(lambda: candles_in(file, SERIES, down.end) == motion.truth(TETHER, Span(motion.begin, down.end)))
-    assert file.coverage(SERIES)[0].end >= down.end
-
-
-def test_an_outage_of_a_database_leaves_no_hole() -> None:
-    """The server refuses connections, and ends those that it has."""
-    url, clock = new_postgresql(), Clock(NOON, speed=60)
-    motion = Motion(clock, numbered_pairs(2), begin=NOON - timedelta(hours=1))
-    with (
-        open_writer(url) as opened,
-        ReplayServer(BinanceInMotion(motion)) as server,
-        filling(opened, source_of(server), clock, motion.pairs),
-    ):
-        until(lambda: candles_in(opened, SERIES) != [])
-        with stopped_server():
-            back = later(clock, 2)
-            until(lambda: clock.now() >= back)
-        end = later(clock, 1)
-        wanted = {minutes_of("binance", pair): motion.truth(pair, Span(motion.begin, end)) for pair in motion.pairs}
-        until(lambda: {series: candles_in(opened, series, end) for series in wanted} == wanted)
-
-
-def test_a_file_that_was_away_for_a_while_leaves_no_hole(tmp_path: Path) -> None:
-    clock = Clock(NOON, speed=60)
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
-    file = tmp_path / "market.db"
-    with (
-        open_writer(str(file)) as opened,
-        ReplayServer(BinanceInMotion(motion)) as server,
-        filling(opened, source_of(server), clock, [TETHER]),
-    ):
-        until(lambda: candles_in(opened, SERIES) != [])
-        file.rename(tmp_path / "away")
-        back = later(clock, 2)
-        until(lambda: clock.now() >= back)
-        (tmp_path / "away").rename(file)
-        end = later(clock, 1)
-        until(lambda: candles_in(opened, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+def test_a_file_that_was_away_for_a_while_leaves_no_hole(tmp_path: Path, file: WritableDatabase) -> None:
+    with working(file, speed=60) as work:
+        until(lambda: candles_in(file, SERIES) != [])
+        (tmp_path / "market.db").rename(tmp_path / "away")
+        back = later(work.motion.clock, 2)
+        until(lambda: work.motion.now() >= back)
+        (tmp_path / "away").rename(tmp_path / "market.db")
+        work.wait_whole(minutes=1)
 
 
 def test_a_pair_that_the_exchange_does_not_have_any_more_is_delisted_and_its_candles_stay(
     file: WritableDatabase,
 ) -> None:
-    clock = Clock(NOON, speed=240)
     pairs = numbered_pairs(2)
-    motion = Motion(clock, pairs, begin=NOON - timedelta(hours=1))
-    gone, kept = (minutes_of("binance", pair) for pair in pairs)
-    motion.delist(pairs[0], NOON + 3 * MINUTE)
-    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, pairs):
-        until(
-            lambda: (
-                {collected.series: collected.state for collected in file.collected()} == {gone: DELISTED, kept: ACTIVE}
-            )
-        )
-        requests = len([request for request in server.requests if request.query["symbol"] == "BTCUSDT"])
-        end = later(clock, 10)
-        until(lambda: candles_in(file, kept, end) == motion.truth(pairs[1], Span(motion.begin, end)))
-        assert len([request for request in server.requests if request.query["symbol"] == "BTCUSDT"]) == requests
-    kept_until = candles_in(file, gone)[-1].open_time + MINUTE
-    assert kept_until >= NOON
-    assert candles_in(file, gone) == motion.truth(pairs[0], Span(motion.begin, kept_until))
+    gone, other = (minutes_of("binance", pair) for pair in pairs)
+    with working(file, 240, pairs) as work:
+        work.motion.delist(pairs[0], NOON + 3 * MINUTE)
+        states = {gone: DELISTED, other: ACTIVE}
+        until(lambda: {collected.series: collected.state for collected in file.collected()} == states)
+        requests = work.requests_for("BTCUSDT")
+        work.wait_whole(pairs[1], minutes=10)
+        assert work.requests_for("BTCUSDT") == requests
+    last = candles_in(file, gone)[-1].open_time + MINUTE
+    assert last >= NOON
+    assert candles_in(file, gone) == work.motion.truth(pairs[0], Span(work.motion.begin, last))
 
 
 def test_one_mistaken_answer_does_not_delist_a_pair(file: WritableDatabase) -> None:
-    clock = Clock(NOON, speed=240)
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
-    with ReplayServer(BinanceInMotion(motion)) as server:
-        server.inject(answer(400, '{"code": -1121, "msg": "Invalid symbol."}'), MOST_REFUSALS - 1)
-        with filling(file, source_of(server), clock, [TETHER]):
-            end = later(clock, 10)
-            until(lambda: candles_in(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+    mistaken = answer(400, '{"code": -1121, "msg": "Invalid symbol."}')
+    with working(file, 240, fault=(mistaken, MOST_REFUSALS - 1)) as work:
+        work.wait_whole(minutes=10)
     assert [collected.state for collected in file.collected()] == [ACTIVE]
 
 
 @pytest.mark.parametrize("fault", [answer(503), answer(400, "{}"), break_off], ids=["503", "400", "half an answer"])
 def test_a_pair_that_is_always_refused_does_not_harm_the_others(fault: Fault, file: WritableDatabase) -> None:
-    clock = Clock(NOON, speed=120)
     pairs = numbered_pairs(2)
-    motion = Motion(clock, pairs, begin=NOON - timedelta(hours=2))
-    with ReplayServer(BinanceInMotion(motion)) as server:
-        server.inject(fault, 5_000, when=lambda request: request.query["symbol"] == "BTCUSDT")
-        with filling(file, source_of(server), clock, pairs):
-            end, sound = later(clock, 5), minutes_of("binance", pairs[1])
-            until(lambda: candles_in(file, sound, end) == motion.truth(pairs[1], Span(motion.begin, end)))
+    with working(file, pairs=pairs, history=timedelta(hours=2), fault=(fault, 5_000)) as work:
+        work.wait_whole(pairs[1], minutes=5)
     assert candles_in(file, SERIES) == []
 
 
-def test_a_series_that_another_process_fills_is_filled_when_that_has_ended(tmp_path: Path) -> None:
+def test_a_series_that_another_process_fills_is_filled_when_that_has_ended(
+    tmp_path: Path, file: WritableDatabase
+) -> None:
     """`collect.py --backfill` can run beside the live collector. The newest end does not wait."""
-    clock = Clock(NOON, speed=240)
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(days=2))
-    url = str(tmp_path / "market.db")
-    with (
-        open_writer(url) as file,
-        open_writer(url) as other,
-        ReplayServer(BinanceInMotion(motion)) as server,
-        contextlib.ExitStack() as held,
-    ):
-        held.enter_context(other.hold(SERIES))
-        with filling(file, source_of(server), clock, [TETHER]):
-            end = later(clock, 10)
-            until(lambda: is_whole(motion, candles_in(file, SERIES, end), TETHER, end))
-            assert len(candles_in(file, SERIES, end)) < len(motion.truth(TETHER, Span(motion.begin, end))) - TAIL
-            held.close()
-            until(lambda: candles_in(file, SERIES, end) == motion.truth(TETHER, Span(motion.begin, end)))
+    with open_writer(str(tmp_path / "market.db")) as other, contextlib.ExitStack() as reserved:
+        reserved.enter_context(other.hold(SERIES))
+        with working(file, 240, history=timedelta(days=2)) as work:
+            end = later(work.motion.clock, 10)
+            until(lambda: is_whole(work.motion, candles_in(file, SERIES, end), TETHER, end))
+            whole = work.motion.truth(TETHER, Span(work.motion.begin, end))
+            assert len(candles_in(file, SERIES, end)) < len(whole) - TAIL
+            reserved.close()
+            until(lambda: candles_in(file, SERIES, end) == whole)
 
 
 def is_whole(motion: Motion, candles: Sequence[Candle], pair: Pair, end: datetime) -> bool:
@@ -204,23 +178,20 @@ def is_whole(motion: Motion, candles: Sequence[Candle], pair: Pair, end: datetim
 
 
 def test_stopping_does_not_wait_for_an_exchange_and_stores_nothing_afterwards(file: WritableDatabase) -> None:
-    clock, answered = Clock(NOON, speed=1), Event()
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
+    answered = Event()
 
     async def late(request: web.Request, handler: Handler) -> Answer:
         await asyncio.to_thread(answered.wait)
         return await handler(request)
 
-    with ReplayServer(BinanceInMotion(motion)) as server:
-        server.inject(late, 100)
-        with filling(file, source_of(server), clock, [TETHER]) as filler:
-            until(lambda: len(server.requests) > 0)
-            filler.stop()
-            threads = [thread for thread in threading.enumerate() if thread.name.startswith("fill-")]
-            assert threads
-            answered.set()
-            for thread in threads:
-                thread.join()
+    with working(file, speed=1, fault=(late, 100)) as work:
+        until(lambda: len(work.server.requests) > 0)
+        work.filler.stop()
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("fill-")]
+        assert threads
+        answered.set()
+        for thread in threads:
+            thread.join()
     assert candles_in(file, SERIES) == []
 
 
@@ -228,17 +199,12 @@ def test_stopping_does_not_wait_for_an_exchange_and_stores_nothing_afterwards(fi
 def test_nothing_before_since_and_nothing_that_is_purged_is_asked_for(
     keep: timedelta | None, file: WritableDatabase
 ) -> None:
-    clock = Clock(NOON, speed=60)
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(days=3))
     since = NOON - timedelta(days=2)
     first = since if keep is None else NOON - keep
-    options = {"keep": {Interval.MINUTE_1: keep}} if keep else {}
-    with (
-        ReplayServer(BinanceInMotion(motion)) as server,
-        filling(file, source_of(server), clock, [TETHER], since, **options),
-    ):
-        end = later(clock, 1)
-        until(lambda: is_whole(motion, candles_in(file, SERIES, end), TETHER, end))
+    kept = None if keep is None else {Interval.MINUTE_1: keep}
+    with working(file, 60, history=timedelta(days=3), since=since, keep=kept) as work:
+        end = later(work.motion.clock, 1)
+        until(lambda: is_whole(work.motion, candles_in(file, SERIES, end), TETHER, end))
         until(lambda: candles_in(file, SERIES)[0].open_time <= first + timedelta(hours=1))
     assert candles_in(file, SERIES)[0].open_time >= first
 
@@ -287,52 +253,18 @@ def test_a_gap_is_asked_for_again_when_it_is_due(file: WritableDatabase) -> None
 
 def test_asking_again_for_the_newest_candles_is_not_another_attempt_for_a_gap(file: WritableDatabase) -> None:
     """Otherwise a gap would be final after four minutes."""
-    clock = Clock(NOON, speed=240)
-    motion = Motion(clock, [TETHER], begin=NOON - timedelta(hours=1))
     hole = NOON + 2 * MINUTE
-    motion.hole(TETHER, hole)
-    with ReplayServer(BinanceInMotion(motion)) as server, filling(file, source_of(server), clock, [TETHER]):
-        end = later(clock, 10)
-        until(lambda: closes(candles_in(file, SERIES)) >= {end})
+    with working(file, 240) as work:
+        work.motion.hole(TETHER, hole)
+        work.wait_whole(minutes=10)
         (gap,) = file.gaps(SERIES, EVER)
     assert (gap.start, gap.attempts) == (hole, 1)
 
 
-class Market:
-    """A source of minutes that may be told not to answer."""
-
-    id = "binance"
-    simulated = False
-    intervals = frozenset({Interval.MINUTE_1, Interval.DAY_1})
-
-    def __init__(self, candles: Sequence[Candle]) -> None:
-        self.market, self.failing = candles, 0  # of the next questions
-
-    def traded(self, pair: Pair) -> Pair:
-        """Return the pair itself."""
-        return pair
-
-    def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """Return `limit` rounded down."""
-        return interval.floor(limit)
-
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
-        """Return the candles of `span`."""
-        if self.failing:
-            self.failing -= 1
-            raise Unreachable(self.id, "it does not answer")
-        if interval is Interval.DAY_1:
-            days = sorted({interval.floor(candle.open_time) for candle in self.market})
-            yield from (Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0) for opening in days if opening in span)
-        else:
-            yield from (candle for candle in self.market if candle.open_time in span)
-
-
 NOW = TAIL + 1500  # the minute of the market in which the collector begins
-MADE = full_minutes(NOW + 600)
-STREAMED = st.tuples(st.integers(NOW - 30, NOW), st.integers(1, 8)).map(lambda one: ("stream", *one))
+MARKET = full_minutes(NOW + 600)
 EVENTS = st.one_of(
-    STREAMED,
+    st.tuples(st.just("stream"), st.integers(NOW - 30, NOW), st.integers(1, 8)),
     st.just(("ask", 0, 0)),
     st.tuples(st.just("away"), st.integers(1, 4), st.just(0)),
     st.just(("restart", 0, 0)),
@@ -350,13 +282,17 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
 ) -> None:
     """Streams deliver some candles and drop others, REST fails and works, the collector ends and begins again."""
     missing = {number for first, length in holes for number in range(first, first + length)}
-    whole = [candle for number, candle in enumerate(MADE) if number not in missing]
-    clock, source = Clock(START + NOW * MINUTE, speed=600), Market(whole)
+    whole = [candle for number, candle in enumerate(MARKET) if number not in missing]
+    clock = Clock(START + NOW * MINUTE, speed=600)
+    source = Market(whole, "binance", intervals=frozenset({Interval.MINUTE_1, Interval.DAY_1}))
     with tempfile.TemporaryDirectory() as folder, open_writer(str(Path(folder, "market.db"))) as database:
+
+        def begin() -> Filler:
+            at_work = filling(database, {"binance": source}, clock, [TETHER], streaming={"binance"})
+            return running.enter_context(at_work)
+
         with contextlib.ExitStack() as running:
-            filler = running.enter_context(
-                filling(database, {"binance": source}, clock, [TETHER], streaming={"binance"})
-            )
+            filler = begin()
             for kind, first, count in events:
                 if kind == "stream":
                     sent = [candle for candle in whole if candle.open_time in span(first, first + count)]
@@ -365,12 +301,10 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
                 elif kind == "ask":
                     filler.tail(SERIES)
                 elif kind == "away":
-                    source.failing = first
+                    source.failing = frozenset(range(len(source.asked) + 1, len(source.asked) + 1 + first))
                 else:
                     running.close()
-                    filler = running.enter_context(
-                        filling(database, {"binance": source}, clock, [TETHER], streaming={"binance"})
-                    )
+                    filler = begin()
             end = START + NOW * MINUTE
             expected = [candle for candle in whole if candle.open_time < end]
             until(
@@ -396,7 +330,7 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
 
 def uncovered_in(database: WritableDatabase) -> list[Span]:
     """Return what lies between the spans that were asked for."""
-    return [Span(one.end, other.start) for one, other in pairwise(database.coverage(SERIES))]
+    return [Span(before.end, after.start) for before, after in pairwise(database.coverage(SERIES))]
 
 
 def is_boundary(part: Span, clock: Clock) -> bool:
@@ -409,34 +343,6 @@ def is_boundary(part: Span, clock: Clock) -> bool:
 
 def span(first: int, last: int) -> Span:
     return Span(START + first * MINUTE, START + last * MINUTE)
-
-
-def test_a_pair_that_is_added_is_filled_and_one_that_is_removed_is_left_alone(file: WritableDatabase) -> None:
-    """Both while the others go on."""
-    clock = Clock(NOON, speed=120)
-    pairs = numbered_pairs(3)
-    motion = Motion(clock, pairs, begin=NOON - timedelta(days=2))
-    first, second, third = (minutes_of("binance", pair) for pair in pairs)
-    with (
-        ReplayServer(BinanceInMotion(motion)) as server,
-        filling(file, sources := source_of(server), clock, pairs[:2]) as filler,
-    ):
-        until(lambda: min(len(candles_in(file, series)) for series in (first, second)) > 0)
-        roster = Roster(file, Shard(), sources)
-        Registry(file, list(sources.values()), clock).remove(pairs[1])
-        assert Registry(file, list(sources.values()), clock).add(pairs[2]).series == third
-        roster.refresh()
-        filler.follow(list(roster.series.values()))
-        end = later(clock, 4)
-        wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
-        until(lambda: {series: candles_in(file, series, end) for series in wanted} == wanted)
-        requests = [request.query["symbol"] for request in server.requests]
-        end = later(clock, 4)
-        wanted = {series: motion.truth(series.pair, Span(motion.begin, end)) for series in (first, third)}
-        until(lambda: {series: candles_in(file, series, end) for series in wanted} == wanted)
-        more = [request.query["symbol"] for request in server.requests][len(requests) :]
-    assert set(more) == {"BTCUSDT", "BNBUSDT"}
-    assert "ETHUSDT" in requests
 
 
 def test_a_history_leaves_a_part_of_the_rate_budget_to_the_newest_end(file: WritableDatabase) -> None:

@@ -7,13 +7,14 @@ at one time. Messages have one or several of them, in nearly the order of their 
 
 import asyncio
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from random import Random
-from typing import NamedTuple
+
+import pytest
 
 from crypto_predict.collecting.live.streams.ticks import TickCandles
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey
+from crypto_predict.market import Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import BuiltCandle
 from crypto_predict.market.events import Heartbeat, TickReceived
@@ -89,82 +90,35 @@ def received(sent: Iterable[str]) -> list[TickReceived]:
         return asyncio.run(take(server, exchange))
 
 
-def tickers(trades: Sequence[Trade], *, repeated: bool, by_push: bool) -> Iterator[TickReceived]:
-    """Yield what the channel ``ticker`` has of these trades: the last price once a second, and again every 10 s.
+def built_of(minutes: Sequence[Candle]) -> list[BuiltCandle]:
+    """Return the candles that are built of the trades of these minutes as they come over the stream."""
+    trades, clock = trades_of(minutes), MovedClock(minutes[0].open_time - timedelta(minutes=1))
+    candles, built = TickCandles("poloniex", clock), dict[datetime, BuiltCandle]()
+    candles.connected([BTC], clock.now())
 
-    Their time is that of the trade, or as before that of the push.
-    """
-    waiting, last = list(reversed(trades)), 0
-    second = trades[0].time.replace(microsecond=0)
-    while waiting:
-        second += SECOND
-        size = len(waiting)
-        while waiting and waiting[-1].time < second:
-            trade = waiting.pop()
-            last += 1
-        if len(waiting) < size or (repeated and second.second % 10 == 0):
-            number = (second - EPOCH) // SECOND if by_push else last
-            yield TickReceived("poloniex", BTC, second if by_push else trade.time, trade.price, 0.0, number)
+    def close() -> None:
+        """Take what is complete, as the collector does once a second: before and after each tick."""
+        built.update({candle.open_time: candle for candle in candles.close().get(MINUTES, ())})
 
-
-class Figure(NamedTuple):
-    """How many of the minutes differ."""
-
-    unlike: int  # official minutes whose prices the built candle does not have
-    invented: int  # built candles of minutes without a trade
-    built: list[BuiltCandle]
-
-    @classmethod
-    def of(cls, ticks: Iterable[TickReceived], minutes: Sequence[Candle]) -> "Figure":
-        """Build candles of the ticks as they come, and compare them with the minutes."""
-        clock = MovedClock(minutes[0].open_time - timedelta(minutes=1))
-        candles, built = TickCandles("poloniex", clock), dict[datetime, BuiltCandle]()
-        candles.connected([BTC], clock.now())
-
-        def close() -> None:
-            """Take what is complete, as the collector does once a second: before and after each tick."""
-            built.update({candle.open_time: candle for candle in candles.close().get(MINUTES, ())})
-
-        for tick in ticks:
-            clock.move_to(tick.time + 9 * MILLISECOND)
-            close()
-            candles.add(tick)
-            close()
-        clock.move_to(minutes[-1].open_time + timedelta(minutes=2))
+    for tick in received(frames(trades)):
+        clock.move_to(tick.time + 9 * MILLISECOND)
         close()
-        official = {minute.open_time: minute[1:5] for minute in minutes}
-        result = {candle.open_time: (candle.open, candle.high, candle.low, candle.close) for candle in built.values()}
-        assert not any(candle.partial or candle.late for candle in built.values())
-        unlike = sum(result.get(opening) != prices for opening, prices in official.items())
-        return cls(unlike, len(result.keys() - official.keys()), list(built.values()))
+        candles.add(tick)
+        close()
+    clock.move_to(minutes[-1].open_time + timedelta(minutes=2))
+    close()
+    assert not any(candle.partial or candle.late for candle in built.values())
+    assert sum(candle.ticks for candle in built.values()) == len(trades)
+    return list(built.values())
 
 
-def measured(minutes: Sequence[Candle]) -> dict[str, Figure]:
-    """Return the figures of the stream, and of the channel that it does not use."""
-    trades = trades_of(minutes)
-    figures = {"trades": Figure.of(received(frames(trades)), minutes)}
-    assert [candle.volume for candle in figures["trades"].built] == [round(minute.volume, 8) for minute in minutes]
-    assert sum(candle.ticks for candle in figures["trades"].built) == len(trades)
-    for stamp, by_push in (("time of the trade", False), ("time of the push, as before", True)):
-        for rhythm, repeated in (("once a second", False), ("repeated every 10 s", True)):
-            ticks = tickers(trades, repeated=repeated, by_push=by_push)
-            figures[f"tickers {rhythm}, {stamp}"] = Figure.of(ticks, minutes)
-    return figures
-
-
-def test_built_candles_are_those_of_the_exchange_in_every_value() -> None:
-    """Whatever the order and the number of the messages is. A third of the minutes is without a trade."""
-    minutes = [candle for number, candle in enumerate(own_minutes(0, 90)) if number % 3]
-    result = measured(minutes)
-    assert result["trades"][:2] == (0, 0)
-    assert result["tickers repeated every 10 s, time of the push, as before"].invented > 0
-
-
-def test_built_candles_of_real_minutes(record_property: Callable[[str, object], None]) -> None:
-    """None differs and none is invented. Tickers would miss what is between them, and the time of a push is wrong."""
-    minutes = real_minutes(1)[:REAL]
-    result = measured(minutes)
-    for name, figure in result.items():
-        record_property(name, f"{figure.unlike} of {REAL} unlike, {figure.invented} invented")
-    assert result["trades"][:2] == (0, 0)
-    assert not any(figure.invented for name, figure in result.items() if "time of the trade" in name)
+@pytest.mark.parametrize("kind", ["own-made", "real"])
+def test_built_candles_are_those_of_the_exchange_in_every_value(kind: str) -> None:
+    """Whatever the order and the number of the messages is. A third of the own-made minutes is without a trade."""
+    own_made = [candle for number, candle in enumerate(own_minutes(0, 90)) if number % 3]
+    minutes = own_made if kind == "own-made" else real_minutes(1)[:REAL]
+    built = [
+        (candle.open_time, candle.open, candle.high, candle.low, candle.close, candle.volume)
+        for candle in built_of(minutes)
+    ]
+    assert built == [(*minute[:5], round(minute.volume, 8)) for minute in minutes]

@@ -1,47 +1,37 @@
 """The states of a stream, from what happens to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
 
 from crypto_predict.collecting.live.streams.heartbeats import Heartbeats
 from crypto_predict.market import Pair
-from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.market.events import Interrupted
+from tests.support.clocks import MovedClock
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
-BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
+BTC, ETH = PAIRS = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 CONNECTED, DISCONNECTED, DOWN = StreamState.CONNECTED, StreamState.DISCONNECTED, StreamState.EXCHANGE_DOWN
 
-
-class Hands(Clock):
-    """A clock that is moved by hand."""
-
-    def __init__(self) -> None:
-        super().__init__(START)
-        self.passed, self.offset = 0.0, timedelta(0)
-
-    def now(self) -> datetime:
-        """Return what it was set to, and the time since."""
-        return START + timedelta(seconds=self.passed) + self.offset
-
-    def monotonic(self) -> float:
-        """Return the time that has passed."""
-        return self.passed
+Step = tuple[float, str, *tuple[Any, ...]]  # seconds after the start, the method of the heartbeats, and its arguments
 
 
 class Recorded:
     """A stream, and what of its states was stored."""
 
     def __init__(self) -> None:
-        self.clock = Hands()
+        self.clock = MovedClock(START)
         self.stored: list[tuple[tuple[Pair, ...], StreamSpan]] = []
         self.heartbeats = Heartbeats("binance", self.clock, self._store)
 
-    def at(self, seconds: float) -> Heartbeats:
-        """Move the clock to so many seconds after the start."""
-        self.clock.passed = seconds
-        return self.heartbeats
+    def play(self, *steps: Step) -> None:
+        """Let all of this happen."""
+        for seconds, method, *arguments in steps:
+            self.clock.elapsed = seconds
+            getattr(self.heartbeats, method)(*arguments)
 
     def of(self, pair: Pair) -> list[tuple[float, float, StreamState]]:
         """Return the states of a pair as stored: later ones replace earlier ones, and those of one state are joined."""
@@ -62,114 +52,86 @@ class Recorded:
         self.stored.append((tuple(pairs), state))
 
 
-def connected(stream: Recorded, at: float = 2) -> Recorded:
-    """Connect a stream for two pairs, which delivers at once."""
-    stream.at(0).following([BTC, ETH])
-    stream.at(at).connected([BTC, ETH])
-    stream.heartbeats.data()
-    return stream
+def connection(at: float, *pairs: Pair) -> list[Step]:
+    """Connect a stream that delivers at once."""
+    return [(0, "following", pairs or PAIRS), (at, "connected", pairs or PAIRS), (at, "data")]
 
 
-def ended(seconds: float, *, down: bool = False) -> Interrupted:
+def beats(seconds: Iterable[float]) -> list[Step]:
+    """Receive signs of life, each of which is stored, and no data."""
+    return [step for second in seconds for step in ((second, "beat"), (second, "flush"))]
+
+
+def end(seconds: float, *, down: bool = False) -> Interrupted:
     return Interrupted("it ended", START + timedelta(seconds=seconds), down)
 
 
-def test_a_connection_is_stored_up_to_its_last_sign_of_life() -> None:
-    """What follows is not known, should the process be killed."""
-    stream = connected(Recorded())
-    stream.at(20).beat()
-    stream.at(35).flush()
-    assert stream.of(BTC) == [(2, 20, CONNECTED)]
-
-
-def test_an_interruption_has_its_kind_and_lasts_until_the_next_connection() -> None:
-    stream = connected(Recorded())
-    stream.at(30).beat()
-    stream.heartbeats.data()
-    stream.at(31).interrupted(ended(25))
-    stream.at(40).interrupted(ended(40, down=True))
-    stream.at(50).flush()
-    stream.at(60).connected([BTC, ETH])
-    stream.heartbeats.data()
-    stream.at(70).beat()
-    stream.heartbeats.flush()
-    assert stream.of(ETH) == [
-        *[(2, 30, CONNECTED), (30, 40, DISCONNECTED)],
-        *[(40, 60, DOWN), (60, 70, CONNECTED)],
-    ]
+@pytest.mark.parametrize(
+    ("steps", "states"),
+    [
+        # What follows the last sign of life is not known, should the process be killed.
+        ([*connection(2), (20, "beat"), (35, "flush")], [(2, 20, CONNECTED)]),
+        # An interruption has its kind and lasts until the next connection.
+        (
+            [
+                *connection(2),
+                *((30, "beat"), (30, "data"), (31, "interrupted", end(25)), (40, "interrupted", end(40, down=True))),
+                *((50, "flush"), (60, "connected", PAIRS), (60, "data"), (70, "beat"), (70, "flush")),
+            ],
+            [(2, 30, CONNECTED), (30, 40, DISCONNECTED), (40, 60, DOWN), (60, 70, CONNECTED)],
+        ),
+        # A connection that stayed mute was never one.
+        (
+            [
+                *((0, "following", PAIRS), (1, "connected", PAIRS), *beats(range(2, 180))),
+                *((180, "interrupted", end(1)), (185, "flush")),
+            ],
+            [(1, 185, DISCONNECTED)],
+        ),
+        # It counts from its beginning once data has come.
+        (
+            [(0, "following", PAIRS), (1, "connected", PAIRS), (50, "beat"), (50, "data"), (50, "flush")],
+            [(1, 50, CONNECTED)],
+        ),
+        # What was stored as connected is replaced if heartbeats went on after the last data.
+        (
+            [*connection(2), *beats(range(3, 180)), (180, "interrupted", end(2)), (190, "flush")],
+            [(2, 190, DISCONNECTED)],
+        ),
+        # An old hole in the candles of the worst pair does not take back hours of connection.
+        (
+            [*connection(2), (7_200, "beat"), (7_200, "data"), (7_201, "interrupted", end(60)), (7_201, "flush")],
+            [(2, 7_200, CONNECTED), (7_200, 7_201, DISCONNECTED)],
+        ),
+    ],
+    ids=["last beat", "kinds", "mute", "first data", "mute later", "old hole"],
+)
+def test_a_stream_counts_as_connected_while_it_has_proved_it(
+    steps: list[Step], states: list[tuple[float, float, StreamState]]
+) -> None:
+    stream = Recorded()
+    stream.play(*steps)
+    assert stream.of(ETH) == states
 
 
 def test_the_first_outage_begins_with_the_collector_and_has_its_own_reason() -> None:
     """Where nothing is stored it was disconnected; that it had just started says nothing about what follows."""
     stream = Recorded()
-    stream.at(0).following([BTC])
-    stream.heartbeats.flush()
-    stream.at(5).interrupted(ended(5, down=True))
-    stream.at(20).flush()
+    stream.play((0, "following", [BTC]), (0, "flush"), (5, "interrupted", end(5, down=True)), (20, "flush"))
     assert stream.of(BTC) == [(0, 20, DOWN)]
     assert {state.reason for _, state in stream.stored} == {"it ended"}
 
 
-def test_a_connection_that_stayed_mute_was_never_one() -> None:
-    stream = Recorded()
-    stream.at(0).following([BTC])
-    stream.at(1).connected([BTC])
-    for second in range(2, 180):
-        stream.at(second).beat()
-        stream.heartbeats.flush()
-    stream.at(180).interrupted(ended(1))
-    stream.at(185).flush()
-    assert stream.of(BTC) == [(1, 185, DISCONNECTED)]
-
-
-def test_a_connection_counts_from_its_beginning_once_data_has_come() -> None:
-    stream = Recorded()
-    stream.at(0).following([BTC])
-    stream.at(1).connected([BTC])
-    stream.at(50).beat()
-    stream.heartbeats.data()
-    stream.heartbeats.flush()
-    assert stream.of(BTC) == [(1, 50, CONNECTED)]
-
-
-def test_what_was_stored_as_connected_is_replaced_if_it_was_mute_by_then() -> None:
-    """Heartbeats went on after the last data."""
-    stream = connected(Recorded())
-    for second in range(3, 180):
-        stream.at(second).beat()
-        stream.heartbeats.flush()
-    stream.at(180).interrupted(ended(2))
-    stream.at(190).flush()
-    assert stream.of(BTC) == [(2, 190, DISCONNECTED)]
-
-
-def test_an_old_hole_in_the_candles_does_not_take_back_hours_of_connection() -> None:
-    """A feed counts what is complete by the pair that is worst."""
-    stream = connected(Recorded())
-    stream.at(7_200).beat()
-    stream.heartbeats.data()
-    stream.at(7_201).interrupted(ended(60))
-    stream.heartbeats.flush()
-    assert stream.of(BTC) == [(2, 7_200, CONNECTED), (7_200, 7_201, DISCONNECTED)]
-
-
 def test_a_pair_that_joins_is_connected_from_then_on_and_the_others_throughout() -> None:
     stream = Recorded()
-    stream.at(0).following([BTC])
-    stream.at(0).connected([BTC])
-    stream.heartbeats.data()
-    stream.at(30).connected([BTC, ETH])
-    stream.at(60).beat()
-    stream.heartbeats.flush()
+    stream.play(*connection(0, BTC), (30, "connected", PAIRS), (60, "beat"), (60, "flush"))
     assert stream.of(BTC) == [(0, 60, CONNECTED)]
     assert stream.of(ETH) == [(30, 60, CONNECTED)]
 
 
 def test_a_clock_that_is_set_does_not_invent_time_in_which_it_was_connected() -> None:
-    stream = connected(Recorded())
-    stream.at(100).beat()
-    stream.clock.offset = timedelta(hours=1)
-    stream.at(130).beat()
-    stream.at(160).beat()
-    stream.heartbeats.flush()
+    stream = Recorded()
+    stream.play(*connection(2), (100, "beat"))
+    stream.clock.wrong_by = timedelta(hours=1)
+    stream.play((130, "beat"), (160, "beat"), (160, "flush"))
     assert stream.of(BTC) == [(2, 130, CONNECTED), (3_730, 3_760, CONNECTED)]

@@ -9,24 +9,10 @@ import pytest
 from crypto_predict.collecting.live.streams.quotes import TopOfBook, is_sound
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Pair, Quote
-from crypto_predict.market.clock import Clock
+from tests.support.clocks import MovedClock
 
 START = datetime(2024, 5, 17, 12, 0, 10, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
-
-
-class Hands(Clock):
-    """A clock that is moved by hand."""
-
-    passed = 0.0
-
-    def now(self) -> datetime:
-        """Return the time since the start."""
-        return START + timedelta(seconds=self.passed)
-
-    def monotonic(self) -> float:
-        """Return the time that has passed."""
-        return self.passed
 
 
 class Asked:
@@ -51,9 +37,9 @@ class Book:
     """The top of the book of one source, and what of it was stored."""
 
     def __init__(self, exchange: Asked | None = None) -> None:
-        self.clock = Hands(START)
+        self.clock = MovedClock(START)
         self.stored: list[tuple[Pair, Quote]] = []
-        self.top = TopOfBook("scripted", exchange, self.clock, lambda _, pair, one: self.stored.append((pair, one)))
+        self.top = TopOfBook("scripted", exchange, self.clock, lambda _, pair, quote: self.stored.append((pair, quote)))
 
 
 def test_a_book_that_became_empty_has_no_quote() -> None:
@@ -69,7 +55,7 @@ def test_the_newest_quote_of_a_minute_is_stored_as_it_came() -> None:
     book = Book()
     book.top.received(BTC, quote(1.0, START))
     book.top.received(BTC, quote(2.0, START + timedelta(seconds=4)))
-    book.clock.passed = 10
+    book.clock.elapsed = 10
     book.top.every_minute([BTC, ETH])
     assert book.stored == [(BTC, quote(2.0, START + timedelta(seconds=4)))]
 
@@ -79,10 +65,10 @@ def test_a_quote_that_has_not_changed_is_stored_with_the_present_time_of_its_exc
     book = Book()
     book.top.received(BTC, quote(1.0, START - timedelta(minutes=7)))
     for minute in (1, 2):
-        book.clock.passed = 60 * minute
+        book.clock.elapsed = 60 * minute
         book.top.every_minute([BTC])
-    assert [one.time for _, one in book.stored] == [START - timedelta(minutes=6), START - timedelta(minutes=5)]
-    assert {one.bid for _, one in book.stored} == {1.0}
+    assert [quote.time for _, quote in book.stored] == [START - timedelta(minutes=6), START - timedelta(minutes=5)]
+    assert {quote.bid for _, quote in book.stored} == {1.0}
 
 
 def test_after_an_interruption_the_exchange_is_asked_and_one_that_fails_does_not_harm_the_others() -> None:
@@ -105,17 +91,13 @@ def test_after_an_interruption_the_exchange_is_asked_and_one_that_fails_does_not
 
 
 @pytest.mark.parametrize(
-    ("bid", "bid_size", "ask", "ask_size"),
+    ("values", "sound"),
     [
-        *((0.0, 0.0, 0.0, 0.0), (0.0, 1.0, 2.0, 1.0), (2.0, 1.0, 0.0, 1.0)),
-        *((2.0, 1.0, 1.9, 1.0), (2.0, -1.0, 2.1, 1.0), (2.0, 1.0, math.inf, 1.0), (2.0, 1.0, 2.1, math.nan)),
+        *(((0.0, 0.0, 0.0, 0.0), False), ((0.0, 1.0, 2.0, 1.0), False), ((2.0, 1.0, 0.0, 1.0), False)),
+        *(((2.0, 1.0, 1.9, 1.0), False), ((2.0, -1.0, 2.1, 1.0), False), ((2.0, 1.0, math.inf, 1.0), False)),
+        *(((2.0, 1.0, 2.1, math.nan), False), ((2.0, 0.0, 2.0, 0.0), True), ((2.0, 1.0, 2.0, 2.0), True)),
     ],
 )
-def test_a_book_that_no_market_has_is_not_sound(bid: float, bid_size: float, ask: float, ask_size: float) -> None:
-    """A halted pair has zeros, and a bid above the ask would have been traded."""
-    assert not is_sound(Quote(START, bid, bid_size, ask, ask_size))
-
-
-@pytest.mark.parametrize("sizes", [(0.0, 0.0), (1.0, 2.0)])
-def test_bid_and_ask_may_be_equal_and_their_sizes_unknown(sizes: tuple[float, float]) -> None:
-    assert is_sound(Quote(START, 2.0, sizes[0], 2.0, sizes[1]))
+def test_only_a_book_that_a_market_can_have_is_sound(values: tuple[float, float, float, float], sound: bool) -> None:
+    """A halted pair has zeros, and a bid above the ask would be traded. Equal prices and unknown sizes may be."""
+    assert is_sound(Quote(START, *values)) is sound

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -15,7 +16,7 @@ from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.collected import BuiltCandle
 from crypto_predict.market.events import TickReceived
 from tests.support.clocks import MovedClock
-from tests.support.minutes import EVER, real_minutes
+from tests.support.minutes import real_minutes
 
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
@@ -33,7 +34,7 @@ class Market:
         self.clock = MovedClock(START)
         self.clock.wrong_by = wrong_by
         self.candles = TickCandles("poloniex", self.clock)
-        self.found: list[tuple[SeriesKey, BuiltCandle]] = []
+        self.closed: list[tuple[SeriesKey, BuiltCandle]] = []
         self.numbers = count(1000)
 
     def connect(self) -> None:
@@ -64,15 +65,15 @@ class Market:
 
     def take(self) -> None:
         """Take what is complete."""
-        self.found += [(series, one) for series, built in self.candles.close().items() for one in built]
+        self.closed += [(series, candle) for series, built in self.candles.close().items() for candle in built]
 
     def of(self, interval: Interval = Interval.MINUTE_1, pair: Pair = BTC) -> list[BuiltCandle]:
         """Everything that was returned for a series, repetitions included."""
-        return [candle for series, candle in self.found if series == SeriesKey("poloniex", pair, interval)]
+        return [candle for series, candle in self.closed if series == SeriesKey("poloniex", pair, interval)]
 
     def newest(self) -> dict[Key, BuiltCandle]:
         """The last state of each candle."""
-        return {(series.pair, series.interval, candle.open_time): candle for series, candle in self.found}
+        return {(series.pair, series.interval, candle.open_time): candle for series, candle in self.closed}
 
 
 def prices(candle: BuiltCandle) -> tuple[float, float, float, float]:
@@ -105,12 +106,12 @@ def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
     """Ids are in the order of the trades, whatever the order is in which they are sent."""
     market = Market()
     trades = [(*tick, number) for number, tick in enumerate(sorted(ticks, key=lambda tick: tick[0]))]
-    arrivals = sorted(zip(trades, delays, strict=False), key=lambda one: one[0][0] + one[1])
+    arrivals = sorted(zip(trades, delays, strict=False), key=lambda arrival: arrival[0][0] + arrival[1])
     for (time, price, pair, number), delay in arrivals:
         market.tick(time, price, pair, delay, number)
     market.wait(1980)
     for pair in (BTC, ETH):
-        traded = in_order((NOON + timedelta(seconds=time), price) for time, price, one, _ in trades if one == pair)
+        traded = in_order((NOON + timedelta(seconds=time), price) for time, price, other, _ in trades if other == pair)
         for interval in INTERVALS:
             built = market.of(interval, pair)
             assert {candle.open_time: prices(candle) for candle in built} == by_pandas(traded, interval)
@@ -187,7 +188,7 @@ def test_the_real_minutes_of_a_quarter_as_ticks_give_the_candles_of_pandas() -> 
         expected = by_pandas(traded, interval)
         assert {candle.open_time: prices(candle) for candle in built_candles[interval]} == expected
         assert len(built_candles[interval]) == len(expected) > 12_000
-    assert not any(one.partial or one.late for built in built_candles.values() for one in built)
+    assert not any(candle.partial or candle.late for built in built_candles.values() for candle in built)
 
 
 def test_a_candle_is_complete_two_seconds_after_its_end() -> None:
@@ -195,7 +196,7 @@ def test_a_candle_is_complete_two_seconds_after_its_end() -> None:
     market.connect()
     market.tick(10, 7.0)
     market.wait(61)
-    assert market.found == []
+    assert market.closed == []
     market.wait(62)
     assert market.of() == [BuiltCandle(NOON, 7.0, 7.0, 7.0, 7.0, ticks=1, late=0, partial=False, volume=SIZE)]
 
@@ -210,35 +211,18 @@ def test_the_ticks_of_any_pair_show_the_time_where_the_clock_of_the_machine_is_w
     assert [candle.open_time for candle in market.of()] == [NOON]
 
 
-def test_a_minute_without_ticks_has_no_candle() -> None:
-    market = Market()
-    market.tick(1, 7.0)
-    market.tick(200, 8.0)
-    market.wait(700)
-    assert [candle.open_time for candle in market.of()] == [NOON, NOON + 3 * MINUTE]
-    assert [prices(candle) for candle in market.of(Interval.MINUTE_5)] == [(7.0, 8.0, 7.0, 8.0)]
-
-
 def test_a_late_tick_is_counted_in_each_candle_of_its_time_and_not_merged() -> None:
+    """Nor does it make a candle of a minute that was quiet when it was saved."""
     market = Market()
     market.connect()
     market.tick(10, 7.0)
-    market.tick(20, 99.0, delay=60)
+    market.tick(80, 99.0, delay=100)
+    market.tick(20, 99.0, delay=170)
     market.wait(700)
     assert [(candle.high, candle.ticks, candle.late) for candle in market.of()] == [(7.0, 1, 0), (7.0, 1, 1)]
-    assert [(candle.high, candle.late) for candle in market.of(Interval.MINUTE_5)] == [(7.0, 1)]
-    assert [(candle.high, candle.late) for candle in market.of(Interval.MINUTE_10)] == [(7.0, 1)]
-    assert market.candles.counts["late"] == 1
-
-
-def test_a_late_tick_does_not_make_a_candle() -> None:
-    """The minute was quiet when it was saved."""
-    market = Market()
-    market.tick(70, 7.0)
-    market.tick(20, 99.0, delay=100)
-    market.wait(700)
-    assert [candle.open_time for candle in market.of()] == [NOON + MINUTE]
-    assert market.candles.counts["late"] == 1
+    for interval in INTERVALS[1:]:
+        assert [(candle.high, candle.late) for candle in market.of(interval)] == [(7.0, 2)]
+    assert market.candles.counts["late"] == 2
 
 
 def test_a_tick_that_was_repeated_after_its_minute_was_saved_is_not_late() -> None:
@@ -316,54 +300,30 @@ def test_a_pair_that_was_never_connected_has_partial_candles() -> None:
     assert [market.of(pair=pair)[0].partial for pair in (BTC, ETH)] == [True, False]
 
 
-@pytest.mark.parametrize("price", [math.nan, math.inf, -math.inf, 0.0, -0.0, -5.0, 1e300, 5e-324])
-def test_a_price_that_is_not_one_is_dropped_and_counted(price: float) -> None:
-    market = Market()
-    market.tick(5, 7.0)
-    market.tick(6, price)
-    market.tick(7, 8.0)
-    market.wait(100)
-    assert [(*prices(candle), candle.ticks) for candle in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
-    assert market.candles.counts["invalid"] == 1
-
-
-@pytest.mark.parametrize("size", [math.nan, math.inf, -1.0])
-def test_a_size_that_is_not_one_is_dropped_and_counted(size: float) -> None:
-    market = Market()
-    market.tick(5, 7.0)
-    market.candles.add(TickReceived("poloniex", BTC, NOON + 6 * SECOND, 9.0, size, 1))
-    market.wait(100)
-    assert [(candle.high, candle.volume) for candle in market.of()] == [(7.0, SIZE)]
-    assert market.candles.counts["invalid"] == 1
-
-
 @pytest.mark.parametrize(
-    "time",
-    [EVER.start, datetime(1970, 1, 1, tzinfo=UTC), datetime(2010, 1, 1, tzinfo=UTC), NOON - 15 * MINUTE],
+    ("change", "counter"),
+    [
+        *(({"price": price}, "invalid") for price in (math.nan, math.inf, -math.inf, 0.0, -0.0, -5.0, 1e300, 5e-324)),
+        *(({"size": size}, "invalid") for size in (math.nan, math.inf, -1.0)),
+        *(({"time": datetime(year, 1, 1, tzinfo=UTC)}, "past") for year in (1, 1970, 2010)),
+        *(({"time": datetime(year, 1, 1, tzinfo=UTC)}, "future") for year in (2199, 2500, 9999)),
+        ({"time": NOON - 15 * MINUTE}, "past"),
+        ({"time": NOON + 96 * SECOND}, "future"),
+    ],
     ids=str,
 )
-def test_a_time_far_in_the_past_is_dropped_and_counted(time: datetime) -> None:
+def test_a_tick_that_no_market_has_is_dropped_and_counted(change: dict[str, Any], counter: str) -> None:
+    """Nor does its time complete a candle."""
     market = Market()
     market.tick(5, 7.0)
-    market.add(time, 9.0)
-    market.wait(100)
-    assert [(candle.high, candle.ticks, candle.late) for candle in market.of()] == [(7.0, 1, 0)]
-    assert market.candles.counts["past"] == 1
-
-
-@pytest.mark.parametrize(
-    "time", [EVER.end, datetime(2500, 1, 1, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC), NOON + 90 * SECOND], ids=str
-)
-def test_a_time_far_in_the_future_is_dropped_and_does_not_complete_a_candle(time: datetime) -> None:
-    market = Market()
-    market.tick(5, 7.0)
-    market.add(time, 9.0)
+    market.wait(6)
+    market.candles.add(TickReceived("poloniex", BTC, NOON + 6 * SECOND, 9.0, SIZE, 1)._replace(**change))
     market.wait(50)
     market.tick(51, 8.0)
-    assert market.found == []
+    assert market.closed == []
     market.wait(100)
-    assert [(*prices(candle), candle.ticks) for candle in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2)]
-    assert market.candles.counts["future"] == 1
+    assert [(*prices(candle), candle.ticks, candle.late) for candle in market.of()] == [(7.0, 8.0, 7.0, 8.0, 2, 0)]
+    assert +market.candles.counts == {counter: 1}
 
 
 def test_a_tick_that_is_almost_a_minute_ahead_does_not_complete_a_candle() -> None:
@@ -373,7 +333,7 @@ def test_a_tick_that_is_almost_a_minute_ahead_does_not_complete_a_candle() -> No
         market.tick(second, 7.0)
         if second in {6, 20, 34}:
             market.add(NOON + timedelta(seconds=second + 59), 1.0, ETH)
-    assert market.found == []
+    assert market.closed == []
     market.wait(100)
     assert [(candle.ticks, candle.late) for candle in market.of()] == [(30, 0)]
 
@@ -388,7 +348,7 @@ def test_a_clock_of_the_machine_that_jumps_changes_nothing(hours: int) -> None:
                 market.clock.wrong_by = timedelta(hours=hours)
             market.tick(second, 7.0 + second % 13)
         market.wait(1300)
-    assert jumping.found == steady.found
+    assert jumping.closed == steady.closed
     assert [candle.ticks for candle in jumping.of()] == [12] * 10
 
 
