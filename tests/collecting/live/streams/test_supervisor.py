@@ -2,7 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from itertools import count
 
 import pytest
@@ -140,25 +142,30 @@ async def one_at_a_time(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[Fee
         yield event
 
 
-def supervised(
-    feed: Feed, play: Callable[[Supervisor, Heard], Coroutine[None, None, None]], *pairs: Pair
-) -> tuple[Supervisor, Heard]:
-    """Run a supervisor while `play` goes on."""
+@asynccontextmanager
+async def supervising(feed: Feed, *pairs: Pair) -> AsyncGenerator[tuple[Supervisor, Heard]]:
+    """Run a supervisor of these pairs, or of one, inside the context, for at most 30 seconds."""
+    heard = Heard()
+    supervisor = Supervisor(feed, feed.clock, heard.hear, heard.delisted)
+    supervisor.follow(pairs or (BTC,))
+    task = asyncio.create_task(supervisor.run())
+    try:
+        async with asyncio.timeout(30):
+            yield supervisor, heard
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    assert feed.open == 0, "every connection is closed in the end"
 
-    async def run() -> tuple[Supervisor, Heard]:
-        heard = Heard()
-        supervisor = Supervisor(feed, feed.clock, heard.hear, heard.delisted)
-        supervisor.follow(pairs or (BTC,))
-        task = asyncio.create_task(supervisor.run())
-        try:
-            await asyncio.wait_for(play(supervisor, heard), 30)
-        finally:
-            task.cancel()
-            await asyncio.wait([task])
-        assert feed.open == 0, "every connection is closed in the end"
-        return supervisor, heard
 
-    return asyncio.run(run())
+def in_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Run a test in an event loop."""
+
+    @wraps(test)
+    def run(**arguments: object) -> None:
+        asyncio.run(test(**arguments))
+
+    return run
 
 
 async def when(condition: Callable[[], object]) -> None:
@@ -168,6 +175,13 @@ async def when(condition: Callable[[], object]) -> None:
 
 def ticks_of(heard: Heard, pair: Pair) -> int:
     return sum(isinstance(tick, TickReceived) and tick.pair == pair for tick in heard.of("received"))
+
+
+async def add_pair(supervisor: Supervisor, heard: Heard) -> None:
+    """Add a second pair once the first one is streamed, and wait for its ticks."""
+    await when(lambda: ticks_of(heard, BTC))
+    supervisor.follow([BTC, ETH])
+    await when(lambda: ticks_of(heard, ETH))
 
 
 @pytest.mark.parametrize(
@@ -181,38 +195,32 @@ def ticks_of(heard: Heard, pair: Pair) -> int:
     ],
     ids=["silent", "refused", "defective", "without end", "keys"],
 )
-def test_whatever_ends_a_connection_another_one_is_made(script: Script, reason: str) -> None:
-    async def play(_: Supervisor, heard: Heard) -> None:
+@in_loop
+async def test_whatever_ends_a_connection_another_one_is_made(script: Script, reason: str) -> None:
+    async with supervising(Feed(script, script, alive)) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
-
-    supervisor, heard = supervised(Feed(script, script, alive), play)
     assert heard.of("interrupted")[:2] == [reason, reason]
     assert heard.of("following") == [(BTC,)] * 3
     assert supervisor.reconnects >= (2 if script in {silent, defective} else 0)
 
 
-def test_a_market_that_is_really_quiet_is_connected_less_and_less_often() -> None:
+@in_loop
+async def test_a_market_that_is_really_quiet_is_connected_less_and_less_often() -> None:
     """Otherwise a thin market would be connected every three minutes for ever."""
 
-    def mutes(heard: Heard) -> list[object]:
+    def mutes() -> list[object]:
         return [reason for reason in heard.of("interrupted") if "no data" in str(reason)]
 
-    async def play(_: Supervisor, heard: Heard) -> None:
-        await when(lambda: len(mutes(heard)) == 2)
-
-    _, heard = supervised(Feed(mute, speed=FAST), play)
-    assert mutes(heard) == [f"connected, but no data for {seconds} s" for seconds in (180, 360)]
+    async with supervising(Feed(mute, speed=FAST)) as (_, heard):
+        await when(lambda: len(mutes()) == 2)
+    assert mutes() == [f"connected, but no data for {seconds} s" for seconds in (180, 360)]
 
 
-def test_an_added_pair_is_connected_beside_the_others_before_their_connection_ends() -> None:
+@in_loop
+async def test_an_added_pair_is_connected_beside_the_others_before_their_connection_ends() -> None:
     feed = Feed(alive, speed=CALM)
-
-    async def play(supervisor: Supervisor, heard: Heard) -> None:
-        await when(lambda: ticks_of(heard, BTC))
-        supervisor.follow([BTC, ETH])
-        await when(lambda: ticks_of(heard, ETH))
-
-    supervisor, heard = supervised(feed, play)
+    async with supervising(feed) as (supervisor, heard):
+        await add_pair(supervisor, heard)
     assert heard.of("interrupted") == []
     assert heard.of("connected") == [(BTC,), (BTC, ETH)]
     assert (feed.most, supervisor.reconnects) == (2, 0)
@@ -230,14 +238,12 @@ async def retiring(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEven
     await asyncio.Event().wait()
 
 
-def test_a_connection_that_will_end_is_replaced_before() -> None:
+@in_loop
+async def test_a_connection_that_will_end_is_replaced_before() -> None:
     """Binance announces that a server shuts down: there is neither an interruption nor a wait."""
     feed = Feed(retiring, alive, speed=CALM)
-
-    async def play(_: Supervisor, heard: Heard) -> None:
+    async with supervising(feed) as (supervisor, heard):
         await when(lambda: len(feed.asked) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
-
-    supervisor, heard = supervised(feed, play)
     assert heard.of("interrupted") == []
     assert (feed.most, supervisor.reconnects) == (2, 0)
 
@@ -248,34 +254,28 @@ async def always_retiring(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[
     yield Interrupted("gone", feed.clock.now())
 
 
-def test_connections_that_end_at_once_are_not_replaced_without_a_wait() -> None:
+@in_loop
+async def test_connections_that_end_at_once_are_not_replaced_without_a_wait() -> None:
     """All servers may shut down."""
-    feed = Feed(always_retiring, speed=SPEED)
-
-    async def play(_: Supervisor, heard: Heard) -> None:
+    feed = Feed(always_retiring)
+    async with supervising(feed) as (_, heard):
         await when(lambda: len(heard.of("interrupted")) == 3)
-
-    supervised(feed, play)
     assert feed.most == 1
 
 
-def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
+@in_loop
+async def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
     feed = Feed(one_at_a_time, speed=CALM)
-
-    async def play(supervisor: Supervisor, heard: Heard) -> None:
-        await when(lambda: ticks_of(heard, BTC))
-        supervisor.follow([BTC, ETH])
-        await when(lambda: ticks_of(heard, ETH))
-
-    _, heard = supervised(feed, play)
+    async with supervising(feed) as (supervisor, heard):
+        await add_pair(supervisor, heard)
     assert feed.asked[-1] == (BTC, ETH)
     assert heard.of("connected") == [(BTC,), (BTC, ETH)]
 
 
-def test_a_removed_pair_does_not_end_the_connection() -> None:
+@in_loop
+async def test_a_removed_pair_does_not_end_the_connection() -> None:
     feed = Feed(alive, speed=CALM)
-
-    async def play(supervisor: Supervisor, heard: Heard) -> None:
+    async with supervising(feed, BTC, ETH) as (supervisor, heard):
         await when(lambda: ticks_of(heard, ETH))
         supervisor.follow([BTC])
         await when(lambda: len(heard.of("connected")) == 2)
@@ -283,56 +283,50 @@ def test_a_removed_pair_does_not_end_the_connection() -> None:
         await when(lambda: feed.open == 0)
         supervisor.follow([SOL])
         await when(lambda: ticks_of(heard, SOL))
-
-    _, heard = supervised(feed, play, BTC, ETH)
     assert feed.asked == [(BTC, ETH), (SOL,)]
     assert heard.of("connected") == [(BTC, ETH), (BTC,), (SOL,)]
 
 
-def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start() -> None:
-    async def play(_: Supervisor, heard: Heard) -> None:
-        await when(lambda: ticks_of(heard, BTC))
-
+@in_loop
+async def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start() -> None:
     feed = Feed(knows_no_eth, speed=CALM)
-    supervisor, heard = supervised(feed, play, BTC, ETH)
+    async with supervising(feed, BTC, ETH) as (supervisor, heard):
+        await when(lambda: ticks_of(heard, BTC))
     assert heard.of("unusable") == [ETH]
     assert feed.asked == [(BTC, ETH), (BTC,)]
     assert supervisor.pairs == (BTC,)
     assert heard.of("interrupted") == []
 
 
-def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_connection_of_the_others() -> None:
+@in_loop
+async def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_connection_of_the_others() -> None:
     feed = Feed(knows_no_eth, speed=CALM)
-
-    async def play(supervisor: Supervisor, heard: Heard) -> None:
+    async with supervising(feed) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
         supervisor.follow([BTC, ETH])
         await when(lambda: heard.of("unusable"))
         supervisor.follow([BTC, ETH])  # the database is read before the new state is in it
         before = ticks_of(heard, BTC)
         await when(lambda: ticks_of(heard, BTC) > before + 3)
-
-    _, heard = supervised(feed, play)
     assert feed.asked == [(BTC,), (BTC, ETH)]
     assert heard.of("connected") == [(BTC,)]
 
 
-def test_a_pair_whose_subscription_is_refused_is_left_out_and_later_asked_for_again() -> None:
+@in_loop
+async def test_a_pair_whose_subscription_is_refused_is_left_out_and_later_asked_for_again() -> None:
     """The others are streamed by the first connection, and by the one that takes its place."""
     feed = Feed(refuses_eth_at_first, speed=4 * FAST)
-
-    async def play(_: Supervisor, heard: Heard) -> None:
+    async with supervising(feed, BTC, ETH) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
         assert heard.calls[:3] == [("following", (BTC, ETH)), ("connected", (BTC,)), ("refused", ETH)]
         await when(lambda: ticks_of(heard, ETH))
-
-    supervisor, heard = supervised(feed, play, BTC, ETH)
     assert heard.of("unusable") == []
     assert heard.of("connected")[-1] == (BTC, ETH)
     assert (set(feed.asked), supervisor.pairs) == ({(BTC, ETH)}, (BTC, ETH))
 
 
-def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count() -> None:
+@in_loop
+async def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count() -> None:
     """Otherwise one that the first had not delivered yet when it was closed would be missing."""
 
     async def early(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
@@ -340,10 +334,6 @@ def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count()
         async for event in alive(feed, pairs):
             yield event
 
-    async def play(supervisor: Supervisor, heard: Heard) -> None:
-        await when(lambda: ticks_of(heard, BTC))
-        supervisor.follow([BTC, ETH])
-        await when(lambda: ticks_of(heard, ETH))
-
-    _, heard = supervised(Feed(alive, early, speed=CALM), play)
+    async with supervising(Feed(alive, early, speed=CALM)) as (supervisor, heard):
+        await add_pair(supervisor, heard)
     assert 77.0 in [tick.price for tick in heard.of("received") if isinstance(tick, TickReceived)]
