@@ -8,7 +8,7 @@ from crypto_predict.collecting.fetching import Collected, Fetch, Run, candles_in
 from crypto_predict.collecting.windows import REVISED, asked_again, due_at, is_final, uncovered
 from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.history import closing_limit
-from crypto_predict.market import Gap, Interval, Pair, SeriesKey, Span
+from crypto_predict.market import Interval, Pair, SeriesKey, Span, StoredGap
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.wording import counted
@@ -74,7 +74,7 @@ def announce(source: CandleSource, pair: Pair, series: SeriesKey) -> None:
 
 
 def _collect(
-    run: Run, source: CandleSource, collected: Collected, start: datetime, is_due: Callable[[Gap], bool]
+    run: Run, source: CandleSource, collected: Collected, start: datetime, is_due: Callable[[StoredGap], bool]
 ) -> None:
     """Ask for everything that is missing from `start` on, ascending."""
     series, interval = collected.series, collected.series.interval

@@ -10,7 +10,7 @@ from crypto_predict.collecting.status import ReportDatabase
 from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
 from crypto_predict.logs import instant
-from crypto_predict.market import Gap, SeriesKey, Span
+from crypto_predict.market import SeriesKey, Span, StoredGap
 from crypto_predict.market.verdict import Silence, silences
 from crypto_predict.wording import counted
 
@@ -20,7 +20,7 @@ BACKFILL = "a backfill asks for it"
 _LISTED = 5  # verdicts with their reasons, in the line of one hole
 
 # A gap, and what was known of the live stream meanwhile, ascending. One without attempts was not asked for yet.
-Hole = tuple[Gap, Sequence[Silence]]
+Hole = tuple[StoredGap, Sequence[Silence]]
 Holes = Mapping[SeriesKey, Sequence[Hole]]
 
 
@@ -82,7 +82,7 @@ def _holes(reader: ReportDatabase, series: SeriesKey, span: Span) -> list[Hole]:
     gaps = list(reader.gaps(series, span))
     for part in uncovered(inside, covered):
         missing = (part.end - part.start) // series.interval.length
-        gaps.append(Gap(part.start, part.end, missing, NOT_ASKED, verdict=BACKFILL))
+        gaps.append(StoredGap(part.start, part.end, missing, NOT_ASKED, verdict=BACKFILL))
     if not gaps:
         return []
     gaps.sort(key=lambda gap: gap.start)
@@ -102,7 +102,7 @@ def _heard(series: SeriesKey, silent: Sequence[Silence]) -> str:
     return f"live: {'; '.join([*shown[:_LISTED], *more])}"
 
 
-def _explained(gap: Gap, now: datetime) -> str:
+def _explained(gap: StoredGap, now: datetime) -> str:
     what = f"{gap.start:%Y-%m-%d %H:%M} to {gap.end:%Y-%m-%d %H:%M} UTC, {counted(gap.missing, 'candle')}"
     if not gap.attempts:
         return f"{what}: {gap.cause}; {gap.verdict}"

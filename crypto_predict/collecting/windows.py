@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import groupby
 
-from crypto_predict.market import EPOCH, Gap, Interval, Span
+from crypto_predict.market import EPOCH, Interval, Span, StoredGap
 from crypto_predict.market.collected import MOST_ATTEMPTS
 
 # Candles in a window, which is asked for, judged and stored at once: whole pages of 500 or 1,000, and less than one of
@@ -46,19 +46,19 @@ def windows(span: Span, interval: Interval) -> Iterator[Span]:
         start = end
 
 
-def is_final(gap: Gap) -> bool:
+def is_final(gap: StoredGap) -> bool:
     """Return whether the source has been asked often enough."""
     return gap.attempts >= MOST_ATTEMPTS
 
 
-def due_at(gap: Gap) -> datetime | None:
+def due_at(gap: StoredGap) -> datetime | None:
     """Return when a gap is asked for again; None if the gap is final, or was old when it was found."""
     if is_final(gap) or gap.found_at - gap.end > YOUNG:
         return None
     return gap.found_at + PATIENCE[gap.attempts - 1]
 
 
-def asked_again(gaps: Sequence[Gap], wanted: Span, interval: Interval) -> Iterator[Span]:
+def asked_again(gaps: Sequence[StoredGap], wanted: Span, interval: Interval) -> Iterator[Span]:
     """Yield one span for all of these gaps that lie in the same window, cut to `wanted`: one question for all."""
     questions: list[Span] = []
     for gap in gaps:
@@ -93,7 +93,7 @@ def newest_pieces(
     yield from questions
 
 
-def due_pieces(gaps: Sequence[Gap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:
+def due_pieces(gaps: Sequence[StoredGap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:
     """Yield the spans of the gaps that are due. A gap between two of them that is not due is not asked for."""
     for is_due, run in groupby(gaps, lambda gap: (due := due_at(gap)) is not None and due <= now):
         if is_due:

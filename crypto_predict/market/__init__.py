@@ -15,7 +15,17 @@ Every instant is a time-zone-aware datetime in UTC. A candle is named by its ope
 the next one opens, which it does not include.
 """
 
-from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle, aggregate, digest, price_decimals, resample
+from crypto_predict.market.candle import (
+    Candle,
+    Gap,
+    Quote,
+    StoredCandle,
+    StoredGap,
+    aggregate,
+    digest,
+    price_decimals,
+    resample,
+)
 from crypto_predict.market.interval import DAY, EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -32,6 +42,7 @@ __all__ = [
     "SeriesKey",
     "Span",
     "StoredCandle",
+    "StoredGap",
     "aggregate",
     "digest",
     "price_decimals",

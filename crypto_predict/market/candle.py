@@ -80,16 +80,21 @@ class Quote:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Candles that a source does not have.
-
-    A database knows more of it. There, its end can also be that of the span for which the source was asked: what lies
-    beyond is not covered.
-    """
+    """Candles that a source does not have."""
 
     start: datetime  # the first missing opening, included
     end: datetime  # the next opening that exists, not included
     missing: int  # candles
-    cause: str = ""  # why the candles are missing
+
+
+@dataclass(frozen=True, slots=True)
+class StoredGap(Gap):
+    """A gap of a database. Its end can also be that of the span for which the source was asked.
+
+    What lies beyond that span is not covered.
+    """
+
+    cause: str  # why the candles are missing
     attempts: int = 0  # how often the source has been asked for them
     verdict: str = ""  # whether they can still come
     found_at: datetime = EPOCH  # UTC

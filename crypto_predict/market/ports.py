@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
 
-from crypto_predict.market.candle import Candle, Gap, Quote, StoredCandle
+from crypto_predict.market.candle import Candle, Quote, StoredCandle, StoredGap
 from crypto_predict.market.collected import (
     BuiltCandle,
     CollectedSeries,
@@ -197,7 +197,7 @@ class CoverageReader(Protocol):
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         """Return the spans for which the source was asked and its answer is stored, ascending and apart."""
 
-    def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
 
 

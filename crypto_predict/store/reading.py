@@ -17,7 +17,7 @@ from sqlalchemy import text as statement
 
 from crypto_predict import logs
 from crypto_predict.errors import InvalidValue, shown
-from crypto_predict.market import Candle, Gap, Interval, Pair, Quote, SeriesKey, Span, StoredCandle
+from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span, StoredCandle, StoredGap
 from crypto_predict.market.collected import (
     SERIES_STATES,
     BuiltCandle,
@@ -178,7 +178,7 @@ class Database:
         quotes = self._page("top_of_book", _QUOTES[newest], _quote, values, limit)
         return quotes[::-1] if newest else quotes
 
-    def gaps(self, series: SeriesKey, span: Span) -> Sequence[Gap]:
+    def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         return self._rows("gaps", _GAPS, lambda row: _gap(row, series.interval), parameters(series, span))
 
     def revisions(self, series: SeriesKey, span: Span) -> Sequence[Candle]:
@@ -385,7 +385,7 @@ def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
     return _key(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
 
 
-def _gap(row: _Row, interval: Interval) -> Gap:
+def _gap(row: _Row, interval: Interval) -> StoredGap:
     span, (*_, cause, attempts, verdict, found_at) = _span(row), row
     missing = (span.end - span.start) // interval.length
-    return Gap(span.start, span.end, missing, text(cause), whole(attempts), text(verdict), instant_us(found_at))
+    return StoredGap(span.start, span.end, missing, text(cause), whole(attempts), text(verdict), instant_us(found_at))

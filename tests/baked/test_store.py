@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from crypto_predict.baked import plain, schema, store
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import UnusableModel
+from crypto_predict.web.http.schemas import schema_of
 from tests.support import strategies
 from tests.support.models import BTC, ETH, make_model
 
@@ -229,6 +230,13 @@ def test_another_schema_is_reported_before_the_payload_is_read(version: Any, exp
     message = reason(sealed({"whatever": "other"}, version))
     assert message.startswith(expected)
     assert message.endswith("it is newer: update this program") or version != schema.VERSION + 1
+
+
+def test_the_members_of_a_model_change_only_with_the_version_of_its_schema() -> None:
+    """An older program would misread the file. Raise `VERSION`, then write version and digest here."""
+    members = json.dumps(schema_of(Model), sort_keys=True)
+    digest = "443cf62cad5d9bbae9ec1fe0338425aef072df2a41a6b79f9a08efbeb7281103"
+    assert (schema.VERSION, hashlib.sha256(members.encode()).hexdigest()) == (6, digest)
 
 
 def payload() -> dict[str, Any]:

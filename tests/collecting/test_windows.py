@@ -18,7 +18,7 @@ from crypto_predict.collecting.windows import (
     uncovered,
     windows,
 )
-from crypto_predict.market import EPOCH, Gap, Interval, Span
+from crypto_predict.market import EPOCH, Interval, Span, StoredGap
 from crypto_predict.market.collected import MOST_ATTEMPTS
 
 START = datetime(2024, 5, 17, tzinfo=UTC)
@@ -62,8 +62,8 @@ def test_windows_are_the_span_in_pieces_of_at_most_one_page(interval: Interval, 
     assert not any(cuts), "a resumed backfill has the same windows"
 
 
-def gap(first: int, length: int, attempts: int = 1) -> Gap:
-    return Gap(at(first), at(first + length), length, attempts=attempts, found_at=START)
+def gap(first: int, length: int, attempts: int = 1) -> StoredGap:
+    return StoredGap(at(first), at(first + length), length, "", attempts=attempts, found_at=START)
 
 
 def last(span: Span) -> datetime:
