@@ -41,6 +41,7 @@ class TickReceived(NamedTuple):
     price: float
     size: float  # in the base currency
     id: int  # of the trade; ascending in the order of the trades of a pair
+    is_bought: bool | None = None  # by a taker; None where the exchange does not send it
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Pair
-from crypto_predict.sources.network.numbered import CERTAIN, GRACE, REMEMBERED, NumberedMinutes, Trade
+from crypto_predict.market.events import TickReceived
+from crypto_predict.sources.network.numbered import CERTAIN, GRACE, REMEMBERED, NumberedMinutes
 
-BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
+BTC = Pair("BTC", "USD")
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 
 
-def trade(number: int, seconds: float, price: float = 1.0) -> Trade:
+def trade(number: int, seconds: float, price: float = 1.0) -> TickReceived:
     """Return a trade so many seconds after noon."""
-    return Trade(number, NOON + timedelta(seconds=seconds), price, 0.25, is_bought=number % 2 == 0)
+    return TickReceived("coinbase", BTC, NOON + timedelta(seconds=seconds), price, 0.25, number, number % 2 == 0)
 
 
 class Market:
@@ -27,10 +28,10 @@ class Market:
     def __init__(self) -> None:
         self.minutes = NumberedMinutes("coinbase")
 
-    def candles(self, trades: Iterable[Trade] = (), at: float = 0.0) -> list[Candle]:
+    def candles(self, trades: Iterable[TickReceived] = (), at: float = 0.0) -> list[Candle]:
         """Return the minutes that are whole once these trades have come too."""
         for each in trades:
-            self.minutes.add(BTC, each)
+            self.minutes.add(each)
         return [candle for _, candle in self.minutes.whole(at)]
 
     def with_a_clock(self, number: int) -> int:
@@ -129,7 +130,7 @@ def test_the_minutes_of_any_trades_in_any_order_are_those_without_a_missing_one(
     """Trades may come twice, too. A minute is returned once, since no clock is certain."""
     seconds = [60 * minute + 10 * place for minute, length in enumerate(lengths) for place in range(length)]
     trades = [trade(number, second) for number, second in enumerate(seconds, start=1)]
-    sent = [each for each in trades if each.number not in lost] * 2
+    sent = [each for each in trades if each.id not in lost] * 2
     Random(seed).shuffle(sent)
     market, candles = Market(), list[Candle]()
     for call in range(calls):
@@ -138,9 +139,9 @@ def test_the_minutes_of_any_trades_in_any_order_are_those_without_a_missing_one(
     expected = []
     for minute in range(len(lengths)):
         numbers = [
-            each.number for each in trades if each.time - NOON in (minute * MINUTE + n * 10 * SECOND for n in range(4))
+            each.id for each in trades if each.time - NOON in (minute * MINUTE + n * 10 * SECOND for n in range(4))
         ]
         around = {*numbers, min(numbers) - 1, max(numbers) + 1} if numbers else set()
-        if numbers and around <= {each.number for each in trades} and not around & lost:
+        if numbers and around <= {each.id for each in trades} and not around & lost:
             expected.append((NOON + minute * MINUTE, len(numbers)))
     assert sorted((candle.open_time, candle.trades) for candle in candles) == expected

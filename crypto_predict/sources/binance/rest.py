@@ -103,16 +103,5 @@ def read_candle(values: Sequence[object]) -> Candle:
     """
     opening, *numbers, trades, taker_base, taker_quote = values
     names = ("open", "high", "low", "close", "volume", "quote volume")
-    open_, high, low, close, volume, quote_volume = map(decimal, numbers, names)
-    return Candle(
-        instant(opening, "open time"),
-        open_,
-        high,
-        low,
-        close,
-        volume,
-        quote_volume,
-        whole(trades, "trades"),
-        decimal(taker_base, "taker base volume"),
-        decimal(taker_quote, "taker quote volume"),
-    )
+    taker = decimal(taker_base, "taker base volume"), decimal(taker_quote, "taker quote volume")
+    return Candle._make([instant(opening, "open time"), *map(decimal, numbers, names), whole(trades, "trades"), *taker])

@@ -37,7 +37,7 @@ class Coinbase(ExchangeSource):
             "start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
             "end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
         }
-        return self.get(f"/products/{symbol}/candles", query)
+        return self.session.read(f"/products/{symbol}/candles", query)
 
     def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
         return in_windows(lambda part: ask(part) or ask(part), interval, span, EXCHANGE.page)
@@ -49,7 +49,7 @@ class Coinbase(ExchangeSource):
         return Candle(instant(whole(row[0], "time") * 1000, "time"), open_, high, low, close, volume)
 
     def _send_quote(self, symbol: str) -> object:
-        return self.get(f"/products/{symbol}/book", {"level": 1})
+        return self.session.read(f"/products/{symbol}/book", {"level": 1})
 
     def _read_quote(self, answer: object, symbol: str) -> Quote:  # noqa: ARG002 for other exchanges
         """Return the top of the book, with the time of the answer; an empty side has zeros."""

@@ -19,8 +19,8 @@ The channel ``ticker`` sends the top of the book with a trade only. In a quiet m
 
 from collections.abc import Mapping, Sequence
 
+from crypto_predict.market.events import TickReceived
 from crypto_predict.sources.coinbase import EXCHANGE
-from crypto_predict.sources.network.numbered import Trade
 from crypto_predict.sources.network.stream import Feed, Stream
 from crypto_predict.sources.network.wire import Malformed, decimal, json_object, moment, whole
 
@@ -55,7 +55,8 @@ class _Stream(Stream):
         if (pair := self.pairs.get(symbol)) is not None:
             number, time = whole(trade.get("trade_id"), "trade_id"), moment(trade.get("time"), "time")
             price, size = (decimal(trade.get(name), name) for name in ("price", "size"))
-            self.feed.minutes.add(pair, Trade(number, time, price, size, is_bought=trade.get("side") == "sell"))
+            is_bought = trade.get("side") == "sell"
+            self.feed.minutes.add(TickReceived(EXCHANGE.id, pair, time, price, size, number, is_bought))
             self.is_confirmed = True  # trades are data, although a quiet pair closes its minute late
 
 

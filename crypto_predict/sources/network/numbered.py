@@ -13,15 +13,15 @@ The exchange's clock is the monotonic clock of this machine plus the median of w
 
 import logging
 from collections import defaultdict, deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from math import fsum
 from statistics import median
-from typing import NamedTuple
 
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Candle, Interval, Pair
+from crypto_predict.market.events import TickReceived
 
 GRACE = timedelta(seconds=2)  # for trades that the exchange sends late
 AHEAD = timedelta(minutes=1)  # of the exchange's clock: a later trade is not real
@@ -33,34 +33,25 @@ _MINUTE = Interval.MINUTE_1
 _log = logging.getLogger(__name__)
 
 
-class Trade(NamedTuple):
-    """One trade."""
-
-    number: int  # among those of its pair
-    time: datetime  # UTC, on the exchange's clock
-    price: float
-    size: float  # in the base currency
-    is_bought: bool  # by a taker
-
-
 class NumberedMinutes:
     """The minutes of the pairs of one stream, for one thread."""
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._minutes: dict[Pair, dict[datetime, dict[int, Trade]]] = defaultdict(dict)  # by opening and number
+        self._minutes: dict[Pair, dict[datetime, dict[int, TickReceived]]] = defaultdict(dict)  # by opening and number
         self._changed: dict[Pair, set[datetime]] = defaultdict(set)  # openings of minutes to return once they are whole
         self._first: dict[Pair, datetime] = {}  # opening of the minute of its first trade
         self._offsets = deque[float](maxlen=OFFSETS)  # seconds from 1970 to the origin of the monotonic clock
         self._newest = EPOCH  # time of a trade since the last call of `whole`
 
-    def add(self, pair: Pair, trade: Trade) -> None:
-        """Take a trade."""
+    def add(self, trade: TickReceived) -> None:
+        """Take a trade. Its id is its number among those of its pair."""
+        pair = trade.pair
         opening = _MINUTE.floor(trade.time)
         self._first.setdefault(pair, opening)
         trades = self._minutes[pair].setdefault(opening, {})
-        if trade.number not in trades:
-            trades[trade.number] = trade
+        if trade.id not in trades:
+            trades[trade.id] = trade
             self._changed[pair].add(opening)
             self._newest = max(self._newest, trade.time)
 
@@ -83,7 +74,7 @@ class NumberedMinutes:
                     self._changed[pair].remove(opening)
                     yield pair, _candle(opening, minutes[opening])
 
-    def _forget(self, pair: Pair, minutes: dict[datetime, dict[int, Trade]], now: datetime) -> None:
+    def _forget(self, pair: Pair, minutes: dict[datetime, dict[int, TickReceived]], now: datetime) -> None:
         """Forget minutes of the future, and those of long ago but one, whose last trade may be before the next minute.
 
         The first minute is not known to lack a trade: those before it were not sent.
@@ -101,7 +92,7 @@ class NumberedMinutes:
             self._changed[pair].discard(opening)
 
 
-def _is_whole(minutes: Mapping[datetime, Mapping[int, Trade]], opening: datetime, now: datetime | None) -> bool:
+def _is_whole(minutes: Mapping[datetime, Mapping[int, TickReceived]], opening: datetime, now: datetime | None) -> bool:
     """Return whether no trade of a minute is missing at `now`, on the exchange's clock."""
     after = min((each for each in minutes if each > opening), default=None)
     if after is None and (now is None or now < opening + _MINUTE.length + GRACE):
@@ -115,28 +106,14 @@ def _is_whole(minutes: Mapping[datetime, Mapping[int, Trade]], opening: datetime
     )
 
 
-def _candle(opening: datetime, trades: Mapping[int, Trade]) -> Candle:
+def _candle(opening: datetime, trades: Mapping[int, TickReceived]) -> Candle:
     ordered = [trades[number] for number in sorted(trades)]
     prices = [trade.price for trade in ordered]
-    volumes = [
-        round(fsum(numbers), DECIMALS)
-        for numbers in (
-            (trade.size for trade in ordered),
-            (trade.price * trade.size for trade in ordered),
-            (trade.size for trade in ordered if trade.is_bought),
-            (trade.price * trade.size for trade in ordered if trade.is_bought),
-        )
-    ]
-    volume, turnover, bought, bought_turnover = volumes
-    return Candle(
-        opening,
-        prices[0],
-        max(prices),
-        min(prices),
-        prices[-1],
-        volume,
-        turnover,
-        len(ordered),
-        bought,
-        bought_turnover,
-    )
+    bought = _volumes([trade for trade in ordered if trade.is_bought])
+    return Candle(opening, prices[0], max(prices), min(prices), prices[-1], *_volumes(ordered), len(ordered), *bought)
+
+
+def _volumes(trades: Sequence[TickReceived]) -> tuple[float, float]:
+    """Return the volumes of the base and of the quote currency."""
+    base, quote = fsum(trade.size for trade in trades), fsum(trade.price * trade.size for trade in trades)
+    return round(base, DECIMALS), round(quote, DECIMALS)

@@ -103,6 +103,7 @@ class BoundedSession(requests.Session):
         for scheme in ("http://", "https://"):
             self.mount(scheme, _DeadlineAdapter())
         self._exchange, self._policy, self._received = exchange, policy, received
+        self._url = settings.api_url
         self._key_names = " and ".join(settings.keys)
         self._sanitize = Sanitizer(settings.keys.values(), settings.api_url, *getproxies().values())
 
@@ -120,18 +121,15 @@ class BoundedSession(requests.Session):
         The later one of two calls returns the later time, also within a second.
         """
         with self._lock:
-            return (
-                datetime.now(UTC)
-                if self._ahead == -math.inf
-                else EPOCH + timedelta(seconds=time.monotonic() + self._ahead)
-            )
+            ahead = self._ahead
+        return datetime.now(UTC) if ahead == -math.inf else EPOCH + timedelta(seconds=time.monotonic() + ahead)
 
-    def read(self, url: str, query: Mapping[str, str | int]) -> object:
-        """Return the JSON of an answer, which may be a refusal although its status is 200."""
-        response = self.get(url, params=query)
+    def read(self, path: str, query: Mapping[str, str | int]) -> object:
+        """Return the JSON of the answer of an exchange without an SDK: a refusal may have the status 200."""
+        response = self.get(f"{self._url}{path}", params=query)
         code, message = _refusal(response)
         if code is not None:
-            reason = f"{host_of(url)} refused with code {self._sanitize(str(code))}"
+            reason = f"{host_of(self._url)} refused with code {self._sanitize(str(code))}"
             unknown = self._pair_is_unknown(code, message)
             raise Failure(f'{reason} "{self._sanitize(str(message))}"', again=not unknown, pair_is_unknown=unknown)
         answer: object = response.json()

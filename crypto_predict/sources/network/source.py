@@ -42,31 +42,14 @@ class ExchangeSource:
     ) -> None:
         self.budget = budget or RateBudget(*self.exchange.rate)
         self.session = BoundedSession(self.exchange, settings, policy, self.received)
-        self.bounds, self._policy = bounds, policy
-        self._url, self._host = settings.api_url, host_of(settings.api_url)
-
-    @property
-    def id(self) -> str:
-        """The id of the exchange."""
-        return self.exchange.id
-
-    @property
-    def intervals(self) -> frozenset[Interval]:
-        """The intervals of the exchange's candles."""
-        return frozenset(self.exchange.intervals)
+        self.id, self.intervals = self.exchange.id, frozenset(self.exchange.intervals)
+        self.traded = self.exchange.traded
+        self.bounds, self._policy, self._host = bounds, policy, host_of(settings.api_url)
 
     @property
     def dated(self) -> Dated | None:
         """The time of the exchange's clock at its newest answer; None before the first one."""
         return self.session.dated
-
-    def traded(self, pair: Pair) -> Pair:
-        """Return the pair that the exchange trades for `pair`.
-
-        Raises:
-            UnusableHistory: The exchange cannot have such a pair.
-        """
-        return self.exchange.traded(pair)
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
         """Return `limit` rounded down to the interval: the exchange trades day and night."""
@@ -128,10 +111,6 @@ class ExchangeSource:
         symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
         send = partial(self._send_quote, symbol)
         return self.ask(pair, send, lambda answer: self._read_quote(answer, symbol), allowance, self.weights[1])
-
-    def get(self, path: str, query: Mapping[str, str | int]) -> object:
-        """Return the JSON of an answer that is not a refusal, for an exchange without an SDK."""
-        return self.session.read(f"{self._url}{path}", query)
 
     def ask(
         self,

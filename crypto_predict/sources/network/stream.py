@@ -261,15 +261,11 @@ class Feed:
     sends_quotes = False
 
     def __init__(self, settings: Settings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
+        self.id = self.stream.exchange.id
         self.settings, self.clock, self.most_waiting = settings, clock, most_waiting
         self.host, self.rest = host_of(settings.stream_url), host_of(settings.api_url)
         self.sanitize = Sanitizer(settings.keys.values(), settings.stream_url, *getproxies().values())
         self.minutes = NumberedMinutes(self.id)  # also of the trades of earlier connections
-
-    @property
-    def id(self) -> str:
-        """The id of the exchange."""
-        return self.stream.exchange.id
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Connect and yield the events of these pairs, as `CandleFeed.events` does.

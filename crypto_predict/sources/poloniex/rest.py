@@ -45,7 +45,7 @@ class Poloniex(ExchangeSource):
             "endTime": milliseconds(interval.ceil(span.end)) - 1,
             "limit": EXCHANGE.page,
         }
-        return self.get(f"/markets/{symbol}/candles", query)
+        return self.session.read(f"/markets/{symbol}/candles", query)
 
     def _read_candle(self, row: object, interval: Interval) -> Candle:
         if not isinstance(row, list) or len(row) < _LEAST:
@@ -57,7 +57,7 @@ class Poloniex(ExchangeSource):
         return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
 
     def _send_quote(self, symbol: str) -> object:
-        return self.get(f"/markets/{symbol}/ticker24h", {})
+        return self.session.read(f"/markets/{symbol}/ticker24h", {})
 
     def _read_quote(self, answer: object, symbol: str) -> Quote:
         if not isinstance(answer, dict) or answer.get("symbol") != symbol:

@@ -82,7 +82,7 @@ class TickCandles:
 
     def add(self, tick: TickReceived) -> None:
         """Take one tick."""
-        _, pair, time, price, size, number = tick
+        _, pair, time, price, size, number, _ = tick
         if not (PRICES[0] <= price <= PRICES[1] and SIZES[0] <= size <= SIZES[1]):  # NaN is neither
             self.counts["invalid"] += 1
             return
