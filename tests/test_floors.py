@@ -48,7 +48,7 @@ PARTS = {
     "command_line": part(1, "click"),
     "settings": part(1),
     "history": part(2, "numpy"),
-    "sources": part(2, "alpaca", "binance", "msgpack", "pandas", "requests", "stamina", "urllib3", "websockets"),
+    "sources": part(2, "alpaca", "binance", "msgpack", "pandas", "requests", "urllib3", "websockets"),
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"logs", "settings"}),
     "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),

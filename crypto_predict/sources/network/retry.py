@@ -10,7 +10,6 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from itertools import count
 from typing import TypeVar
 
 from crypto_predict.errors import SourceError
@@ -68,8 +67,9 @@ class RetryPolicy:
         Raises:
             SourceError: The failure is final, or the last attempt failed; of the class that the failure names.
         """
-        waited = 0.0  # seconds, as the exchange asked
-        for attempt in count(1):
+        attempt, waited = 0, 0.0  # seconds, as the exchange asked
+        while True:
+            attempt += 1
             try:
                 return ask()
             except Failure as failure:
@@ -80,12 +80,11 @@ class RetryPolicy:
                 _log.warning("an attempt failed: %s", failure.reason)
             _noticed.get()()
             if wait is None:
-                pause = min(backoff(attempt, self.first_wait, 2 * self.longest_wait), max(self.first_wait, seconds()))
+                pause = min(backoff(attempt, self.first_wait, self.longest_wait), max(self.first_wait, seconds()))
             else:
                 pause = max(wait, self.first_wait)
-            waited += wait or 0.0
+                waited += wait
             time.sleep(pause)
-        raise AssertionError("unreachable: the last attempt returns or raises")
 
 
 def _given_up(failure: Failure, source: str, attempts: int, longest: float) -> SourceError:
