@@ -3,23 +3,27 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve, Evaluator, Prediction
+from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve, Evaluator, Prediction, faults
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
+from tests.support import strategies
 from tests.support.models import make_forecast
+from tests.support.models import quantiles as around
 
 FORECAST = make_forecast()
 EVALUATOR = Evaluator(FORECAST)
 FIRST, LAST, END = FORECAST.first, FORECAST.last, FORECAST.end
 LEVEL = Trend(date(2023, 1, 1), 100, 0.0, 0.0, (), ())
+FLAT = Trend(FIRST, 502, 0.0, 0.9, (), ())
 DAYS = [FIRST + day * DAY for day in range((END - FIRST).days + 1)]
 TINY = timedelta(microseconds=1)
 
@@ -58,12 +62,6 @@ def test_the_phase_of_a_seasonality_starts_in_1970(days: int, expected: float) -
     assert curve.at((date(1970, 1, 1) + days * DAY).toordinal()) == pytest.approx(expected, abs=1e-9)
 
 
-def test_scale_multiplies_trend_and_seasonalities_together() -> None:
-    trend = Trend(date(1970, 1, 1), 10, growth=1.0, offset=3.0, changepoints=(), deltas=())
-    seasonalities = (Seasonality("a", 4.0, (0.0, 0.5)), Seasonality("b", 2.0, (0.0, 0.25)))
-    assert Curve(7.0, trend, seasonalities).at(date(1970, 1, 6).toordinal()) == pytest.approx(7 * (3.5 - 0.25))
-
-
 SMALL = st.floats(-2, 2)
 
 
@@ -71,7 +69,10 @@ SMALL = st.floats(-2, 2)
 def test_the_curve_equals_the_published_formulas(
     bends: list[tuple[float, float]], growth: float, offset: float, coefficients: list[float]
 ) -> None:
-    """In the matrix notation of Taylor and Letham: g(t) = (k + a(t)' d) t + (m + a(t)' c), s(t) = X(t) b."""
+    """In the matrix notation of Taylor and Letham: g(t) = (k + a(t)' d) t + (m + a(t)' c), s(t) = X(t) b.
+
+    The scale multiplies the trend and both seasonalities.
+    """
     changepoints, deltas = (np.array(sorted(bends)).reshape(-1, 2)).T
     days = np.arange(-50, 700, 7)
     ordinals = [(date(2023, 1, 1) + int(day) * DAY).toordinal() for day in days]
@@ -79,10 +80,14 @@ def test_the_curve_equals_the_published_formulas(
     passed = t[:, None] >= changepoints[None, :]  # (days, changepoints)
     trend = (growth + passed @ deltas) * t + offset + passed @ (-changepoints * deltas)
     epoch_days = np.array(ordinals) - date(1970, 1, 1).toordinal()
-    angles = 2 * np.pi * np.outer(epoch_days, np.arange(1, 5)) / 365.25  # (days, orders)
+    angles = 2 * np.pi * np.outer(epoch_days, np.array([1, 2, 3, 0]) / 365.25 + np.array([0, 0, 0, 1]) / 7)
     seasonal = np.sin(angles) @ coefficients[::2] + np.cos(angles) @ coefficients[1::2]
     baked = Trend(date(2023, 1, 1), 500, growth, offset, tuple(changepoints.tolist()), tuple(deltas.tolist()))
-    curve = Curve(11.5, baked, (Seasonality("yearly", 365.25, tuple(coefficients)),))
+    waves = (
+        Seasonality("yearly", 365.25, tuple(coefficients[:6])),
+        Seasonality("weekly", 7.0, tuple(coefficients[6:])),
+    )
+    curve = Curve(11.5, baked, waves)
     np.testing.assert_allclose([curve.at(day) for day in ordinals], 11.5 * (trend + seasonal), rtol=1e-9, atol=1e-9)
 
 
@@ -181,21 +186,11 @@ def test_without_a_backtest_prophet_alone_has_no_interval_for_the_future(instant
     assert (error.value.day, error.value.last) == (instant, LAST)
     with pytest.raises(NoProphetInterval, match="2024-05-18 lies after the last candle, 2024-05-17, and this model"):
         WITHOUT.at(LAST + DAY, PROPHET)
+    with pytest.raises(NoProphetInterval):
+        WITHOUT.distribution(LAST + DAY, PROPHET)
     assert WITHOUT.at(instant) == EVALUATOR.at(instant)
-
-
-def test_without_a_backtest_prophet_alone_has_an_interval_for_the_past() -> None:
     assert WITHOUT.at(LAST_CLOSE, PROPHET) == WITHOUT.at(LAST, PROPHET) == EVALUATOR.at(LAST)
-
-
-@pytest.mark.parametrize("evaluator", [EVALUATOR, WITHOUT])
-def test_a_time_outside_the_range_is_refused_for_both_models(evaluator: Evaluator) -> None:
-    for day in (FIRST - DAY, END + DAY):
-        with pytest.raises(OutOfRange):
-            evaluator.at(day, PROPHET)
-    for instant in (OPENING - TINY, CLOSE + TINY):
-        with pytest.raises(OutOfRange):
-            evaluator.at(instant, PROPHET)
+    assert WITHOUT.distribution(LAST, PROPHET) == WITHOUT.distribution(LAST, COMBINED)
 
 
 @pytest.mark.parametrize("day", [FIRST - DAY, FIRST, LAST - DAY, LAST, LAST + DAY, END - DAY, END])
@@ -251,9 +246,10 @@ def test_between_the_last_close_and_the_anchor_the_band_is_zero(share: float) ->
     between = EVALUATOR.at(instant)
     assert between.price == pytest.approx(price, abs=0.01)
     assert between.low == between.price == between.high
+    assert len(set(EVALUATOR.distribution(instant).log_prices)) == 1
 
 
-@pytest.mark.parametrize("share", [0.1, 0.25, 0.5, 0.9, 1])
+@pytest.mark.parametrize("share", [1e-11, 0.1, 0.25, 0.5, 0.9, 1])
 def test_from_the_anchor_to_the_next_close_the_band_opens_with_the_square_root_of_time(share: float) -> None:
     close = EVALUATOR.at(LAST + DAY)
     between = EVALUATOR.at(ANCHOR.at + share * (NEXT_CLOSE - ANCHOR.at))
@@ -261,12 +257,6 @@ def test_from_the_anchor_to_the_next_close_the_band_opens_with_the_square_root_o
     assert between.price == pytest.approx(price, rel=1e-6)
     assert between.high == pytest.approx(price * math.exp(quantiles[-2] * share**0.5), rel=1e-6)
     assert between.low == pytest.approx(price * math.exp(quantiles[1] * share**0.5), rel=1e-6)
-
-
-@pytest.mark.parametrize(("at", "known"), [(LAST_CLOSE, FORECAST.last_close), (ANCHOR.at, ANCHOR.price)])
-def test_the_forecast_starts_at_a_known_price(at: datetime, known: float) -> None:
-    now = EVALUATOR.at(at + TINY)
-    assert (now.low, now.price, now.high) == pytest.approx((known,) * 3, abs=0.02)
 
 
 @pytest.mark.parametrize("after", [timedelta(0), TINY, timedelta(hours=23), DAY - TINY])
@@ -299,48 +289,40 @@ def test_a_time_zone_is_converted_with_its_summer_time() -> None:
     assert EVALUATOR.at(datetime(2024, 12, 2, 1, tzinfo=zone)) == EVALUATOR.at(date(2024, 12, 1))
 
 
-def test_the_range_of_days_is_from_the_first_candle_to_a_year_after_the_last() -> None:
+def test_the_range_is_from_the_first_candle_to_a_year_after_the_last() -> None:
+    """Of days, and of instants from the opening of the first to the close of the last."""
     assert date(2025, 5, 17) == END
+    assert all(EVALUATOR.at(instant).price > 0 for instant in (OPENING, CLOSE))
     assert all(EVALUATOR.at(day).price > 0 for day in DAYS)
     assert len(DAYS) == (LAST - FIRST).days + HORIZON_DAYS + 1
 
 
-@pytest.mark.parametrize("day", [FIRST - DAY, END + DAY, date.min, date.max])
-def test_a_day_outside_the_range_is_refused_with_the_range(day: date) -> None:
-    with pytest.raises(OutOfRange) as error:
-        EVALUATOR.at(day)
-    assert (error.value.day, error.value.first, error.value.last) == (day, FIRST, END)
-    assert str(error.value) == f"{day} lies outside the range of this model, 2023-01-01 to 2025-05-17"
-
-
-def test_the_range_of_instants_is_from_the_first_opening_to_the_last_close() -> None:
-    assert EVALUATOR.at(OPENING).price > 0
-    assert EVALUATOR.at(CLOSE).price > 0
-
-
 @pytest.mark.parametrize(
-    "instant",
+    "moment",
     [
-        OPENING - TINY,
-        CLOSE + TINY,
-        datetime.min.replace(tzinfo=UTC),
-        datetime.max.replace(tzinfo=UTC),
+        *(FIRST - DAY, END + DAY, date.min, date.max),
+        *(OPENING - TINY, CLOSE + TINY, datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)),
+        # Instants that do not exist in UTC.
         datetime.min.replace(tzinfo=timezone(timedelta(hours=14))),
         datetime.max.replace(tzinfo=timezone(timedelta(hours=-12))),
     ],
 )
-def test_an_instant_outside_the_range_is_refused_even_if_it_does_not_exist_in_utc(instant: datetime) -> None:
-    with pytest.raises(OutOfRange) as error:
-        EVALUATOR.at(instant)
-    assert (error.value.day, error.value.first, error.value.last) == (instant, FIRST, END)
+@pytest.mark.parametrize("model", MODELS)
+def test_a_time_outside_the_range_is_refused_with_the_range(moment: date | datetime, model: str) -> None:
+    for question in (EVALUATOR.at, EVALUATOR.distribution, WITHOUT.at):
+        with pytest.raises(OutOfRange) as error:
+            question(moment, model)
+        assert (error.value.day, error.value.first, error.value.last) == (moment, FIRST, END)
+    assert isinstance(moment, datetime) or str(error.value) == (
+        f"{moment} lies outside the range of this model, 2023-01-01 to 2025-05-17"
+    )
 
 
 def test_models_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
-    level = Trend(FIRST, 502, 0.0, 0.9, (), ())
-    early = Evaluator(make_forecast(first=date.min, last=date(1, 3, 1), trend=level))
+    early = Evaluator(make_forecast(first=date.min, last=date(1, 3, 1), trend=FLAT))
     assert early.at(date.min).price > 0
     assert early.at(datetime.min.replace(tzinfo=UTC)).price > 0
-    late = Evaluator(make_forecast(first=date(9998, 1, 1), last=date.max - HORIZON_DAYS * DAY, trend=level))
+    late = Evaluator(make_forecast(first=date(9998, 1, 1), last=date.max - HORIZON_DAYS * DAY, trend=FLAT))
     assert late.at(date.max).price > 0
     assert late.at(datetime.max.replace(tzinfo=UTC)).price > 0
 
@@ -386,3 +368,119 @@ def test_predictions_are_rounded_to_the_decimals_of_the_last_close() -> None:
     )
     prediction = Evaluator(cheap).at(LAST)
     assert (prediction.low, prediction.price, prediction.high) == (1.1166e-05, 1.234e-05, 1.3638e-05)
+
+
+# From here on: distributions.
+
+
+@given(st.dates(FIRST, END) | INSTANTS, st.sampled_from(MODELS))
+def test_the_interval_lies_between_the_quantiles_at_10_and_90_percent(moment: date | datetime, model: str) -> None:
+    """Two ways to one fact must not differ, not even by a cent."""
+    prediction = EVALUATOR.at(moment, model)
+    distribution = EVALUATOR.distribution(moment, model)
+    ends = [round(distribution.quantile(level), EVALUATOR.decimals) for level in (0.1, 0.9)]
+    assert ends == [prediction.low, prediction.high]
+
+
+@given(st.dates(FIRST, END), st.sampled_from(MODELS))
+def test_a_day_has_the_distribution_of_its_close(day: date, model: str) -> None:
+    assert EVALUATOR.distribution(day, model) == EVALUATOR.distribution(close_of(day), model)
+
+
+@given(strategies.forecasts(), st.floats(0, 1), st.sampled_from(MODELS))
+def test_the_quantiles_of_every_sound_forecast_ascend(forecast: PairForecast, share: float, model: str) -> None:
+    assume(model == COMBINED or forecast.prophet_bands)
+    end = close_of(forecast.end)
+    moment = midnight(forecast.first) + share * (end - midnight(forecast.first))
+    log_prices = Evaluator(forecast).distribution(min(moment, end), model).log_prices
+    assert all(a <= b for a, b in pairwise(log_prices))
+
+
+def test_the_distribution_widens_from_the_newest_price_on() -> None:
+    """At the newest price there is nothing to forecast; between two closes the variance grows linearly."""
+    widths = []
+    for hours in (0, 3, 6, 9, 12):
+        log_prices = EVALUATOR.distribution(ANCHOR.at + timedelta(hours=hours)).log_prices
+        widths.append((log_prices[-1] - log_prices[0]) ** 2)
+    assert widths == pytest.approx([0, widths[4] / 4, widths[4] / 2, widths[4] * 3 / 4, widths[4]])
+    assert widths[4] > 0
+
+
+# From here on: which forecasts can be evaluated.
+
+
+def only_last(value: float) -> tuple[float, ...]:
+    """Zero on every day except the last."""
+    return (0.0,) * (HORIZON_DAYS - 1) + (value,)
+
+
+CHEAP = {"last_close": 1.0, "anchor": Anchor(ANCHOR.at, 1.0)}
+EARLY = {"first": date.min, "last": date(1, 3, 1), "trend": FLAT}  # days before 1970 are negative
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"scale": 1e308},
+        {"level_correction": -1e300},
+        {"fitted_band": Band(-1e300, 0.1)},
+        {"seasonalities": (Seasonality("tiny", 5e-324, (0.1, 0.1)),)},
+        {"seasonalities": (Seasonality("high", 7.0, (1e3, 0.0)),)},
+        {"trend": Trend(date(2023, 1, 1), 502, 0.2, 0.9, (0.5,), (-1e5,))},
+        {"trend": Trend(FIRST, 502, 200.0, 0.0, (0.5, 1.0), (-400.0, 200.0))},  # a mountain between two plains
+        {**CHEAP, "prophet_weights": only_last(100.0)},  # of a curve far from a price of 1
+        {**CHEAP, "prophet_weights": only_last(-100.0)},
+        {"scale": 0.0, "prophet_weights": only_last(100.0)},  # of a curve that is 0
+        {"forecast_quantiles": (around(-0.1, 0.1),) * (HORIZON_DAYS - 1) + (around(-0.1, 1e3),)},
+        {"prophet_bands": (Band(-0.1, 0.1),) * (len(KNOTS) - 1) + (Band(-1e3, 0.1),)},
+        {"prophet_weights": only_last(math.nan)},
+        {"other_increments": only_last(-1e3)},
+        {"other_increments": only_last(math.nan)},
+        {"last_close": 5e-324},
+        {"anchor": Anchor(ANCHOR.at, 5e-324)},
+        {"trend": Trend(FIRST, 1, -1e6, 0.9, (0.0,), (1e6,))},  # infinite only on the day before the first
+        {"trend": Trend(END, 1, 0.0, 0.9, (0.0, 0.0), (1e308, 1e308))},  # infinity times 0, on the last day
+        {**EARLY, "seasonalities": (Seasonality("fast", 1e-302, (0.1, 0.1)),)},
+    ],
+)
+def test_a_forecast_with_prices_beyond_floats_has_a_fault(changes: dict[str, Any]) -> None:
+    assert faults(make_forecast()) == faults(make_forecast(**EARLY)) == faults(make_forecast(**CHEAP)) == []
+    assert len(faults(make_forecast(**changes))) == 1
+
+
+@pytest.mark.parametrize("weight", [-0.5, 0.0, 1.0, 1.5])
+def test_a_forecast_of_ordinary_numbers_has_no_fault(weight: float) -> None:
+    """Weights learned by regression may be negative or above 1."""
+    assert faults(make_forecast(prophet_weights=(weight,) * HORIZON_DAYS)) == []
+
+
+BOLD_BANDS = st.builds(Band, st.floats(-200, 0), st.floats(0, 200))
+BOLD_FORECASTS = st.builds(
+    make_forecast,
+    last=st.dates(FIRST, FIRST + 900 * DAY),
+    last_close=st.floats(-600, 600).map(math.exp),
+    scale=st.floats(-9, 9),
+    trend=strategies.trends(st.dates(FIRST - 900 * DAY, FIRST + 900 * DAY), st.floats(-3, 3)),
+    level_correction=st.floats(-50, 50),
+    prophet_weights=strategies.by_horizon(st.floats(-3, 3)),
+    other_increments=strategies.by_horizon(st.floats(-200, 200)),
+    fitted_band=BOLD_BANDS,
+    forecast_quantiles=strategies.by_horizon(strategies.quantiles(200)),
+    prophet_bands=strategies.bands_at_knots(BOLD_BANDS),
+)
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
+@given(BOLD_FORECASTS, st.floats(0, 1), st.sampled_from(MODELS))
+def test_a_forecast_without_a_fault_can_be_evaluated_in_its_whole_range(
+    forecast: PairForecast, share: float, model: str
+) -> None:
+    """A server that has loaded a model answers every question, with an interval around the price."""
+    assume(not faults(forecast) and (model == COMBINED or forecast.prophet_bands))
+    evaluator, last = Evaluator(forecast), forecast.last
+    days = (forecast.first, last, *(last + h * DAY for h in (1, 2, 3, 100, 365)))
+    closes = [evaluator.at(day, model) for day in days]
+    openings = [midnight(forecast.first), midnight(last), forecast.last_close_time, close_of(last + 364 * DAY)]
+    moments = [*(opening + share * DAY for opening in openings), forecast.anchor.at]
+    for prediction in (*closes, *(evaluator.at(moment, model) for moment in moments)):
+        assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf
