@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import pickletools
-import signal
 import subprocess
 import sys
 import threading
@@ -80,31 +79,25 @@ def test_another_process_writes_the_same_bytes() -> None:
 
 
 def test_the_file_is_an_ordinary_pickle_of_a_documented_envelope() -> None:
-    """It can be opened and checked with Python alone."""
+    """It can be opened and checked with Python alone, and none of its opcodes can call anything."""
     envelope = pickle.loads(DATA)
     assert list(envelope) == ["schema", "sha256", "payload"]
     assert sealed(plain.encode(MODEL)) == DATA
     assert envelope == pickle.loads(sealed(envelope["payload"]))
-
-
-def test_no_opcode_of_the_file_can_call_anything() -> None:
     opcodes = {opcode.name for opcode, _, _ in pickletools.genops(DATA)}
-    assert opcodes.isdisjoint({"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "PERSID", "GET"})
+    calls = {"GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD", "INST", "OBJ", "NEWOBJ", "PERSID", "GET"}
+    assert opcodes.isdisjoint(calls)
 
 
-def test_saving_replaces_the_earlier_file_and_leaves_no_other(tmp_path: Path) -> None:
-    path = tmp_path / "model.pkl"
-    store.save(make_model(ETH), path)
-    store.save(MODEL, path)
-    assert store.load(path) == MODEL
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_link_to_a_model_is_followed(tmp_path: Path) -> None:
-    """Orchestrators mount volumes as links."""
-    store.save(MODEL, tmp_path / "real.pkl")
-    (tmp_path / "model.pkl").symlink_to("real.pkl")
-    assert store.load(tmp_path / "model.pkl") == MODEL
+def test_saving_replaces_the_earlier_file_also_through_a_link(tmp_path: Path) -> None:
+    """Orchestrators mount volumes as links. No other file is left."""
+    path, link = tmp_path / "model.pkl", tmp_path / "link.pkl"
+    link.symlink_to(path.name)
+    for model in (make_model(ETH), MODEL):
+        store.save(model, link)
+        assert store.load(link) == store.load(path) == model
+        assert link.is_symlink()
+        assert sorted(tmp_path.iterdir()) == [link, path]
 
 
 def make_absent(path: Path) -> None:
@@ -170,19 +163,10 @@ def test_a_truncated_file_is_refused_wherever_it_was_cut(length: int) -> None:
     )
 
 
-@settings(max_examples=150)
-@given(st.integers(0, len(DATA) - 1), st.integers(1, 255))
-def test_a_changed_byte_never_gives_a_different_model(position: int, mask: int) -> None:
-    """After a disk or network fault the file gives the same model or an error."""
-    damaged = bytearray(DATA)
-    damaged[position] ^= mask
-    with suppress(UnusableModel):
-        assert store.loads(bytes(damaged), NAMED) == MODEL
-
-
-@settings(max_examples=100)
+@settings(max_examples=250)
 @given(st.integers(0, len(DATA)), st.integers(0, 40), st.binary(max_size=40))
-def test_replaced_bytes_never_give_a_different_model(position: int, length: int, piece: bytes) -> None:
+def test_changed_bytes_never_give_a_different_model(position: int, length: int, piece: bytes) -> None:
+    """After a disk or network fault the file gives the same model or an error."""
     with suppress(UnusableModel):
         assert store.loads(DATA[:position] + piece + DATA[position + length :], NAMED) == MODEL
 
@@ -190,15 +174,6 @@ def test_replaced_bytes_never_give_a_different_model(position: int, length: int,
 @given(st.binary())
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     assert reason(data)
-
-
-ALLOWED = b"\x80\x04]}(aesuNK\x01\x88\x89G?\xf0\0\0\0\0\0\0\x8c\x01x."
-
-
-@given(st.lists(st.sampled_from([ALLOWED[i : i + 1] for i in range(len(ALLOWED))]), max_size=40).map(b"".join))
-def test_allowed_opcodes_in_a_wrong_order_are_refused(data: bytes) -> None:
-    """For example pops from an empty stack, keys without values, or lists as keys."""
-    assert reason(b"\x80\x04" + data + b".")
 
 
 def test_bytes_after_the_end_are_refused() -> None:
@@ -245,15 +220,15 @@ def payload() -> dict[str, Any]:
     return data
 
 
+@pytest.mark.parametrize("digest", ["", "0" * 64, None, 5, ["0" * 64]])
+def test_a_wrong_digest_is_refused(digest: Any) -> None:
+    assert "damaged or altered" in reason(pickled({**pickle.loads(DATA), "sha256": digest}))
+
+
 def test_a_changed_number_does_not_match_the_digest() -> None:
     envelope = pickle.loads(DATA)
     envelope["payload"]["forecasts"]["BTC/USD"]["last_close"] += 1
     assert reason(pickled(envelope)).endswith("not as written: damaged or altered")
-
-
-@pytest.mark.parametrize("digest", ["", "0" * 64, None, 5, ["0" * 64]])
-def test_a_wrong_digest_is_refused(digest: Any) -> None:
-    assert "damaged or altered" in reason(pickled({**pickle.loads(DATA), "sha256": digest}))
 
 
 def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[str, Any]:
@@ -319,16 +294,14 @@ def test_a_text_that_cannot_be_a_metric_label_is_refused(field: str, value: str)
     assert reason(sealed(data)).startswith(f"its content is not a model: card: {field} {value!r:.80} is not a label")
 
 
-def test_a_source_with_terminal_control_characters_is_refused() -> None:
-    data = payload()
-    data["card"]["pairs"]["BTC/USD"]["source"] = "file:\x1b[2J.csv"
-    assert "source 'file:\\x1b[2J.csv' is not printable" in reason(sealed(data))
-
-
-def test_a_card_whose_pairs_differ_from_the_forecasts_is_refused() -> None:
-    data = payload()
-    del data["card"]["pairs"]["ETH/USD"]
-    assert reason(sealed(data)) == "its content is not a model: the model: card and forecasts name different pairs"
+def test_a_card_that_misleads_its_reader_is_refused() -> None:
+    """By control characters of a terminal, and by pairs without a forecast."""
+    hostile, incomplete = payload(), payload()
+    hostile["card"]["pairs"]["BTC/USD"]["source"] = "file:\x1b[2J.csv"
+    assert "source 'file:\\x1b[2J.csv' is not printable" in reason(sealed(hostile))
+    del incomplete["card"]["pairs"]["ETH/USD"]
+    fault = "its content is not a model: the model: card and forecasts name different pairs"
+    assert reason(sealed(incomplete)) == fault
 
 
 @pytest.mark.parametrize("content", [[], None, "model", 5, {}, [[[]]], float("inf")])
@@ -336,81 +309,17 @@ def test_a_payload_of_another_type_is_refused(content: Any) -> None:
     assert reason(sealed(content))
 
 
-SAVE_ON_A_FULL_DISK = """
-import resource, sys
-from pathlib import Path
-from crypto_predict.baked import store
-from tests.baked.test_store import MODEL
-before = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-try:
-    store.save(MODEL, Path(sys.argv[1]))
-except OSError as error:
-    sys.exit(error.strerror)
-finally:
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)  # coverage is written at the end
-"""
-
-
-def test_a_full_disk_leaves_the_earlier_model_and_no_other_file(tmp_path: Path) -> None:
-    """In a real process that can write at most 4 kB."""
-    path = tmp_path / "model.pkl"
-    store.save(make_model(ETH), path)
-    command = [sys.executable, "-c", SAVE_ON_A_FULL_DISK, str(path)]
-    child = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (child.returncode, child.stderr) == (1, "File too large\n")
-    assert store.load(path) == make_model(ETH)
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_failed_save_leaves_no_other_file(tmp_path: Path) -> None:
-    (tmp_path / "model.pkl").mkdir()
-    with pytest.raises(OSError, match="Is a directory"):
-        store.save(MODEL, tmp_path / "model.pkl")
-    assert list(tmp_path.iterdir()) == [tmp_path / "model.pkl"]
-    with pytest.raises(FileNotFoundError):
-        store.save(MODEL, tmp_path / "missing" / "model.pkl")
-
-
-SAVE_FOR_EVER = """
-import itertools, sys
-from pathlib import Path
-from crypto_predict.baked import store
-from tests.support.models import ETH, make_model
-from tests.baked.test_store import MODEL
-for model in itertools.cycle([MODEL, make_model(ETH)]):
-    store.save(model, Path(sys.argv[1]))
-    print(flush=True)
-"""
-
-
-def test_a_killed_writer_leaves_a_complete_model(tmp_path: Path) -> None:
-    """As after a power failure: an incomplete file never has the name of the model."""
-    path = tmp_path / "model.pkl"
-    for saves in (1, 3, 8, 21):
-        command = [sys.executable, "-c", SAVE_FOR_EVER, str(path)]
-        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
-            assert child.stdout is not None
-            for _ in range(saves):
-                child.stdout.readline()
-            child.kill()
-        assert child.returncode == -signal.SIGKILL
-        assert store.load(path) in (MODEL, make_model(ETH))
-        assert [other.name for other in tmp_path.iterdir() if not other.name.startswith(".")] == ["model.pkl"]
-        assert list(tmp_path.glob("*.pkl")) == [path]
-
-
-def save_often(model: Model, path: Path) -> None:
-    for _ in range(20):
-        store.save(model, path)
-
-
 def test_a_reader_only_sees_complete_models_while_writers_compete(tmp_path: Path) -> None:
     """A server can start while a training ends."""
     path = tmp_path / "model.pkl"
     models = [MODEL, make_model(ETH)]
     store.save(MODEL, path)
-    writers = [threading.Thread(target=save_often, args=(model, path)) for model in models]
+
+    def save_often(model: Model) -> None:
+        for _ in range(20):
+            store.save(model, path)
+
+    writers = [threading.Thread(target=save_often, args=(model,)) for model in models]
     for writer in writers:
         writer.start()
     seen = [store.load(path) for _ in range(20)]
@@ -418,14 +327,3 @@ def test_a_reader_only_sees_complete_models_while_writers_compete(tmp_path: Path
         writer.join()
     assert all(model in models for model in [*seen, store.load(path)])
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_saving_to_a_link_replaces_its_target(tmp_path: Path) -> None:
-    """The link itself stays."""
-    (tmp_path / "releases").mkdir()
-    link, target = tmp_path / "model.pkl", tmp_path / "releases" / "1.pkl"
-    link.symlink_to(target)
-    store.save(make_model(), link)
-    assert link.is_symlink()
-    assert store.load(target) == make_model()
-    assert sorted(path.name for path in (tmp_path / "releases").iterdir()) == ["1.pkl"]
