@@ -1,14 +1,14 @@
 """The backtest through the command line: its rows, and the figures of card and report computed from them."""
 
-import csv
 import io
 import pickle
 from contextlib import redirect_stdout
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,11 +30,12 @@ BTC = Pair("BTC", "USD")
 COLUMNS = "pair,cutoff,horizon_days,target,actual,prediction,low,high,persistence"
 DAYS, FITTED, EVERY, HORIZONS = 800, 600, 8, (1, 7, 30, 90)
 LAST = START.date() + timedelta(days=DAYS - 1)
+FIRST = pd.Timestamp(START.date())
+LOG_CLOSES = np.log([rhythmic(day) for day in range(DAYS)])  # (DAYS,)
 
 SIX_DIGITS = 5e-6  # that figures are written with
 
 Array = npt.NDArray[np.float64]
-Rows = list[dict[str, str]]
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,19 @@ class Training:
     report: str
 
     @property
-    def rows(self) -> Rows:
+    def rows(self) -> pd.DataFrame:
         """The rows of the CSV file."""
         return read(self.folder / "backtest.csv")
+
+    def column(self, horizon: int) -> pd.DataFrame:
+        """The rows of one horizon, with the half-width of persistence's Gaussian interval in log price.
+
+        It is that of a random walk with the deviation of the daily returns of the year up to the cutoff.
+        """
+        rows = self.rows[self.rows["horizon_days"] == horizon]
+        past = [np.diff(LOG_CLOSES[max(0, day - 365) : day + 1]) for day in (rows["cutoff"] - FIRST).dt.days]
+        deviations = np.array([returns.std(ddof=1) for returns in past])
+        return rows.assign(gaussian=NormalDist().inv_cdf(0.9) * deviations * np.sqrt(horizon))
 
     @property
     def model(self) -> Model:
@@ -73,11 +84,10 @@ class Training:
         return prophet_score
 
 
-def read(path: Path) -> Rows:
+def read(path: Path) -> pd.DataFrame:
     """Read the rows of a backtest file and check its header."""
-    lines = path.read_text().splitlines()
-    assert lines[0] == COLUMNS
-    return list(csv.DictReader(lines))
+    assert path.read_text().partition("\n")[0] == COLUMNS
+    return pd.read_csv(path, parse_dates=["cutoff", "target"])
 
 
 def train_on(prices: Path, folder: Path, last: date) -> int:
@@ -103,23 +113,17 @@ def training(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training
 
 def test_every_forecast_is_one_row(training: Training) -> None:
     """Cutoffs end with the last day; a horizon beyond it has no outcome and no row."""
-    rows = training.rows
-    cutoffs = sorted({date.fromisoformat(row["cutoff"]) for row in rows})
-    newest = LAST - timedelta(days=EVERY)
-    assert cutoffs == [newest - timedelta(days=EVERY * n) for n in reversed(range(len(cutoffs)))]
-    assert cutoffs[0] - START.date() >= timedelta(days=364)
-    result = [(row["cutoff"], int(row["horizon_days"])) for row in rows]
-    due = [(cutoff, horizon) for cutoff in cutoffs for horizon in HORIZONS if cutoff + timedelta(horizon) <= LAST]
-    assert result == [(str(cutoff), horizon) for cutoff, horizon in due]
-
-
-def test_prices_are_the_closes_of_their_days(training: Training) -> None:
-    for row in training.rows:
-        cutoff, target = date.fromisoformat(row["cutoff"]), date.fromisoformat(row["target"])
-        assert target == cutoff + timedelta(days=int(row["horizon_days"]))
-        for name, day in (("actual", target), ("persistence", cutoff)):
-            assert float(row[name]) == pytest.approx(rhythmic((day - START.date()).days), rel=1e-11)
-        assert row["pair"] == "BTC/USD"
+    rows, last = training.rows, pd.Timestamp(LAST)
+    cutoffs = sorted(rows["cutoff"].unique())
+    assert cutoffs == [last - timedelta(days=EVERY * n) for n in range(len(cutoffs), 0, -1)]
+    assert cutoffs[0] - FIRST >= timedelta(days=364)
+    due = [(cutoff, horizon) for cutoff in cutoffs for horizon in HORIZONS if cutoff + timedelta(horizon) <= last]
+    assert list(zip(rows["cutoff"], rows["horizon_days"], strict=True)) == due
+    assert set(rows["pair"]) == {"BTC/USD"}
+    assert (rows["target"] - rows["cutoff"] == pd.to_timedelta(rows["horizon_days"], "D")).all()
+    for price, day in (("actual", "target"), ("persistence", "cutoff")):
+        closes = LOG_CLOSES[(rows[day] - FIRST).dt.days]
+        np.testing.assert_allclose(rows[price], np.exp(closes), rtol=1e-11)
 
 
 @pytest.fixture(scope="module")
@@ -132,9 +136,10 @@ def earlier(prices: Path, tmp_path_factory: pytest.TempPathFactory) -> Training:
 
 def test_no_forecast_uses_later_prices(training: Training, earlier: Training) -> None:
     """An earlier training makes the same forecasts at the same cutoffs."""
-    known = [row for row in training.rows if row["target"] <= str(earlier.model.forecasts[BTC].last)]
-    assert earlier.rows == known
-    assert any(row["prediction"] != row["persistence"] for row in known), "else there is little to compare"
+    due = training.rows["target"] <= pd.Timestamp(earlier.model.forecasts[BTC].last)
+    rows = training.rows[due].reset_index(drop=True)
+    pd.testing.assert_frame_equal(earlier.rows, rows, check_exact=True)
+    assert (rows["prediction"] != rows["persistence"]).any(), "else there is little to compare"
 
 
 def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training: Training, earlier: Training) -> None:
@@ -144,62 +149,22 @@ def test_the_backtest_makes_the_forecasts_that_would_have_been_released(training
     which may not shrink with the horizon.
     """
     released = {standing.horizon_days: standing for standing in earlier.model.card.pairs[BTC].forecast}
-    rows = [row for row in training.rows if row["cutoff"] == str(earlier.model.forecasts[BTC].last)]
-    assert [row["horizon_days"] for row in rows] == ["1", "7"]
-    for row in rows:
-        standing = released[int(row["horizon_days"])]
-        assert row["target"] == str(standing.day)
-        assert float(row["prediction"]) == pytest.approx(standing.prediction, rel=1e-4)
-        assert (float(row["low"]), float(row["high"])) == pytest.approx((standing.low, standing.high), rel=1e-3)
+    rows = training.rows[training.rows["cutoff"] == pd.Timestamp(earlier.model.forecasts[BTC].last)]
+    assert list(rows["horizon_days"]) == [1, 7]
+    for row in rows.to_dict("records"):
+        standing = released[row["horizon_days"]]
+        assert row["target"] == pd.Timestamp(standing.day)
+        assert row["prediction"] == pytest.approx(standing.prediction, rel=1e-4)
+        assert (row["low"], row["high"]) == pytest.approx((standing.low, standing.high), rel=1e-3)
 
 
-@dataclass(frozen=True)
-class Column:
-    """The rows of one horizon as arrays, (n,) each, with persistence's Gaussian interval."""
-
-    actual: Array
-    prediction: Array
-    low: Array
-    high: Array
-    persistence: Array
-    gaussian: Array  # half-width in log price
-    years: Array
-
-    @classmethod
-    def of(cls, rows: Rows, horizon: int) -> "Column":
-        """Select the rows of this horizon."""
-        chosen = [row for row in rows if int(row["horizon_days"]) == horizon]
-        cutoffs = [date.fromisoformat(row["cutoff"]) for row in chosen]
-        names = ("actual", "prediction", "low", "high", "persistence")
-        half_widths = [gaussian_half_width((cutoff - START.date()).days, horizon) for cutoff in cutoffs]
-        columns = {name: np.array([float(row[name]) for row in chosen]) for name in names}
-        years = np.array([cutoff.year for cutoff in cutoffs], dtype=np.float64)
-        return cls(**columns, gaussian=np.array(half_widths), years=years)
-
-    def only(self, chosen: npt.NDArray[np.bool_]) -> "Column":
-        """Select rows by a mask."""
-        return Column(*(getattr(self, field.name)[chosen] for field in fields(self)))
-
-
-def gaussian_half_width(day: int, horizon: int) -> float:
-    """Compute it for a random walk with the deviation of the daily returns of the year up to this close."""
-    closes = np.array([rhythmic(past) for past in range(max(0, day - 365), day + 1)])
-    deviation = np.diff(np.log(closes)).std(ddof=1)
-    return float(NormalDist().inv_cdf(0.9) * deviation * np.sqrt(horizon))
-
-
-def winkler(actual: Array, low: Array, high: Array) -> Array:
+def winkler(actual: Any, low: Any, high: Any) -> Array:
     """Compute the Winkler score of the 80 % interval: its width plus ten times the miss."""
     return np.asarray(high - low + 10 * np.maximum(0, np.maximum(low - actual, actual - high)))
 
 
-def figures(of: Column, steps: Array) -> dict[str, float]:
-    """The figures of one horizon by the names that a score has for them.
-
-    Args:
-        of: The rows.
-        steps: The daily returns before the first cutoff.
-    """
+def figures(of: pd.DataFrame, steps: Array) -> dict[str, float]:
+    """The figures of rows by the names that a score has for them; `steps` are the returns before the first cutoff."""
     error, reference = np.log(of.actual / of.prediction), np.log(of.actual / of.persistence)
     low, high, actual = np.log(of.low), np.log(of.high), np.log(of.actual)
     ours, gaussian = winkler(actual, low, high), winkler(reference, -of.gaussian, of.gaussian)
@@ -219,58 +184,53 @@ def figures(of: Column, steps: Array) -> dict[str, float]:
     }
 
 
-def steps_before(cutoff: date) -> Array:
-    """Return the daily returns up to a cutoff."""
-    return np.diff(np.log([rhythmic(day) for day in range((cutoff - START.date()).days + 1)]))
-
-
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_the_figures_of_the_card_follow_from_the_rows(training: Training, horizon: int) -> None:
-    """Computed again from the CSV file."""
-    score, rows = training.score(horizon), Column.of(training.rows, horizon)
-    expected = figures(rows, steps_before(training.backtest.first_cutoff))
+    """Computed again from the CSV file: of all cutoffs, of each year, the losses, and the result of Prophet alone.
+
+    Losses are those of one cutoff a week, for the next release; cutoffs eight days apart are all stored.
+    """
+    score, of, backtest = training.score(horizon), training.column(horizon), training.backtest
+    steps = np.diff(LOG_CLOSES[: (backtest.first_cutoff - FIRST.date()).days + 1])
+    expected = figures(of, steps)
     assert {name: getattr(score, name) for name in expected} == pytest.approx(expected, rel=SIX_DIGITS)
     assert score.relative_mae is not None
     assert score.skill == pytest.approx(1 - score.relative_mae, abs=1e-6)
 
-
-@pytest.mark.parametrize("horizon", HORIZONS)
-def test_the_figures_of_each_year_follow_from_its_rows(training: Training, horizon: int) -> None:
-    of = Column.of(training.rows, horizon)
-    result = [year for year in training.backtest.years if year.horizon_days == horizon]
-    assert [year.year for year in result] == sorted(set(of.years.tolist()))
-    for year in result:
-        expected = figures(of.only(of.years == year.year), steps_before(training.backtest.first_cutoff))
+    years = [year for year in backtest.years if year.horizon_days == horizon]
+    assert [year.year for year in years] == sorted(set(of["cutoff"].dt.year))
+    for year in years:
+        expected = figures(of[of["cutoff"].dt.year == year.year], steps)
         for name in ("forecasts", "relative_mae", "coverage", "relative_winkler"):
             assert getattr(year, name) == pytest.approx(expected[name], rel=SIX_DIGITS)
 
+    losses = [loss for loss in backtest.losses if loss.horizon_days == horizon]
+    errors = np.abs(np.log(of["actual"] / of["prediction"]))
+    winklers = winkler(*np.log(of[["actual", "low", "high"]].to_numpy().T))
+    np.testing.assert_allclose([loss.error for loss in losses], errors, rtol=SIX_DIGITS)
+    np.testing.assert_allclose([loss.winkler for loss in losses], winklers, rtol=SIX_DIGITS)
 
-def test_the_direction_is_the_share_of_moves_predicted_correctly(training: Training) -> None:
-    """Forecasts without a move have no direction."""
-    of, score = Column.of(training.rows, 1), training.score(1)
-    moved = of.prediction != of.persistence
-    right = (of.prediction > of.persistence)[moved] == (of.actual > of.persistence)[moved]
+    alone = training.prophet(horizon)
+    assert alone.forecasts == score.forecasts
+    assert alone.relative_mae is not None
+    assert alone.relative_mae > 1
+    assert 0.6 < alone.coverage <= 1
+    assert backtest.prophet is not None
+    assert f"{alone.relative_mae:.2f}" in backtest.prophet.words
+
+
+def test_direction_and_p_value_are_those_of_the_moves(training: Training) -> None:
+    """Forecasts without a move have no direction. Of forecasts that do not overlap, the p value is Student's."""
+    of, score = training.column(1), training.score(1)
+    moved = of["prediction"] != of["persistence"]
+    right = ((of["prediction"] > of["persistence"]) == (of["actual"] > of["persistence"]))[moved]
     interval = stats.binomtest(int(right.sum()), len(right)).proportion_ci(method="wilson")
     result = (score.direction, score.direction_low, score.direction_high)
     assert result == pytest.approx((right.mean(), interval.low, interval.high), rel=SIX_DIGITS)
     assert training.score(90).direction is None
-
-
-def test_the_p_value_of_forecasts_that_do_not_overlap_is_student_s(training: Training) -> None:
-    of, score = Column.of(training.rows, 1), training.score(1)
-    differences = np.abs(np.log(of.actual / of.prediction)) - np.abs(np.log(of.actual / of.persistence))
+    logs = np.log(of[["actual", "prediction", "persistence"]])
+    differences = (logs["actual"] - logs["prediction"]).abs() - (logs["actual"] - logs["persistence"]).abs()
     assert score.p_value == pytest.approx(stats.ttest_1samp(differences, 0).pvalue, rel=SIX_DIGITS)
-
-
-def test_the_losses_are_stored_for_the_next_release(training: Training) -> None:
-    """One a week; cutoffs eight days apart are all stored."""
-    for horizon in HORIZONS:
-        of = Column.of(training.rows, horizon)
-        losses = [loss for loss in training.backtest.losses if loss.horizon_days == horizon]
-        errors = np.abs(np.log(of.actual / of.prediction))
-        winklers = winkler(np.log(of.actual), np.log(of.low), np.log(of.high))
-        np.testing.assert_allclose([loss.error for loss in losses], errors, rtol=SIX_DIGITS)
-        np.testing.assert_allclose([loss.winkler for loss in losses], winklers, rtol=SIX_DIGITS)
 
 
 def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
@@ -289,9 +249,9 @@ def test_the_report_prints_the_figures_of_the_card(training: Training) -> None:
         assert f"BTC/USD {days} {crps} {winkler} {shares} {p_value(score.pit_p_value)}" in lines
     for year, horizons in ((2022, 4), (2023, 3)):  # no forecast of 90 days made in 2023 has come due
         cells = [
-            f"{one.relative_mae:.3f} {one.coverage:.0%} {one.relative_winkler:.3f}"
-            for one in training.backtest.years
-            if one.year == year
+            f"{score.relative_mae:.3f} {score.coverage:.0%} {score.relative_winkler:.3f}"
+            for score in training.backtest.years
+            if score.year == year
         ]
         assert len(cells) == horizons
         assert " ".join([str(year), *cells, *["-"] * (4 - horizons)]) in lines
@@ -360,17 +320,6 @@ def test_prophet_alone_matches_prophet(training: Training) -> None:
     assert expected[-1] != pytest.approx(evaluator.at(days[-1].date()).price, rel=1e-3)
 
 
-@pytest.mark.parametrize("horizon", HORIZONS)
-def test_prophet_alone_is_scored_too(training: Training, horizon: int) -> None:
-    alone = training.prophet(horizon)
-    assert alone.forecasts == training.score(horizon).forecasts
-    assert alone.relative_mae is not None
-    assert alone.relative_mae > 1
-    assert 0.6 < alone.coverage <= 1
-    assert training.backtest.prophet is not None
-    assert f"{alone.relative_mae:.2f}" in training.backtest.prophet.words
-
-
 def test_the_scores_of_prophet_alone_take_less_than_2_kb(training: Training) -> None:
     """Every release adds its file to a layer of the image."""
     forecast, backtest = training.model.forecasts[BTC], training.backtest
@@ -384,11 +333,9 @@ def test_pairs_horizons_and_cutoffs_follow_the_options(tmp_path: Path) -> None:
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={path}")
     assert in_process(*market, *files, "--horizons", "10,2", "--every", "30") == 0
     rows = read(path)
-    result = [(row["pair"], row["cutoff"], row["horizon_days"]) for row in rows]
-    cutoffs = sorted({row["cutoff"] for row in rows})
-    assert result == [
-        (pair, day, horizon) for pair in ("BTC/USD", "ETH/USD") for day in cutoffs for horizon in ["2", "10"]
+    cutoffs = sorted(rows["cutoff"].unique())
+    assert list(zip(rows["pair"], rows["cutoff"], rows["horizon_days"], strict=True)) == [
+        (pair, cutoff, horizon) for pair in ("BTC/USD", "ETH/USD") for cutoff in cutoffs for horizon in (2, 10)
     ]
-    steps = {date.fromisoformat(after) - date.fromisoformat(before) for before, after in pairwise(cutoffs)}
-    assert steps == {timedelta(days=30)}
-    assert cutoffs[-1] == "2025-05-31"
+    assert {after - before for before, after in pairwise(cutoffs)} == {timedelta(days=30)}
+    assert cutoffs[-1] == pd.Timestamp("2025-05-31")

@@ -4,25 +4,20 @@ import json
 import os
 import pty
 import re
-import stat
 import subprocess
 import sys
 import termios
 import time
-import xml.etree.ElementTree as ET
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
 import pytest
-from prophet.serialize import model_from_json
 
 from crypto_predict.baked import store
-from crypto_predict.baked.evaluation import PROPHET, Curve, Evaluator
 from crypto_predict.baked.schema import MOST_PAIRS
-from crypto_predict.errors import InvalidValue, NoProphetInterval
+from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.evaluation.replay import splits
 from crypto_predict.market import Pair
 from crypto_predict.training.options import read_settings
@@ -55,19 +50,12 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]
     return run, folder
 
 
-def test_a_run_writes_the_model_and_ends_with_0(simulated: tuple[Finished, Path]) -> None:
+def test_a_run_reports_span_candles_gaps_seconds_and_forecast_and_ends_with_0(simulated: tuple[Finished, Path]) -> None:
     run, folder = simulated
     assert run.code == 0, run.errors
     model = store.load(folder / "model.pkl")
     assert list(model.forecasts) == [BTC, ETH]
-    assert model.forecasts[BTC].last == date(2025, 6, 30)
-    assert model.card.pairs[BTC].candles == 400
-
-
-def test_the_report_shows_span_candles_gaps_seconds_and_forecast(
-    simulated: tuple[Finished, Path],
-) -> None:
-    run, folder = simulated
+    assert (model.forecasts[BTC].last, model.card.pairs[BTC].candles) == (date(2025, 6, 30), 400)
     rows = [line.split() for line in run.output.splitlines()]
     history = next(row for row in rows if row[:1] == ["BTC/USD"])
     assert history[1:6] == ["2024-05-27", "2025-06-30", "400", "0", "0"]
@@ -75,7 +63,7 @@ def test_the_report_shows_span_candles_gaps_seconds_and_forecast(
     assert "source: simulated for BTC/USD and ETH/USD" in run.output
     days = [row[3] for row in rows if row[:1] == ["ETH/USD"] and row[-1].endswith("%") and row[3].startswith("2025-")]
     assert days == ["2025-07-01", "2025-07-07", "2025-07-30", "2025-09-28"]
-    standing = store.load(folder / "model.pkl").card.pairs[ETH].forecast[0]
+    standing = model.card.pairs[ETH].forecast[0]
     assert f"{standing.prediction:,.2f}" in run.output
 
 
@@ -102,7 +90,8 @@ def test_simulated_prices_are_marked_everywhere(simulated: tuple[Finished, Path]
     card = store.load(folder / "model.pkl").card
     assert card.simulated
     assert card.pairs[BTC].simulated
-    assert "SIMULATED PRICES" in (folder / "BTC-USD.svg").read_text()
+    for pair in ("BTC-USD", "ETH-USD"):
+        assert "forecast from 30 June 2025: SIMULATED PRICES" in (folder / f"{pair}.svg").read_text()
 
 
 def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Finished, Path]) -> None:
@@ -110,29 +99,13 @@ def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Finished, P
     card = store.load(folder / "model.pkl").card
     assert card.trained_at == datetime(2024, 5, 18, 12, 10, 47, tzinfo=UTC)
     assert card.build == f"{card.version}-20240518121047"
+    assert (folder / "BTC.json").exists()
     assert card.python == ".".join(map(str, sys.version_info[:3]))
     assert set(card.packages) >= {"prophet", "numpy", "pandas", "statsmodels"}
     assert [standing.horizon_days for standing in card.pairs[BTC].forecast] == [1, 7, 30, 90]
     assert len(card.pairs[BTC].history_sha256) == 64
     assert (card.gate.passed, card.gate.enforced, card.gate.reasons) == (True, True, ())
     assert card.gate.thresholds["most_coverage"] == 0.9
-
-
-def test_prophets_json_predicts_the_same_as_the_model(simulated: tuple[Finished, Path]) -> None:
-    _, folder = simulated
-    forecast = store.load(folder / "model.pkl").forecasts[BTC]
-    prophet = model_from_json((folder / "BTC.json").read_text())
-    days = pd.date_range(forecast.first, forecast.end, freq="37D")
-    expected = prophet.predict(pd.DataFrame({"ds": days}))["yhat"].tolist()
-    curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
-    assert [curve.at(day.toordinal()) for day in days] == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_picture_is_a_drawing(simulated: tuple[Finished, Path]) -> None:
-    _, folder = simulated
-    root = ET.parse(folder / "ETH-USD.svg").getroot()
-    assert root.tag == "{http://www.w3.org/2000/svg}svg"
-    assert "forecast from 30 June 2025" in (folder / "ETH-USD.svg").read_text()
 
 
 def test_the_same_input_gives_the_same_files_byte_for_byte(prices: tuple[str, ...], tmp_path: Path) -> None:
@@ -213,19 +186,8 @@ def test_the_report_can_be_json(prices: tuple[str, ...], tmp_path: Path, capsys:
     assert report["card"]["pairs"]["BTC/USD"]["candles"] == 200
     assert report["card"]["simulated"] is False
     prophet = report["card"]["pairs"]["BTC/USD"]["backtest"]["prophet"]
-    assert [one["horizon_days"] for one in prophet["scores"]] == [1, 7, 30, 90]
+    assert [score["horizon_days"] for score in prophet["scores"]] == [1, 7, 30, 90]
     assert prophet["words"].startswith("Prophet alone: error ")
-
-
-def test_a_history_too_short_for_a_backtest_gives_prophet_alone_no_interval(tmp_path: Path) -> None:
-    """The fitted past does not need one."""
-    output = tmp_path / "model.pkl"
-    assert in_process(*price_file(tmp_path, 60), "--no-gate", "--output", str(output)) == 0
-    forecast = store.load(output).forecasts[BTC]
-    evaluator = Evaluator(forecast)
-    assert evaluator.at(forecast.last, PROPHET) == evaluator.at(forecast.last)
-    with pytest.raises(NoProphetInterval):
-        evaluator.at(forecast.end, PROPHET)
 
 
 def test_every_option_can_come_from_the_environment(
@@ -249,6 +211,8 @@ def test_every_option_can_come_from_the_environment(
         "GIT_REVISION": "abc",
         "GATE_LEAST_COVERAGE": "0.25",
     }
+    earlier, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
+    assert (earlier.ledger, earlier.champion) == (Path("old.jsonl"), Path("old.pkl"))
     assert in_process(environ=environ) == 0
     card = store.load(tmp_path / "from-environment.pkl").card
     assert (card.days, card.seed, card.version, card.git_revision) == (140, 7, "9.8.7", "abc")
@@ -263,11 +227,6 @@ def test_every_option_can_come_from_the_environment(
     assert (tmp_path / "prophet.json").exists()
     assert (tmp_path / "backtest.csv").exists()
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_ledger_and_champion_can_be_set_in_the_environment() -> None:
-    settings, _ = read_settings([], {"LEDGER": "old.jsonl", "CHAMPION": "old.pkl"})
-    assert (settings.ledger, settings.champion) == (Path("old.jsonl"), Path("old.pkl"))
 
 
 def test_a_backtest_has_at_least_a_hundred_cutoffs_by_default() -> None:
@@ -293,15 +252,26 @@ def test_a_backtest_has_at_least_a_hundred_cutoffs_by_default() -> None:
         (["--unknown"], "--unknown"),
         (["--output", ""], "--output: '' is not the path of a file"),
         (["--ledger="], "--ledger: '' is not the path of a file"),
+        ([], "environment variable DAYS: 'soon'"),
     ],
 )
 def test_a_bad_argument_is_named_and_ends_with_2(
     arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as end:
-        in_process(*arguments)
+        read_settings(arguments, {} if arguments else {"DAYS": "soon"})
     assert end.value.code == 2
     assert named in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("variable", ["MODEL_VERSION", "GIT_REVISION"])
+@pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "1" * 200, "1.0\n", 'x"'])
+def test_version_and_revision_must_be_labels(variable: str, value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """They appear in metrics, headers and image tags."""
+    with pytest.raises(SystemExit) as end:
+        read_settings([], {variable: value})
+    assert end.value.code == 2
+    assert repr(value)[:40] in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -362,8 +332,10 @@ def test_an_output_must_differ_from_inputs_and_other_outputs(  # noqa: PLR0913, 
     assert {name: Path(name).read_text() for name in inputs} == inputs
 
 
-def test_a_pipe_by_its_descriptor_is_refused_before_the_training(capsys: pytest.CaptureFixture[str]) -> None:
-    """Like /dev/stdout, a link that leads to no path."""
+def test_a_link_that_leads_to_no_path_is_refused_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pipe by its descriptor, like /dev/stdout, and a loop, for which the error of Python depends on the version."""
     reader, writer = os.pipe()
     try:
         assert in_process("--source", "simulated", "--backtest", f"/dev/fd/{writer}") == 2
@@ -371,12 +343,8 @@ def test_a_pipe_by_its_descriptor_is_refused_before_the_training(capsys: pytest.
         os.close(reader)
         os.close(writer)
     assert f"--backtest: '/dev/fd/{writer}' is not a regular file" in capsys.readouterr().err
-
-
-def test_a_loop_of_links_is_refused_before_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The type of Python's error depends on the version."""
-    for one, other in (("a.pkl", "b.pkl"), ("b.pkl", "a.pkl")):
-        (tmp_path / one).symlink_to(tmp_path / other)
+    for link, target in (("a.pkl", "b.pkl"), ("b.pkl", "a.pkl")):
+        (tmp_path / link).symlink_to(tmp_path / target)
     assert in_process("--source", "simulated", "--output", str(tmp_path / "a.pkl")) == 2
     error = capsys.readouterr().err
     assert error.startswith("train.py: error: --output: ")
@@ -421,32 +389,6 @@ def test_a_training_time_after_now_is_refused(later: int, tmp_path: Path, capsys
     assert list(tmp_path.iterdir()) == []
 
 
-def test_retraining_keeps_the_mode_of_its_files(prices: tuple[str, ...], tmp_path: Path) -> None:
-    model = tmp_path / "model.pkl"
-    assert in_process(*prices, "--output", str(model)) == 0
-    for name in ("model.pkl", "model.ledger.jsonl"):
-        (tmp_path / name).chmod(0o600)
-    assert in_process(*prices, "--output", str(model), "--ledger", str(tmp_path / "model.ledger.jsonl")) == 0
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("model.pkl", "model.ledger.jsonl")]
-    assert modes == [0o600, 0o600]
-
-
-@pytest.mark.parametrize("variable", ["MODEL_VERSION", "GIT_REVISION"])
-@pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "1" * 200, "1.0\n", 'x"'])
-def test_version_and_revision_must_be_labels(
-    variable: str, value: str, prices: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """They appear in metrics, headers and image tags."""
-    files = (*prices, "--no-gate", "--output", str(tmp_path / "model.pkl"))
-    try:
-        code = in_process(*files, environ={**TRAINED_AT, variable: value})
-    except SystemExit as end:
-        code = int(str(end.code))
-    assert code == 2
-    assert repr(value)[:40] in capsys.readouterr().err
-    assert not (tmp_path / "model.pkl").exists()
-
-
 def test_an_output_name_may_be_invalid_utf8(tmp_path: Path) -> None:
     """File systems allow such names; only the report escapes them."""
     output = os.fsdecode(os.fsencode(tmp_path) + b"/mod\xe4l.pkl")
@@ -482,13 +424,6 @@ def test_a_closed_standard_output_is_one_line_and_ends_with_1(prices: tuple[str,
     assert process.wait(timeout=100) == 1
     assert errors.splitlines()[-1] == "train.py: error: the model was written, but not this report: Broken pipe"
     assert store.load(tmp_path / "model.pkl").forecasts[BTC].last_close > 0
-
-
-def test_a_bad_environment_variable_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        in_process(environ={"DAYS": "soon"})
-    assert end.value.code == 2
-    assert "environment variable DAYS" in capsys.readouterr().err
 
 
 def test_help_does_not_import_the_forecasting_libraries(capsys: pytest.CaptureFixture[str]) -> None:

@@ -247,6 +247,8 @@ def test_without_the_gate_a_short_history_is_forecast_but_not_scored(
     assert ("BTC/USD is not scored: the history is too short for a backtest" in capsys.readouterr().out) == (days < 120)
     card = store.load(tmp_path / "model.pkl").card
     assert (card.pairs[BTC].backtest is None) == (days < 120)
+    bands = store.load(tmp_path / "model.pkl").forecasts[BTC].prophet_bands
+    assert (bands == ()) == (days < 120), "without a backtest, the interval of Prophet alone is not calibrated"
     assert card.gate.reasons[0].startswith(f"BTC/USD: too short: {days} days")
     assert ((tmp_path / "backtest.csv").read_text().count("\n") == 1) == (days < 120)
 

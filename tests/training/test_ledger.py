@@ -44,15 +44,13 @@ def release(folder: Path, last: date, *options: str, pairs: str = "BTC/USD") -> 
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Released]:
     """Three releases, the second and third with a second pair, each with the ledger and the model of the one before."""
-    releaseds: list[Released] = []
+    history: list[Released] = []
     for last in (FIRST, SECOND, THIRD):
         folder = tmp_path_factory.mktemp(f"{last}")
-        before = (
-            ("--ledger", str(releaseds[-1].ledger), "--champion", str(releaseds[-1].model_file)) if releaseds else ()
-        )
-        assert release(folder, last, *before, pairs="BTC/USD,ETH/USD" if releaseds else "BTC/USD") == 0
-        releaseds.append(Released(folder))
-    return releaseds
+        before = ("--ledger", str(history[-1].ledger), "--champion", str(history[-1].model_file)) if history else ()
+        assert release(folder, last, *before, pairs="BTC/USD,ETH/USD" if history else "BTC/USD") == 0
+        history.append(Released(folder))
+    return history
 
 
 def test_the_first_release_begins_a_ledger_beside_the_model(releases: list[Released]) -> None:
@@ -75,17 +73,14 @@ def test_the_ledger_holds_the_forecasts_of_the_model(releases: list[Released]) -
 
 
 def test_every_ledger_begins_with_the_bytes_of_the_one_before(releases: list[Released]) -> None:
-    """The record is append-only."""
+    """The record is append-only. Every model names the head of its ledger, and keeps simulated prices apart."""
     data = [released.ledger.read_bytes() for released in releases]
     assert data[1].startswith(data[0])
     assert data[2].startswith(data[1])
     assert len(data[0]) < len(data[1]) < len(data[2])
-
-
-def test_every_release_names_the_head_of_its_ledger(releases: list[Released]) -> None:
     for released in releases:
-        lines = released.lines()
-        assert (released.model.scorecard.entries, released.model.scorecard.head) == (len(lines), lines[-1]["sha256"])
+        lines, scorecard = released.lines(), released.model.scorecard
+        assert (scorecard.entries, scorecard.head, scorecard.pairs) == (len(lines), lines[-1]["sha256"], {})
 
 
 def closes_of(pair: Pair) -> dict[str, float]:
@@ -124,12 +119,8 @@ def test_the_live_record_follows_from_forecasts_and_closes(releases: list[Releas
         chosen = horizons == score.horizon_days
         assert score.due == chosen.sum()
         assert score.mae == pytest.approx(errors[chosen].mean())
-    assert [one.target for one in record.latest] == [THIRD - n * DAY for n in range(len(record.latest))]
+    assert [forecast.target for forecast in record.latest] == [THIRD - n * DAY for n in range(len(record.latest))]
     assert record.latest[0].actual == closes_of(pair)["2025-06-30"]
-
-
-def test_the_record_of_a_simulated_market_is_kept_apart(releases: list[Released]) -> None:
-    assert all(released.model.scorecard.pairs == {} for released in releases)
 
 
 def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: list[Released], tmp_path: Path) -> None:
@@ -173,49 +164,35 @@ def test_outcomes_before_the_fitted_days_are_recorded_too(releases: list[Release
     assert (record.due, record.overdue) == (30, 0)
 
 
-def tampered(data: bytes) -> bytes:
-    return data.replace(b'"close":', b'"close":1', 1)
-
-
-def cut_off(data: bytes) -> bytes:
-    return data[:-5]
-
-
-def without_the_first(data: bytes) -> bytes:
-    return data.partition(b"\n")[2]
-
-
-BREAKS = {
-    "tampered": (tampered, "damaged or altered"),
-    "cut off": (cut_off, "it is cut off"),
-    "first line lost": (without_the_first, "it does not follow the line before"),
-    "empty": (lambda _: b"", "it is empty"),
-}
-
-
-@pytest.mark.parametrize(("damage", "reason"), BREAKS.values(), ids=BREAKS.keys())
 def test_a_broken_ledger_ends_with_4_and_nothing_is_written(
-    damage: Any, reason: str, releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """`tests/baked/test_ledger` has the kinds of damage."""
     broken = tmp_path / "broken.jsonl"
-    broken.write_bytes(damage(releases[1].ledger.read_bytes()))
+    broken.write_bytes(releases[1].ledger.read_bytes().replace(b'"close":', b'"close":1', 1))
     assert release(tmp_path / "new", THIRD, "--ledger", str(broken), "--backtest", str(tmp_path / "backtest.csv")) == 4
     assert f"no usable ledger in {broken}: " in (errors := capsys.readouterr().err)
-    assert reason in errors
+    assert "damaged or altered" in errors
     assert list((tmp_path / "new").iterdir()) == []
     assert not (tmp_path / "backtest.csv").exists()
 
 
-def test_a_truncated_ledger_is_refused_if_the_champion_is_given(
-    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_truncated_ledger_is_refused_by_its_model(
+    beside: bool, releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The remaining lines are valid; only the model shows that lines are missing."""
-    shorter = tmp_path / "shorter.jsonl"
+    """The remaining lines are valid. The model is that of --champion, or stands beside the ledger."""
+    shorter, output = tmp_path / "old.ledger.jsonl", tmp_path / ("" if beside else "new")
     shorter.write_bytes(releases[0].ledger.read_bytes())
-    options = ("--ledger", str(shorter), "--champion", str(releases[1].model_file))
-    assert release(tmp_path / "new", THIRD, *options) == 4
+    champion = [] if beside else ["--champion", str(releases[1].model_file)]
+    if beside:
+        shorter = shorter.rename(tmp_path / "model.ledger.jsonl")
+        (tmp_path / "model.pkl").write_bytes(releases[1].model_file.read_bytes())
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert release(output, THIRD, "--ledger", str(shorter), *champion) == 4
     assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
-    assert list((tmp_path / "new").iterdir()) == []
+    assert {path: path.read_bytes() for path in tmp_path.glob("*.*")} == before
+    assert beside or list(output.iterdir()) == []
 
 
 def test_a_release_before_the_newest_in_the_ledger_is_refused_before_the_training(
@@ -247,18 +224,6 @@ def test_a_full_disk_leaves_ledger_and_model_unchanged(releases: list[Released],
     assert run.returncode == 1, run.stderr
     assert run.stderr.splitlines()[-1].endswith("File too large; the model was not changed")
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == standing
-
-
-def test_a_truncated_ledger_is_refused_by_the_model_beside_it(
-    releases: list[Released], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The model beside it need not be given."""
-    (tmp_path / "model.pkl").write_bytes(releases[1].model_file.read_bytes())
-    (tmp_path / "model.ledger.jsonl").write_bytes(releases[0].ledger.read_bytes())
-    before = Released(tmp_path).contents()
-    assert release(tmp_path, THIRD, "--ledger", str(tmp_path / "model.ledger.jsonl")) == 4
-    assert "its end is missing, or it belongs to another model" in capsys.readouterr().err
-    assert Released(tmp_path).contents() == before
 
 
 def test_a_champion_elsewhere_determines_the_end_of_a_ledger_without_a_model(
