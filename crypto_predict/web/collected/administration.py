@@ -26,7 +26,7 @@ WINDOW_SECONDS = 60.0  # in which wrong tokens are counted
 MOST_WRONG, MOST_WRONG_OF_ALL = 10, 100  # tokens in a window, of one address and of all
 MOST_TRUSTED = 100  # addresses that are remembered
 LATER_SECONDS = 30  # until a change that failed is tried again
-MOST_SECONDS = 35.0  # that a change may take; up to three exchanges are asked meanwhile
+MOST_SECONDS = 35.0  # that a change may take; exchanges are asked meanwhile
 
 T = TypeVar("T")
 Connect = Callable[[], AbstractContextManager[PairRegistry]]  # opens the registry for one change
