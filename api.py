@@ -31,7 +31,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
         web_address,
         whole_number,
     )
-    from crypto_predict.web.app import BODIES, Access, create_app, create_service, is_slow, now
+    from crypto_predict.web.app import BODIES, Access, Service, create_app, is_slow, now
     from crypto_predict.web.operations.startup import announce, greeting
     from crypto_predict.wording import read_duration
 
@@ -158,7 +158,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
     present = now if clock is None else clock.now
-    service = create_service(model, settings, present, draining, access)
+    service = Service(model, settings, present, draining, access)
     site = Site(create_app(service, log), is_slow if access is not None else None, BODIES)
     server = Server(site, listen(settings.host, settings.port), settings.threads, draining)
     service.metrics.add_total(

@@ -6,8 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Flask, Request, Response, request
@@ -56,20 +55,6 @@ BODIES = {
 }
 
 
-@dataclass(frozen=True)
-class Service:
-    """What the endpoints need."""
-
-    editions: Editions
-    metrics: Metrics
-    clock: Callable[[], datetime]  # now, in UTC
-    stale_after: timedelta
-    repository_url: str | None
-    draining: threading.Event  # set when the server stops
-    database: Database | None = None
-    administration: Administration | None = None  # None: which pairs are collected cannot be changed
-
-
 class Access(NamedTuple):
     """How a database is opened."""
 
@@ -77,46 +62,46 @@ class Access(NamedTuple):
     registry: Connect | None = None  # for one change of the collected pairs; None: they cannot be changed
 
 
-def create_service(
-    model: Model,
-    settings: ServeSettings,
-    clock: Callable[[], datetime],
-    draining: threading.Event,
-    access: Access | None = None,
-) -> Service:
-    """Create what the routes need, beginning with `model`; ``/readyz`` answers 503 once the server sets `draining`.
+class Service:
+    """What the endpoints need, beginning with `model`; ``/readyz`` answers 503 once the server sets `draining`.
 
     `access` opens the database, if there is one. Half of the threads may read it at once. The collected pairs can be
     changed if it has a registry and `settings` have a token.
     """
-    token = settings.admin_token
-    site = Site(
-        live=access is not None,
-        static=False,
-        address=settings.site_url,
-        stale_after=settings.stale_after,
-        repository_url=settings.repository_url,
-        assets=assets.find(),
-    )
-    editions = Editions(model, settings, site, clock)
-    metrics = Metrics(editions.state)
-    database = Database(access.connect, max(1, settings.threads // 2)) if access else None
-    if database is not None:
-        metrics.add_total(
-            "crypto_predict_damaged_rows",
-            "Rows of the database left out of answers because they are damaged.",
-            lambda: database.damaged,
+
+    def __init__(
+        self,
+        model: Model,
+        settings: ServeSettings,
+        clock: Callable[[], datetime],
+        draining: threading.Event,
+        access: Access | None = None,
+    ) -> None:
+        site = Site(
+            live=access is not None,
+            static=False,
+            address=settings.site_url,
+            stale_after=settings.stale_after,
+            repository_url=settings.repository_url,
+            assets=assets.find(),
         )
-    return Service(
-        editions=editions,
-        metrics=metrics,
-        clock=clock,
-        stale_after=settings.stale_after,
-        repository_url=settings.repository_url,
-        draining=draining,
-        database=database,
-        administration=Administration(token, access.registry) if token and access and access.registry else None,
-    )
+        self.settings, self.clock, self.draining = settings, clock, draining  # the clock is in UTC
+        self.editions = Editions(model, settings, site, clock)
+        self.metrics = Metrics(self.editions.state)
+        self.database: Database | None = None
+        self.administration: Administration | None = None
+        if access is not None:
+            self.database = database = Database(access.connect, max(1, settings.threads // 2))
+            meaning = "Rows of the database left out of answers because they are damaged."
+            self.metrics.add_total("crypto_predict_damaged_rows", meaning, lambda: database.damaged)
+            if settings.admin_token and access.registry:
+                self.administration = Administration(settings.admin_token, access.registry)
+
+    def call(self) -> Call:
+        """Return the present request as endpoints of the database take it; without a database, raise a `Problem`."""
+        if self.database is None:
+            raise Problem(404, "this service has no database, so it has no candles; api.py --database URL serves them")
+        return Call(request, self.clock(), self.database, self.editions.current.snapshot, self.administration)
 
 
 def create_app(service: Service, log: Log | None) -> WSGIApplication:
@@ -161,11 +146,11 @@ def _add_operations(app: Flask, service: Service) -> None:
         )
 
     def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        facts = service.stale_after, service.draining, service.metrics
+        facts = service.settings.stale_after, service.draining, service.metrics
         return lambda: _sent(answer(Health(service.editions.current.snapshot, service.clock(), *facts)))
 
-    def of_database(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        return lambda **path: _sent(answer(_call(service), **path))
+    def of_database(answer: Callable[..., Rendered], ending: str = "") -> Callable[..., Response]:
+        return lambda **path: _sent(answer(service.call(), **{name: part + ending for name, part in path.items()}))
 
     views: dict[tuple[str, str], Callable[..., Response]] = {}
     for operation in openapi.of_model():
@@ -176,29 +161,17 @@ def _add_operations(app: Flask, service: Service) -> None:
         if service.database is not None or (method == "GET" and (rule, method) not in views):
             views[rule, method] = of_database(extension.answer)
             if extension.is_file:
-                views[f"{rule}.csv", method] = of_database(_as_file(extension.answer))
+                views[f"{rule}.csv", method] = of_database(extension.answer, ".csv")
     del views[BITCOIN, "GET"]
     for (rule, method), view in views.items():
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
-
-
-def _as_file(answer: Callable[..., Rendered]) -> Callable[..., Rendered]:
-    return lambda call, pair: answer(call, f"{pair}.csv")
-
-
-def _call(service: Service) -> Call:
-    """Return the request as endpoints of the database take it; if the service has none, raise a `Problem`."""
-    if service.database is None:
-        raise Problem(404, "this service has no database, so it has no candles; api.py --database URL serves them")
-    snapshot = service.editions.current.snapshot
-    return Call(request, service.clock(), service.database, snapshot, service.administration)
 
 
 def _add_documentation(app: Flask, service: Service) -> None:
     def document(snapshot: Snapshot, example: Example | None) -> Rendered:
         rendered = snapshot.documents.get(example)
         if rendered is None:
-            described = openapi.document(snapshot, service.repository_url, example)
+            described = openapi.document(snapshot, service.settings.repository_url, example)
             rendered = render(described, simulated=snapshot.answers.model.card.simulated)
             snapshot.documents.clear()  # keep the last one
             snapshot.documents[example] = rendered
@@ -209,7 +182,7 @@ def _add_documentation(app: Flask, service: Service) -> None:
         if service.database is None:
             rendered = document(snapshot, None)
             return _sent(rendered, *snapshot.validity.revalidated(service.clock()), *COMMON)
-        call = _call(service)
+        call = service.call()
         return _sent(call.live(document(snapshot, _example(call))))
 
     def page() -> Response:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from crypto_predict import logs
 from crypto_predict.baked import store
-from crypto_predict.baked.schedule import Schedule, schedule_beside
+from crypto_predict.baked.schedule import schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
 from crypto_predict.web.model import forecast
@@ -28,8 +28,6 @@ from crypto_predict.web.page.pages import Pages
 from crypto_predict.web.page.releases import Releases
 
 LOOK_SECONDS = 0.5  # between two looks at the files; one that changed is read once it rests from one look to the next
-
-_Stamp = tuple[int, ...] | None  # changes with a file; None: it is absent
 
 _log = logging.getLogger("crypto_predict.server")
 
@@ -100,7 +98,9 @@ class Editions:
     def _following(self, *, model_changed: bool, others_changed: bool) -> Edition | None:
         """Return the edition of the changed files, complete and prepared; None if nothing differs."""
         schedule = planned_beside(self._settings.model)
-        snapshot = self._loaded(schedule) if model_changed else None
+        data, snapshot = store.read(self._settings.model) if model_changed else b"", None
+        if data and entity_tag(data) != self.current.snapshot.validity.etag:  # otherwise it is the same model
+            snapshot = Snapshot.of(store.loads(data, self._settings.model), schedule, self._limits, data)
         if snapshot is None and not others_changed:
             return None
         edition = self._edition(snapshot or self.current.snapshot.planned(schedule, self._limits))
@@ -111,20 +111,13 @@ class Editions:
             startup.announce_model("new model taken up", edition.model, self._clock(), self._settings.stale_after)
         return edition
 
-    def _loaded(self, schedule: Schedule | None) -> Snapshot | None:
-        """Return the answers of the model file; None if the current ones are those."""
-        data = store.read(self._settings.model)
-        if entity_tag(data) == self.current.snapshot.validity.etag:
-            return None
-        return Snapshot.of(store.loads(data, self._settings.model), schedule, self._limits, data)
-
     def _edition(self, snapshot: Snapshot) -> Edition:
         releases = Releases(snapshot.answers.model, self._settings.ledger)
         return Edition(snapshot, Pages(snapshot, self._site, releases, self._clock))
 
 
-def _stamp(path: Path) -> _Stamp:
-    """Return what changes whenever the file does, or the link to it."""
+def _stamp(path: Path) -> tuple[int, ...] | None:
+    """Return what changes whenever the file does, or the link to it; None if it is absent."""
     try:
         status = path.stat()
     except OSError:

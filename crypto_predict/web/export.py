@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from crypto_predict.prerequisites import needed, quick_imports
 
@@ -31,6 +32,7 @@ PROGRAM = "-m crypto_predict.web.export"
 MARKER = ".crypto-predict-export"  # in a folder that an export has made
 PROGRESS_SECONDS = 2.0  # between two lines about it
 
+_LIVE_SITE = "address of a live site that may be asked, such as https://NAME.onrender.com"
 ROBOTS = b"User-agent: *\nAllow: /\n"
 
 TEACHING = """\
@@ -56,23 +58,11 @@ COMMAND = CommandLine(
         Argument("FOLDER", file_path),
         Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
         Option("--ledger", file_path, "the ledger of past releases; by default the one beside the model", "FILE"),
-        Option(
-            "--site",
-            site_address,
-            "address of a live site that may be asked, such as https://NAME.onrender.com",
-            "URL",
-            variable="SITE_URL",
-        ),
+        Option("--site", site_address, _LIVE_SITE, "URL", variable="SITE_URL"),
         Option("--export-url", site_address, "address at which FOLDER will be found, for links of the feed", "URL"),
         Option("--repository-url", web_address, "address of the project, linked on the page", "URL"),
         Option("--stale-after", read_duration, "age from which the page says that it is stale", "TIME", default="24h"),
-        Option(
-            "--retrain-every",
-            read_duration,
-            "without effect: the schedule beside the model is read",
-            "TIME",
-            hidden=True,
-        ),
+        Option("--retrain-every", read_duration, "without effect: a schedule is read", "TIME", hidden=True),
         Option("--json", boolean, "print what was written as JSON"),
     ],
     TEACHING,
@@ -92,20 +82,6 @@ class ExportSettings:
     stale_after: timedelta
 
 
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """What was written."""
-
-    folder: str
-    files: int
-    size_bytes: int
-    build: str
-    pairs: list[str]
-    simulated: bool
-    releases: int  # days with a release, of all pairs together
-    note: str | None  # why there are no past releases
-
-
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Export; return the exit code."""
     options = vars(COMMAND.parse(arguments, environ))
@@ -114,7 +90,7 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     settings = ExportSettings(**options)
     try:
         done = export(settings)
-        print_report(json.dumps({name: getattr(done, name) for name in done.__slots__}) if as_json else _report(done))
+        print_report(json.dumps(done) if as_json else _report(done))
     except InvalidValue as error:
         COMMAND.fail(str(error))
     except (CryptoPredictError, OSError) as error:
@@ -127,8 +103,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return DONE
 
 
-def export(settings: ExportSettings) -> Exported:
-    """Write the static site; the folder is replaced as the last step.
+def export(settings: ExportSettings) -> dict[str, Any]:
+    """Write the static site, and return what was written; the folder is replaced as the last step.
 
     Raises:
         BrokenLedger: The ledger that was named cannot be used.
@@ -152,11 +128,16 @@ def export(settings: ExportSettings) -> Exported:
             _replace(folder, temporary)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
-    days = sum(len(releases.listed(pair).days) for pair in model.forecasts)
-    note = None if releases.fault is None else str(releases.fault)
-    pairs = [str(pair) for pair in model.forecasts]
-    card = model.card
-    return Exported(str(settings.folder), count, size, card.build, pairs, card.simulated, days, note)
+    return {
+        "folder": str(settings.folder),
+        "files": count,
+        "size_bytes": size,
+        "build": model.card.build,
+        "pairs": [str(pair) for pair in model.forecasts],
+        "simulated": model.card.simulated,
+        "releases": sum(len(releases.listed(pair).days) for pair in model.forecasts),  # days, of all pairs together
+        "note": None if releases.fault is None else str(releases.fault),  # why there are no past releases
+    }
 
 
 def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iterator[tuple[str, bytes]]:
@@ -192,19 +173,16 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
 
 def _check(folder: Path) -> None:
     """Refuse a folder that holds anything but an earlier export."""
-    expected = "a folder that an export made, an empty one, or a new name; nothing is written"
-    if folder.is_dir():
-        with os.scandir(folder) as entries:
-            names = {entry.name for entry in entries}
-        if names and MARKER not in names:
-            raise InvalidValue("FOLDER", str(folder), expected)
-        if folder.is_mount():
-            inside = folder / "site"
-            raise InvalidValue("FOLDER", str(folder), f"a folder that can be replaced; name one inside it: {inside}")
-    elif folder.exists():
-        raise InvalidValue("FOLDER", str(folder), expected)
+    expected = None
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    if (names and MARKER not in names) or (folder.exists() and not folder.is_dir()):
+        expected = "a folder that an export made, an empty one, or a new name; nothing is written"
+    elif folder.is_mount():
+        expected = f"a folder that can be replaced; name one inside it: {folder / 'site'}"
     elif not folder.parent.is_dir():
-        raise InvalidValue("FOLDER", str(folder), f"in a folder that exists; make {folder.parent} first")
+        expected = f"in a folder that exists; make {folder.parent} first"
+    if expected is not None:
+        raise InvalidValue("FOLDER", str(folder), expected)
 
 
 def _write(temporary: Path, made: Iterator[tuple[str, bytes]]) -> tuple[int, int]:
@@ -238,12 +216,13 @@ def _replace(folder: Path, temporary: Path) -> None:
     shutil.rmtree(aside)
 
 
-def _report(done: Exported) -> str:
+def _report(done: dict[str, Any]) -> str:
     """Return what was written in two lines."""
-    what = f"{counted(done.files, 'file')}, {done.size_bytes / 1e6:.1f} MB: {listed(done.pairs)}, build {done.build}"
-    past = f"{counted(done.releases, 'past release')}" if done.note is None else f"no past releases: {done.note}"
-    warning = "\nTHE PRICES ARE SIMULATED" if done.simulated else ""
-    return f"{done.folder}: {what}; {past}\nlook at it: python -m http.server --directory {done.folder}{warning}"
+    size, folder = f"{done['size_bytes'] / 1e6:.1f} MB", done["folder"]
+    what = f"{counted(done['files'], 'file')}, {size}: {listed(done['pairs'])}, build {done['build']}"
+    past = f"no past releases: {done['note']}" if done["note"] else counted(done["releases"], "past release")
+    warning = "\nTHE PRICES ARE SIMULATED" if done["simulated"] else ""
+    return f"{folder}: {what}; {past}\nlook at it: python -m http.server --directory {folder}{warning}"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 from werkzeug.wrappers import Request, Response
 
 from crypto_predict.web.editions import Editions
-from crypto_predict.web.http import conditional, problems, sending
+from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.response import COMMON, Rendered
 from crypto_predict.web.model import bitcoin
 from crypto_predict.web.operations.access_log import ROUTE
@@ -52,7 +52,7 @@ def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], 
                 response.allow.update(METHODS)
             else:
                 answer = answered()
-                if method == "GET" and conditional.HEADERS.isdisjoint(environ):
+                if method == "GET" and sending.CONDITIONS.isdisjoint(environ):
                     start_response("200 OK", answer.headers)
                     return [answer.body]
                 response = Response(answer.body, headers=answer.headers)

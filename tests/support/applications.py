@@ -31,7 +31,7 @@ def service_of(
 ) -> app.Service:
     """Return what the endpoints of a model need; whoever knows the token changes the collected pairs."""
     settings = replace(SETTINGS, admin_token=token)
-    return app.create_service(model, settings, clock, draining or threading.Event(), access)
+    return app.Service(model, settings, clock, draining or threading.Event(), access)
 
 
 def client(

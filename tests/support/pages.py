@@ -25,7 +25,7 @@ from crypto_predict.market import DAY, Candle, Interval, Pair, SeriesKey, Span, 
 from crypto_predict.market.collected import ForecastStep, StreamSpan, StreamState
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.store import WritableDatabase, open_writer
-from crypto_predict.web.app import BODIES, create_app, create_service
+from crypto_predict.web.app import BODIES, Service, create_app
 from crypto_predict.web.operations.startup import announce
 from tests.support.forks import forked_training
 from tests.support.histories import history_of, make_candle
@@ -134,7 +134,7 @@ def main(file: Path, arguments: list[str]) -> None:
     model = store.load(settings.model)
     access = api.database_access(settings.database, os.environ) if settings.database else None
     draining = threading.Event()
-    service = create_service(model, settings, lambda: datetime.fromisoformat(file.read_text()), draining, access)
+    service = Service(model, settings, lambda: datetime.fromisoformat(file.read_text()), draining, access)
     application = create_app(service, None)
 
     def dated(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:

@@ -24,7 +24,7 @@ from werkzeug.test import Client
 from crypto_predict.baked import schedule, store
 from crypto_predict.baked.schema import Model, Scorecard
 from crypto_predict.market import DAY
-from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.app import Service, create_app
 from crypto_predict.web.editions import Editions
 from tests.support.ledgers import START, make_ledger, make_release
 from tests.support.live import until
@@ -66,7 +66,7 @@ class World:
 def opened(path: Path, stale_after: timedelta = SETTINGS.stale_after) -> tuple[Editions, Client]:
     """The editions of an application that begins with a model file, and a client of it."""
     settings = replace(SETTINGS, model=path, stale_after=stale_after)
-    service = create_service(store.load(path), settings, lambda: LATER, threading.Event())
+    service = Service(store.load(path), settings, lambda: LATER, threading.Event())
     return service.editions, Client(create_app(service, None))
 
 
@@ -158,7 +158,7 @@ def test_a_model_that_was_replaced_while_the_server_started_is_found(tmp_path: P
     path = tmp_path / "model.pkl"
     store.save(SECOND, path)
     settings = replace(SETTINGS, model=path)
-    editions = create_service(FIRST, settings, lambda: LATER, threading.Event()).editions
+    editions = Service(FIRST, settings, lambda: LATER, threading.Event()).editions
     editions.look()
     assert editions.current.model == SECOND
 

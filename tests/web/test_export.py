@@ -23,7 +23,7 @@ from crypto_predict.baked import store
 from crypto_predict.baked.ledger import Outcome, Release
 from crypto_predict.market import DAY
 from crypto_predict.web import export
-from crypto_predict.web.app import create_app, create_service, now
+from crypto_predict.web.app import Service, create_app, now
 from tests.support.disks import full, small_disk
 from tests.support.feeds import entries, faults, links, parse
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release
@@ -144,7 +144,7 @@ def test_the_files_are_those_of_the_server_byte_for_byte(folder: Path) -> None:
     """Pages differ: a static one holds its policy itself."""
     assert run(folder) == 0
     settings = replace(SETTINGS, model=folder / "model.pkl")
-    client = Client(create_app(create_service(MODEL, settings, now, threading.Event()), None))
+    client = Client(create_app(Service(MODEL, settings, now, threading.Event()), None))
     exported = files(folder / "site")
     assert len(exported) > 70
     for name, content in exported.items():

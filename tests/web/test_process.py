@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crypto_predict.web.app import now
-from crypto_predict.web.http import conditional, response
+from crypto_predict.web.http import response, sending
 from crypto_predict.web.operations import startup
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, make_forecast, make_model
@@ -186,7 +186,7 @@ def test_no_redirect_names_a_host(real: Served, target: str) -> None:
 
 
 READ_BY_SOMEBODY = [
-    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(conditional.HEADERS)),
+    *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(sending.CONDITIONS)),
     *("Range", "If-Range", "Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset", "Authorization", "Cookie"),
     *("Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers", "Forwarded"),
     *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "User-Agent", "Referer", "Cache-Control", "Pragma"),

@@ -86,9 +86,7 @@ class Administration:
     def check(self, authorization: str | None, address: str | None) -> None:
         """Check a header field ``Authorization``, in a time that does not depend on how much of the token is right.
 
-        Raises:
-            Problem: The token is missing, malformed or wrong, or the client at `address` may not guess at the moment:
-                then its token was not looked at.
+        If it is not right, or the client at `address` may not guess at the moment, raise a `Problem`.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
@@ -112,11 +110,8 @@ class Administration:
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
         """Collect a pair, from the first source that has it unless one is named, since an instant (UTC).
 
-        Raises:
-            DatabaseError: The database cannot be used.
-            InvalidValue: `source` is not one that is collected.
-            Problem: No source has the pair, or it could not be asked, or another change is being made, or this one
-                takes too long.
+        If no source has it or could be asked, or the change is not made in time, raise a `Problem`; if `source` is not
+        one that is collected, `InvalidValue`.
         """
         try:
             return self._change(lambda registry: registry.add(pair, source, since))
@@ -128,10 +123,7 @@ class Administration:
     def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
         """Stop collecting a pair, by default from every source, and return the series that it had.
 
-        Raises:
-            DatabaseError: The database cannot be used.
-            InvalidValue: The pair is not collected, or not from that source.
-            Problem: Another change is being made, or this one takes too long.
+        If it is not collected from there, raise `InvalidValue`; if the change is not made in time, a `Problem`.
         """
         return self._change(lambda registry: registry.remove(pair, source))
 
@@ -144,7 +136,11 @@ class Administration:
         def work() -> None:
             try:
                 with ExitStack() as stack:
-                    outcome.set_result(change(self._open(stack)))
+                    try:
+                        registry = stack.enter_context(self._connect())
+                    except InvalidValue as error:  # a setting of this server, not a member of the request
+                        raise exchange_unavailable(masked(str(error))) from error
+                    outcome.set_result(change(registry))
             except BaseException as error:  # noqa: BLE001 raised in the thread that waits
                 outcome.set_exception(error)
             finally:
@@ -156,12 +152,6 @@ class Administration:
         except TimeoutError as error:
             detail = f"this takes longer than {self._most_seconds:.0f} seconds and may still be done: ask again"
             raise Problem(503, detail, retry_seconds=LATER_SECONDS) from error
-
-    def _open(self, stack: ExitStack) -> PairRegistry:
-        try:
-            return stack.enter_context(self._connect())
-        except InvalidValue as error:  # a setting of this server, not a member of the request
-            raise exchange_unavailable(masked(str(error))) from error
 
 
 def _network(address: str) -> str:

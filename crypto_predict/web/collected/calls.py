@@ -14,7 +14,7 @@ from crypto_predict.market import Interval, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
-from crypto_predict.web.http import conditional, representations
+from crypto_predict.web.http import representations, sending
 from crypto_predict.web.http.response import COMMON, Headers, Rendered
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -60,7 +60,7 @@ class Call:
 
     def has(self, etag: str) -> bool:
         """Return whether the client has a copy of the answer with this tag."""
-        return conditional.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
+        return sending.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
 
     def until_close(self, render: Callable[[Connection], Rendered], basis: Rendered | None = None) -> Rendered:
         """Return an answer that is read once for all requests until the next close, or for another `basis`."""

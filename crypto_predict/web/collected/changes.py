@@ -58,12 +58,7 @@ def remove_pair(call: Call, pair: str) -> Rendered:
 
 
 def _permitted(call: Call) -> Administration:
-    """Return what changes pairs.
-
-    Raises:
-        Problem: They cannot be changed, or too many other requests are being answered, or the client does not have the
-            token.
-    """
+    """Return what changes pairs; if it cannot be used, or the client does not have the token, raise a `Problem`."""
     if call.administration is None:
         raise Problem(403, _OFF)
     if call.request.environ.get(BUSY):
@@ -77,12 +72,7 @@ def _changed(rendered: Rendered, status: HTTPStatus = HTTPStatus.OK) -> Rendered
 
 
 def new_pair(body: bytes, now: datetime) -> tuple[Pair, str | None, datetime | None]:
-    """Parse the body of ```POST /pairs```: a JSON object. An optional member may be null.
-
-    Raises:
-        InvalidValue, Problem: The body is not a JSON object, or a member is missing, repeated, unknown or malformed, or
-            `since` is before `FIRST_DAY` or ahead of `now`.
-    """
+    """Parse the body of ``POST /pairs``: a JSON object. An optional member may be null, and `since` is in the past."""
     members = _members(body)
     for name in members:
         if name not in MEMBERS:

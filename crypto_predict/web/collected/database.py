@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from threading import BoundedSemaphore, Lock
-from typing import Generic, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from crypto_predict import logs
 from crypto_predict.errors import DatabaseError
@@ -23,6 +23,7 @@ from crypto_predict.web.http.problems import DATABASE_SECONDS, Problem
 from crypto_predict.web.http.response import Rendered
 
 T = TypeVar("T")
+MOST_REMEMBERED = 1_000  # answers
 WAIT_SECONDS = 1.0  # at most, until other requests have finished with the database
 
 _log = logging.getLogger("crypto_predict.database")
@@ -49,24 +50,20 @@ class Overloaded(Problem):
         super().__init__(503, detail, retry_seconds=DATABASE_SECONDS)
 
 
-class Recent(Generic[T]):
-    """The newest values, by key. Safe to share between threads."""
+class Recent(dict[Hashable, T]):
+    """The newest values, by key, the oldest first. Safe to share between threads."""
 
-    def __init__(self, most: int = 1_000) -> None:
-        self._most, self._lock = most, Lock()
-        self._values: dict[Hashable, T] = {}  # the oldest first
-
-    def get(self, key: Hashable) -> T | None:
-        """Return a value; None if it is not remembered."""
-        return self._values.get(key)
+    def __init__(self) -> None:
+        super().__init__()
+        self._lock = Lock()
 
     def add(self, key: Hashable, value: T) -> None:
         """Remember a value, in place of the oldest one."""
         with self._lock:
-            self._values.pop(key, None)
-            self._values[key] = value
-            if len(self._values) > self._most:
-                del self._values[next(iter(self._values))]
+            self.pop(key, None)
+            self[key] = value
+            if len(self) > MOST_REMEMBERED:
+                del self[next(iter(self))]
 
 
 class Database:
@@ -98,11 +95,8 @@ class Database:
     def reading(self) -> Iterator[Connection]:
         """Return the open database for as long as the context lasts.
 
-        Raises:
-            DatabaseError: It cannot be opened, or could not be a moment ago. A `DatabaseError` of the context is passed
-                on.
-            InvalidValue: Its address is malformed.
-            Overloaded: Too many other threads are reading it.
+        If it cannot be opened, or could not be a moment ago, raise `DatabaseError`; if its address is malformed,
+        `InvalidValue`; if too many other threads are reading it, `Overloaded`.
         """
         if not self._slots.acquire(timeout=WAIT_SECONDS):
             raise Overloaded

@@ -42,24 +42,13 @@ def digest(reader: Connection, asks: Question, day: date) -> DayDigest:
     collected, interval = choose(of_pair(reader, asks.pair), asks.interval, asks.source)
     page = Question(asks.pair, interval, start, start + DAY, DAY // interval.length)
     rows = [candle for candle, _ in candles.read(reader, collected, page).rows]
-    return DayDigest(
-        pair=asks.pair,
-        source=collected.series.source,
-        interval=interval.label,
-        day=day,
-        candles=len(rows),
-        complete=any(span.start <= start and start + DAY <= span.end for span in reader.coverage(collected.series)),
-        sha256=digest_of(rows, interval),
-        simulated=collected.simulated,
-    )
+    complete = any(span.start <= start and start + DAY <= span.end for span in reader.coverage(collected.series))
+    facts = (interval.label, day, len(rows), complete, digest_of(rows, interval), collected.simulated)
+    return DayDigest(asks.pair, collected.series.source, *facts)
 
 
 def answer(call: Call, pair: str) -> Rendered:
-    """Return the digest as JSON.
-
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
-    """
+    """Return the digest as JSON."""
     names = ("day", "interval", "source")
     asks = endpoint.question(pair, call.query, *names)
     text = queries.parameters(call.query, names).get("day")

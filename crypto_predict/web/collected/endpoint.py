@@ -46,11 +46,7 @@ class Question(NamedTuple):
 
 
 def question(pair: str, query: str, *names: str) -> Question:
-    """Parse the path and the query, whose parameters are these, in the order in which an error lists them.
-
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is repeated, unknown, malformed or too large.
-    """
+    """Parse the path and the query, whose parameters are these, in the order in which an error lists them."""
     pair, chosen = queries.file_format(pair, query) if queries.FORMAT in names else (pair, None)
     parsed = Pair.parse(pair)
     values = queries.parameters(query, names)
@@ -64,11 +60,7 @@ def question(pair: str, query: str, *names: str) -> Question:
 
 
 def read_instant(name: str, text: str) -> datetime:
-    """Parse an instant, or a day for its beginning; those outside 1970 to 9998 are moved to these limits.
-
-    Raises:
-        InvalidValue: The text is neither.
-    """
+    """Parse an instant, or a day for its beginning; those outside 1970 to 9998 are moved to these limits."""
     instant = queries.moment(name, text)
     if not isinstance(instant, datetime):
         instant = datetime.combine(instant, time(), UTC)

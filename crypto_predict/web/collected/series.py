@@ -122,10 +122,7 @@ def choose(
     """Return which series of a pair to read, and the interval of its candles: by default the shortest one.
 
     Of each source it is the series of the interval, or the shortest that divides it. A real source comes before a
-    simulated one, then the one with the newest candle.
-
-    Raises:
-        NotCollected: None of the series answers the question.
+    simulated one, then the one with the newest candle. If none answers the question, raise `NotCollected`.
     """
     of_source = [collected for collected in candidates if source in {None, collected.series.source}]
     if not of_source:

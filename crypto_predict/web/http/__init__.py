@@ -6,6 +6,5 @@
 * ``response``: a body with its headers, the headers of every answer, values as JSON and CSV
 * ``problems``: errors and refused requests as RFC 9457 problem details
 * ``representations``: bytes as they are sent, compressed or not
-* ``conditional``: 304 and 412
-* ``sending``: the last step of every response
+* ``sending``: the last step of every response, conditions (304 and 412) among them
 """

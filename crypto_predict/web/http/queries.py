@@ -1,4 +1,7 @@
-"""Parse query strings and paths. A client may send any text: messages repeat it shortened."""
+"""Parse query strings and paths. A client may send any text: messages repeat it shortened.
+
+Whatever parses a question raises `BadParameter` or `InvalidValue`, which name the parameter at fault.
+"""
 
 import contextlib
 import re
@@ -29,11 +32,7 @@ _NUMBER = re.compile(r"([0-9]+(\.[0-9]*)?|\.[0-9]+)([Ee][+ -]?[0-9]+)?")
 
 
 def parameters(query: str, names: tuple[str, ...] = ()) -> dict[str, str]:
-    """Return the parameters of a query string by their names.
-
-    Raises:
-        BadParameter: A parameter is not in `names`, or repeated.
-    """
+    """Return the parameters of a query string by their names; each may be given once, and must be in `names`."""
     members = parse_qsl(query, keep_blank_values=True, errors="replace")
     values = dict(members)
     for name in values:
@@ -41,8 +40,7 @@ def parameters(query: str, names: tuple[str, ...] = ()) -> dict[str, str]:
             taken = f"which takes {listed(names)}" if names else "which takes no parameters"
             raise BadParameter(shortened(name), f"{shortened(name)!r} is not a parameter of this address, {taken}")
     if len(values) < len(members):
-        name = repeated(members)
-        raise BadParameter(name, f"{name} is given more than once")
+        raise BadParameter(repeated(members), f"{repeated(members)} is given more than once")
     return values
 
 
@@ -53,11 +51,7 @@ def repeated(members: Sequence[tuple[str, object]]) -> str:
 
 
 def file_format(pair: str, query: str) -> tuple[str, str | None]:
-    """Return the pair of a path without the ending ``.csv``, and the format that path or query ask for, if one does.
-
-    Raises:
-        BadParameter, InvalidValue: The format is unknown, or path and query contradict each other.
-    """
+    """Return the pair of a path without the ending ``.csv``, and the format that path or query ask for, if one does."""
     chosen = dict(parse_qsl(query, keep_blank_values=True, errors="replace")).get(FORMAT)
     if chosen is not None and chosen not in FORMATS:
         raise InvalidValue(FORMAT, chosen, " or ".join(FORMATS))
@@ -70,13 +64,9 @@ def file_format(pair: str, query: str) -> tuple[str, str | None]:
 
 
 def moment(name: str, text: str) -> date | datetime:
-    """Parse a day or an instant. An instant without an offset is in UTC.
+    """Parse a day or an instant, which is in UTC if it has no offset.
 
-    Returns:
-        A date, or a date-time in UTC; with its offset if UTC places it outside the years 1 to 9999.
-
-    Raises:
-        InvalidValue: The text is neither, or names a day or an hour that does not exist.
+    A date-time is returned in UTC; with its offset if UTC places it outside the years 1 to 9999.
     """
     match = _MOMENT.fullmatch(text)
     if match is None:
@@ -95,11 +85,7 @@ def moment(name: str, text: str) -> date | datetime:
 
 
 def day(name: str, text: str) -> date:
-    """Parse a day.
-
-    Raises:
-        InvalidValue: The text is not an ISO date, or the day does not exist.
-    """
+    """Parse a day."""
     if _DAY.fullmatch(text):
         with contextlib.suppress(ValueError):
             return date.fromisoformat(text)

@@ -58,9 +58,8 @@ class Series:
     def row(self, moment: date | datetime) -> Row:
         """Return the prediction for the close of a day or for an instant.
 
-        Raises:
-            OutOfRange: The model does not cover that time.
-            NoProphetInterval: The time lies after the last candle, and Prophet alone has no interval.
+        If the model does not cover that time, raise `OutOfRange`; if it lies after the last candle, and Prophet alone
+        has no interval, raise `NoProphetInterval`.
         """
         price = self._evaluator.at(moment, self._model)
         if not isinstance(moment, datetime):

@@ -18,25 +18,14 @@ from crypto_predict.web.model.snapshots import Snapshot
 
 
 def question(query: str, today: date) -> tuple[date | datetime, str]:
-    """Return the time and the model that a query asks for; without a date it is the close of `today` (UTC).
-
-    A day stands for its close; an instant is aware of its time zone.
-
-    Raises:
-        BadParameter, InvalidValue: A parameter is repeated, unknown or malformed.
-    """
+    """Return the time and the model that a query asks for; without a date it is the close of `today` (UTC)."""
     values = parameters(query, ("date", "model"))
     return endpoint.read_date({"date": str(today), **values}), endpoint.read_model(values)
 
 
 def row(answers: Answers, moment: date | datetime, model: str = COMBINED) -> Row:
-    """Return the price of Bitcoin in the first pair whose base is BTC.
-
-    Raises:
-        OutOfRange, NoProphetInterval: See `Series.row`.
-        Problem: The model does not hold Bitcoin. No parameter is at fault: ``/bitcoin`` has none for the pair.
-    """
-    if answers.bitcoin is None:
+    """Return the price of Bitcoin in the first pair whose base is BTC. Errors are also those of `Series.row`."""
+    if answers.bitcoin is None:  # no parameter is at fault: /bitcoin has none for the pair
         raise Problem(HTTPStatus.NOT_FOUND, str(UnknownPair("BTC/USD", list(map(str, answers.pairs)))))
     return answers.series[answers.bitcoin, model].row(moment)
 

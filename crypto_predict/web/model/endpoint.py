@@ -56,11 +56,7 @@ def constant(render: Callable[[Snapshot], Rendered]) -> Callable[[Snapshot, date
 
 
 def read_pair(text: str, names: Mapping[Pair, Pair]) -> Pair:
-    """Return the pair of the model that a path names by any of its `names`.
-
-    Raises:
-        InvalidValue, UnknownPair: The text is not a pair, or the pair is not in `names`.
-    """
+    """Return the pair of the model that a path names by any of its `names`; if it is not one, raise `UnknownPair`."""
     pair = Pair.parse(text)
     if pair not in names:
         raise UnknownPair(str(pair), list(dict.fromkeys(map(str, names.values()))))
@@ -68,14 +64,14 @@ def read_pair(text: str, names: Mapping[Pair, Pair]) -> Pair:
 
 
 def read_date(values: Mapping[str, str]) -> date | datetime:
-    """Return the day or the instant of the parameter ``date``; if it is missing, raise `BadParameter`."""
+    """Return the day or the instant of the parameter ``date``."""
     if "date" not in values:
         raise BadParameter("date", f"date is missing: it must be {queries.MOMENT_EXPECTED}")
     return queries.moment("date", values["date"])
 
 
 def read_model(values: Mapping[str, str]) -> str:
-    """Return the model of the parameter ``model``, by default the combined one; raise `InvalidValue` for others."""
+    """Return the model of the parameter ``model``, by default the combined one."""
     name = values.get("model", COMBINED)
     if name not in MODELS:
         raise InvalidValue("model", name, f"one of {', '.join(MODELS)}")
@@ -83,7 +79,7 @@ def read_model(values: Mapping[str, str]) -> str:
 
 
 def read_price(name: str, text: str) -> float:
-    """Parse a price; if it is not a decimal number, or is 0 or larger than every float, raise `InvalidValue`."""
+    """Parse a price, which is more than 0 and not larger than every float."""
     price = queries.number(text)
     if price is None or not 0 < price < math.inf:
         raise InvalidValue(name, text, PRICE_EXPECTED)
@@ -91,11 +87,7 @@ def read_price(name: str, text: str) -> float:
 
 
 def read_levels(name: str, text: str) -> tuple[float, ...]:
-    """Parse the levels of quantiles, in any order; they are returned ascending.
-
-    Raises:
-        BadParameter, InvalidValue: A level is repeated, malformed or out of the accepted range, or there are too many.
-    """
+    """Parse the levels of quantiles, in any order; they are returned ascending."""
     texts = text.split(",")
     if len(texts) > MOST_LEVELS:
         raise BadParameter(name, f"{name}: {len(texts)} levels are more than the {MOST_LEVELS} of one request")

@@ -57,11 +57,7 @@ class Forecast(NamedTuple):
 def question(answers: Answers, pair: str, query: str) -> Forecast:
     """Return the days that path and query ask for, by default 30 from the day after the last candle.
 
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, a parameter is repeated, unknown or malformed, or the end
-            lies before the start.
-        Problem: The model does not cover the start or the end.
-        UnknownPair: The model does not hold the pair.
+    If the model does not cover the start or the end, raise a `Problem`.
     """
     named = endpoint.read_pair(pair, answers.names)
     values = queries.parameters(query, ("start", "end", "model", "quantiles", queries.FORMAT))
@@ -82,10 +78,7 @@ def question(answers: Answers, pair: str, query: str) -> Forecast:
 def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
     """Return a JSON list of rows, each of which is rendered at its first request, and then cached.
 
-    Rows with quantiles are not: there are more levels than memory.
-
-    Raises:
-        NoProphetInterval: A day lies after the last candle, and Prophet alone has no interval.
+    Rows with quantiles are not: there are more levels than memory. Errors are those of `Series.row`.
     """
     series = forecast.series
     if forecast.levels:

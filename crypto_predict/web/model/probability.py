@@ -77,13 +77,7 @@ class Probability:
 
 
 def probability(answers: Answers, pair: str, query: str) -> Probability:
-    """Return the probability that path and query ask for, with what it is based on.
-
-    Raises:
-        BadParameter, InvalidValue: The pair is malformed, or a parameter is missing, repeated, unknown or malformed.
-        OutOfRange, NoProphetInterval: See `Series.row`.
-        UnknownPair: The model does not hold the pair.
-    """
+    """Return the probability that path and query ask for, with its basis. Errors are also those of `Series.row`."""
     named = endpoint.read_pair(pair, answers.names)
     values = parameters(query, ("date", "above", "below", "model"))
     moment = endpoint.read_date(values)
@@ -93,32 +87,15 @@ def probability(answers: Answers, pair: str, query: str) -> Probability:
     card, provenance = answers.model.card, row.provenance
     facts = card.pairs[named]
     horizon = series.horizon(moment) if provenance.kind == FORECAST else None
-    basis = Basis(
-        source=facts.source,
-        build=card.build,
-        trained_at=card.trained_at,
-        newest_candle=series.last_candle,
-        horizon_days=horizon,
-        extrapolated=not all(distribution.covers(limit) for limit in (above, below) if limit),
-        calibration=None if horizon is None else _calibration(facts.backtest, provenance.model, horizon),
-    )
+    extrapolated = not all(distribution.covers(limit) for limit in (above, below) if limit)
+    calibration = None if horizon is None else _calibration(facts.backtest, provenance.model, horizon)
+    model = (facts.source, card.build, card.trained_at, series.last_candle)
+    basis = Basis(*model, horizon, extrapolated, calibration)
     share = _between(distribution, above, below)
-    return Probability(
-        date=moment,
-        above=above,
-        below=below,
-        probability=round(share, _DECIMALS),
-        prediction=row.price.price,
-        low=row.price.low,
-        high=row.price.high,
-        kind=provenance.kind,
-        as_of=provenance.as_of,
-        pair=provenance.pair,
-        model=provenance.model,
-        simulated=provenance.simulated,
-        based_on=basis,
-        words=" ".join([_in_words(named, moment, above, below, share), *_reasons(basis, provenance)]),
-    )
+    words = " ".join([_in_words(named, moment, above, below, share), *_reasons(basis, provenance)])
+    estimate = (moment, above, below, round(share, _DECIMALS), *row.price)
+    rests_on = (provenance.kind, provenance.as_of, provenance.pair, provenance.model, provenance.simulated)
+    return Probability(*estimate, *rests_on, basis, words)
 
 
 def _limits(values: Mapping[str, str]) -> tuple[float | None, float | None]:
@@ -134,20 +111,17 @@ def _limits(values: Mapping[str, str]) -> tuple[float | None, float | None]:
 
 def _between(distribution: Distribution, above: float | None, below: float | None) -> float:
     """Return the probability of a price above the one limit and below the other, as far as they are given."""
-    if above is None:
-        return 1.0 if below is None else distribution.below(below)
-    if below is None:
+    if above is not None and below is not None:
+        return max(distribution.above(above) - distribution.above(below), 0.0)
+    if above is not None:
         return distribution.above(above)
-    return max(distribution.above(above) - distribution.above(below), 0.0)
+    return 1.0 if below is None else distribution.below(below)
 
 
 def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calibration | None:
     """Return how the interval of a model held at the horizon of the backtest that is nearest to this one, in days."""
-    scores: Sequence[Score | ProphetScore] = ()
-    if backtest is not None and model == COMBINED:
-        scores = backtest.scores
-    elif backtest is not None and backtest.prophet is not None:
-        scores = backtest.prophet.scores
+    measured = backtest if model == COMBINED or backtest is None else backtest.prophet
+    scores: Sequence[Score | ProphetScore] = () if measured is None else measured.scores
     if not scores:
         return None
     nearest = min(scores, key=lambda score: abs(score.horizon_days - horizon))
@@ -161,31 +135,27 @@ def _in_words(pair: Pair, moment: date | datetime, above: float | None, below: f
     """Return the answer in words, which never promise certainty."""
     limits = [f"{word} {limit:,.12g}" for word, limit in (("above", above), ("below", below)) if limit]
     when = "at" if isinstance(moment, datetime) else "at the close of"
-    share = "below 0.5 %" if probability < 0.005 else f"{100 * probability:.0f} %"
-    if probability > 0.995:
-        share = "above 99.5 %"
+    share = "above 99.5 %" if probability > 0.995 else f"{100 * probability:.0f} %"
+    share = "below 0.5 %" if probability < 0.005 else share
     return f"Probability {share}: {pair} {' and '.join(limits)} {when} {plain.encode(moment)}."
 
 
 def _reasons(basis: Basis, provenance: Provenance) -> list[str]:
     """Return what the answer is based on, in words."""
     sentences = ["The prices are simulated."] if provenance.simulated else []
-    if basis.horizon_days is None:
+    calibration, horizon = basis.calibration, basis.horizon_days
+    if horizon is None:
         sentences.append("That time has passed: this is the fitted distribution, not a forecast.")
-    elif basis.calibration is None:
+    elif calibration is None:
         sentences.append("Nothing was measured out of sample, since the history is too short for a backtest.")
     else:
-        sentences.append(_measured(basis.calibration, basis.horizon_days))
+        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
+        shares = f"{100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
+        nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
+        sentences.append(f"Out of sample the {shares} of {outcomes}{nearest}.")
     if basis.extrapolated:
         sentences.append("It rests on the assumed shape of a tail.")
     return sentences
-
-
-def _measured(calibration: Calibration, horizon: float) -> str:
-    outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
-    measured = f"Out of sample the {100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
-    nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
-    return f"{measured} of {outcomes}{nearest}."
 
 
 def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:

@@ -30,7 +30,6 @@ SHORTEST = 60  # seconds that an answer may be cached if the next change is due 
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
 OVERDUE_AFTER = timedelta(hours=1)  # a training takes minutes, and a release waits for its turn, too
 
-
 _log = logging.getLogger("crypto_predict.server")
 
 
@@ -60,8 +59,7 @@ class Validity:
     def until_change(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer about a pair, or all, that caches may keep until the next change."""
         seconds, stale = self.state(now, pair)
-        cache_control = ("Cache-Control", f"public, max-age={seconds}")
-        return [cache_control, *self._validators, STALE] if stale else [cache_control, *self._validators]
+        return [("Cache-Control", f"public, max-age={seconds}"), *self._validators, *([STALE] if stale else [])]
 
     def until_midnight(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer about the present UTC day, which caches may keep until that ends."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.web.http import conditional
+from crypto_predict.web.http import sending
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 
@@ -167,5 +167,5 @@ def test_every_date_of_the_calendar_is_parsed(instant: datetime) -> None:
 
 def test_a_weak_tag_does_not_match_strongly() -> None:
     """No answer has a weak tag today; the rule must not depend on that."""
-    assert conditional.evaluate({"HTTP_IF_MATCH": 'W/"a"'}, 'W/"a"', None) == 412
-    assert conditional.evaluate({"HTTP_IF_NONE_MATCH": '"a"'}, 'W/"a"', None) == 304
+    assert sending.evaluate({"HTTP_IF_MATCH": 'W/"a"'}, 'W/"a"', None) == 412
+    assert sending.evaluate({"HTTP_IF_NONE_MATCH": '"a"'}, 'W/"a"', None) == 304

@@ -16,7 +16,7 @@ from werkzeug.test import Client, TestResponse
 from crypto_predict.baked.ledger import Outcome, Release
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY
-from crypto_predict.web.app import create_app, create_service
+from crypto_predict.web.app import Service, create_app
 from tests.support.feeds import entries, faults, links
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release
 from tests.support.models import ETH, TRAINED_AT, make_model
@@ -35,7 +35,7 @@ def ask(tmp_path: Path) -> Open:
         if contents:
             (tmp_path / "model.ledger.jsonl").write_bytes(make_ledger(*contents))
         settings = replace(SETTINGS, model=tmp_path / "model.pkl", site_url=site)
-        service = create_service(model or make_model(), settings, lambda: TRAINED_AT, threading.Event())
+        service = Service(model or make_model(), settings, lambda: TRAINED_AT, threading.Event())
         return Client(create_app(service, None))
 
     return make_client
