@@ -69,10 +69,7 @@ class Call:
         return self.live(rendered, end - self.now)
 
     def shared(
-        self,
-        question: Hashable,
-        read: Callable[[Connection], tuple[Rendered, datetime]],
-        basis: Rendered | None = None,
+        self, question: Hashable, read: Callable[[Connection], tuple[Rendered, datetime]], basis: Rendered | None = None
     ) -> tuple[Rendered, datetime]:
         """Return an answer and the instant up to which it holds; it is read once for all requests before that.
 

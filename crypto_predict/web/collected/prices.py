@@ -61,10 +61,5 @@ def _example(sample: Sample) -> list[list[PairPrice]]:
 
 
 OPERATION = DatabaseOperation(
-    rule="/prices",
-    answer=answer,
-    text=__doc__,
-    place=8,
-    schemas={"Prices": list[PairPrice]},
-    examples=_example,
+    rule="/prices", answer=answer, text=__doc__, place=8, schemas={"Prices": list[PairPrice]}, examples=_example
 )

@@ -121,12 +121,7 @@ class Table(Generic[T]):
         return links
 
     def operation(
-        self,
-        text: str,
-        place: int,
-        name: str,
-        example: Callable[[Sample], Sequence[T]],
-        **members: Schema,
+        self, text: str, place: int, name: str, example: Callable[[Sample], Sequence[T]], **members: Schema
     ) -> DatabaseOperation:
         """Return the endpoint, with rows as an example; its answer has the schema `name` with further `members`."""
         row: Schema = {

@@ -95,10 +95,7 @@ def pair_parameter(pair: Pair) -> Parameter:
 
 PAIR_TEXT = "^[A-Za-z0-9]{1,20}[/_-][A-Za-z0-9]{2,10}$"  # a pattern of a pair in a path or a body
 FORMAT_PARAMETER = parameter(
-    FORMAT,
-    "`csv` for a file of CSV, as `.csv` at the end of the path.",
-    {**TEXT, "enum": list(FORMATS)},
-    "json",
+    FORMAT, "`csv` for a file of CSV, as `.csv` at the end of the path.", {**TEXT, "enum": list(FORMATS)}, "json"
 )
 
 
