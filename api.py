@@ -32,7 +32,7 @@ with needed("api.py", "requirements-api.txt"), quick_imports():
         whole_number,
     )
     from crypto_predict.web.app import BODIES, Access, Service, create_app, is_slow, now
-    from crypto_predict.web.operations.startup import announce, greeting
+    from crypto_predict.web.operations.startup import announce, base_url
     from crypto_predict.wording import read_duration
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
                 pass  # a malformed address ends the program, a failure is logged and tried again at the next request
         announce(model, server.addresses, present(), settings.stale_after)
         if settings.greet or (sys.stdout and sys.stdout.isatty()):
-            lines.write(greeting(server.addresses[0]))
+            lines.write(f"Open {base_url(*server.addresses[0])}")  # for a person at a terminal
         threading.Thread(target=service.editions.watch, args=(draining,), name="editions", daemon=True).start()
         server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)

@@ -39,7 +39,7 @@ class PairPrice:
 
 def last(reader: SeriesReader) -> list[PairPrice]:
     """Return the last price of every collected pair, sorted by pair."""
-    prices = sorted(reader.last_prices(DAY, TOLERANCE), key=lambda price: rank(price.series))
+    prices = sorted(reader.last_prices(DAY, TOLERANCE), key=rank)
     return [_of_pair(best(of_pair)) for _, of_pair in groupby(prices, key=lambda price: price.series.pair)]
 
 

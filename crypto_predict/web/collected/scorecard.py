@@ -71,7 +71,7 @@ def records(reader: Connection) -> list[MinutesRecord]:
     """Return the live record of every series that has one, sorted by pair and source."""
     stored = reader.minute_records()
     recorded = [collected for collected in reader.collected() if collected.series in stored] if stored else []
-    recorded.sort(key=lambda collected: rank(collected.series))
+    recorded.sort(key=rank)
     return [_record(collected, stored[collected.series]) for collected in recorded]
 
 

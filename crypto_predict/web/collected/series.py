@@ -58,8 +58,7 @@ class SeriesState:
 
 def series(reader: SeriesReader, now: datetime) -> list[SeriesState]:
     """Return the state of every series, sorted by pair, source and interval."""
-    ranked = sorted(reader.collected(), key=lambda collected: rank(collected.series))
-    return [state(collected, now) for collected in ranked]
+    return [state(collected, now) for collected in sorted(reader.collected(), key=rank)]
 
 
 def example(reader: SeriesReader) -> Example | None:
@@ -69,9 +68,7 @@ def example(reader: SeriesReader) -> Example | None:
         for collected in reader.collected()
         if collected.first_open is not None
     ]
-    return min(
-        examples, key=lambda shown: (shown.series.interval is not Interval.MINUTE_1, rank(shown.series)), default=None
-    )
+    return min(examples, key=lambda shown: (shown.series.interval is not Interval.MINUTE_1, rank(shown)), default=None)
 
 
 def state(collected: CollectedSeries, now: datetime) -> SeriesState:
@@ -95,9 +92,9 @@ def state(collected: CollectedSeries, now: datetime) -> SeriesState:
     )
 
 
-def rank(key: SeriesKey) -> tuple[Pair, str, int]:
+def rank(entry: CollectedSeries | LastPrice | Example) -> tuple[Pair, str, int]:
     """Return what series are sorted by."""
-    return key.pair, key.source, key.interval.seconds
+    return entry.series.pair, entry.series.source, entry.series.interval.seconds
 
 
 def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:
@@ -111,8 +108,7 @@ def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) 
 
     stored = usable(reader.collected(pair))
     if not stored:
-        others = sorted(usable(reader.collected()), key=lambda collected: rank(collected.series))
-        raise NotCollected("pair", str(pair), others)
+        raise NotCollected("pair", str(pair), sorted(usable(reader.collected()), key=rank))
     return stored
 
 

@@ -57,7 +57,8 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
     described = {(operation.path, operation.method): (operation, sample) for operation, sample in samples}
     tags = [tag for tag in _TAGS if example is not None or tag != "collected"]
     paths: dict[str, Any] = {}
-    schemas, responses = {"Problem": _problem()}, {NOT_MODIFIED: _not_modified()}
+    schemas, updated = {"Problem": _problem()}, refs("headers", ("ETag", "Cache-Control", SIMULATED, STALE[0]))
+    responses = {NOT_MODIFIED: {"description": "The copy you have is still good.", "headers": updated}}
     for operation, sample in sorted(described.values(), key=lambda pair: (tags.index(pair[0].tag), pair[0].place)):
         paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described(sample)
         for name, kind in operation.schemas.items():
@@ -115,11 +116,6 @@ def _problem() -> Schema:
         **schema_of(Freshness)["properties"],
     }
     return problem
-
-
-def _not_modified() -> dict[str, Any]:
-    headers = refs("headers", ("ETag", "Cache-Control", SIMULATED, STALE[0]))
-    return {"description": "The copy you have is still good.", "headers": headers}
 
 
 def _headers(snapshot: Snapshot) -> dict[str, Any]:

@@ -47,11 +47,6 @@ def announce_model(event: str, model: Model, now: datetime, stale_after: timedel
         logs.event(_log, logging.WARNING, STALE, age=age, newest_price_age=newest_price_age, stale_after=limit)
 
 
-def greeting(address: tuple[str, int]) -> str:
-    """Return the message for a person at a terminal: where to open the page."""
-    return f"Open {base_url(*address)}"
-
-
 def base_url(host: str, port: int) -> str:
     """Return the URL on this machine of a server that listens at `host` and `port`."""
     name = _LOOPBACK.get(host, host)
