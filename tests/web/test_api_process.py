@@ -141,11 +141,7 @@ def test_odd_addresses_are_refused_and_the_next_request_is_answered(served: Serv
 @pytest.mark.parametrize(
     ("data", "status", "detail"),
     [
-        (
-            request("/livez", "X: " + "y" * 65_536)[:65_536],
-            431,
-            "head of a request must be shorter than 16384 bytes",
-        ),
+        (request("/livez", "X: " + "y" * 65_536)[:65_536], 431, "head of a request must be shorter than 16384 bytes"),
         (request("/livez", "Content-Length: 65536"), 413, "body of a request must be shorter than 65536 bytes"),
         (request("/livez").replace(b"GET", b"get"), 400, "'get' is not a method"),
     ],

@@ -48,10 +48,7 @@ def test_a_copy_of_yesterday_is_not_still_good() -> None:
     present = Present()
     today = present.client.get("/bitcoin")
     assert today.headers["ETag"] != present.client.get(f"/bitcoin?date={NOON.date()}").headers["ETag"]
-    conditions = (
-        {"If-None-Match": today.headers["ETag"]},
-        {"If-Modified-Since": today.headers["Last-Modified"]},
-    )
+    conditions = ({"If-None-Match": today.headers["ETag"]}, {"If-Modified-Since": today.headers["Last-Modified"]})
     for condition in conditions:
         assert present.client.get("/bitcoin", headers=condition).status_code == 304
     present.now += timedelta(days=1)

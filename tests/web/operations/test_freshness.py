@@ -38,14 +38,8 @@ def test_a_fresh_model_is_reported_with_both_ages_and_their_limit() -> None:
 @pytest.mark.parametrize(
     ("trained_ago", "verdict"),
     [
-        (
-            timedelta(minutes=5),
-            "the newest price is too old: the model was trained 5 minutes ago",
-        ),
-        (
-            timedelta(days=3),
-            "the model and the newest price are too old: the model was trained 3 days ago",
-        ),
+        (timedelta(minutes=5), "the newest price is too old: the model was trained 5 minutes ago"),
+        (timedelta(days=3), "the model and the newest price are too old: the model was trained 3 days ago"),
     ],
 )
 def test_a_model_of_old_prices_is_stale_even_if_just_trained(trained_ago: timedelta, verdict: str) -> None:
