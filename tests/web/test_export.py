@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -194,26 +194,17 @@ def test_an_empty_folder_and_a_link_to_one_are_filled(folder: Path) -> None:
     assert (folder / "there" / "index.html").exists()
 
 
-def a_file(folder: Path) -> None:
-    (folder / "site").write_text("mine")
-
-
-def other_files(folder: Path) -> None:
-    (folder / "site").mkdir()
-    (folder / "site" / "index.html").write_text("mine")
-
-
-@pytest.mark.parametrize("make", [a_file, other_files])
-def test_what_no_export_has_made_is_never_touched(
-    folder: Path, capsys: pytest.CaptureFixture[str], make: Callable[[Path], None]
-) -> None:
-    make(folder)
-    before = {path: path.read_text() for path in folder.rglob("site*/**/*") if path.is_file()}
+@pytest.mark.parametrize("name", ["site", "site/index.html"])
+def test_what_no_export_has_made_is_never_touched(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A file in place of the folder, and a folder with other files."""
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("mine")
     assert run(folder) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("crypto_predict.web.export: error: FOLDER: ")
     assert "a folder that an export made, an empty one, or a new name; nothing is written" in line
-    assert {path: path.read_text() for path in folder.rglob("site*/**/*") if path.is_file()} == before
+    assert (folder / name).read_text() == "mine"
+    assert [path for path in folder.rglob("site/**/*") if path != folder / name] == []
     assert around(folder) == {"site"}
 
 

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 from urllib.parse import quote
 
@@ -17,7 +17,7 @@ from crypto_predict.baked.evaluation import MODELS, Evaluator
 from crypto_predict.baked.schema import Backtest, Confidence, Model, ProphetBacktest, ProphetScore, Score
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import client, snapshot_of
-from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_forecast, make_model
+from tests.support.models import BTC, ETH, blank, make_forecast, make_model
 
 DAY = date(2024, 6, 1)  # 15 days after the last candle
 PAST = date(2024, 3, 1)
@@ -95,13 +95,9 @@ def test_four_prices_in_five_lie_inside_the_interval(moment: str, model: str) ->
 @pytest.mark.parametrize(
     ("limits", "expected"),
     [
-        ({"above": "1e300"}, 0),
-        ({"above": "1e+300"}, 0),
-        ({"above": "5e-324"}, 1),
-        ({"below": "1e300"}, 1),
-        ({"below": "5e-324"}, 0),
+        *(({"above": "1e300"}, 0), ({"above": "1e+300"}, 0), ({"above": "5e-324"}, 1)),
+        *(({"below": "1e300"}, 1), ({"below": "5e-324"}, 0), ({"above": "1e299", "below": "1e300"}, 0)),
         ({"above": "5e-324", "below": "1.7976931348623157e308"}, 1),
-        ({"above": "1e299", "below": "1e300"}, 0),
     ],
 )
 def test_prices_that_no_market_reaches_have_an_answer(limits: dict[str, str], expected: float) -> None:
@@ -121,31 +117,8 @@ def test_a_plus_sign_that_was_not_encoded_is_one() -> None:
 
 
 NOT_PRICES = [
-    "",
-    " ",
-    "0",
-    "0.0",
-    "1e-400",
-    "-1",
-    "-70000",
-    "NaN",
-    "nan",
-    "inf",
-    "Infinity",
-    "-inf",
-    "1e309",
-    "9" * 400,
-    "100,000",
-    "100_000",
-    "100k",
-    "$70000",
-    "70000 USD",
-    "0x10",
-    "1e",
-    ".",
-    "\u0667\u0660",
-    "7\u00bd",
-    "\x00",
+    *("", " ", "0", "0.0", "1e-400", "-1", "-70000", "NaN", "nan", "inf", "Infinity", "-inf", "1e309", "9" * 400),
+    *("100,000", "100_000", "100k", "$70000", "70000 USD", "0x10", "1e", ".", "\u0667\u0660", "7\u00bd", "\x00"),
 ]
 
 
@@ -162,18 +135,18 @@ def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> No
     ("query", "status", "parameter", "detail"),
     [
         ("date=2024-06-01", 400, "above", "above and below are missing: give one of them or both"),
-        ("", 400, "date", "date is missing"),
-        ("above=70000", 400, "date", "date is missing"),
+        ("", 400, "date", "date is missing: it must be an ISO date"),
+        ("above=70000", 400, "date", "date is missing: it must be an ISO date"),
         ("date=yesterday&above=70000", 400, "date", "'yesterday' is not an ISO date"),
         ("date=2024-06-01&above=70000&below=60000", 400, "below", "below (60,000) must be more than above (70,000)"),
         ("date=2024-06-01&above=70000&below=7e4", 400, "below", "below (70,000) must be more than above (70,000)"),
         ("date=2024-06-01&above=1&above=2", 400, "above", "above is given more than once"),
         ("date=2024-06-01&abov=1", 400, "abov", "which takes date, above, below and model"),
         ("date=2024-06-01&above=1&model=lstm", 400, "model", "is not one of combined, prophet"),
-        ("date=2030-01-01&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
-        ("date=2022-12-31&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
-        ("date=2025-05-18T00:00:01Z&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
-        ("date=9999-12-31T23:59-02:00&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17"),
+        *(
+            (f"date={moment}&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17")
+            for moment in ("2030-01-01", "2022-12-31", "2025-05-18T00:00:01Z", "9999-12-31T23:59-02:00")
+        ),
     ],
 )
 def test_a_question_without_an_answer_is_refused_with_the_reason(
@@ -182,8 +155,7 @@ def test_a_question_without_an_answer_is_refused_with_the_reason(
     response = CLIENT.get(f"/probability/BTC-USD?{query}")
     problem = json.loads(response.data)
     assert (response.status_code, response.content_type) == (status, "application/problem+json")
-    assert problem["parameter"] == parameter
-    assert detail in problem["detail"]
+    assert (problem["parameter"], detail in problem["detail"]) == (parameter, True)
 
 
 @pytest.mark.parametrize(("pair", "status"), [("DOGE-USD", 404), ("money", 400)])
@@ -231,14 +203,8 @@ def test_an_answer_says_what_it_is_based_on() -> None:
 @pytest.mark.parametrize(
     ("moment", "horizon", "nearest"),
     [
-        ("2024-05-18", 1, 1),
-        ("2024-05-18T18:00Z", 0.75, 1),
-        ("2024-05-21", 4, 1),
-        ("2024-05-22", 5, 7),
-        ("2024-06-05", 19, 30),
-        ("2024-07-16", 60, 30),
-        ("2024-07-17", 61, 90),
-        ("2025-05-17", 365, 90),
+        *(("2024-05-18", 1, 1), ("2024-05-18T18:00Z", 0.75, 1), ("2024-05-21", 4, 1), ("2024-05-22", 5, 7)),
+        *(("2024-06-05", 19, 30), ("2024-07-16", 60, 30), ("2024-07-17", 61, 90), ("2025-05-17", 365, 90)),
     ],
 )
 def test_the_calibration_is_that_of_the_nearest_horizon(moment: str, horizon: float, nearest: int) -> None:
@@ -274,11 +240,8 @@ def test_without_a_backtest_prophet_alone_has_no_probability_of_the_future() -> 
 @pytest.mark.parametrize("moment", ["2024-03-01", "2024-05-17", "2024-05-18T06:00Z"])
 def test_the_past_is_answered_from_the_fitted_distribution_and_says_so(moment: str) -> None:
     answer = ask(date=moment, above=50_000)
-    assert (answer["kind"], answer["based_on"]["horizon_days"], answer["based_on"]["calibration"]) == (
-        "fitted",
-        None,
-        None,
-    )
+    basis = answer["based_on"]
+    assert (answer["kind"], basis["horizon_days"], basis["calibration"]) == ("fitted", None, None)
     assert "That time has passed: this is the fitted distribution, not a forecast." in answer["words"]
 
 
@@ -317,32 +280,6 @@ def test_the_words_name_the_nearest_horizon_unless_it_is_the_one_of_the_question
 def test_an_instant_is_answered_in_utc() -> None:
     assert ask(date="2024-06-01T14:00+02:00", above=70_000)["date"] == "2024-06-01T12:00:00Z"
     assert "at 2024-06-01T12:00:00Z" in ask(date="2024-06-01T14:00+02:00", above=70_000)["words"]
-
-
-def test_invented_prices_are_marked() -> None:
-    for pair, simulated in (("BTC-USD", False), ("ETH-USD", True)):
-        response = CLIENT.get(f"/probability/{pair}?date={DAY}&above=1")
-        assert json.loads(response.data)["simulated"] is simulated
-        assert ("Crypto-Predict-Simulated" in response.headers) is simulated
-
-
-def test_an_answer_can_be_cached_until_the_next_retrain_and_revalidated() -> None:
-    path = f"/probability/BTC-USD?date={DAY}&above=70000"
-    headers = CLIENT.get(path).headers
-    assert headers["Cache-Control"] == "public, max-age=21600"
-    assert datetime.strptime(headers["Last-Modified"], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=UTC) == TRAINED_AT
-    assert CLIENT.get(path, headers={"If-None-Match": headers["ETag"]}).status_code == 304
-
-
-def test_requests_are_counted_by_route_and_not_by_pair() -> None:
-    """Each label costs memory, and clients choose the pair."""
-    served = client(MODEL)
-    served.get(f"/probability/BTC-USD?date={DAY}&above=1")
-    served.get("/probability/XYZ-USD")
-    metrics = served.get("/metrics").get_data(as_text=True)
-    assert 'crypto_predict_requests_total{method="GET",route="/probability/{pair}",status="200"} 1.0' in metrics
-    assert 'route="/probability/{pair}",status="404"} 1.0' in metrics
-    assert "XYZ" not in metrics
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,6 @@ import json
 import re
 import socket
 from collections.abc import Iterator
-from dataclasses import replace
 
 import pytest
 import requests
@@ -16,30 +15,18 @@ from crypto_predict.web.app import now
 from crypto_predict.web.http import response, sending
 from crypto_predict.web.operations import startup
 from tests.support.applications import client
-from tests.support.models import BTC, ETH, make_forecast, make_model
-from tests.support.serving import Served, read_answer, request, serving_model
+from tests.support.models import BTC, ETH, make_model
+from tests.support.serving import Served, request, serving_model
 
 BITCOIN = "/bitcoin?date=2024-06-01"
+PROBABILITY = "/probability/{}?date=2024-06-01&above=1"
 RESTING_ON_PRICES = [
-    BITCOIN,
-    f"{BITCOIN}&model=prophet",
-    "/bitcoin?date=2024-06-01T12:00:00Z",
-    "/forecast/BTC-USD",
-    "/forecast/BTC-USD?model=prophet",
-    "/pairs",
-    "/model",
-    "/scorecard",
-    "/version",
-    "/readyz",
-    "/fresh",
-    "/docs",
-    "/openapi.json",
-    "/",
-    "/page/BTC-USD/",
-    "/page/BTC-USD.json",
+    *(BITCOIN, f"{BITCOIN}&model=prophet", "/bitcoin?date=2024-06-01T12:00:00Z", "/forecast/BTC-USD"),
+    *("/forecast/BTC-USD?model=prophet", PROBABILITY.format("BTC-USD"), "/pairs", "/model", "/scorecard", "/version"),
+    *("/readyz", "/fresh", "/docs", "/openapi.json", "/", "/page/BTC-USD/", "/page/BTC-USD.json"),
     "/page/BTC-USD/record.json",
 ]
-OF_ONE_PAIR = re.compile("/(bitcoin|forecast|page/BTC-USD|$)")
+OF_ONE_PAIR = re.compile("/(bitcoin|forecast|probability|page/BTC-USD|$)")
 NOT_RESTING = ["/livez", "/metrics", "/docs/start.js", "/nowhere", "/bitcoin"]
 MARK = "Crypto-Predict-Simulated"
 
@@ -72,10 +59,7 @@ def test_answers_that_do_not_rest_on_prices_are_not_marked(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "values"),
     [
-        ("/readyz", [True]),
-        ("/fresh", [True]),
-        ("/version", [True]),
-        ("/model", [True]),
+        *((path, [True]) for path in ("/readyz", "/fresh", "/version", "/model", PROBABILITY.format("ETH-USD"))),
         ("/pairs", [False, True]),
         ("/forecast/ETH-USD?end=2024-05-19", [True, True]),
         ("/forecast/BTC-USD?end=2024-05-19", [False, False]),
@@ -103,49 +87,6 @@ def test_a_page_of_another_origin_may_read_every_header_of_this_project(real: Se
         }
 
 
-def test_the_headers_of_bitcoin_equal_the_members_of_rows(real: Served) -> None:
-    answer = requests.get(f"{real.url}{BITCOIN}", timeout=30)
-    assert [answer.headers.get(name) for name in response.PROVENANCE] == [
-        "forecast",
-        "2024-05-18T12:00:00Z",
-        "BTC/USD",
-        "combined",
-        None,
-    ]
-    row = requests.get(f"{real.url}/forecast/BTC-USD?start=2024-06-01&end=2024-06-01", timeout=30).json()[0]
-    assert row == {
-        "date": "2024-06-01",
-        "prediction": answer.json()["prediction"],
-        "low": answer.json()["prediction low"],
-        "high": answer.json()["prediction_high"],
-        "kind": "forecast",
-        "as_of": "2024-05-18T12:00:00Z",
-        "pair": "BTC/USD",
-        "model": "combined",
-        "simulated": False,
-    }
-
-
-@pytest.mark.parametrize("path", [BITCOIN, "/forecast/BTC-USD?start=2024-06-01"])
-def test_prophet_alone_is_available(real: Served, path: str) -> None:
-    combined, prophet = (requests.get(f"{real.url}{path}&model={name}", timeout=30) for name in ("combined", "prophet"))
-    assert combined.content == requests.get(f"{real.url}{path}", timeout=30).content
-    assert (prophet.status_code, prophet.content == combined.content) == (200, False)
-    for name in ("", "arima", "PROPHET"):
-        refused = requests.get(f"{real.url}{path}&model={name}", timeout=30)
-        assert (refused.status_code, refused.json()["parameter"]) == (400, "model")
-
-
-def test_prophet_without_an_interval_names_the_parameter() -> None:
-    """A history too short for a backtest."""
-    served = client(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
-    for path in (f"{BITCOIN}&model=prophet", "/forecast/BTC-USD?model=prophet"):
-        refused = served.get(path)
-        problem = json.loads(refused.data)
-        assert (refused.status_code, problem["parameter"]) == (422, "model")
-        assert "2024-05-17" in problem["detail"]
-
-
 def test_a_stale_model_is_reported_in_days(real: Served) -> None:
     """At the start and at /fresh, with both ages."""
     (warning,) = real.events(startup.STALE)
@@ -157,73 +98,20 @@ def test_a_stale_model_is_reported_in_days(real: Served) -> None:
     assert re.search(r"trained [0-9,]+ days ago, the newest price is [0-9,]+ days old", stale.json()["detail"])
 
 
-def test_conditions_apply_to_hot_addresses(real: Served) -> None:
-    etag = requests.get(f"{real.url}{BITCOIN}", timeout=30).headers["ETag"]
-    for headers, status in (
-        ({"If-Match": '"other"'}, 412),
-        ({"If-Match": f'"other", {etag}'}, 200),
-        ({"If-Match": f"W/{etag}"}, 412),
-        ({"If-Unmodified-Since": "Fri, 17 May 2024 00:00:00 GMT"}, 412),
-        ({"If-None-Match": f"W/{etag}"}, 304),
-        ({"If-Modified-Since": "Sun, 01 Nov 99999999999 10:12:00 GMT"}, 200),
-    ):
-        answer = requests.get(f"{real.url}{BITCOIN}", headers=headers, timeout=30)
-        assert answer.status_code == status
-        assert answer.headers["Content-Type" if status == 412 else "ETag"] in {etag, "application/problem+json"}
-
-
-@pytest.mark.parametrize(
-    "target", ["http://example.org/page/btc-usd", "/page/btc-usd", "http://localhost:1/page/btc-usd?a=b"]
-)
-def test_no_redirect_names_a_host(real: Served, target: str) -> None:
-    """Also of a request in absolute form: the redirect stays relative."""
-    with socket.create_connection(real.address, timeout=30) as connection:
-        connection.sendall(request(target))
-        status, headers, body = read_answer(connection.makefile("rb"))
-    assert (status, headers["location"]) == (302, "BTC-USD/")
-    assert b"localhost" not in body
-    assert b"example.org" not in body
-
-
 READ_BY_SOMEBODY = [
     *(name.removeprefix("HTTP_").replace("_", "-").title() for name in sorted(sending.CONDITIONS)),
     *("Range", "If-Range", "Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset", "Authorization", "Cookie"),
     *("Content-Type", "Origin", "Access-Control-Request-Method", "Access-Control-Request-Headers", "Forwarded"),
     *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "User-Agent", "Referer", "Cache-Control", "Pragma"),
-    *(
-        "Max-Forwards",
-        "Date",
-        "From",
-        "Te",
-        "Upgrade",
-        "Via",
-        "Warning",
-        "Proxy-Authorization",
-        "X-Http-Method-Override",
-    ),
+    *("Max-Forwards", "Date", "From", "Te", "Upgrade", "Via", "Warning", "Proxy-Authorization"),
+    "X-Http-Method-Override",
 ]
 HARD = [
-    *(
-        "9" * 5_000,
-        "-1",
-        "bytes=" + "9" * 400 + "-",
-        "bytes=" + ",".join(["0-1"] * 500),
-        "*",
-        '"',
-        'W/"',
-        "=?utf-8?b?/w==?=",
-    ),
+    *("9" * 5_000, "-1", "bytes=" + "9" * 400 + "-", "bytes=" + ",".join(["0-1"] * 500), "*", '"', 'W/"'),
+    "=?utf-8?b?/w==?=",
     *("Sun, 01 Nov 99999999999 10:12:00 GMT", "Mon, 01 Jan 0000 00:00:00 GMT", "Basic ====", "Digest " + "a=" * 500),
-    *(
-        "text/html;q=1e999",
-        "text/html;q=nan",
-        ";" * 2_000,
-        "," * 2_000,
-        "a=" + '"' * 500,
-        "\xff\xfe",
-        "%00%0d%0a",
-        "[::1",
-    ),
+    *("text/html;q=1e999", "text/html;q=nan", ";" * 2_000, "," * 2_000, "a=" + '"' * 500, "\xff\xfe"),
+    *("%00%0d%0a", "[::1"),
     *('multipart/form-data; boundary="', "text/plain; charset=\xe4", "a/b; x*=utf-8''%ff", "GET", "HTTP/2.0, h2c"),
 ]
 VALUES = st.sampled_from(HARD) | st.text(

@@ -3,21 +3,19 @@
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
-import requests
 from openapi_schema_validator import OAS31Validator
 from werkzeug.test import Client
 
-from crypto_predict.baked import plain, store
+from crypto_predict.baked import plain
 from crypto_predict.baked.schema import LiveDistribution, LiveForecast, LiveRecord, LiveScore, Model, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.http.schemas import schema_of
 from tests.support.applications import client, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.serving import serving
 
 MADE_AT = datetime(2024, 5, 17, 6, 10, tzinfo=UTC)
 
@@ -60,23 +58,9 @@ DUE = LiveRecord(
     latest=(live_forecast(17), live_forecast(16)),
     words="5,100 forecasts of 60 days came due: error 0.98 of persistence's, 81 % inside the 80 % interval",
 )
-NONE_DUE = replace(
-    DUE,
-    mae=None,
-    relative_mae=None,
-    skill=None,
-    coverage=None,
-    winkler=None,
-    distribution=None,
-    releases=1,
-    due=0,
-    days=0,
-    pending=30,
-    overdue=0,
-    by_horizon=(),
-    latest=(),
-    words="no forecast has come due yet",
-)
+NOTHING: dict[str, Any] = dict.fromkeys(("mae", "relative_mae", "skill", "coverage", "winkler", "distribution"))
+NOTHING |= {"releases": 1, "due": 0, "days": 0, "pending": 30, "overdue": 0, "by_horizon": (), "latest": ()}
+NONE_DUE = replace(DUE, **NOTHING, words="no forecast has come due yet")
 SCORECARD = Scorecard(
     entries=301, head="0123456789abcdef" * 4, pairs={BTC: DUE, ETH: NONE_DUE}, simulated={Pair("DOGE", "USD"): DUE}
 )
@@ -103,15 +87,6 @@ def test_the_scorecard_is_served_as_it_was_baked(scorecard: Scorecard) -> None:
     assert served == plain.encode(scorecard)
 
 
-def test_a_server_of_the_model_file_serves_what_was_baked_into_it(tmp_path: Path) -> None:
-    store.save(model_of(SCORECARD), tmp_path / "model.pkl")
-    with serving(tmp_path / "model.pkl") as served:
-        answer = requests.get(f"{served.url}/scorecard", timeout=30)
-    assert answer.status_code == 200
-    assert answer.headers["Content-Type"] == "application/json"
-    assert plain.decode(Scorecard, answer.json()) == SCORECARD
-
-
 def test_records_of_real_and_invented_prices_are_separate() -> None:
     served = json.loads(CLIENT.get("/scorecard").data)
     assert list(served["pairs"]) == ["BTC/USD", "ETH/USD"]
@@ -132,25 +107,6 @@ def test_the_scorecard_fits_its_schema(scorecard: Scorecard) -> None:
     assert described["components"]["schemas"]["Scorecard"] == schema_of(Scorecard)
     OAS31Validator(schema_of(Scorecard)).validate(json.loads(client_of(scorecard).get("/scorecard").data))
     assert not OAS31Validator(schema_of(Scorecard)).is_valid(plain.encode(SCORECARD) | {"entries": "many"})
-
-
-def test_another_scorecard_has_another_tag() -> None:
-    assert client_of(EMPTY).get("/scorecard").headers["ETag"] != CLIENT.get("/scorecard").headers["ETag"]
-
-
-def test_a_parameter_of_the_scorecard_is_refused() -> None:
-    """A request for one pair must not silently get all of them."""
-    answer = CLIENT.get("/scorecard?pair=BTC-USD")
-    assert (answer.status_code, answer.content_type) == (400, "application/problem+json")
-    body = json.loads(answer.data)
-    assert body["parameter"] == "pair"
-    assert body["detail"] == "'pair' is not a parameter of this address, which takes no parameters"
-
-
-def test_requests_for_the_scorecard_are_counted() -> None:
-    served = client_of()
-    served.get("/scorecard")
-    assert '"/scorecard"' in served.get("/metrics").get_data(as_text=True)
 
 
 def test_a_record_of_invented_prices_is_marked_even_if_the_model_has_real_ones() -> None:

@@ -84,13 +84,15 @@ def test_a_secret_in_a_query_is_not_logged(query: str, logged: str) -> None:
 def test_requests_are_counted_by_route_method_and_status() -> None:
     """By the template of the route: clients choose paths, and each series costs memory."""
     watched = Watched()
-    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-02", "/bitcoin?x", "/forecast/BTC-USD", "/a", "/b"):
+    forecasts = ("/forecast/BTC-USD", "/forecast/XYZ-USD")
+    for path in ("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-02", "/bitcoin?x", *forecasts, "/a", "/b"):
         watched.client.get(path)
     watched.client.open("/bitcoin", method="BREW")
     name = "crypto_predict_requests_total"
     assert watched.metric(f'{name}{{method="GET",route="/bitcoin",status="200"}}') == 2
     assert watched.metric(f'{name}{{method="GET",route="/bitcoin",status="400"}}') == 1
     assert watched.metric(f'{name}{{method="GET",route="/forecast/{{pair}}",status="200"}}') == 1
+    assert watched.metric(f'{name}{{method="GET",route="/forecast/{{pair}}",status="404"}}') == 1
     assert watched.metric(f'{name}{{method="GET",route="unmatched",status="404"}}') == 2
     assert watched.metric(f'{name}{{method="other",route="unmatched",status="405"}}') == 1
     assert watched.metric('crypto_predict_request_duration_seconds_count{route="/bitcoin"}') == 3

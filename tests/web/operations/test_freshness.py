@@ -22,17 +22,9 @@ def ask(model: Model, now: datetime) -> tuple[int, dict[str, object]]:
 
 
 def test_a_fresh_model_is_reported_with_both_ages_and_their_limit() -> None:
-    assert ask(make_model(), ANCHOR + LIMIT) == (
-        200,
-        {
-            "status": "fresh",
-            "age_seconds": 86_400 - 647,
-            "candle_age_seconds": 86_400,
-            "stale_after_seconds": 86_400,
-            "simulated": False,
-            "training": None,
-        },
-    )
+    ages = {"age_seconds": 86_400 - 647, "candle_age_seconds": 86_400, "stale_after_seconds": 86_400}
+    expected = {"status": "fresh", **ages, "simulated": False, "training": None}
+    assert ask(make_model(), ANCHOR + LIMIT) == (200, expected)
 
 
 @pytest.mark.parametrize(
@@ -95,15 +87,8 @@ def test_the_newest_price_is_among_the_metrics() -> None:
 
 STALE = "Crypto-Predict-Stale"
 ANSWERS = (
-    *(
-        "/bitcoin?date=2024-06-01",
-        "/bitcoin?date=2024-06-01T12:00Z",
-        "/forecast/BTC-USD",
-        "/model",
-        "/version",
-        "/pairs",
-    ),
-    *("/probability/BTC-USD?date=2024-06-01&above=60000", "/scorecard", "/", "/page/BTC-USD.json"),
+    *("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-01T12:00Z", "/forecast/BTC-USD", "/model", "/version"),
+    *("/pairs", "/probability/BTC-USD?date=2024-06-01&above=60000", "/scorecard", "/", "/page/BTC-USD.json"),
 )
 
 
