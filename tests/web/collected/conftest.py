@@ -7,7 +7,7 @@ import pytest
 from werkzeug.test import Client
 
 from crypto_predict.market.collected import ForecastStep
-from crypto_predict.store import open_writer
+from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.applications import client
 from tests.support.collected import END, LATE, MINUTES, fill
 from tests.support.databases import give_back, new_database
@@ -41,3 +41,17 @@ def own_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     path = new_database(request.param, tmp_path)
     yield path
     give_back(path)
+
+
+@pytest.fixture
+def writer(own_url: str) -> Iterator[WritableDatabase]:
+    """The writer of that database, in which simulated minutes are collected, without candles so far."""
+    with open_writer(own_url) as writer:
+        writer.follow(MINUTES, simulated=True)
+        yield writer
+
+
+@pytest.fixture
+def own(own_url: str) -> Client:
+    """The application with that database, ten seconds after the newest close."""
+    return client(make_model(), lambda: LATE, database=own_url)

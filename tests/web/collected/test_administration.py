@@ -3,7 +3,6 @@
 import itertools
 import json
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
@@ -30,6 +29,7 @@ from crypto_predict.web.collected.administration import MOST_WRONG, MOST_WRONG_O
 from crypto_predict.web.http.problems import Problem
 from tests.support.applications import administered, client
 from tests.support.collected import LATE, fill
+from tests.support.live import until
 from tests.support.models import make_model
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.minutes import QUICK
@@ -49,6 +49,15 @@ def registry(url: str, sources: Sequence[CandleSource] = (SIMULATED,)) -> Iterat
         yield Registry(database, sources)
 
 
+@contextmanager
+def slow_registry(url: str, opened: threading.Event, released: threading.Event) -> Iterator[PairRegistry]:
+    """Open the registry of a database once it is released, as if an exchange did not answer."""
+    opened.set()
+    released.wait(60)
+    with registry(url) as pair_registry:
+        yield pair_registry
+
+
 def access(url: str, *sources: CandleSource) -> Access:
     return Access(partial(open_reader, url), partial(registry, url, sources or (SIMULATED,)))
 
@@ -66,6 +75,14 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Client:
     url = str(tmp_path_factory.mktemp("database") / "market.db")
     fill(url)
     return administered(make_model(), lambda: LATE, access(url), TOKEN)
+
+
+@pytest.fixture
+def url(tmp_path: Path) -> str:
+    """The address of a filled database that a test may change."""
+    path = str(tmp_path / "market.db")
+    fill(path)
+    return path
 
 
 def bearer(token: str = TOKEN) -> dict[str, str]:
@@ -120,10 +137,8 @@ def test_an_added_pair_is_listed_with_those_of_the_model(app: Client) -> None:
 @pytest.mark.parametrize(
     ("database", "token"), [(True, None), (True, ""), (False, TOKEN)], ids=["no token", "empty", "no packages"]
 )
-def test_without_a_token_nothing_can_be_changed(database: bool, token: str | None, tmp_path: Path) -> None:
+def test_without_a_token_nothing_can_be_changed(database: bool, token: str | None, url: str) -> None:
     """Not even with an empty token, which everybody knows."""
-    url = str(tmp_path / "market.db")
-    fill(url)
     opened = access(url) if database else Access(partial(open_reader, url))
     app = administered(make_model(), lambda: LATE, opened, token)
     before = states(app)
@@ -142,21 +157,9 @@ def test_a_service_without_a_database_takes_no_changes() -> None:
 @pytest.mark.parametrize(
     "authorization",
     [
-        None,
-        "",
-        "Bearer",
-        "Bearer ",
-        TOKEN,
-        f"Basic {TOKEN}",
-        f"Bearer {TOKEN}x",
-        f"Bearer {TOKEN[:-1]}",
-        f"Bearer {TOKEN.upper()}",
-        f"Bearer {TOKEN}, Bearer {TOKEN}",
-        f"Bearer\t{TOKEN}",
-        "Bearer \xfc\xdf\xff",
-        "Bearer " + "\xe2\x98\x83" * 9,
-        "Bearer " + "x" * 1_000_000,
-        f"Bearer {TOKEN}" + " " * 1_000_000 + "x",
+        *(None, "", "Bearer", "Bearer ", TOKEN, f"Basic {TOKEN}", f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}"),
+        *(f"Bearer {TOKEN.upper()}", f"Bearer {TOKEN}, Bearer {TOKEN}", f"Bearer\t{TOKEN}", "Bearer \xfc\xdf\xff"),
+        *("Bearer " + "\xe2\x98\x83" * 9, "Bearer " + "x" * 1_000_000, f"Bearer {TOKEN}" + " " * 1_000_000 + "x"),
         "x" * 1_000_000,
     ],
     ids=lambda text: str(text)[:20].strip(),
@@ -253,47 +256,31 @@ def test_the_right_token_is_accepted(scheme: str, token: str, tmp_path: Path) ->
     assert app.post("/pairs", json={"pair": "SOL/USD"}, environ_base=sent).status_code == 201
 
 
+NOT_OBJECTS = [
+    *(b"", b"SOL/USD", b"\xff\xfe", b'{"pair": "SOL/USD"', b'{"pair": "SOL/USD"} {}', b'["SOL/USD"]', b'"SOL/USD"'),
+    *(b"null", b"[" * 4_000, b'{"a":' * 800, b"1" * 4_095),
+]
+NOT_PAIRS = ["null", "1", '["SOL/USD"]', "{}", "true", '""', '"SOLUSD"', '"SOL/USD\\u0000"', '"\\ud800/USD"']
+NOT_SOURCES = ["1", '""', '"kraken"', '"\\u2603\\r\\nSet-Cookie: a=b"']
+NOT_SINCE = [
+    *("1767225600", "NaN", '""', '"yesterday"', '"2026-02-30"', '"9999-12-31T23:59-02:00"'),
+    *('"2026-11-05"', '"0001-01-01"'),  # tomorrow, and before there was a Bitcoin
+]
+
+
 @pytest.mark.parametrize(
     ("body", "parameter"),
     [
-        (b"", None),
-        (b"SOL/USD", None),
-        (b"\xff\xfe", None),
-        (b'{"pair": "SOL/USD"', None),
-        (b'{"pair": "SOL/USD"} {}', None),
-        (b'["SOL/USD"]', None),
-        (b'"SOL/USD"', None),
-        (b"null", None),
-        (b"[" * 4_000, None),
-        (b'{"a":' * 800, None),
-        (b"1" * 4_095, None),
+        *((body, None) for body in NOT_OBJECTS),
         (b"{}", "pair"),
-        (b'{"pair": null}', "pair"),
-        (b'{"pair": 1}', "pair"),
-        (b'{"pair": ["SOL/USD"]}', "pair"),
-        (b'{"pair": {}}', "pair"),
-        (b'{"pair": true}', "pair"),
-        (b'{"pair": ""}', "pair"),
-        (b'{"pair": "SOLUSD"}', "pair"),
-        (b'{"pair": "SOL/USD\\u0000"}', "pair"),
-        (b'{"pair": "\\ud800/USD"}', "pair"),
+        *((f'{{"pair": {value}}}'.encode(), "pair") for value in NOT_PAIRS),
         (b'{"pair": "SOL/USD", "pair": "BTC/USD"}', "pair"),
+        *((f'{{"pair": "SOL/USD", "source": {value}}}'.encode(), "source") for value in NOT_SOURCES),
+        *((f'{{"pair": "SOL/USD", "since": {value}}}'.encode(), "since") for value in NOT_SINCE),
         (b'{"pair": "SOL/USD", "Pair": "BTC/USD"}', "Pair"),
         (b'{"pair": "SOL/USD", "interval": "1h"}', "interval"),
         (b'{"pair": "SOL/USD", "' + b"x" * 2_000 + b'": 1}', "x" * 80 + "..."),
         (b'{"pair": "SOL/USD", "\\ud800": 1}', "\ud800"),
-        (b'{"pair": "SOL/USD", "source": 1}', "source"),
-        (b'{"pair": "SOL/USD", "source": ""}', "source"),
-        (b'{"pair": "SOL/USD", "source": "kraken"}', "source"),
-        (b'{"pair": "SOL/USD", "source": "\\u2603\\r\\nSet-Cookie: a=b"}', "source"),
-        (b'{"pair": "SOL/USD", "since": 1767225600}', "since"),
-        (b'{"pair": "SOL/USD", "since": NaN}', "since"),
-        (b'{"pair": "SOL/USD", "since": ""}', "since"),
-        (b'{"pair": "SOL/USD", "since": "yesterday"}', "since"),
-        (b'{"pair": "SOL/USD", "since": "2026-02-30"}', "since"),
-        (b'{"pair": "SOL/USD", "since": "9999-12-31T23:59-02:00"}', "since"),
-        (b'{"pair": "SOL/USD", "since": "2026-11-05"}', "since"),  # tomorrow
-        (b'{"pair": "SOL/USD", "since": "0001-01-01"}', "since"),  # before there was a Bitcoin
     ],
     ids=lambda value: repr(value)[:40],
 )
@@ -359,9 +346,7 @@ def test_a_pair_is_removed_from_one_source_only(own_url: str) -> None:
     assert json.loads(app.get("/candles/BTC-USD?source=simulated&limit=2").data)["candles"]
 
 
-def test_a_pair_that_no_exchange_has_is_refused_after_asking(tmp_path: Path) -> None:
-    url = str(tmp_path / "market.db")
-    fill(url)
+def test_a_pair_that_no_exchange_has_is_refused_after_asking(url: str) -> None:
     with ReplayServer(AlpacaExchange({})) as server:
         app = administered(make_model(), lambda: LATE, access(url, Alpaca(Settings(server.url), policy=QUICK)), TOKEN)
         before = states(app)
@@ -371,10 +356,8 @@ def test_a_pair_that_no_exchange_has_is_refused_after_asking(tmp_path: Path) -> 
     assert states(app) == before
 
 
-def test_an_exchange_that_cannot_be_asked_is_503_and_nothing_changes(tmp_path: Path) -> None:
+def test_an_exchange_that_cannot_be_asked_is_503_and_nothing_changes(url: str) -> None:
     """A pair that may not exist is not followed."""
-    url = str(tmp_path / "market.db")
-    fill(url)
     binance = Binance(Settings("http://127.0.0.1:9"), policy=QUICK)
     app = administered(make_model(), lambda: LATE, access(url, binance), TOKEN)
     before = states(app)
@@ -384,9 +367,7 @@ def test_an_exchange_that_cannot_be_asked_is_503_and_nothing_changes(tmp_path: P
     assert states(app) == before
 
 
-def test_a_setting_of_the_server_that_is_not_valid_is_not_the_fault_of_the_client(tmp_path: Path) -> None:
-    url = str(tmp_path / "market.db")
-    fill(url)
+def test_a_setting_of_the_server_that_is_not_valid_is_not_the_fault_of_the_client(url: str) -> None:
 
     @contextmanager
     def misconfigured() -> Iterator[PairRegistry]:
@@ -405,20 +386,11 @@ def test_a_database_that_is_away_is_503(tmp_path: Path) -> None:
     assert not (tmp_path / "market.db").exists()
 
 
-def test_one_change_is_made_at_a_time_and_forecasts_go_on(tmp_path: Path) -> None:
+def test_one_change_is_made_at_a_time_and_forecasts_go_on(url: str) -> None:
     """An exchange that hangs does not take all threads."""
-    url = str(tmp_path / "market.db")
-    fill(url)
     opened, released = threading.Event(), threading.Event()
-
-    @contextmanager
-    def slow() -> Iterator[PairRegistry]:
-        opened.set()
-        released.wait(60)
-        with registry(url) as pair_registry:
-            yield pair_registry
-
-    app = administered(make_model(), lambda: LATE, Access(partial(open_reader, url), slow), TOKEN)
+    slow = Access(partial(open_reader, url), partial(slow_registry, url, opened, released))
+    app = administered(make_model(), lambda: LATE, slow, TOKEN)
     answers: list[int] = []
     first = threading.Thread(target=lambda: answers.append(add(app, {"pair": "SOL/USD"}).status_code))
     first.start()
@@ -432,27 +404,15 @@ def test_one_change_is_made_at_a_time_and_forecasts_go_on(tmp_path: Path) -> Non
     assert remove(app, "SOL-USD").status_code == 200
 
 
-def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(tmp_path: Path) -> None:
+def test_a_change_that_takes_too_long_ends_with_an_error_and_is_still_made(url: str) -> None:
     """The client can ask again: adding twice changes nothing."""
-    url = str(tmp_path / "market.db")
-    fill(url)
-    released = threading.Event()
-
-    @contextmanager
-    def slow() -> Iterator[PairRegistry]:
-        released.wait(60)
-        with registry(url) as pair_registry:
-            yield pair_registry
-
-    administration = Administration(TOKEN, slow, most_seconds=0.05)
+    opened, released = threading.Event(), threading.Event()
+    administration = Administration(TOKEN, partial(slow_registry, url, opened, released), most_seconds=0.05)
     with pytest.raises(Problem, match="ask again"):
         administration.add(SOLANA)
     released.set()
-    deadline = time.monotonic() + 60
     with open_reader(url) as reader:
-        while SOLANA not in {collected.series.pair for collected in reader.collected()}:
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: SOLANA in {collected.series.pair for collected in reader.collected()})
 
 
 @pytest.mark.parametrize("path", ["/pairs", "/pairs/BTC-USD"])

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from werkzeug.test import Client, TestResponse
 
-from crypto_predict.market import DAY, Candle, Interval, SeriesKey, Span, aggregate
+from crypto_predict.market import DAY, Candle, Interval, SeriesKey, Span
 from crypto_predict.sources.csv_file import CsvFile
-from crypto_predict.store import open_writer
+from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.candles import MOST_PARTS, TABLE
 from tests.support.applications import client
-from tests.support.collected import BTC, DAYS, END, GAPS, LATE, MINUTES, START, TETHER, days, fill, minutes, vwaps
+from tests.support.collected import BTC, END, LATE, MINUTES, START, days, fill, minutes, vwaps
 from tests.support.databases import new_database
 from tests.support.models import make_model
 from tests.web.collected.test_tables import links
@@ -67,7 +66,8 @@ def test_resampled_candles_equal_those_of_pandas(interval: str, served: Client) 
     answer = read(served.get(f"/candles/BTC-USD?interval={interval}&source=simulated&start=2026-01-01&limit=10000"))
     assert answer["resampled_from"] == "1m"
     frame = pd.DataFrame(minutes()).set_index("open_time")
-    frame["vwap"] = vwaps_by_day()
+    turnover, day = (frame.high + frame.low + frame.close) / 3 * frame.volume, pd.DatetimeIndex(frame.index).date
+    frame["vwap"] = turnover.groupby(day).cumsum() / frame.volume.groupby(day).cumsum()
     rules = {"open": "first", "high": "max", "low": "min", "close": "last", "volume": "sum", "vwap": "last"}
     length = Interval.parse(interval).length
     expected = frame.resample(length).agg(rules).dropna(subset=["open"])
@@ -80,29 +80,12 @@ def test_resampled_candles_equal_those_of_pandas(interval: str, served: Client) 
         assert [candle[name] for candle in answer["candles"]] == pytest.approx(list(expected[name]), rel=1e-12)
 
 
-def vwaps_by_day() -> list[float | None]:
-    by_day: dict[int, list[Candle]] = {}
-    for candle in minutes():
-        by_day.setdefault(candle.open_time.day, []).append(candle)
-    return [value for candles in by_day.values() for value in quick_vwaps(candles)]
-
-
-def quick_vwaps(candles: list[Candle]) -> Iterator[float | None]:
-    turnover = volume = 0.0
-    for candle in candles:
-        turnover += (candle.high + candle.low + candle.close) / 3 * candle.volume
-        volume += candle.volume
-        yield turnover / volume if volume else None
-
-
-def test_an_interval_that_was_not_asked_for_in_full_is_not_resampled(own_url: str) -> None:
+def test_an_interval_that_was_not_asked_for_in_full_is_not_resampled(writer: WritableDatabase, own: Client) -> None:
     """An interrupted backfill leaves such holes: a candle of half an hour would be served as an hour."""
     first, hole = START, Span(START + timedelta(hours=5), START + timedelta(hours=7, minutes=30))
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        for span in (Span(first, hole.start), Span(hole.end, END)):
-            writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
-    result = openings(client(make_model(), lambda: LATE, database=own_url).get("/candles/BTC-USD?interval=1h"))
+    for span in (Span(first, hole.start), Span(hole.end, END)):
+        writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
+    result = openings(own.get("/candles/BTC-USD?interval=1h"))
     assert [opening.hour for opening in result if opening.day == 1] == [1, 2, 3, 4, *range(8, 24)]
 
 
@@ -212,37 +195,34 @@ def test_served_csv_can_be_trained_from(served: Client, tmp_path: Path) -> None:
     assert result == [candle._replace(quote_volume=None) for candle in days()]
 
 
-def test_the_etag_changes_with_the_candles_only(own_url: str) -> None:
+def test_the_etag_changes_with_the_candles_only(writer: WritableDatabase, own: Client) -> None:
     """Rewriting the same candles leaves it; a revision and a new candle change it; each format has one."""
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write(MINUTES, minutes(), Span(START, END))
-        served = client(make_model(), lambda: LATE, database=own_url)
+    writer.write(MINUTES, minutes(), Span(START, END))
 
-        def etag(accept: str = "application/json") -> str:
-            return str(served.get("/candles/BTC-USD", headers={"Accept": accept}).headers["ETag"])
+    def etag(accept: str = "application/json") -> str:
+        return str(own.get("/candles/BTC-USD", headers={"Accept": accept}).headers["ETag"])
 
-        first = etag()
-        writer.write(MINUTES, minutes(), Span(START, END))
-        assert etag() == first != etag("text/csv")
-        compressed = served.get("/candles/BTC-USD", headers={"Accept-Encoding": "gzip"})
-        assert compressed.headers["Content-Encoding"] == "gzip"
-        assert compressed.headers["ETag"] != first, "the bytes differ, so a cache must not join them"
-        assert gzip.decompress(compressed.data) == served.get("/candles/BTC-USD").data
-        held = {"If-None-Match": compressed.headers["ETag"], "Accept-Encoding": "gzip"}
-        assert served.get("/candles/BTC-USD", headers=held).status_code == 304
-        assert served.get("/candles/BTC-USD", headers={**held, "Accept-Encoding": "identity"}).status_code == 200
-        condition = {"If-None-Match": first}
-        copy = served.get("/candles/BTC-USD", headers=condition)
-        assert (copy.status_code, copy.data, copy.headers["Vary"]) == (304, b"", "Accept, Accept-Encoding")
-        assert served.get("/candles/BTC-USD", headers={"If-Match": '"other"'}).status_code == 412
-        newest = minutes()[-1]
-        writer.write(MINUTES, [newest._replace(close=newest.low)])
-        revised = etag()
-        assert revised != first
-        assert served.get("/candles/BTC-USD", headers=condition).status_code == 200
-        writer.write(MINUTES, minutes(END, END + timedelta(minutes=1), 9))
-        assert etag() not in {first, revised}
+    first = etag()
+    writer.write(MINUTES, minutes(), Span(START, END))
+    assert etag() == first != etag("text/csv")
+    compressed = own.get("/candles/BTC-USD", headers={"Accept-Encoding": "gzip"})
+    assert compressed.headers["Content-Encoding"] == "gzip"
+    assert compressed.headers["ETag"] != first, "the bytes differ, so a cache must not join them"
+    assert gzip.decompress(compressed.data) == own.get("/candles/BTC-USD").data
+    held = {"If-None-Match": compressed.headers["ETag"], "Accept-Encoding": "gzip"}
+    assert own.get("/candles/BTC-USD", headers=held).status_code == 304
+    assert own.get("/candles/BTC-USD", headers={**held, "Accept-Encoding": "identity"}).status_code == 200
+    condition = {"If-None-Match": first}
+    copy = own.get("/candles/BTC-USD", headers=condition)
+    assert (copy.status_code, copy.data, copy.headers["Vary"]) == (304, b"", "Accept, Accept-Encoding")
+    assert own.get("/candles/BTC-USD", headers={"If-Match": '"other"'}).status_code == 412
+    newest = minutes()[-1]
+    writer.write(MINUTES, [newest._replace(close=newest.low)])
+    revised = etag()
+    assert revised != first
+    assert own.get("/candles/BTC-USD", headers=condition).status_code == 200
+    writer.write(MINUTES, minutes(END, END + timedelta(minutes=1), 9))
+    assert etag() not in {first, revised}
 
 
 def test_a_copy_is_confirmed_without_reading_candles(tmp_path: Path) -> None:
@@ -332,11 +312,6 @@ def test_head_options_and_other_origins(path: str, served: Client) -> None:
     assert {"Link", "ETag", "Crypto-Predict-Source", "Crypto-Predict-Interval", "Retry-After"} <= set(exposed)
 
 
-def test_requests_are_counted_by_route(served: Client) -> None:
-    served.get("/candles/BTC-USD")
-    assert 'route="/candles/{pair}"' in served.get("/metrics").get_data(as_text=True)
-
-
 def test_a_source_of_any_name_is_served(own_url: str) -> None:
     """Headers are Latin-1 without line ends."""
     series = SeriesKey("file:prix \u2603\r\nSet-Cookie: a=b.csv", BTC, Interval.MINUTE_1)
@@ -348,11 +323,3 @@ def test_a_source_of_any_name_is_served(own_url: str) -> None:
     assert read(response)["source"] == series.source
     assert all(value.isascii() and value.isprintable() for _, value in response.headers)
     assert read(served.get(links(response)["prev"]))["source"] == series.source
-
-
-def test_the_tests_have_gaps_in_their_market() -> None:
-    """Otherwise they would prove less than they say."""
-    result = {candle.open_time for candle in minutes()}
-    assert all(gap.start not in result for gap in GAPS)
-    assert len(list(aggregate(minutes(), Interval.HOUR_1))) < (END - START) // timedelta(hours=1)
-    assert {DAYS.source, MINUTES.source, TETHER.source} == {"alpaca", "simulated", "binance"}

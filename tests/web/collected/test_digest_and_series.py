@@ -11,9 +11,9 @@ from werkzeug.test import Client
 
 from crypto_predict.market import DAY, Interval, SeriesKey, Span, resample
 from crypto_predict.market.collected import STOPPED
-from crypto_predict.store import open_writer
+from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.applications import client
-from tests.support.collected import BTC, END, LATE, MINUTES, START, minutes
+from tests.support.collected import BTC, END, MINUTES, START, minutes
 from tests.support.models import ETH, make_model
 
 
@@ -77,15 +77,8 @@ def test_a_day_is_complete_if_the_source_was_asked_for_all_of_it(
 @pytest.mark.parametrize(
     ("query", "parameter"),
     [
-        ("", "day"),
-        ("day=", "day"),
-        ("day=yesterday", "day"),
-        ("day=2026-02-30", "day"),
-        ("day=2026-11-02T12:00Z", "day"),
-        ("day=0000-01-01", "day"),
-        ("day=1969-12-31", "day"),
-        ("day=9999-12-31", "day"),
-        ("day=2026-11-02&day=2026-11-02", "day"),
+        *((query, "day") for query in ("", "day=", "day=yesterday", "day=2026-02-30", "day=2026-11-02T12:00Z")),
+        *((f"day={day}", "day") for day in ("0000-01-01", "1969-12-31", "9999-12-31", "2026-11-02&day=2026-11-02")),
         ("day=2026-11-02&interval=1w", "interval"),
         ("day=2026-11-02&limit=1", "limit"),
     ],
@@ -129,14 +122,12 @@ def test_lag_grows_with_the_intervals_that_have_closed(url: str) -> None:
         assert json.loads(response.data)[1]["lag_seconds"] == lag
 
 
-def test_a_series_without_candles_is_listed(own_url: str) -> None:
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-    served = client(make_model(), lambda: LATE, database=own_url)
-    (one,) = json.loads(served.get("/series").data)
+@pytest.mark.usefixtures("writer")
+def test_a_series_without_candles_is_listed(own: Client) -> None:
+    (one,) = json.loads(own.get("/series").data)
     assert [one[name] for name in ("start", "end", "lag_seconds", "gaps", "missing")] == [None, None, None, 0, 0]
-    assert json.loads(served.get("/candles/BTC-USD").data)["candles"] == []
-    assert served.get("/openapi.json").status_code == 200
+    assert json.loads(own.get("/candles/BTC-USD").data)["candles"] == []
+    assert own.get("/openapi.json").status_code == 200
 
 
 def test_pairs_have_their_collected_series(served: Client) -> None:
@@ -154,13 +145,13 @@ def test_pairs_have_their_collected_series(served: Client) -> None:
     }
 
 
-def test_series_have_the_rate_of_mismatch_and_how_far_back_they_are_collected(own_url: str) -> None:
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.set_state(MINUTES, STOPPED, since=START)
-        writer.compared(MINUTES, 300, 1)
-        writer.compared(MINUTES, 100, 2)
-    (one,) = json.loads(client(make_model(), lambda: LATE, database=own_url).get("/series").data)
+def test_series_have_the_rate_of_mismatch_and_how_far_back_they_are_collected(
+    writer: WritableDatabase, own: Client
+) -> None:
+    writer.set_state(MINUTES, STOPPED, since=START)
+    writer.compared(MINUTES, 300, 1)
+    writer.compared(MINUTES, 100, 2)
+    (one,) = json.loads(own.get("/series").data)
     shown = [one[name] for name in ("state", "since", "compared", "mismatched", "mismatch_rate")]
     assert shown == ["stopped", "2026-11-01T00:03:00Z", 400, 3, 0.0075]
 
@@ -180,10 +171,3 @@ def test_answers_of_the_database_are_revalidated_by_their_content(path: str, ser
     assert "Last-Modified" not in answer.headers
     assert served.get(path, headers={"If-None-Match": answer.headers["ETag"]}).status_code == 304
     assert answer.headers["ETag"] != served.get("/model").headers["ETag"]
-
-
-@pytest.mark.parametrize("path", ["/candles/BTC-USD", "/candles/money", "/digest/BTC-USD", "/series?x=1"])
-def test_a_service_without_a_database_says_so(path: str) -> None:
-    response = client(make_model()).get(path)
-    assert (response.status_code, response.content_type) == (404, "application/problem+json")
-    assert "this service has no database" in json.loads(response.data)["detail"]

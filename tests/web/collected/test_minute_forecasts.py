@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -195,51 +195,33 @@ def test_past_forecasts_stand_beside_what_happened(writer: WritableDatabase, ser
     assert [one["time"][11:16] for one in whole] == ["00:18", "00:19", "00:22", "00:23", "00:24", "00:25"]
 
 
-def is_fresh(writer: WritableDatabase) -> None:
-    pass
-
-
-def has_old_forecasts(writer: WritableDatabase) -> None:
-    writer.write_forecasts({MINUTES: [step(5)]}, KEEP)
-
-
-def is_stopped(writer: WritableDatabase) -> None:
-    writer.set_state(MINUTES, STOPPED)
-
-
-def is_delisted(writer: WritableDatabase) -> None:
-    has_old_forecasts(writer)
-    writer.set_state(MINUTES, DELISTED)
-
-
-def is_disconnected(writer: WritableDatabase) -> None:
-    connect(writer, LATE + SECOND, StreamState.DISCONNECTED)
-
-
-@pytest.mark.usefixtures("writer")
 @pytest.mark.parametrize(
-    ("make", "seconds", "lag", "reason"),
+    ("state", "seconds", "expected"),
     [
-        (is_fresh, 10, 10, "nothing has been forecast yet, for which more candles are needed"),
-        (has_old_forecasts, 10, 310, "its last candles cannot carry a forecast; the newest one is 5 minutes old"),
-        (is_fresh, 121, 121, "the collector does not run"),
-        (has_old_forecasts, 3_600, 3_900, "the collector does not run"),
-        (is_disconnected, 10, 10, "the stream of its exchange is disconnected: no message for 45 s"),
-        (is_stopped, 10, 10, "its collection has ended"),
-        (is_delisted, 10, 310, "its collection has ended"),
+        ("new", 10, (10, "nothing has been forecast yet, for which more candles are needed")),
+        ("old forecasts", 10, (310, "its last candles cannot carry a forecast; the newest one is 5 minutes old")),
+        ("new", 121, (121, "the collector does not run")),
+        ("old forecasts", 3_600, (3_900, "the collector does not run")),
+        ("disconnected", 10, (10, "the stream of its exchange is disconnected: no message for 45 s")),
+        (STOPPED, 10, (10, "its collection has ended")),
+        (DELISTED, 10, (310, "its collection has ended")),
     ],
 )
 def test_a_refusal_has_the_reason_and_the_lag(
-    make: Callable[[WritableDatabase], None], seconds: int, lag: int, reason: str, own_url: str
+    state: str, seconds: int, expected: tuple[int, str], writer: WritableDatabase, own_url: str
 ) -> None:
     """It says when to ask again: once the next minute has closed. It is not cached."""
-    with open_writer(own_url) as writer:
-        make(writer)
+    if state in {"old forecasts", DELISTED}:
+        writer.write_forecasts({MINUTES: [step(5)]}, KEEP)
+    if state in {STOPPED, DELISTED}:
+        writer.set_state(MINUTES, state)
+    if state == "disconnected":
+        connect(writer, LATE + SECOND, StreamState.DISCONNECTED)
     now = NOW + seconds * SECOND
     response = at(own_url, now).get(ADDRESS)
     result = problem(response, 503)
-    assert result["detail"] == f"the next minutes of BTC/USDT from binance are not forecast: {reason}"
-    assert result["lag_seconds"] == lag
+    reason = result["detail"].removeprefix("the next minutes of BTC/USDT from binance are not forecast: ")
+    assert (result["lag_seconds"], reason) == expected
     assert response.headers["Cache-Control"] == "no-store"
     retry = now + int(response.headers["Retry-After"]) * SECOND
     assert retry - STORED_AFTER == Interval.MINUTE_1.floor(now) + MINUTE
@@ -247,7 +229,7 @@ def test_a_refusal_has_the_reason_and_the_lag(
 
 def test_a_pair_nobody_trades_has_old_candles(writer: WritableDatabase, own_url: str) -> None:
     """The stream is connected, and the forecast would rest on prices of some time ago."""
-    has_old_forecasts(writer)
+    writer.write_forecasts({MINUTES: [step(5)]}, KEEP)
     connect(writer, NOW + 10 * MINUTE)
     result = problem(at(own_url, NOW + 10 * MINUTE).get(ADDRESS), 503)
     assert result["detail"].endswith("not forecast: its last candle closed 10 minutes ago")
@@ -289,13 +271,6 @@ def test_a_damaged_forecast_takes_nothing_else_away(tmp_path: Path) -> None:
         assert served.get("/candles/BTC-USDT").status_code == 200
 
 
-def test_a_database_that_is_away_is_an_error_and_daily_forecasts_go_on(tmp_path: Path) -> None:
-    served = at(str(tmp_path / "market.db"), LATE)
-    result = problem(served.get(ADDRESS), 503)
-    assert result["detail"].startswith("the database cannot be read: ")
-    assert served.get("/forecast/BTC-USD").status_code == 200
-
-
 def test_the_scorecard_has_the_record_of_the_minutes(writer: WritableDatabase, served: Client) -> None:
     """Relative to persistence, by pair and horizon. The part of the model is that of a service without a database."""
     writer.follow(INVENTED, simulated=True)
@@ -304,28 +279,15 @@ def test_the_scorecard_has_the_record_of_the_minutes(writer: WritableDatabase, s
     answer = read(response)
     minutes = answer.pop("minutes")
     assert answer == json.loads(client(make_model(BTC)).get("/scorecard").data)
-    one = {"relative_mae": 0.5, "relative_winkler": 0.5, "relative_crps": 2.0}
-    covered = {"coverage_50": 0.0, "coverage_80": 1.0, "coverage_90": 1.0}
-    assert minutes == [
-        {
-            "pair": "BTC/USDT",
-            "source": "binance",
-            "simulated": False,
-            "since": "2024-05-17T00:01:00Z",
-            "until": "2024-05-17T00:02:00Z",
-            "by_horizon": [
-                {"horizon_minutes": 1, "forecasts": 2, **one, **covered},
-                {"horizon_minutes": 2, "forecasts": 1, **one, **covered},
-            ],
-        },
-        {
-            "pair": "BTC/USDT",
-            "source": "simulated",
-            "simulated": True,
-            "since": "2024-05-17T00:00:00Z",
-            "until": "2024-05-17T00:00:00Z",
-            "by_horizon": [{"horizon_minutes": 15, "forecasts": 1, **one, **covered}],
-        },
+    shares = {"relative_mae": 0.5, "relative_winkler": 0.5, "relative_crps": 2.0}
+    shares |= {"coverage_50": 0.0, "coverage_80": 1.0, "coverage_90": 1.0}
+    counts = {1: 2, 2: 1, 15: 1}  # forecasts by horizon
+    first, second, third = ({"horizon_minutes": n, "forecasts": count, **shares} for n, count in counts.items())
+    series = ("pair", "source", "simulated", "since", "until", "by_horizon")
+    since, until, midnight = (f"2024-05-17T00:0{minute}:00Z" for minute in (1, 2, 0))
+    assert [tuple(record.items()) for record in minutes] == [
+        tuple(zip(series, ("BTC/USDT", "binance", False, since, until, [first, second]), strict=True)),
+        tuple(zip(series, ("BTC/USDT", "simulated", True, midnight, midnight, [third]), strict=True)),
     ]
     assert response.headers["Crypto-Predict-Simulated"] == "true"
     assert served.get("/scorecard?pair=BTC-USD").status_code == 400

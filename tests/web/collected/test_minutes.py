@@ -13,8 +13,8 @@ from werkzeug.test import Client, TestResponse
 
 from crypto_predict.market import DAY, Interval, SeriesKey, Span
 from crypto_predict.market.collected import DELISTED, STOPPED, BuiltCandle, StreamSpan, StreamState
-from crypto_predict.store import open_writer
-from crypto_predict.web.collected.minutes import JUDGED_AFTER, TABLE
+from crypto_predict.store import WritableDatabase, open_writer
+from crypto_predict.web.collected.minutes import TABLE
 from tests.support.applications import client
 from tests.support.collected import BTC, END, GAPS, LATE, MINUTES, NOON, START, days, minutes
 from tests.support.models import make_model
@@ -60,17 +60,14 @@ def test_every_minute_of_a_day_has_a_verdict_and_its_candle(served: Client) -> N
     assert Counter(minute["verdict"] for minute in result)["disconnected"] == 1 + 28 + 180
 
 
-def test_a_missing_candle_is_explained_by_the_stream(own_url: str) -> None:
+def test_a_missing_candle_is_explained_by_the_stream(writer: WritableDatabase, own: Client) -> None:
     """Connected: nobody traded. Otherwise the reason is that of the stream, if there was one."""
     hours = [NOON + timedelta(hours=hour) for hour in range(3, 7)]
     states = [(StreamState.CONNECTED, ""), (StreamState.DISCONNECTED, "silence"), (StreamState.EXCHANGE_DOWN, "503")]
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write(MINUTES, minutes(), Span(START, END))
-        for (state, reason), start, end in zip(states, hours, hours[1:], strict=False):
-            writer.write_streams(MINUTES.source, [BTC], StreamSpan(Span(start, end), state, reason))
-    served = client(make_model(), lambda: LATE, database=own_url)
-    result = read(served.get(of_span(Span(hours[0] - MINUTE, hours[3] + MINUTE))))
+    writer.write(MINUTES, minutes(), Span(START, END))
+    for (state, reason), start, end in zip(states, hours, hours[1:], strict=False):
+        writer.write_streams(MINUTES.source, [BTC], StreamSpan(Span(start, end), state, reason))
+    result = read(own.get(of_span(Span(hours[0] - MINUTE, hours[3] + MINUTE))))
     explained = [(minute["verdict"], minute["reason"], minute["close"] is None) for minute in result]
     assert explained[1:-1] == [
         *[("quiet", "", True)] * 60,
@@ -78,19 +75,16 @@ def test_a_missing_candle_is_explained_by_the_stream(own_url: str) -> None:
         *[("exchange down", "503", True)] * 60,
     ]
     assert {explained[0][2], explained[-1][2]} == {False}
-    (unknown, *_) = read(served.get(of_span(GAPS[0])))
+    (unknown, *_) = read(own.get(of_span(GAPS[0])))
     assert (unknown["verdict"], unknown["reason"]) == ("disconnected", "no live stream was recorded")
 
 
-def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(own_url: str) -> None:
+def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(writer: WritableDatabase, own: Client) -> None:
     """What was not asked for can still come."""
     hole = Span(NOON, NOON + timedelta(minutes=2))
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        for span in (Span(START, hole.start), Span(hole.end, END)):
-            writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
-    served = client(make_model(), lambda: LATE, database=own_url)
-    result = read(served.get(of_span(Span(NOON - MINUTE, GAPS[0].end))))
+    for span in (Span(START, hole.start), Span(hole.end, END)):
+        writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
+    result = read(own.get(of_span(Span(NOON - MINUTE, GAPS[0].end))))
     assert [(minute["asked"], minute["close"] is None) for minute in result] == [
         (True, False),
         (False, True),
@@ -100,18 +94,15 @@ def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(own_url: str) -> 
     ]
 
 
-def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(own_url: str) -> None:
+def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(writer: WritableDatabase, own: Client) -> None:
     """They say how complete they are; those of an earlier version have no volume."""
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write(MINUTES, minutes(END - 9 * MINUTE, END), Span(END - 9 * MINUTE, END))
-        built = [
-            BuiltCandle(END - 3 * MINUTE, 2.0, 4.0, 1.0, 3.0, ticks=17, late=2, partial=True, volume=0.5),
-            BuiltCandle(END - MINUTE, 3.0, 3.0, 3.0, 3.0, ticks=1, late=0, partial=False),
-        ]
-        writer.write_built({MINUTES: built})
-    served = client(make_model(), lambda: LATE, database=own_url)
-    response = served.get("/minutes/BTC-USD?limit=3")
+    writer.write(MINUTES, minutes(END - 9 * MINUTE, END), Span(END - 9 * MINUTE, END))
+    built = [
+        BuiltCandle(END - 3 * MINUTE, 2.0, 4.0, 1.0, 3.0, ticks=17, late=2, partial=True, volume=0.5),
+        BuiltCandle(END - MINUTE, 3.0, 3.0, 3.0, 3.0, ticks=1, late=0, partial=False),
+    ]
+    writer.write_built({MINUTES: built})
+    response = own.get("/minutes/BTC-USD?limit=3")
     rows = json.loads(response.data)["minutes"]
     assert [row[BUILT] for row in rows] == [
         [2.0, 4.0, 1.0, 3.0, 0.5, 17, 2, True],
@@ -119,7 +110,7 @@ def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(own_url: st
         [3.0, 3.0, 3.0, 3.0, None, 1, 0, False],
     ]
     assert all(row[CANDLE.start] is not None for row in rows)
-    text = served.get("/minutes/BTC-USD?limit=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
+    text = own.get("/minutes/BTC-USD?limit=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
     table = list(csv.reader(io.StringIO(text, newline="")))
     assert table[0] == list(TABLE.columns)
     assert [row[2] for row in table[1:]] == ["true"] * 3
@@ -150,29 +141,25 @@ def test_a_minute_without_a_candle_appears_a_minute_after_its_end(now: datetime,
 
 
 @pytest.mark.parametrize("state", [STOPPED, DELISTED])
-def test_a_series_that_is_no_longer_collected_ends_with_its_last_candle(state: str, own_url: str) -> None:
+def test_a_series_that_is_no_longer_collected_ends_with_its_last_candle(
+    state: str, writer: WritableDatabase, own_url: str
+) -> None:
     """Nothing is missing after that."""
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write(MINUTES, minutes(), Span(START, END))
-        writer.set_state(MINUTES, state)
+    writer.write(MINUTES, minutes(), Span(START, END))
+    writer.set_state(MINUTES, state)
     served = client(make_model(), lambda: END + 3 * DAY, database=own_url)
     assert openings(served.get("/minutes/BTC-USD?limit=2")) == [END - 2 * MINUTE, END - MINUTE]
 
 
-def test_a_series_without_candles_has_no_minutes(own_url: str) -> None:
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-    assert read(client(make_model(), lambda: LATE, database=own_url).get("/minutes/BTC-USD")) == []
+@pytest.mark.usefixtures("writer")
+def test_a_series_without_candles_has_no_minutes(own: Client) -> None:
+    assert read(own.get("/minutes/BTC-USD")) == []
 
 
-def test_minutes_begin_with_the_first_that_was_collected_or_asked_for(own_url: str) -> None:
+def test_minutes_begin_with_the_first_that_was_collected_or_asked_for(writer: WritableDatabase, own: Client) -> None:
     """What lies before is not a hole."""
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write(MINUTES, minutes(), Span(START - 5 * MINUTE, END))
-    served = client(make_model(), lambda: LATE, database=own_url)
-    first, *_ = read(served.get("/minutes/BTC-USD?start=1970-01-01&limit=1"))
+    writer.write(MINUTES, minutes(), Span(START - 5 * MINUTE, END))
+    first, *_ = read(own.get("/minutes/BTC-USD?start=1970-01-01&limit=1"))
     assert (first["time"], first["asked"]) == ("2026-10-31T23:58:00Z", True)
 
 
@@ -191,20 +178,17 @@ def test_an_answer_may_be_cached_until_the_next_candle_is_stored(url: str) -> No
         assert response.headers["Vary"] == "Accept, Accept-Encoding"
 
 
-def test_the_etag_changes_with_what_is_known_of_a_minute(own_url: str) -> None:
+def test_the_etag_changes_with_what_is_known_of_a_minute(writer: WritableDatabase, own: Client) -> None:
     """Not only with candles: also with the stream, and with what was asked for."""
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write(MINUTES, minutes(), Span(START, END))
-        served = client(make_model(), lambda: LATE, database=own_url)
-        address = of_span(Span(NOON, NOON + timedelta(hours=1)))
-        first = served.get(address)
-        etag = first.headers["ETag"]
-        condition = {"If-None-Match": etag}
-        assert served.get(address, headers=condition).status_code == 304
-        connected = StreamSpan(GAPS[0], StreamState.CONNECTED, "")
-        writer.write_streams(MINUTES.source, [BTC], connected)
-        assert served.get(address, headers=condition).status_code == 200
+    writer.write(MINUTES, minutes(), Span(START, END))
+    address = of_span(Span(NOON, NOON + timedelta(hours=1)))
+    first = own.get(address)
+    etag = first.headers["ETag"]
+    condition = {"If-None-Match": etag}
+    assert own.get(address, headers=condition).status_code == 304
+    connected = StreamSpan(GAPS[0], StreamState.CONNECTED, "")
+    writer.write_streams(MINUTES.source, [BTC], connected)
+    assert own.get(address, headers=condition).status_code == 200
 
 
 def test_a_source_of_minutes_is_needed(own_url: str) -> None:
@@ -215,7 +199,3 @@ def test_a_source_of_minutes_is_needed(own_url: str) -> None:
         writer.write(series, days(), Span(days()[0].open_time, days()[-1].open_time + DAY))
     response = client(make_model(), lambda: LATE, database=own_url).get("/minutes/BTC-USD")
     assert (response.status_code, json.loads(response.data)["parameter"]) == (404, "pair")
-
-
-def test_the_delay_of_a_verdict_is_documented() -> None:
-    assert timedelta(minutes=1) == JUDGED_AFTER

@@ -2,7 +2,6 @@
 
 import json
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -106,16 +105,3 @@ def test_the_database_is_read_once_until_the_next_close(own_url: str) -> None:
         assert at(END + timedelta(seconds=63)) == (new, "public, max-age=59")
         writer.write(TETHER, [last._replace(open_time=END, close=last.close + 0.5)])
         assert at(LATE) == (last.close + 0.5, "public, max-age=52")
-
-
-def test_a_client_with_the_current_answer_is_told_so(served: Client) -> None:
-    tag = served.get("/prices").headers["ETag"]
-    unchanged = served.get("/prices", headers={"If-None-Match": tag})
-    assert (unchanged.status_code, unchanged.data, unchanged.headers["ETag"]) == (304, b"", tag)
-    assert unchanged.headers["Cache-Control"] == "public, max-age=52"
-
-
-def test_a_database_that_cannot_be_read_is_503(tmp_path: Path) -> None:
-    failed = client(make_model(), lambda: LATE, database=str(tmp_path / "missing.db")).get("/prices")
-    assert (failed.status_code, failed.headers["Retry-After"]) == (503, "2")
-    assert json.loads(failed.data)["detail"].startswith("the database cannot be read")

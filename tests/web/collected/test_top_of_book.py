@@ -8,9 +8,9 @@ import pytest
 from werkzeug.test import Client, TestResponse
 
 from crypto_predict.market import Quote
-from crypto_predict.store import open_writer
+from crypto_predict.store import WritableDatabase
 from tests.support.applications import client
-from tests.support.collected import BTC, END, LATE, MINUTES, quotes
+from tests.support.collected import BTC, END, MINUTES, quotes
 from tests.support.models import make_model
 
 COLUMNS = ["time", "bid", "bid_size", "ask", "ask_size"]
@@ -26,13 +26,6 @@ def read(response: TestResponse) -> list[Quote]:
 def test_quotes_are_served_as_they_were_written(served: Client) -> None:
     """Every number and microsecond survives the database and the JSON."""
     assert read(served.get("/top-of-book/BTC-USD")) == quotes()
-
-
-def test_without_a_start_the_newest_quotes_are_served(served: Client) -> None:
-    """However long ago that was: a collector that ran at night has not lost them."""
-    assert read(served.get("/top-of-book/BTC-USD?limit=3")) == quotes()[-3:]
-    middle = quotes()[50].time
-    assert read(served.get(f"/top-of-book/BTC-USD?limit=3&end={middle.isoformat()[:-6]}Z")) == quotes()[47:50]
 
 
 def test_a_pair_without_quotes_has_an_empty_page(served: Client) -> None:
@@ -51,12 +44,9 @@ def test_an_answer_may_be_cached_until_the_next_quote_is_due(seconds: int, expec
     )
 
 
-def test_the_etag_changes_with_a_quote(own_url: str) -> None:
-    with open_writer(own_url) as writer:
-        writer.follow(MINUTES, simulated=True)
-        writer.write_quotes(MINUTES.source, BTC, quotes())
-        served = client(make_model(), lambda: LATE, database=own_url)
-        condition = {"If-None-Match": served.get("/top-of-book/BTC-USD").headers["ETag"]}
-        assert served.get("/top-of-book/BTC-USD", headers=condition).status_code == 304
-        writer.write_quotes(MINUTES.source, BTC, [Quote(END, 1.0, 1.0, 2.0, 1.0)])
-        assert served.get("/top-of-book/BTC-USD", headers=condition).status_code == 200
+def test_the_etag_changes_with_a_quote(writer: WritableDatabase, own: Client) -> None:
+    writer.write_quotes(MINUTES.source, BTC, quotes())
+    condition = {"If-None-Match": own.get("/top-of-book/BTC-USD").headers["ETag"]}
+    assert own.get("/top-of-book/BTC-USD", headers=condition).status_code == 304
+    writer.write_quotes(MINUTES.source, BTC, [Quote(END, 1.0, 1.0, 2.0, 1.0)])
+    assert own.get("/top-of-book/BTC-USD", headers=condition).status_code == 200
