@@ -92,7 +92,7 @@ def state(collected: CollectedSeries, now: datetime) -> SeriesState:
     )
 
 
-def rank(entry: CollectedSeries | LastPrice | Example) -> tuple[Pair, str, int]:
+def rank(entry: CollectedSeries | Example) -> tuple[Pair, str, int]:
     """Return what series are sorted by."""
     return entry.series.pair, entry.series.source, entry.series.interval.seconds
 
