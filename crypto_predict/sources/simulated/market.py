@@ -20,10 +20,10 @@ promises to keep. Prices are rounded, which hides the last bits of ``math``.
 import hashlib
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import accumulate, chain, pairwise
 from random import Random
+from typing import NamedTuple
 
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate, price_decimals
 
@@ -95,13 +95,11 @@ class Simulated:
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
         """Return the candles that open in `span`, from 2017 on."""
-        market = _Market.of(pair)
-        days = _days(market, self._random(pair, "days"), span.end)
+        days = _days(pair, self._random(pair, "days"), span.end)
         if interval is Interval.DAY_1:
             yield from (day.candle for day in days if day.candle.open_time in span)
             return
-        first = Interval.DAY_1.floor(span.start)
-        minutes = chain.from_iterable(self._days_of_minutes(pair, market, days, first))
+        minutes = chain.from_iterable(self._minutes(pair, days, Interval.DAY_1.floor(span.start)))
         yield from (candle for candle in aggregate(minutes, interval) if candle.open_time in span)
 
     def days_of_minutes(self, pair: Pair, first: datetime) -> Iterator[Sequence[Candle]]:
@@ -109,36 +107,17 @@ class Simulated:
 
         The first day takes as long as `candles`, each of the others a tenth of that.
         """
-        market = _Market.of(pair)
-        days = _days(market, self._random(pair, "days"), datetime.max.replace(tzinfo=UTC))
-        return self._days_of_minutes(pair, market, days, first)
+        days = _days(pair, self._random(pair, "days"), datetime.max.replace(tzinfo=UTC))
+        return self._minutes(pair, days, first)
 
-    def _days_of_minutes(
-        self, pair: Pair, market: "_Market", days: Iterator["_Day"], first: datetime
-    ) -> Iterator[Sequence[Candle]]:
+    def _minutes(self, pair: Pair, days: Iterator["_Day"], first: datetime) -> Iterator[Sequence[Candle]]:
         for day in days:
             if day.candle.open_time >= first:
-                yield list(_minutes(market, day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}")))
+                yield list(_minutes(day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}")))
 
     def _random(self, pair: Pair, purpose: str) -> Random:
         digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()
         return Random(int.from_bytes(digest, "big"))  # noqa: S311 prices, not secrets
-
-
-@dataclass(frozen=True, slots=True)
-class _Market:
-    """The constants of one pair."""
-
-    level: float  # long-run price
-    decimals: int  # of a price
-    step: float  # of a volume, a power of two
-
-    @classmethod
-    def of(cls, pair: Pair) -> "_Market":
-        level = _dollars(pair.base) / _dollars(pair.quote)
-        volume = TURNOVER / _dollars(pair.base)
-        step = math.ldexp(1.0, math.floor(math.log2(volume / VOLUME_STEPS)))
-        return cls(level, price_decimals(level) + 2, step)
 
 
 def _dollars(currency: str) -> float:
@@ -149,27 +128,32 @@ def _dollars(currency: str) -> float:
     return math.pow(10, 4 * share - 2)
 
 
-@dataclass(frozen=True, slots=True)
-class _Day:
+class _Day(NamedTuple):
     candle: Candle
     volatility: float  # of the log price over this day
     steps: int  # of volume
+    step: float  # of a volume, a power of two
+    decimals: int  # of a price
 
 
-def _days(market: _Market, random: Random, end: datetime) -> Iterator[_Day]:
+def _days(pair: Pair, random: Random, end: datetime) -> Iterator[_Day]:
     """Yield every day from the genesis on that opens before `end`. Each takes the same number of draws."""
-    opening, log_open, log_volatility = GENESIS, math.log(market.level), 0.0
+    level = _dollars(pair.base) / _dollars(pair.quote)  # the long-run price
+    decimals = price_decimals(level) + 2
+    step = math.ldexp(1.0, math.floor(math.log2(TURNOVER / _dollars(pair.base) / VOLUME_STEPS)))
+    opening, log_open, log_volatility = GENESIS, math.log(level), 0.0
     while opening < end:
         weekday_drift, weekday_volatility, weekday_turnover = _WEEK[opening.weekday()]
         log_volatility = PERSISTENCE * log_volatility + VOLATILITY_OF_VOLATILITY * _normal(random)
         volatility = DAILY_VOLATILITY * weekday_volatility * math.exp(log_volatility)
-        drift = weekday_drift + PULL_A_DAY * (math.log(market.level) - log_open)
+        drift = weekday_drift + PULL_A_DAY * (math.log(level) - log_open)
         diffusion, jump = volatility * _normal(random), JUMP_MEAN + JUMP_DEVIATION * _normal(random)
         change = drift + diffusion + (jump if random.random() < JUMPS_A_DAY else 0.0)
         offsets = (0.0, *_extremes(random, change, volatility), change)
-        open_, high, low, close = (round(math.exp(log_open + offset), market.decimals) for offset in offsets)
+        open_, high, low, close = (round(math.exp(log_open + offset), decimals) for offset in offsets)
         steps = round(VOLUME_STEPS * weekday_turnover * math.exp(log_volatility + 0.2 * _normal(random)))
-        yield _Day(Candle(opening, open_, high, low, close, steps * market.step), volatility, steps)
+        candle = Candle(opening, open_, high, low, close, steps * step)
+        yield _Day(candle, volatility, steps, step, decimals)
         opening, log_open = opening + DAY, log_open + change
 
 
@@ -179,9 +163,9 @@ def _extremes(random: Random, change: float, volatility: float) -> tuple[float, 
     return (change + up) / 2, (change - down) / 2
 
 
-def _minutes(market: _Market, day: _Day, random: Random) -> Iterator[Candle]:
+def _minutes(day: _Day, random: Random) -> Iterator[Candle]:
     """Yield the minutes of a day. Together they are exactly the candle of the day."""
-    prices = _path(market, day, random)
+    prices = _path(day, random)
     volumes = _shares(day.steps, [_exponential(random) for _ in range(MINUTES)])
     wick = day.volatility / math.sqrt(MINUTES) / 2
     for minute, (open_, close) in enumerate(pairwise(prices)):
@@ -190,14 +174,14 @@ def _minutes(market: _Market, day: _Day, random: Random) -> Iterator[Candle]:
         yield Candle(
             open_time=day.candle.open_time + minute * Interval.MINUTE_1.length,
             open=open_,
-            high=min(round(high, market.decimals), day.candle.high),
-            low=max(round(low, market.decimals), day.candle.low),
+            high=min(round(high, day.decimals), day.candle.high),
+            low=max(round(low, day.decimals), day.candle.low),
             close=close,
-            volume=volumes[minute] * market.step,
+            volume=volumes[minute] * day.step,
         )
 
 
-def _path(market: _Market, day: _Day, random: Random) -> list[float]:
+def _path(day: _Day, random: Random) -> list[float]:
     """Return the prices at the edges of the minutes, from open to close. They touch high and low and stay within."""
     extremes = [day.candle.high, day.candle.low]
     if random.random() < 0.5:
@@ -209,7 +193,7 @@ def _path(market: _Market, day: _Day, random: Random) -> list[float]:
     for (start, before), (end, after) in pairwise(knots):
         bridge = _bridge(random, (math.log(before), math.log(after)), end - start, deviation)
         prices = (_folded(math.exp(log_price), day.candle.low, day.candle.high) for log_price in bridge)
-        path += [*(round(price, market.decimals) for price in prices), after]
+        path += [*(round(price, day.decimals) for price in prices), after]
     return path
 
 
