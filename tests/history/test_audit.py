@@ -21,7 +21,7 @@ def candle(minute: int, close: float = 100.0) -> Candle:
 def audited(*candles: Candle) -> tuple[Audit, list[bool]]:
     """The audit of a stream of minutes, and its verdicts."""
     audit = Audit(Interval.MINUTE_1)
-    return audit, [audit.add(one, now=EPOCH + timedelta(days=1)) for one in candles]
+    return audit, [audit.add(minute, now=EPOCH + timedelta(days=1)) for minute in candles]
 
 
 def test_every_candle_gets_a_verdict_at_once() -> None:
