@@ -4,6 +4,7 @@ import ast
 import contextlib
 import io
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -35,42 +36,21 @@ COMMANDS: dict[str, Callable[[list[str], Mapping[str, str]], object]] = {
     "collect.py": collecting_options.read_settings,
 }
 NAMES = {
-    "train.py": [
-        *(
-            "pair",
-            "source",
-            "database",
-            "days",
-            "interval",
-            "until",
-            "seed",
-            "output",
-            "prophet-json",
-            "picture",
-            "backtest",
-            "horizons",
-        ),
-        *("every", "ledger", "champion"),
-    ],
-    "api.py": ["model", "database", "host", "port", "threads", "stale-after", "cache-for", "log-level", "site-url"],
-    "collect.py": ["pair", "source", "interval", "since", "until", "shard", "keep", "metrics-port", "metrics-host"],
+    "train.py": "pair source database days interval until seed output prophet-json picture backtest horizons every "
+    "ledger champion",
+    "api.py": "model database host port threads stale-after cache-for log-level site-url",
+    "collect.py": "pair source interval since until shard keep metrics-port metrics-host",
 }
 VARIABLES = {
-    "train.py": [
-        *("MODEL_VERSION", "GIT_REVISION", "SOURCE_DATE_EPOCH", "SOURCE_SECONDS", "SOURCE_CANDLES", "NO_GATE", "JSON"),
-        *("GATE_STALEST_HOURS", "GATE_LONGEST_GAP"),
-    ],
-    "api.py": ["CHECK_ADDRESS", "COLLECT"],
-    "collect.py": ["DATABASE_URL", "JSON", "SOURCE_SECONDS", "SOURCE_CANDLES"],
+    "train.py": "MODEL_VERSION GIT_REVISION SOURCE_DATE_EPOCH SOURCE_SECONDS SOURCE_CANDLES NO_GATE JSON "
+    "GATE_STALEST_HOURS GATE_LONGEST_GAP",
+    "api.py": "CHECK_ADDRESS COLLECT",
+    "collect.py": "DATABASE_URL JSON SOURCE_SECONDS SOURCE_CANDLES",
 }
-PLACES = [
-    (program, place)
-    for program, names in NAMES.items()
-    for place in [
-        *(f"--{name}" for name in names),
-        *(name.upper().replace("-", "_") for name in names),
-        *VARIABLES[program],
-    ]
+OPTIONS = [(program, f"--{name}") for program, names in NAMES.items() for name in names.split()]
+ENVIRONMENT = [
+    *((program, name.lstrip("-").replace("-", "_").upper()) for program, name in OPTIONS),
+    *((program, name) for program, names in VARIABLES.items() for name in names.split()),
 ]
 # Pasted text, leftovers of shell quoting, and typing errors.
 ODD = st.one_of(
@@ -94,7 +74,7 @@ def outcome(program: str, arguments: list[str], environ: Mapping[str, str]) -> t
     return None, errors.getvalue()
 
 
-@given(place=st.sampled_from(PLACES), text=ODD)
+@given(place=st.sampled_from(OPTIONS + ENVIRONMENT), text=ODD)
 def test_every_value_is_accepted_or_refused_in_one_line(place: tuple[str, str], text: str) -> None:
     program, name = place
     given_as = ([f"{name}={text}"], {}) if name.startswith("--") else ([], {name: text})
@@ -116,68 +96,44 @@ def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str],
     assert (code, errors) == (None, "") or (code == 2 and len(errors.splitlines()) == 1)
 
 
-@pytest.mark.parametrize(
-    ("program", "arguments", "environ", "expected"),
-    [
-        ("train.py", [b"--untill", b"2025-01-01"], {}, "no such option `--untill`; did you mean `--until`?"),
-        ("api.py", [b"--prot", b"1"], {}, "no such option `--prot`; did you mean `--port`?"),
-        ("train.py", [], {"DAYS": b"soon"}, "environment variable DAYS: 'soon' is not a whole number from 30 to 36500"),
-        (
-            "train.py",
-            [],
-            {"SOURCE": b","},
-            f"environment variable SOURCE: '' is not one of {', '.join(EXCHANGES)}, store, simulated, file:PATH",
-        ),
-        ("train.py", [], {"PAIR": b","}, "environment variable PAIR: '' is not two currencies such as BTC/USD"),
-        ("train.py", [b"--days", b""], {}, "--days: '' is not a whole number from 30 to 36500"),
-        ("train.py", [b"--output", b"\xff.pkl"], {}, "--output: '\\udcff.pkl' is not one line of UTF-8 text"),
-        ("train.py", [], {"PICTURE": b"a\nb.svg"}, "environment variable PICTURE: 'a\\nb.svg' is not one line"),
-        ("train.py", [b"--source", b"file:a\nb.csv"], {}, "--source: 'file:a\\nb.csv' is not one line"),
-        ("train.py", [], {"MODEL_VERSION": b"1.0\xe4"}, "MODEL_VERSION: '1.0\\udce4' is not a label such as 1.2.3"),
-        ("train.py", [], {"SOURCE_SECONDS": b"x"}, "SOURCE_SECONDS: 'x' is not a whole number from 1 to 86400"),
-        (
-            "train.py",
-            [b"--json", b"--output", b"--days"],
-            {},
-            "--output: '--days' is not a value; expected --output FILE",
-        ),
-        (
-            "train.py",
-            [b"--source", b"file:"],
-            {},
-            f"--source: 'file:' is not one of {', '.join(EXCHANGES)}, store, simulated, file:PATH",
-        ),
-        (
-            "train.py",
-            [b"--source", b"file:SOL.csv"],
-            {},
-            "'file:SOL.csv' is not named; type: python train.py --source file:SOL.csv --pair SOL/USD (or set PAIR)",
-        ),
-        (
-            "train.py",
-            [b"--source", b"alpaca,file:my data/btcusdt_1d.csv.gz", b"--days", b"90"],
-            {},
-            "type: python train.py --source 'alpaca,file:my data/btcusdt_1d.csv.gz' --days 90 --pair BTC/USDT",
-        ),
-        ("train.py", [], {"SOURCE": b"file:{quote}.csv"}, "the pair of 'file:{quote}.csv' is not named"),
-        ("collect.py", [b"--pairs", b"BTC/USD"], {}, "no such option `--pairs`; did you mean `--pair`?"),
-        (
-            "collect.py",
-            [],
-            {"SINCE": b"soon"},
-            "environment variable SINCE: 'soon' is not an ISO date such as 2025-06-30",
-        ),
-        ("collect.py", [], {"DATABASE_URL": b"a\nb"}, "environment variable DATABASE_URL: 'a\\nb' is not one line"),
-        ("collect.py", [b"--source", b"file:a.csv"], {}, "simulated; files are not collected"),
-        ("api.py", [], {"PORT": b"\xff"}, "environment variable PORT: '\\udcff' is not one line of UTF-8 text"),
-        ("api.py", [b"model.pkl"], {}, "unexpected argument 'model.pkl'; `python api.py --help` lists the options"),
-    ],
-)
+SOURCES = f"one of {', '.join(EXCHANGES)}, store, simulated, file:PATH"
+MISTAKES: list[tuple[str, str, dict[str, str], str]] = [  # the command line as one text
+    ("train.py", "--untill 2025-01-01", {}, "no such option `--untill`; did you mean `--until`?"),
+    ("api.py", "--prot 1", {}, "no such option `--prot`; did you mean `--port`?"),
+    ("collect.py", "--pairs BTC/USD", {}, "no such option `--pairs`; did you mean `--pair`?"),
+    ("train.py", "", {"DAYS": "soon"}, "environment variable DAYS: 'soon' is not a whole number from 30 to 36500"),
+    ("train.py", "", {"SOURCE": ","}, f"environment variable SOURCE: '' is not {SOURCES}"),
+    ("train.py", "", {"PAIR": ","}, "environment variable PAIR: '' is not two currencies such as BTC/USD"),
+    ("train.py", "--days ''", {}, "--days: '' is not a whole number from 30 to 36500"),
+    ("train.py", "--output \udcff.pkl", {}, "--output: '\\udcff.pkl' is not one line of UTF-8 text"),
+    ("train.py", "", {"PICTURE": "a\nb.svg"}, "environment variable PICTURE: 'a\\nb.svg' is not one line"),
+    ("train.py", "--source 'file:a\nb.csv'", {}, "--source: 'file:a\\nb.csv' is not one line"),
+    ("train.py", "", {"MODEL_VERSION": "1.0\udce4"}, "MODEL_VERSION: '1.0\\udce4' is not a label such as 1.2.3"),
+    ("train.py", "", {"SOURCE_SECONDS": "x"}, "SOURCE_SECONDS: 'x' is not a whole number from 1 to 86400"),
+    ("train.py", "--json --output --days", {}, "--output: '--days' is not a value; expected --output FILE"),
+    ("train.py", "--source file:", {}, f"--source: 'file:' is not {SOURCES}"),
+    (
+        *("train.py", "--source file:SOL.csv", {}),
+        "'file:SOL.csv' is not named; type: python train.py --source file:SOL.csv --pair SOL/USD (or set PAIR)",
+    ),
+    (
+        *("train.py", "--source 'alpaca,file:my data/btcusdt_1d.csv.gz' --days 90", {}),
+        "type: python train.py --source 'alpaca,file:my data/btcusdt_1d.csv.gz' --days 90 --pair BTC/USDT",
+    ),
+    ("train.py", "", {"SOURCE": "file:{quote}.csv"}, "the pair of 'file:{quote}.csv' is not named"),
+    ("collect.py", "", {"SINCE": "soon"}, "environment variable SINCE: 'soon' is not an ISO date such as 2025-06-30"),
+    ("collect.py", "", {"DATABASE_URL": "a\nb"}, "environment variable DATABASE_URL: 'a\\nb' is not one line"),
+    ("collect.py", "--source file:a.csv", {}, "simulated; files are not collected"),
+    ("api.py", "", {"PORT": "\udcff"}, "environment variable PORT: '\\udcff' is not one line of UTF-8 text"),
+    ("api.py", "model.pkl", {}, "unexpected argument 'model.pkl'; `python api.py --help` lists the options"),
+]
+
+
+@pytest.mark.parametrize(("program", "line", "environ", "expected"), MISTAKES)
 def test_a_mistake_is_reported_in_one_line_with_its_value_and_what_to_do(
-    program: str, arguments: list[bytes], environ: dict[str, bytes], expected: str
+    program: str, line: str, environ: dict[str, str], expected: str
 ) -> None:
-    variables = {name: os.fsdecode(value) for name, value in environ.items()}
-    code, errors = outcome(program, [os.fsdecode(word) for word in arguments], variables)
+    code, errors = outcome(program, shlex.split(line), environ)
     assert code == 2
     assert errors.startswith(f"{program}: error: ")
     assert expected in errors
@@ -192,8 +148,8 @@ def test_a_source_of_any_pair_needs_no_pair(text: str) -> None:
 
 def test_empty_variables_count_as_unset(tmp_path: Path) -> None:
     """Compose files, workflows and Makefiles pass unset variables as empty ones; libraries read some of them too."""
-    names = [name.upper().replace("-", "_") for name in NAMES["train.py"]]
-    empty = dict.fromkeys([*names, *VARIABLES["train.py"], "ALPACA_DATA_URL", "ALPACA_API_KEY"], "")
+    names = [name for program, name in ENVIRONMENT if program == "train.py"]
+    empty = dict.fromkeys([*names, "ALPACA_DATA_URL", "ALPACA_API_KEY"], "")
     empty["SOURCE_DATE_EPOCH"] = " "  # a blank one too; NumPy reads it as well
     arguments = ["--source", "simulated", "--output", str(tmp_path / "model.pkl"), "--days", "200", "--every", "50"]
     run = run_measured([sys.executable, "train.py", *arguments, "--picture", str(tmp_path / "it.svg")], empty)
@@ -220,16 +176,15 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(folder / "bin" / "python")
 
 
-@pytest.mark.parametrize("program", list(COMMANDS))
-def test_outside_the_virtual_environment_one_line_says_what_to_type(program: str, bare_python: str) -> None:
+@pytest.mark.parametrize(("program", "lock"), [("train.py", "train"), ("api.py", "api"), ("collect.py", "live")])
+def test_outside_the_virtual_environment_one_line_says_what_to_type(program: str, lock: str, bare_python: str) -> None:
     """It is the most frequent first mistake."""
     run = run_measured([bare_python, program], {})
     assert (run.code, run.output) == (1, "")
     (line,) = run.errors.splitlines()
     assert line.startswith(f"{program}: error: {bare_python} does not have the package ")
     assert f".venv/bin/python {program}" in line or "make run" in line
-    needed = {"train.py": "train", "api.py": "api", "collect.py": "live"}
-    assert f"requirements-{needed[program]}.txt" in line
+    assert f"requirements-{lock}.txt" in line
 
 
 def test_a_missing_package_that_is_imported_late_is_reported_in_one_line(tmp_path: Path) -> None:

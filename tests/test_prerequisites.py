@@ -27,8 +27,8 @@ def test_an_import_that_fails_does_not_end_the_search_for_garbage() -> None:
     assert gc.isenabled()
 
 
-def test_garbage_is_still_found_after_imports_that_were_done_before() -> None:
-    """Freezing makes garbage permanent, so a second call, as in tests in one process, must not freeze."""
+def test_imports_that_were_done_before_freeze_nothing() -> None:
+    """Freezing makes garbage permanent; a second call happens in tests in one process."""
     before = gc.get_freeze_count()
     with quick_imports():
         assert sys.modules

@@ -10,15 +10,7 @@ from hypothesis import strategies as st
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Pair
-from crypto_predict.settings import (
-    admin_token,
-    boolean,
-    day,
-    instant_of_epoch,
-    label,
-    masked,
-    whole_number,
-)
+from crypto_predict.settings import admin_token, boolean, day, instant_of_epoch, label, masked, whole_number
 from crypto_predict.wording import read_duration
 from tests.support.serving import SETTINGS
 
@@ -64,12 +56,9 @@ def test_an_empty_environment_variable_counts_as_absent() -> None:
 
 
 def test_a_list_may_be_repeated_and_may_hold_commas_and_drops_duplicates() -> None:
+    """Parsing again shares no state with that."""
     options = parse({}, "--pair", "BTC/USD, ETH/USD", "--pair", "LTC/USD", "--pair", "eth-usd")
     assert options.pair == (Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("LTC", "USD"))
-
-
-def test_parsing_twice_shares_no_state() -> None:
-    parse({}, "--pair", "ETH/USD")
     assert parse({}, "--pair", "LTC/USD").pair == (Pair("LTC", "USD"),)
 
 
@@ -127,16 +116,10 @@ def test_a_faulty_variable_does_not_matter_to_an_option_that_is_given() -> None:
     assert parse({"PORT": "http"}, "--port", "9000").port == 9000
 
 
-def test_help_is_shown_despite_faulty_variables(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is shown despite faulty variables."""
     with pytest.raises(SystemExit) as end:
         parse({"PORT": "http"}, "--help")
-    assert end.value.code == 0
-    assert "env var: PORT" in capsys.readouterr().out
-
-
-def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as end:
-        parse({}, "--help")
     shown = " ".join(capsys.readouterr().out.split())
     assert end.value.code == 0
     assert "100 % of the port [env var: PORT; default: 8000]" in shown
@@ -146,14 +129,9 @@ def test_the_help_names_every_default_and_every_variable(capsys: pytest.CaptureF
     assert "as JSON [env var: JSON]" in shown
 
 
-@pytest.mark.parametrize("text", ["1", "true", "YES", "On"])
-def test_true_has_several_spellings(text: str) -> None:
-    assert boolean(text) is True
-
-
-@pytest.mark.parametrize("text", ["", "0", "False", "no", "OFF"])
-def test_false_has_several_spellings(text: str) -> None:
-    assert boolean(text) is False
+def test_true_and_false_have_several_spellings() -> None:
+    assert [boolean(text) for text in ("1", "true", "YES", "On")] == [True] * 4
+    assert [boolean(text) for text in ("", "0", "False", "no", "OFF")] == [False] * 5
 
 
 @given(st.integers(-1000, 1000))
@@ -174,17 +152,10 @@ def test_only_plain_whole_numbers_are_accepted(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("1", timedelta(seconds=1)),
-        ("90s", timedelta(seconds=90)),
-        ("15m", timedelta(minutes=15)),
-        ("24h", timedelta(hours=24)),
-        (" 2D ", timedelta(days=2)),
-    ],
+    ("text", "seconds"), [("1", 1), ("90s", 90), ("15m", 15 * 60), ("24h", 24 * 3600), (" 2D ", 2 * 86_400)]
 )
-def test_durations_are_read_with_their_unit(text: str, expected: timedelta) -> None:
-    assert read_duration(text) == expected
+def test_durations_are_read_with_their_unit(text: str, seconds: int) -> None:
+    assert read_duration(text) == timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(
@@ -226,13 +197,10 @@ def test_an_invalid_training_time_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["1.0\xe4", "1.0\udce4", "1 0", "a\nb", "-1", "x" * 101, "1/2", '1"'])
 def test_an_invalid_label_is_refused(text: str) -> None:
+    """A valid one is unchanged, and an empty one counts as unset."""
+    assert [label("MODEL_VERSION", valid) for valid in (None, "", "1.2.3-rc.1+b_2")] == [None, None, "1.2.3-rc.1+b_2"]
     with pytest.raises(InvalidValue, match="MODEL_VERSION: "):
         label("MODEL_VERSION", text)
-
-
-@pytest.mark.parametrize(("text", "expected"), [(None, None), ("", None), ("1.2.3-rc.1+b_2", "1.2.3-rc.1+b_2")])
-def test_a_label_is_unchanged_and_an_empty_one_counts_as_unset(text: str | None, expected: str | None) -> None:
-    assert label("MODEL_VERSION", text) == expected
 
 
 @pytest.mark.parametrize(
@@ -249,20 +217,10 @@ def test_secrets_in_addresses_are_masked(text: str, expected: str) -> None:
     assert masked(text) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, None),
-        ("", None),
-        (" \n", None),
-        ("sixteen of these", "sixteen of these"),
-        (" schl\u00fcssel, der lang ist\n", "schl\u00fcssel, der lang ist"),
-        ("x" * 1_024,) * 2,
-    ],
-)
-def test_a_token_is_read_without_the_blanks_around_it(text: str | None, expected: str | None) -> None:
+@pytest.mark.parametrize("text", [None, "", " \n", "sixteen of these", " schl\u00fcssel, der lang ist\n", "x" * 1_024])
+def test_a_token_is_read_without_the_blanks_around_it(text: str | None) -> None:
     """Files of secrets end with a line feed."""
-    assert admin_token({} if text is None else {"ADMIN_TOKEN": text}) == expected
+    assert admin_token({} if text is None else {"ADMIN_TOKEN": text}) == ((text or "").strip() or None)
 
 
 @pytest.mark.parametrize(

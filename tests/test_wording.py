@@ -1,4 +1,3 @@
-from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -6,21 +5,11 @@ import pytest
 from crypto_predict.wording import counted, days_listed, duration, lasted, listed
 
 
-@pytest.mark.parametrize(("count", "expected"), [(0, "0 days"), (1, "1 day"), (2, "2 days"), (2510, "2,510 days")])
-def test_one_is_singular_and_thousands_have_a_comma(count: int, expected: str) -> None:
-    assert counted(count, "day") == expected
-
-
-@pytest.mark.parametrize(
-    ("items", "expected"), [((), ""), (("a",), "a"), (("a", "b"), "a and b"), (("a", "b", "c"), "a, b and c")]
-)
-def test_the_last_of_several_follows_an_and(items: Sequence[str], expected: str) -> None:
-    assert listed(items) == expected
-
-
-@pytest.mark.parametrize(("days", "expected"), [([1], "1 day"), ([7], "7 days"), ([1, 7, 30], "1, 7 and 30 days")])
-def test_horizons_are_in_days(days: Sequence[int], expected: str) -> None:
-    assert days_listed(days) == expected
+def test_counts_and_lists_are_in_words() -> None:
+    """One is singular, thousands have a comma, and the last of several follows an "and"."""
+    assert [counted(count, "day") for count in (0, 1, 2, 2510)] == ["0 days", "1 day", "2 days", "2,510 days"]
+    assert [listed("abc"[:count]) for count in range(4)] == ["", "a", "a and b", "a, b and c"]
+    assert [days_listed(days) for days in ([1], [7], [1, 7, 30])] == ["1 day", "7 days", "1, 7 and 30 days"]
 
 
 @pytest.mark.parametrize(
