@@ -18,7 +18,7 @@ from scipy import stats
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, Outcome, Release
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
 from crypto_predict.forecasting.distribution.quantiles import interval_score
@@ -50,19 +50,6 @@ def midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, UTC)
 
 
-def forecast_from(last: date, price: float, hours: float = 0, drift: float = 0.0, reach: float = 0.1) -> PairForecast:
-    """A forecast from `price` at `hours` after the close of `last`: `drift` in log price a day, band +- `reach`."""
-    return make_forecast(
-        first=last - 60 * DAY,
-        last=last,
-        last_close=price,
-        anchor=Anchor(midnight(last) + DAY + timedelta(hours=hours), price),
-        prophet_weights=(0.0,) * HORIZON_DAYS,
-        other_increments=tuple(drift * horizon for horizon in range(1, HORIZON_DAYS + 1)),
-        forecast_quantiles=(around(-reach, reach),) * HORIZON_DAYS,
-    )
-
-
 def release(  # noqa: PLR0913 each is one fact of a release
     record: Record,
     last: date,
@@ -75,8 +62,19 @@ def release(  # noqa: PLR0913 each is one fact of a release
     simulated: bool = False,
     late: timedelta = timedelta(minutes=10),
 ) -> Record:
-    """Append one release, made `late` after its anchor, and return the record."""
-    forecast = forecast_from(last, price, hours, drift, reach)
+    """Append one release, made `late` after its anchor, and return the record.
+
+    It forecasts from `price` at `hours` after the close of `last`: `drift` in log price a day, band +- `reach`.
+    """
+    forecast = make_forecast(
+        first=last - 60 * DAY,
+        last=last,
+        last_close=price,
+        anchor=Anchor(midnight(last) + DAY + timedelta(hours=hours), price),
+        prophet_weights=(0.0,) * HORIZON_DAYS,
+        other_increments=tuple(drift * horizon for horizon in range(1, HORIZON_DAYS + 1)),
+        forecast_quantiles=(around(-reach, reach),) * HORIZON_DAYS,
+    )
     model = make_model(pair, trained_at=forecast.anchor.at + late, simulated=simulated)
     record.release(model.card, {pair: forecast})
     return record
@@ -278,18 +276,21 @@ def test_a_forecast_that_is_not_a_price_is_refused() -> None:
 
 
 def test_only_forecast_days_get_an_outcome() -> None:
-    """Not the last candle's day, the days before it, or the 31st day after it."""
+    """Not the last candle's day, the days before it, or the 31st day after it; forecasts are of daily closes."""
     record = release(Record(), START)
     closes = {START + day * DAY: 100.0 + day for day in range(-20, 60)}
     expected = {START + day * DAY: 100.0 + day for day in range(1, 31)}
     assert outcomes(settle(record, history(closes))) == expected
+    with pytest.raises(InvalidValue, match="daily"):
+        settle(record, history(closes, interval=Interval.HOUR_1))
 
 
-def test_settling_twice_appends_nothing() -> None:
-    record = settle(release(Record(), START), history(closes_after(START, 101.0, 102.0)))
+def test_settling_twice_or_what_was_not_forecast_appends_nothing() -> None:
+    closes = closes_after(START, 101.0, 102.0)
+    record = settle(release(Record(), START), history(closes))
     before = data_of(record)
-    assert data_of(settle(record, history(closes_after(START, 101.0, 102.0)))) == before
-    assert settle(Record(), history(closes_after(START, 101.0))) == Record()
+    assert data_of(settle(record, history(closes), history(closes, simulated=True), history(closes, ETH))) == before
+    assert settle(Record(), history(closes)) == Record()
 
 
 def test_the_first_outcome_of_a_day_counts(path: Path) -> None:
@@ -310,47 +311,25 @@ def test_a_forecast_of_a_day_with_an_outcome_is_due_at_once() -> None:
     assert live.words.endswith("interval; 1 of them made in hindsight, by a history that was cut off")
 
 
-def test_a_history_that_is_not_daily_is_refused() -> None:
-    """Forecasts are of daily closes."""
-    with pytest.raises(InvalidValue, match="daily"):
-        settle(release(Record(), START), history(closes_after(START, 101.0), interval=Interval.HOUR_1))
-
-
-def test_simulated_and_real_prices_are_never_compared() -> None:
+def test_simulated_and_real_prices_and_different_pairs_are_never_compared() -> None:
     """A fallback on the simulated market must not score forecasts of the real one."""
     record = release(release(Record(), START), START, simulated=True)
     record = settle(record, history(closes_after(START, 50.0, 60.0), source="simulated", simulated=True))
     scorecard = record.scorecard()
     assert (scorecard.pairs[BTC].due, scorecard.pairs[BTC].pending) == (0, 30)
     assert (scorecard.simulated[BTC].due, scorecard.simulated[BTC].pending) == (2, 28)
-    real = settle(record, history(closes_after(START, 101.0))).scorecard()
+    real = settle(release(record, START, pair=ETH), history(closes_after(START, 101.0))).scorecard()
     assert [forecast.actual for forecast in real.pairs[BTC].latest] == [101.0]
     assert real.simulated == scorecard.simulated
-
-
-def test_a_pair_that_was_not_forecast_gets_no_outcomes() -> None:
-    record = release(Record(), START)
-    before = data_of(record)
-    settle(record, history(closes_after(START, 101.0), simulated=True), history(closes_after(START, 101.0), ETH))
-    assert data_of(record) == before
-
-
-def test_different_pairs_are_never_compared() -> None:
-    record = release(release(Record(), START), START, pair=ETH)
-    settle(record, history(closes_after(START, 101.0), ETH))
-    assert (live_of(record, BTC).due, live_of(record, ETH).due) == (0, 1)
-    assert list(record.scorecard().pairs) == [BTC, ETH]
+    assert [(pair, live.due) for pair, live in real.pairs.items()] == [(BTC, 1), (ETH, 0)]
 
 
 # Figures
 
 
-def test_a_new_scorecard_has_no_pairs() -> None:
-    scorecard = Record().scorecard()
-    assert (scorecard.entries, scorecard.head, scorecard.pairs, scorecard.simulated) == (0, "0" * 64, {}, {})
-
-
 def test_all_forecasts_of_a_first_release_are_pending() -> None:
+    new = Record().scorecard()
+    assert (new.entries, new.head, new.pairs, new.simulated) == (0, "0" * 64, {}, {})
     live = live_of(release(Record(), START))
     assert (live.releases, live.due, live.days, live.pending, live.overdue) == (1, 0, 0, 30, 0)
     assert (live.mae, live.relative_mae, live.skill, live.coverage) == (None, None, None, None)
@@ -412,13 +391,10 @@ def test_the_scores_of_released_quantiles_are_those_computed_by_hand() -> None:
     assert live.relative_winkler == pytest.approx(winkler[0] / winkler[1], rel=1e-3)
     assert live_of(record).winkler == pytest.approx(winkler[0], rel=1e-3)
     assert live.pit == (0.2, 0.2, 0, 0, 0.0, 0.2, 0.2, 0, 0, 0.2)
-
-
-def test_persistence_starts_at_the_newest_price_in_the_scores_of_quantiles() -> None:
-    """Its Gaussian of tomorrow's close is half as wide in variance if half of the day has passed."""
-    live = live_of(settle(release(Record(), START, hours=12), history(closes_after(START, 100.0)))).distribution
-    assert live is not None
-    assert live.relative_winkler == pytest.approx(0.1 / (stats.norm.ppf(0.9) * 0.025 * math.sqrt(0.5)), rel=1e-3)
+    # Persistence's Gaussian of tomorrow's close is half as wide in variance if half of the day has passed.
+    late = live_of(settle(release(Record(), START, hours=12), history(closes_after(START, 100.0)))).distribution
+    assert late is not None
+    assert late.relative_winkler == pytest.approx(0.1 / (stats.norm.ppf(0.9) * 0.025 * math.sqrt(0.5)), rel=1e-3)
 
 
 def test_a_ledger_of_the_first_format_is_continued(path: Path) -> None:
@@ -440,6 +416,11 @@ def test_a_ledger_of_the_first_format_is_continued(path: Path) -> None:
     assert after.distribution.due == 1
 
 
+def test_the_interval_includes_both_ends() -> None:
+    record = release(Record(), START, reach=math.log(2))
+    assert live_of(settle(record, history(closes_after(START, 50.0, 200.0, 49.99, 200.01)))).coverage == 0.5
+
+
 def test_without_errors_of_persistence_no_figure_is_relative_to_them() -> None:
     live = live_of(settle(release(Record(), START, drift=0.1), history(closes_after(START, 100.0))))
     assert (live.relative_mae, live.skill, live.by_horizon[0].relative_mae) == (None, None, None)
@@ -447,12 +428,6 @@ def test_without_errors_of_persistence_no_figure_is_relative_to_them() -> None:
         live.words
         == "1 forecast of 1 day came due: error 0.1 in log price, persistence's 0, 100 % inside the 80 % interval"
     )
-
-
-def test_the_interval_includes_both_ends() -> None:
-    record = release(Record(), START, reach=math.log(2))
-    live = live_of(settle(record, history(closes_after(START, 50.0, 200.0, 49.99, 200.01))))
-    assert live.coverage == 0.5
 
 
 def test_a_day_without_a_candle_is_pending_and_overdue() -> None:
@@ -466,34 +441,25 @@ def test_a_day_without_a_candle_is_pending_and_overdue() -> None:
     assert live_of(release(release(Record(), START), START + DAY)).overdue == 1  # the last candle's own day
 
 
-def forty_days() -> Record:
-    """Four releases a day from four prices for forty days, each day settled before the next."""
+def test_overlapping_forecasts_and_their_different_days_are_counted() -> None:
+    """Four releases a day give 120 forecasts of each day. The latest are the first ones for tomorrow.
+
+    The last release before a close would look better than the forecasts are: most of the day has passed.
+    """
     record = Record()
     for day in range(40):
         for hours in (0, 6, 12, 18):
             record = release(record, START + day * DAY, 100.0 + hours, hours=hours)
         record = settle(record, history({START + (day + 1) * DAY: 103.0}))
-    return record
-
-
-def test_overlapping_forecasts_and_their_different_days_are_counted() -> None:
-    """Four releases a day give 120 forecasts of each day."""
-    live = live_of(forty_days())
+    live = live_of(record)
     assert (live.releases, live.days) == (160, 40)
     assert live.due == 4 * (10 * 30 + sum(range(1, 31)))
     assert live.due + live.pending == 160 * 30
     assert live.words.startswith("3,060 forecasts of 40 days came due: ")
-    assert [score.horizon_days for score in live.by_horizon] == [1, 3, 7, 14, 30]
-    assert [score.due for score in live.by_horizon] == [4 * (41 - horizon) for horizon in (1, 3, 7, 14, 30)]
-    assert [score.days for score in live.by_horizon] == [41 - horizon for horizon in (1, 3, 7, 14, 30)]
-
-
-def test_the_latest_forecasts_are_the_first_ones_for_tomorrow() -> None:
-    """The last release before a close would look better than the forecasts are: most of the day has passed."""
-    latest = live_of(forty_days()).latest
-    assert [forecast.target for forecast in latest] == [START + day * DAY for day in range(40, 10, -1)]
-    assert {forecast.horizon_days for forecast in latest} == {1}
-    assert {forecast.persistence for forecast in latest} == {100.0}
+    scores = [(score.horizon_days, score.due, score.days) for score in live.by_horizon]
+    assert scores == [(horizon, 4 * (41 - horizon), 41 - horizon) for horizon in (1, 3, 7, 14, 30)]
+    assert [forecast.target for forecast in live.latest] == [START + day * DAY for day in range(40, 10, -1)]
+    assert {(forecast.horizon_days, forecast.persistence) for forecast in live.latest} == {(1, 100.0)}
 
 
 def test_without_a_forecast_for_tomorrow_the_latest_has_the_shortest_horizon() -> None:

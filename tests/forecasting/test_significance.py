@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import statsmodels.api as sm
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -29,7 +29,6 @@ def test_diebold_marianos_statistic_is_the_one_computed_by_hand() -> None:
     test = diebold_mariano(np.array([2.0, 4, 6, 8]), np.array([1.0, 2, 3, 4]), 2)
     angle = math.atan(math.sqrt(5 / 3))
     p_value = 1 - 2 / math.pi * (angle + math.sqrt(15) / 8)
-    assert test is not None
     assert test == pytest.approx((math.sqrt(5), p_value))
 
 
@@ -62,33 +61,20 @@ def test_diebold_mariano_is_the_robust_regression_of_statsmodels(count: int, ove
     assert test[1] == pytest.approx(2 * stats.t.sf(abs(statistic), count - 1), abs=1e-9)
 
 
-@given(st.lists(st.floats(-10, 10).map(lambda value: round(value, 3)), min_size=2, max_size=40))
-def test_without_overlap_diebold_mariano_is_the_paired_t_test(differences: list[float]) -> None:
-    assume(np.std(differences) > 1e-6)
-    expected = stats.ttest_1samp(differences, 0.0)
-    test = compared(differences, 1)
-    assert test[0] == pytest.approx(expected.statistic, rel=1e-9, abs=1e-9)
-    assert test[1] == pytest.approx(expected.pvalue, abs=1e-11)
-
-
 @given(TWO, st.integers(1, 10))
 def test_exchanging_the_forecasters_changes_the_sign_and_nothing_else(two: FloatArray, overlap: int) -> None:
-    one, other = two
-    test, exchanged = diebold_mariano(one, other, overlap), diebold_mariano(other, one, overlap)
+    losses, other = two
+    test, exchanged = diebold_mariano(losses, other, overlap), diebold_mariano(other, losses, overlap)
     if test is None or exchanged is None:
         assert test is exchanged
-        assert len(one) <= overlap
+        assert len(losses) <= overlap
     else:
         assert 0 <= test[1] <= 1
         assert exchanged == (-test[0], test[1])
 
 
-@given(st.lists(NUMBERS, min_size=3, max_size=20).map(np.array), st.integers(1, 2))
-def test_a_forecaster_is_as_good_as_itself(losses: FloatArray, overlap: int) -> None:
-    assert diebold_mariano(losses, losses, overlap) == (0.0, 1.0)
-
-
 def test_a_difference_that_never_varies_is_certain() -> None:
+    assert compared([0.0] * 10, 3) == (0.0, 1.0)
     assert compared([0.5] * 10, 3) == (math.inf, 0.0)
     assert compared([-0.5] * 10, 3) == (-math.inf, 0.0)
 
@@ -107,7 +93,7 @@ def test_overlapping_forecasts_do_not_count_as_independent() -> None:
     sums = np.lib.stride_tricks.sliding_window_view(noise, 7, axis=1).sum(axis=2)  # (1000, 200)
 
     def rejected(overlap: int) -> int:
-        return sum(compared(one, overlap)[1] < 0.05 for one in sums)
+        return sum(compared(differences, overlap)[1] < 0.05 for differences in sums)
 
     assert rejected(overlap=7) < 100
     assert rejected(overlap=1) > 300

@@ -108,13 +108,6 @@ def test_prophet_and_the_autoregression_continue_constant_growth_and_theta_half_
     assert predicted("theta", grown) == pytest.approx(0.005 * MANY_DAYS, rel=1e-3)
 
 
-@pytest.mark.parametrize("daily", [0.003, -0.003])
-def test_theta_and_the_autoregression_continue_a_drift(daily: float) -> None:
-    drifting = random_walk(9, 400) * 0.1 + growing(daily)
-    for name in ("theta", "autoregression"):
-        assert np.all(np.sign(daily) * predicted(name, drifting)[2:] > 0)
-
-
 def test_a_damped_trend_slows_down() -> None:
     way = predicted("damped trend", growing(0.01))
     steps = np.diff(way) / np.diff(MANY_DAYS)
@@ -122,14 +115,11 @@ def test_a_damped_trend_slows_down() -> None:
     assert way[0] > steps[0] > steps[1] > steps[2] > 0
 
 
-def test_a_local_level_returns_to_the_level_after_an_outlier() -> None:
+def test_a_local_level_returns_to_the_level_after_an_outlier_and_hardly_moves_on_a_random_walk() -> None:
     noisy = 5 + 0.01 * np.random.default_rng(10).standard_normal(400)
     noisy[-1] = 5.5
     way = predicted("local level", noisy)
     assert way == pytest.approx(np.full(len(HORIZONS), -0.5), abs=0.1)
-
-
-def test_a_local_level_hardly_moves_on_a_random_walk() -> None:
     assert np.abs(predicted("local level", random_walk(11, 400))).max() < 0.03
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, learn_weights, shrunk
 from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF, splits
 from crypto_predict.history.columns import FloatArray, IntArray
-from tests.support.markets import random_walk, trending
+from tests.support.markets import random_walk, series_of, trending
 
 SEEDS = range(40)
 DAYS, FIRST = 1500, 365
@@ -27,18 +27,10 @@ def _rules_at(past: FloatArray, returns: FloatArray, horizon: int) -> list[float
     return [returns.mean() * horizon, returns[-30:].mean() * horizon, returns[-1] * repeated, *means]
 
 
-def actual_increments(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
-    """(m,) the actual increments, NaN beyond the end."""
-    result = np.full(len(cutoffs), np.nan)
-    due = cutoffs + horizon < len(log_close)
-    result[due] = log_close[cutoffs[due] + horizon] - log_close[cutoffs[due]]
-    return result
-
-
 def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[FloatArray, FloatArray, FloatArray]:
     """The rules combined over one market: weights, combined increments and actual increments."""
     cutoffs = np.arange(FIRST, len(log_close), every)
-    outcome = actual_increments(log_close, cutoffs, horizon)
+    outcome = series_of(log_close).increments(cutoffs, horizon)
     predicted = rules(log_close, cutoffs, horizon)
     weights = learn_weights(cutoffs, predicted, outcome, horizon)
     return weights, np.sum(predicted * weights, axis=1), outcome
@@ -78,13 +70,26 @@ def test_a_market_that_can_be_forecast_is_forecast_better(share: float) -> None:
 
 
 def test_the_candidate_that_is_right_has_the_weight() -> None:
+    """Equal candidates share it; one that is always wrong has none, and without a known outcome none has."""
     rng = np.random.default_rng(0)
     outcome = rng.standard_normal(600)
     predicted = rng.standard_normal((600, 5))
-    predicted[:, 3] = outcome
-    weights = learn_weights(np.arange(600), predicted, outcome, 1)[-1]
-    assert weights[3] > 0.95
-    assert np.delete(weights, 3).sum() < 0.05
+    predicted[:, 3], predicted[:, 2] = outcome, -outcome
+    alike = np.repeat(outcome[:, None], 5, axis=1)
+    right, shared, wrong, unknown = (
+        learn_weights(np.arange(600), forecasts, outcomes, 1)
+        for forecasts, outcomes in (
+            (predicted, outcome),
+            (alike, outcome),
+            (-alike, outcome),
+            (alike, np.full(600, np.nan)),
+        )
+    )
+    assert right[-1, 3] > 0.95
+    assert np.delete(right[-1], 3).sum() < 0.05
+    assert shared[-1].sum() == pytest.approx(1, abs=0.05)
+    assert not wrong.any()
+    assert not unknown.any()
 
 
 def test_weights_grow_with_the_number_of_known_outcomes() -> None:
@@ -96,20 +101,6 @@ def test_weights_grow_with_the_number_of_known_outcomes() -> None:
     assert not weights[:42].any()
     assert weights[42] == pytest.approx(42 / (42 + 16), abs=0.02)
     assert np.all(np.diff(weights) >= -1e-3)
-
-
-def test_a_candidate_that_is_always_wrong_has_no_weight() -> None:
-    """Weights are not negative."""
-    outcome = np.random.default_rng(0).standard_normal(600)
-    predicted = np.zeros((600, 5))
-    predicted[:, 2] = -outcome
-    assert not learn_weights(np.arange(600), predicted, outcome, 1).any()
-
-
-def test_equal_candidates_share_the_weight() -> None:
-    outcome = np.random.default_rng(0).standard_normal(600)
-    weights = learn_weights(np.arange(600), np.repeat(outcome[:, None], 5, axis=1), outcome, 1)
-    assert weights[-1].sum() == pytest.approx(1, abs=0.05)
 
 
 @st.composite
@@ -125,29 +116,21 @@ def forecasts(draw: st.DrawFn) -> tuple[IntArray, FloatArray, FloatArray, int]:
     return np.arange(count) * every, predicted, outcome, draw(st.sampled_from([1, 2, 7, 30]))
 
 
-@given(forecasts())
-@settings(max_examples=60)
-def test_weights_are_shares(
-    made: tuple[IntArray, FloatArray, FloatArray, int],
-) -> None:
-    weights = learn_weights(*made)
-    assert np.all(weights >= 0)
-    assert np.all(weights.sum(axis=1) <= 1 + 1e-12)
-
-
 @given(forecasts(), st.data())
 @settings(max_examples=60)
-def test_later_outcomes_and_forecasts_change_no_weight_before_them(
-    made: tuple[IntArray, FloatArray, FloatArray, int], data: st.DataObject
+def test_weights_are_shares_and_nothing_later_changes_them(
+    market: tuple[IntArray, FloatArray, FloatArray, int], data: st.DataObject
 ) -> None:
     """Outcomes and forecasts after the cutoff may have any value."""
-    cutoffs, predicted, outcome, horizon = made
+    cutoffs, predicted, outcome, horizon = market
     at = data.draw(st.integers(0, len(cutoffs) - 1), label="cutoff")
     later = cutoffs + horizon > cutoffs[at]
     otherwise = np.where(later, data.draw(st.sampled_from([np.nan, 0.0, -7.0, 1e3])), outcome)
     other_forecasts = np.where((cutoffs > cutoffs[at])[:, None], 5.0, predicted)
-    before, after = learn_weights(*made), learn_weights(cutoffs, other_forecasts, otherwise, horizon)
+    before, after = learn_weights(*market), learn_weights(cutoffs, other_forecasts, otherwise, horizon)
     assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
+    assert np.all(before >= 0)
+    assert np.all(before.sum(axis=1) <= 1 + 1e-12)
 
 
 @pytest.mark.parametrize("at", [1000, 1050, 1100])
@@ -155,7 +138,7 @@ def test_later_outcomes_and_forecasts_change_no_weight_before_them(
 def test_later_outcomes_change_no_earlier_weight_in_a_predictable_market(at: int, horizon: int) -> None:
     """There the weights are not zero, and not even the next day is used."""
     log_close, cutoffs = trending(1, DAYS, 0.8), np.arange(FIRST, DAYS)
-    outcome, predicted = actual_increments(log_close, cutoffs, horizon), rules(log_close, cutoffs, horizon)
+    outcome, predicted = series_of(log_close).increments(cutoffs, horizon), rules(log_close, cutoffs, horizon)
     first_unknown = at - horizon + 1  # its span ends the day after the cutoff
     otherwise = outcome.copy()
     otherwise[first_unknown:] *= -1
@@ -173,14 +156,11 @@ def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
     unknown = rng.random(500) < 0.2
     wild = np.where(unknown[:, None], -1e6 * predicted, predicted)
     missing = np.where(unknown, np.nan, outcome)
-    plain, other = (learn_weights(np.arange(500), one, missing, 1) for one in (predicted, wild))
+    plain, other = (
+        learn_weights(np.arange(500), forecasts_of_all, missing, 1) for forecasts_of_all in (predicted, wild)
+    )
     assert plain[-1].any()
     assert plain.tobytes() == other.tobytes()
-
-
-def test_without_a_known_outcome_all_weights_are_zero() -> None:
-    predicted = np.ones((300, 5))
-    assert not learn_weights(np.arange(300), predicted, np.full(300, np.nan), 1).any()
 
 
 def test_more_noise_lowers_the_weight() -> None:
@@ -213,10 +193,8 @@ def test_cutoffs_and_weights_count_in_steps() -> None:
     log_close = MINUTE * random_walk(3, 2 * 1440)
     cutoffs = np.array(list(splits(len(log_close), every=15)))
     assert cutoffs[0] >= FIRST_CUTOFF - 1
-    actual = np.full(len(cutoffs), np.nan)
-    due = cutoffs + 15 < len(log_close)
-    actual[due] = log_close[cutoffs[due] + 15] - log_close[cutoffs[due]]
-    predicted = np.column_stack([np.where(due, actual, 0.0), np.zeros(len(cutoffs))])
+    actual = series_of(log_close).increments(cutoffs, 15)
+    predicted = np.column_stack([np.nan_to_num(actual), np.zeros(len(cutoffs))])
     weights = learn_weights(cutoffs, predicted, actual, 15)[-1]
     assert weights[0] > 0.8
     assert weights[1] == 0

@@ -88,10 +88,10 @@ def parameters_of(fit: ProphetMap) -> Parameters:
 
 
 def prophets_parameters(model: Any) -> Parameters:
-    flat = {name: np.asarray(model.params[name]).reshape(-1) for name in ("k", "m", "delta", "beta", "sigma_obs")}
-    return Parameters(
-        float(flat["k"][0]), float(flat["m"][0]), flat["delta"], flat["beta"], float(flat["sigma_obs"][0])
+    k, m, delta, beta, noise = (
+        np.asarray(model.params[name]).reshape(-1) for name in ("k", "m", "delta", "beta", "sigma_obs")
     )
+    return Parameters(float(k[0]), float(m[0]), delta, beta, float(noise[0]))
 
 
 def negative_log_posterior(case: Case, at: Parameters) -> float:
@@ -189,35 +189,14 @@ def test_the_gradient_vanishes_except_for_slopes_held_at_zero(case: Case) -> Non
     assert price[bought] == pytest.approx(np.sign(ours.delta[bought]), abs=1e-2)
 
 
-def test_no_other_noise_is_better(case: Case) -> None:
-    ours = parameters_of(case.ours)
-    nearby = ours.sigma_obs * (1 + np.array([-1e-3, 1e-3]))
-    assert min(negative_log_posterior(case, replace(ours, sigma_obs=float(one))) for one in nearby) > (
-        negative_log_posterior(case, ours)
-    )
-
-
-def test_the_same_history_gives_the_identical_fit(case: Case) -> None:
-    again = fit_map(case.days.copy(), case.log_close.copy())
-    ahead = case.days[-1] + AHEAD
-    assert again.at(ahead).tobytes() == case.ours.at(ahead).tobytes()
-    assert (again.noise, again.objective) == (case.ours.noise, case.ours.objective)
-
-
 @pytest.mark.parametrize("days", [30, 33, 100, 365, 800, 1825])
-@pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
-def test_a_market_that_never_moves_is_a_flat_curve(days: int, level: float) -> None:
-    """Its noise is zero, by which everything else is divided."""
-    fit = fit_map(np.arange(FIRST_DAY, FIRST_DAY + days), np.full(days, level))
-    assert fit.at(np.arange(FIRST_DAY, FIRST_DAY + days + 90)) == pytest.approx(np.full(days + 90, level), abs=1e-6)
-
-
-@pytest.mark.parametrize("days", [60, 400, 1825])
-@pytest.mark.parametrize("daily", [0.001, -0.01])
-def test_constant_growth_goes_on(days: int, daily: float) -> None:
-    grown = 12 + daily * np.arange(days + 90.0)
+@pytest.mark.parametrize(("level", "daily"), [(0.0, 0.0), (5.5, 0.0), (-20.0, 0.0), (12.0, 0.001), (12.0, -0.01)])
+def test_a_market_that_never_moves_and_constant_growth_go_on(days: int, level: float, daily: float) -> None:
+    """Their noise is zero, by which everything else is divided."""
+    grown = level + daily * np.arange(days + 90.0)
     fit = fit_map(np.arange(FIRST_DAY, FIRST_DAY + days), grown[:days])
-    assert fit.at(np.arange(FIRST_DAY, FIRST_DAY + days + 90)) == pytest.approx(grown, abs=1e-4)
+    expected = pytest.approx(grown, abs=1e-4 if daily else 1e-6)
+    assert fit.at(np.arange(FIRST_DAY, FIRST_DAY + days + 90)) == expected
 
 
 @pytest.mark.parametrize("factor", [1.0, 1e-3, 50.0], ids=["as it is", "a stable coin", "wild"])
@@ -248,8 +227,4 @@ def test_a_curve_that_is_updated_follows_the_fit_to_the_same_closes() -> None:
         updated.append(float(np.abs(curve.at(later) - fresh.at(later)).mean()))
         held.append(float(np.abs(before.at(later) - fresh.at(later)).mean()))
     assert np.mean(updated) < np.mean(held) / 3
-
-
-def test_a_curve_without_later_closes_is_held() -> None:
-    curve = fit_map(FIRST_DAY + np.arange(100), random_walk(1, 100))
-    assert curve.update(np.arange(0), np.zeros(0)) is curve
+    assert before.update(np.arange(0), np.zeros(0)) is before

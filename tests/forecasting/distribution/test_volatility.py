@@ -116,5 +116,5 @@ def test_large_moves_on_most_days_of_a_week_are_a_regime() -> None:
 def test_volatility_more_than_three_years_ago_does_not_matter(horizon: float) -> None:
     returns = np.diff(random_walk(7, 2200), prepend=10.0)
     wild = np.where(np.arange(2200) < 1100, 5 * returns, returns)
-    ours, other = (Volatility.of(np.cumsum(one)).variance(horizon)[-1] for one in (returns, wild))
+    ours, other = (Volatility.of(np.cumsum(moves)).variance(horizon)[-1] for moves in (returns, wild))
     assert ours == pytest.approx(other, rel=1e-6)

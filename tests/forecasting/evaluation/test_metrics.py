@@ -19,7 +19,6 @@ from crypto_predict.market.forecast import LEVELS
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))  # whose squares are finite
 SHARES = st.floats(0.01, 0.99)
 SOME = st.lists(NUMBERS, min_size=1, max_size=20).map(np.array)
-TWO = st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=20).map(lambda rows: np.array(rows).T)
 INTERVALS = st.lists(
     st.tuples(NUMBERS, NUMBERS, NUMBERS).map(lambda row: (row[0], min(row[1:]), max(row[1:]))), min_size=1, max_size=20
 ).map(lambda rows: np.array(rows).T)
@@ -48,13 +47,6 @@ def test_each_formula_gives_the_value_computed_by_hand(figure: Any, by_hand: Any
     assert figure == pytest.approx(by_hand, rel=1e-14, abs=1e-15)
 
 
-@given(TWO)
-def test_the_root_of_mean_squares_is_never_smaller_than_the_mean_error(two: FloatArray) -> None:
-    actual, predicted = two
-    assert metrics.rmse(actual, predicted) >= metrics.mae(actual, predicted) * (1 - 1e-12)
-    assert metrics.mae(predicted, actual) == metrics.mae(actual, predicted)
-
-
 @given(SOME, SHARES, NUMBERS)
 def test_the_pinball_loss_is_least_at_the_quantile(values: FloatArray, level: float, other: float) -> None:
     """Koenker and Bassett: this makes it the measure of a quantile forecast."""
@@ -73,24 +65,6 @@ def test_the_winkler_score_is_the_sum_of_the_pinball_losses_of_both_ends(rows: F
     pinballs = quantile_loss(actual, low, tail) + quantile_loss(actual, high, 1 - tail)
     score = interval_score(actual, low, high, coverage)
     assert score == pytest.approx(pinballs / tail, rel=1e-6, abs=1e-6)
-
-
-@given(INTERVALS, SHARES)
-def test_the_winkler_score_is_the_width_of_an_interval_that_holds_its_outcome_and_more_otherwise(
-    rows: FloatArray, coverage: float
-) -> None:
-    actual, low, high = rows
-    score, inside = interval_score(actual, low, high, coverage), (low <= actual) & (actual <= high)
-    assert np.array_equal(score[inside], (high - low)[inside])
-    assert np.all(score >= high - low)
-
-
-@given(SOME, st.floats(-3, 3), st.floats(0.1, 10))
-def test_the_crps_shifts_and_scales_with_the_values(values: FloatArray, shift: float, factor: float) -> None:
-    zero, two = np.zeros(len(values)), np.full(len(values), 2.0)
-    plain = metrics.crps_gaussian(values, zero, two)
-    moved = metrics.crps_gaussian(values * factor + shift, zero + shift, two * factor)
-    assert moved == pytest.approx(factor * plain, rel=1e-6)
 
 
 @pytest.mark.parametrize(("actual", "mean", "sigma"), [(0.3, 0.0, 1.0), (-2.0, 1.0, 0.5), (7.0, 1.0, 3.0)])
@@ -174,43 +148,6 @@ def test_pit_values_are_the_probabilities_that_are_served(row: list[float], actu
     assert before - 1e-6 <= pit(actual, row) <= after + 1e-6
 
 
-@given(ROWS, st.floats(-130, 130), st.floats(0, 100))
-def test_pit_values_ascend_with_the_outcome(row: list[float], actual: float, more: float) -> None:
-    assert 0 <= pit(actual, row) <= pit(actual + more, row) <= 1
-    for level, quantile in zip(LEVELS, row, strict=True):
-        if row.count(quantile) == 1:
-            assert pit(quantile, row) == pytest.approx(level, abs=1e-9)
-
-
-@given(ROWS, st.floats(-130, 130), st.floats(-50, 50), st.floats(0.1, 10))
-def test_the_crps_of_quantiles_shifts_and_scales_with_the_values(
-    row: list[float], actual: float, shift: float, factor: float
-) -> None:
-    moved = crps(actual * factor + shift, factor * np.array(row) + shift)
-    assert moved == pytest.approx(factor * crps(actual, row), rel=1e-9, abs=1e-9)
-
-
-@given(ROWS, st.floats(-130, 130), st.floats(0, 50))
-def test_the_crps_of_quantiles_grows_with_the_distance_beyond_them(
-    row: list[float], actual: float, more: float
-) -> None:
-    """And never by more than the distance; it is not negative."""
-    outcome = max(actual, row[-1])
-    near, far = crps(outcome, row), crps(outcome + more, row)
-    assert 0 <= near <= far + 1e-9
-    assert far <= near + more + 1e-9
-
-
-@given(ROWS, ROWS)
-def test_no_other_distribution_has_a_smaller_expected_crps(row: list[float], other: list[float]) -> None:
-    """Proper: whoever believes in a distribution cannot gain by forecasting another one."""
-    believed = Distribution(LEVELS, tuple(row))
-    outcomes = np.array([math.log(believed.quantile((index + 0.5) / 400)) for index in range(400)])
-    honest, strategic = (metrics.crps_quantiles(outcomes, np.tile(q, (400, 1)), SEVEN).mean() for q in (row, other))
-    spread = row[-1] - row[0]
-    assert honest <= strategic + 1e-3 * spread + 1e-9
-
-
 @given(NUMBERS, NUMBERS)
 def test_a_distribution_without_width_has_the_absolute_error_as_crps(actual: float, price: float) -> None:
     """A stablecoin's quantiles are all the same."""
@@ -224,14 +161,10 @@ def test_a_calibrated_distribution_has_a_flat_histogram_and_a_narrow_one_is_foun
     values = metrics.pit(actual, gaussian(SEVEN, rows=1000), SEVEN)
     assert metrics.pit_histogram(values) == pytest.approx([0.1] * 10, abs=0.03)
     assert sum(metrics.pit_histogram(values)) == pytest.approx(1)
-    calibrated = metrics.uniformity(values)
-    assert calibrated is not None
-    assert calibrated > 0.05
+    assert (metrics.uniformity(values) or 0) > 0.05
     narrow = metrics.pit(actual, gaussian(SEVEN, sigma=2 / 3, rows=1000), SEVEN)
     assert metrics.pit_histogram(narrow)[[0, -1]] == pytest.approx([0.2] * 2, abs=0.04)
-    result = metrics.uniformity(narrow)
-    assert result is not None
-    assert result < 1e-6
+    assert (metrics.uniformity(narrow) or 1) < 1e-6
 
 
 def test_the_test_of_uniformity_is_the_textbook_one_and_rejects_one_in_twenty() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore
+from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore, Score
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
@@ -68,12 +68,6 @@ def truth(cutoff: int, horizon: int = 1) -> float:
         (7, 1.07, 0.41, "no better than persistence at 7 days, p = 0.41"),
         (30, 0.93, 0.05, "no better than persistence at 30 days, p = 0.05"),
         (30, 0.9999, 0.0001, "no better than persistence at 30 days, p < 0.01"),
-        (
-            1,
-            1.0,
-            1.0,
-            "no better than persistence at 1 day, p = 1.00: it is persistence, no candidate has earned a weight",
-        ),
         (90, None, 1.0, "not comparable with persistence at 90 days: too few forecasts, or a price that never moved"),
         (90, 0.9, None, "not comparable with persistence at 90 days: too few forecasts, or a price that never moved"),
     ],
@@ -90,22 +84,44 @@ def scored(backtest: Backtest | None) -> Backtest:
     return backtest
 
 
-def test_a_perfect_forecast_has_no_error() -> None:
-    one = scored(score(forecasting(truth, range(100, DAYS)), [1])).scores[0]
-    assert one.forecasts == 99
-    assert one.mae == pytest.approx(0, abs=1e-12)
-    assert one.relative_mae == pytest.approx(0, abs=1e-12)
-    assert one.skill == pytest.approx(1)
-    assert (one.direction, one.direction_high) == (1.0, 1.0)
-    assert one.words == "better than persistence at 1 day by 100.0%, p < 0.01"
+def score_of(increments: Any, cutoffs: range = range(100, DAYS), horizon: int = 1) -> Score:
+    """The score of a backtest with these `increments`, at its one horizon."""
+    [only_score] = scored(score(forecasting(increments, cutoffs, horizon), [horizon])).scores
+    return only_score
 
 
-def test_the_opposite_forecast_has_twice_the_error_of_persistence() -> None:
-    one = scored(score(forecasting(lambda cutoff: -truth(cutoff), range(100, DAYS)), [1])).scores[0]
-    assert one.relative_mae == pytest.approx(2)
-    assert one.skill == pytest.approx(-1)
-    assert (one.direction, one.direction_low) == (0.0, 0.0)
-    assert one.words == "worse than persistence at 1 day by 100.0%, p < 0.01"
+@pytest.mark.parametrize(
+    ("increments", "relative_mae", "skill", "direction", "expected"),
+    [
+        (truth, 0.0, 1.0, 1.0, "better than persistence at 1 day by 100.0%, p < 0.01"),
+        (lambda cutoff: -truth(cutoff), 2.0, -1.0, 0.0, "worse than persistence at 1 day by 100.0%, p < 0.01"),
+        (
+            lambda _: 0.0,
+            1.0,
+            0.0,
+            None,
+            "no better than persistence at 1 day, p = 1.00: it is persistence, no candidate has earned a weight",
+        ),
+    ],
+    ids=["perfect", "opposite", "persistence"],
+)
+def test_a_forecast_is_compared_with_persistence(
+    increments: Any, relative_mae: float, skill: float, direction: float | None, expected: str
+) -> None:
+    """The opposite of the truth has twice the error of persistence, which forecasts no direction."""
+    result = score_of(increments)
+    assert result.forecasts == 99
+    assert (result.relative_mae, result.skill) == pytest.approx((relative_mae, skill), abs=1e-12)
+    assert direction == result.direction
+    assert direction in {result.direction_low, result.direction_high}
+    assert result.words == expected
+
+
+def test_too_few_forecasts_are_not_compared() -> None:
+    """Five overlapping forecasts over seven days cannot be tested."""
+    result = score_of(lambda _: 0.0, range(188, DAYS), horizon=7)
+    assert (result.forecasts, result.p_value) == (5, None)
+    assert result.words.startswith("not comparable")
 
 
 @pytest.mark.parametrize("move", [0.2, -0.2])
@@ -115,21 +131,6 @@ def test_a_forecast_beyond_its_interval_widens_it(move: float) -> None:
     for row in past.rows([1]):
         low, high = (math.log(end / row.persistence) for end in (row.low, row.high))
         assert (low, high) == pytest.approx((min(-0.05, move), max(0.05, move)))
-
-
-def test_persistence_is_described_as_no_better_than_itself() -> None:
-    """It forecasts no direction either."""
-    one = scored(score(forecasting(lambda _: 0.0, range(100, DAYS)), [1])).scores[0]
-    assert (one.relative_mae, one.skill, one.p_value) == (1.0, 0.0, 1.0)
-    assert (one.direction, one.direction_low, one.direction_high) == (None, None, None)
-    assert one.words.endswith("it is persistence, no candidate has earned a weight")
-
-
-def test_too_few_forecasts_are_not_compared() -> None:
-    """Five overlapping forecasts over seven days cannot be tested."""
-    one = scored(score(forecasting(lambda _: 0.0, range(188, DAYS), horizon=7), [7])).scores[0]
-    assert (one.forecasts, one.p_value) == (5, None)
-    assert one.words.startswith("not comparable")
 
 
 def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
@@ -243,9 +244,9 @@ def test_every_figure_lies_inside_its_confidence_interval() -> None:
 
 def test_a_horizon_with_few_independent_forecasts_has_no_confidence_interval() -> None:
     """A hundred forecasts over thirty days are not three blocks of twice the horizon, nor ten without overlap."""
-    one = scored(score(forecasting(lambda _: 0.0, range(100, DAYS), horizon=30), [30])).scores[0]
-    assert (one.forecasts, one.confidence, one.pit_p_value) == (70, {}, None)
-    assert all(each.confidence == {} for each in one.quantiles)
+    result = score_of(lambda _: 0.0, horizon=30)
+    assert (result.forecasts, result.confidence, result.pit_p_value) == (70, {}, None)
+    assert all(each.confidence == {} for each in result.quantiles)
 
 
 def test_disjoint_forecasts_do_not_overlap() -> None:
@@ -273,6 +274,8 @@ def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
     past = replay(series(days), [7], every=20, longest=days)
     assert past is not None
     backtest = scored(score(past, [7]))
+    assert (backtest.first_cutoff, backtest.last_cutoff) == (date(2021, 9, 17), date(2022, 5, 15))
+    assert backtest.cutoffs == len(past.cutoffs)
     rows = list(past.rows([7]))
     expected = {year: len(list(group)) for year, group in groupby(rows, key=lambda row: row.cutoff.year)}
     assert {one.year: one.forecasts for one in backtest.years} == expected
@@ -326,13 +329,6 @@ def numbers(value: Any) -> Iterator[float]:
             yield from numbers(item)
     elif isinstance(value, float):
         yield value
-
-
-def test_the_first_and_last_cutoff_are_named() -> None:
-    backtest = scored(score(forecasting(truth, range(100, DAYS, 9)), [1]))
-    start = date(2021, 1, 1)
-    assert (backtest.first_cutoff, backtest.last_cutoff) == (start + timedelta(100), start + timedelta(199))
-    assert backtest.cutoffs == 12
 
 
 def test_the_gaussian_interval_of_persistence_uses_the_past_year_only() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import numpy as np
 import pytest
 
 import train
@@ -29,22 +30,12 @@ def clean(pair: Pair = BTC) -> Candles:
 
 
 CLEAN, OTHER = clean(), clean(ETH)
-
-
-def scaled(candle: Candle, factor: float) -> Candle:
-    """The candle in another unit."""
-    prices = (candle.open * factor, candle.high * factor, candle.low * factor, candle.close * factor)
-    return Candle(candle.open_time, *prices, candle.volume)
+SHUFFLED = Random(0).sample(CLEAN, DAYS)
 
 
 def dated(values: Candle, day: Candle) -> Candle:
     """One candle's values under another's date."""
     return values._replace(open_time=day.open_time)
-
-
-def shuffled(candles: Candles) -> Candles:
-    """Return the rows in random order."""
-    return Random(0).sample(candles, len(candles))
 
 
 def later(candles: Candles, by: timedelta) -> Candles:
@@ -70,7 +61,7 @@ def with_(name: str, value: float) -> Callable[[Candle], Candle]:
 
 def times(factor: float) -> Callable[[Candle], Candle]:
     """A change of unit."""
-    return lambda candle: scaled(candle, factor)
+    return lambda c: Candle(c.open_time, c.open * factor, c.high * factor, c.low * factor, c.close * factor, c.volume)
 
 
 def flat_from(index: int) -> Candles:
@@ -102,21 +93,6 @@ def filled_weekends() -> Candles:
     return filled
 
 
-def swapped(candle: Candle) -> Candle:
-    """Open and close in each other's columns."""
-    return candle._replace(open=candle.close, close=candle.open)
-
-
-def bad_close(factor: float) -> Candles:
-    """One close that was never traded, in a candle that is sound in itself."""
-    return at(
-        MIDDLE,
-        lambda c: c._replace(
-            close=c.close * factor, high=max(c.high, c.close * factor), low=min(c.low, c.close * factor)
-        ),
-    )
-
-
 def pasted_block() -> Candles:
     """Thirty days once more, under the dates that follow them."""
     block = [dated(values, day) for values, day in zip(CLEAN[100:130], CLEAN[130:160], strict=True)]
@@ -125,22 +101,9 @@ def pasted_block() -> Candles:
 
 def filled_in(first: int, last: int) -> Candles:
     """The days between filled in along a straight line, in every column."""
-
-    def between(start: float, end: float, n: int) -> float:
-        return start + (end - start) * (n - first + 1) / (last - first + 1)
-
-    before, after = CLEAN[first - 1], CLEAN[last]
-    lines = [
-        Candle(
-            CLEAN[n].open_time,
-            between(before.open, after.open, n),
-            between(before.high, after.high, n),
-            between(before.low, after.low, n),
-            between(before.close, after.close, n),
-            between(before.volume, after.volume, n),
-        )
-        for n in range(first, last)
-    ]
+    ends = np.array([CLEAN[first - 1][1:6], CLEAN[last][1:6]], dtype=np.float64)
+    rows = np.linspace(ends[0], ends[1], last - first + 2)[1:-1].tolist()
+    lines = [Candle(CLEAN[first + n].open_time, *row) for n, row in enumerate(rows)]
     return [*CLEAN[:first], *lines, *CLEAN[last:]]
 
 
@@ -154,27 +117,10 @@ def with_closes(first: int, close: Callable[[int], float], volume: float = 1.0) 
     return made
 
 
-def grown_in(first: int, last: int) -> Candles:
-    """The days between filled in at a constant rate of growth, with a volume of 1."""
-    start, end = CLEAN[first - 1].close, CLEAN[last].open
-    filled = with_closes(first, lambda n: start * (end / start) ** ((n - first + 1) / (last - first)))
-    return [*filled[:last], *CLEAN[last:]]
-
-
 def hanging(days: int, noise: float) -> Candles:
     """The last days at one price, but for some noise in units of that price."""
     random, price = Random(2), CLEAN[DAYS - days - 1].close
     return with_closes(DAYS - days, lambda _: price * (1 + noise * random.uniform(-1, 1)))
-
-
-def turned_round(first: int, last: int) -> Candles:
-    """The values of the days between in reverse, under the old dates."""
-    return values_of([*CLEAN[:first], *CLEAN[first:last][::-1], *CLEAN[last:]])
-
-
-def spliced(first: int, last: int) -> Candles:
-    """Another pair's candles in the middle."""
-    return [*CLEAN[:first], *OTHER[first:last], *CLEAN[last:]]
 
 
 def values_of(candles: Candles) -> Candles:
@@ -187,29 +133,23 @@ def without(*missing: int) -> Candles:
     return [candle for number, candle in enumerate(CLEAN) if number not in missing]
 
 
-def weekly() -> Candles:
-    """One row a week, and that for years."""
-    return [dated(candle, candle._replace(open_time=LAST - 7 * (DAYS - 1 - n) * DAY)) for n, candle in enumerate(CLEAN)]
-
-
 FIVE_PERCENT = Random(1).sample(range(1, DAYS - 1), DAYS // 20)
 
 POISON: dict[str, tuple[Candles, str]] = {
     "a week old": (CLEAN[:-7], "stale: the newest candle, of 2025-06-23"),
-    "two days old": (CLEAN[:-2], "stale: the newest candle, of 2025-06-28"),
-    "years old": (later(CLEAN, -1000 * DAY), "stale"),
     "one candle from the future": ([*CLEAN, CLEAN[-1]._replace(open_time=datetime(2999, 1, 1, tzinfo=UTC))], "future"),
-    "all from the future": (later(CLEAN, 9000 * DAY), "open in the future"),
     "a candle twice": ([*CLEAN[:MIDDLE], CLEAN[MIDDLE], *CLEAN[MIDDLE:]], "1 of 401 candles repeat an opening"),
-    "every candle twice": ([c for candle in CLEAN for c in (candle, candle)], "400 of 800 candles repeat an opening"),
-    "a candle twice, differing": ([*CLEAN, scaled(CLEAN[-1], 1.01)], "1 of 401 candles repeat an opening; the first"),
+    "a candle twice, differing": ([*CLEAN, times(1.01)(CLEAN[-1])], "1 of 401 candles repeat an opening; the first"),
     "the whole file twice": ([*CLEAN, *CLEAN], "400 of 800 candles repeat an opening"),
     "a block under new dates": (pasted_block(), "copied: 30 candles equal an earlier one"),
-    "values shuffled": (values_of(shuffled(CLEAN)), "jump"),
+    "values shuffled": (values_of(SHUFFLED), "jump"),
     "values reversed": (values_of(CLEAN[::-1]), "detached"),
-    "values of 30 days reversed": (turned_round(200, 230), "detached: a day of 30 in a row opens"),
+    "values of 30 days reversed": (
+        values_of([*CLEAN[:200], *CLEAN[200:230][::-1], *CLEAN[230:]]),
+        "detached: a day of 30 in a row opens",
+    ),
     "closes shuffled": (
-        [c._replace(close=other.close) for c, other in zip(CLEAN, shuffled(CLEAN), strict=True)],
+        [c._replace(close=other.close) for c, other in zip(CLEAN, SHUFFLED, strict=True)],
         "are impossible",
     ),
     "flat": ([Candle(c.open_time, 250.0, 250.0, 250.0, 250.0, 1.0) for c in CLEAN], "flat: the same close on 400 days"),
@@ -219,50 +159,37 @@ POISON: dict[str, tuple[Candles, str]] = {
         "frozen: the same open, high, low and close on 4 days in a row",
     ),
     "hanging for 30 days": (hanging(30, 1e-9), "almost flat: 30 days in a row up to 2025-06-30"),
-    "hanging within cents for 60 days": (hanging(60, 5e-7), "almost flat: 60 days in a row up to 2025-06-30"),
     "hanging for most of its days": (hanging(300, 5e-7), "almost flat: 300 days in a row up to 2025-06-30"),
     "two weeks filled in": (filled_in(200, 214), "straight: the moves of 15 days in a row"),
-    "30 days filled in": (filled_in(200, 230), "straight: the moves of 31 days in a row"),
-    "90 days filled in": (filled_in(200, 290), "straight: the moves of 91 days in a row"),
     "365 days filled in": (filled_in(20, 385), "straight: the moves of"),
-    "20 days of constant growth": (grown_in(200, 220), "straight: the moves of 20 days in a row"),
-    "200 days of constant growth": (grown_in(100, 300), "straight: the moves of 200 days in a row"),
     "constant growth": (with_closes(0, lambda n: 100 * 1.001**n), "straight: the moves of 399 days in a row"),
     "closed at weekends": (filled_weekends(), "days close at the price of the day before"),
     "half a year missing to half a year": (CLEAN[-179:], "too short: 179 days; at least 180"),
     "29 days": (CLEAN[-29:], "too short: 29 days"),
-    "one row": (CLEAN[-1:], "too short: 1 day;"),
     "ten days missing": (without(*range(200, 210)), "gap: 10 candles are missing in a row from 2024-12-13"),
-    "three days missing": (without(200, 201, 202), "gap: 3 candles are missing in a row"),
     "every other day missing": (without(*range(0, DAYS, 2)), "gaps: 199 of 399 candles are missing"),
     "five percent missing": (without(*FIVE_PERCENT), "gaps: 20 of 400 candles are missing; at most 1.00%"),
-    "weekly rows": (weekly(), "gap: 6 candles are missing in a row"),
+    "weekly rows": (
+        [c._replace(open_time=LAST - 7 * (LAST - c.open_time)) for c in CLEAN],
+        "gap: 6 candles are missing in a row",
+    ),
     "NaN close": (at(MIDDLE, with_("close", math.nan)), "1 of 400 candles are impossible"),
-    "NaN open": (at(MIDDLE, with_("open", math.nan)), "open nan is not a positive number"),
     "NaN volume": (at(MIDDLE, with_("volume", math.nan)), "volume nan is not zero or a positive number"),
-    "nothing but NaN": (since(0, with_("close", math.nan)), "400 of 400 candles are impossible"),
     "NaN in the last row": (at(DAYS - 1, with_("close", math.nan)), "close nan is not a positive number"),
-    "infinite high": (at(MIDDLE, with_("high", math.inf)), "high inf is not a positive number"),
-    "a price of zero": (at(MIDDLE, with_("low", 0.0)), "low 0.0 is not a positive number"),
     "a negative price": (at(MIDDLE, with_("close", -1.0)), "close -1.0 is not a positive number"),
     "all prices negative": (since(0, times(-1)), "400 of 400 candles are impossible"),
-    "negative volume": (at(MIDDLE, with_("volume", -5.0)), "volume -5.0 is not zero or a positive number"),
     "high below low": (at(MIDDLE, lambda c: c._replace(high=c.low, low=c.high)), "are impossible"),
-    "close above high": (at(MIDDLE, lambda c: c._replace(close=c.high * 1.01)), "do not lie between low"),
     "unit times 10": (since(MIDDLE, times(10)), "jump: on 1 day the price does not continue the day before"),
-    "unit times 100": (since(MIDDLE, times(100)), "jump: on 1 day"),
-    "unit times 1000": (since(MIDDLE, times(1000)), "jump: on 1 day"),
-    "unit divided by 10": (since(MIDDLE, times(0.1)), "jump: on 1 day"),
     "unit divided by 100": (since(MIDDLE, times(0.01)), "jump: on 1 day"),
     "another currency": (since(MIDDLE, times(1.25)), "jump: on 1 day"),
     "cents in the last row": (at(DAYS - 1, times(100)), "jump: on 1 day the price does not continue the day before"),
     "a unit for one month": ([times(10)(c) if 200 <= n < 230 else c for n, c in enumerate(CLEAN)], "jump: on 2 days"),
     "bad tick times 10": (at(MIDDLE, times(10)), "jump: on 2 days"),
-    "bad tick divided by 10": (at(MIDDLE, times(0.1)), "jump: on 2 days"),
-    "bad tick times 100": (at(MIDDLE, times(100)), "jump: on 2 days"),
     "bad tick of 60 percent": (at(MIDDLE, times(1.6)), "jump: on 2 days"),
-    "bad close times 10": (bad_close(10), "jump: on 1 day"),
-    "bad close of -40 percent": (bad_close(0.6), "jump: on 1 day"),
+    "bad close of -40 percent": (
+        at(MIDDLE, lambda c: c._replace(close=c.close * 0.6, low=min(c.low, c.close * 0.6))),
+        "jump: on 1 day",
+    ),
     "bad open of 60 percent": (
         at(MIDDLE, lambda c: c._replace(open=c.open * 1.6, high=max(c.high, c.open * 1.6))),
         "jump: on 1 day",
@@ -275,11 +202,11 @@ POISON: dict[str, tuple[Candles, str]] = {
         at(MIDDLE, lambda c: c._replace(low=c.low / 10)),
         "range: on 1 day prices span a factor of 8",
     ),
-    "another pair spliced in": (spliced(150, 250), "jump: on 2 days"),
-    "another pair from a day on": (spliced(250, DAYS), "jump: on 1 day"),
+    "another pair spliced in": ([*CLEAN[:150], *OTHER[150:250], *CLEAN[250:]], "jump: on 2 days"),
+    "another pair from a day on": ([*CLEAN[:250], *OTHER[250:]], "jump: on 1 day"),
     "two pairs in turns": ([(CLEAN, OTHER)[n % 2][n] for n in range(DAYS)], "jump: on 399 days"),
     "two pairs in one file": ([c for both in zip(CLEAN, OTHER, strict=True) for c in both], "repeat an opening"),
-    "open and close swapped": ([swapped(candle) for candle in CLEAN], "detached"),
+    "open and close swapped": ([c._replace(open=c.close, close=c.open) for c in CLEAN], "detached"),
     "days that begin at noon": (later(CLEAN, timedelta(hours=-12)), "400 of 400 candles open where none can"),
     "a clock off by a minute": (later(CLEAN, timedelta(minutes=-1)), "candles open where none can"),
     "hours instead of days": (
@@ -321,7 +248,7 @@ def test_poison_is_refused_with_4_and_its_reason_and_the_previous_model_stays(
 
 
 REORDERED = {
-    "shuffled": shuffled(CLEAN),
+    "shuffled": SHUFFLED,
     "reversed": CLEAN[::-1],
     "two rows swapped": [*CLEAN[:9], CLEAN[10], CLEAN[9], *CLEAN[11:]],
 }
