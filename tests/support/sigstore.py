@@ -50,45 +50,17 @@ class Signer:
     revision: str = "0" * 40
 
     @property
-    def source(self) -> str:
-        """The repository's address."""
-        return f"https://github.com/{self.repository}"
-
-    @property
     def identity(self) -> str:
         """The workflow's address at its revision; the certificate's subject."""
-        return f"{self.source}/{self.workflow}@{self.ref}"
-
-    def provenance(self) -> dict[str, Any]:
-        """Return the predicate that describes where an artifact was built."""
-        workflow = {"ref": self.ref, "repository": self.source, "path": self.workflow}
-        source = {"uri": f"git+{self.source}@{self.ref}", "digest": {"gitCommit": self.revision}}
-        return {
-            "buildDefinition": {
-                "buildType": "https://actions.github.io/buildtypes/workflow/v1",
-                "externalParameters": {"workflow": workflow},
-                "resolvedDependencies": [source],
-            },
-            "runDetails": {"builder": {"id": self.identity}},
-        }
+        return f"https://github.com/{self.repository}/{self.workflow}@{self.ref}"
 
     def extensions(self) -> dict[int, str]:
         """Return the certificate extensions by the last number of their object identifiers."""
-        return {
-            8: ISSUER,
-            9: self.identity,
-            10: self.revision,
-            11: "github-hosted",
-            12: self.source,
-            13: self.revision,
-            14: self.ref,
-            16: self.source.rpartition("/")[0],
-            18: self.identity,
-            19: self.revision,
-            20: "push",
-            21: f"{self.source}/actions/runs/1/attempts/1",
-            22: "public",
-        }
+        source = f"https://github.com/{self.repository}"
+        owner = source.rpartition("/")[0]
+        extensions = {8: ISSUER, 11: "github-hosted", 12: source, 14: self.ref, 16: owner, 20: "push"}
+        extensions |= dict.fromkeys((9, 18), self.identity)
+        return extensions | dict.fromkeys((10, 13, 19), self.revision)
 
 
 RELEASE = Signer()
@@ -121,19 +93,17 @@ class Authority:
             subject: Name of the image: ``ghcr.io/owner/crypto-predict``.
             digest: Its digest: ``sha256:...``.
             predicate_type: URI of what is attested.
-            predicate: What is attested; without it the provenance of `signer`.
+            predicate: What is attested; without it that `signer` built the image.
             signer: The workflow that signs.
         """
         algorithm, _, value = digest.partition(":")
-        payload = json.dumps(
-            {
-                "_type": "https://in-toto.io/Statement/v1",
-                "subject": [{"name": subject, "digest": {algorithm: value}}],
-                "predicateType": predicate_type,
-                "predicate": signer.provenance() if predicate is None else predicate,
-            }
-        ).encode()
-        key = ec.generate_private_key(ec.SECP256R1())
+        statement = {
+            "_type": "https://in-toto.io/Statement/v1",
+            "subject": [{"name": subject, "digest": {algorithm: value}}],
+            "predicateType": predicate_type,
+            "predicate": predicate or {"runDetails": {"builder": {"id": signer.identity}}},
+        }
+        payload, key = json.dumps(statement).encode(), ec.generate_private_key(ec.SECP256R1())
         certificate = self._certify(key, signer)
         # What DSSE signs: type and payload, each after its length.
         signature = _sign(key, b"DSSEv1 %d %s %d %s" % (len(STATEMENT), STATEMENT.encode(), len(payload), payload))
@@ -149,20 +119,9 @@ class Authority:
 
     def _certify(self, key: ec.EllipticCurvePrivateKey, signer: Signer) -> x509.Certificate:
         """Return a certificate of a signing key, as Fulcio issues it."""
-        now = datetime.now(UTC)
-        builder = (
-            x509.CertificateBuilder()
-            .subject_name(x509.Name([]))
-            .issuer_name(_NAME)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - HOUR)
-            .not_valid_after(now + HOUR)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.UniformResourceIdentifier(signer.identity)]), critical=True
-            )
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
-        )
+        identity = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(signer.identity)])
+        builder = _certificate(key, x509.Name([])).add_extension(identity, critical=True)
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CODE_SIGNING]), critical=False)
         for number, value in signer.extensions().items():
             identifier = x509.ObjectIdentifier(f"{FULCIO}.{number}")
             extension = x509.UnrecognizedExtension(identifier, asn1.encode_der(value))
@@ -178,53 +137,36 @@ class Authority:
         body = _canonical({"apiVersion": "0.0.1", "kind": "dsse", "spec": spec})
         time = int(datetime.now(UTC).timestamp())
         promise = _canonical({"body": _text(body), "integratedTime": time, "logID": self._log_id.hex(), "logIndex": 0})
-        root = hashlib.sha256(b"\0" + body).digest()
+        root = _text(hashlib.sha256(b"\0" + body).digest())
+        note = f"{LOG} - 1\n1\n{root}\n"  # the head of a tree of one entry
+        head = f"{note}\n\u2014 {LOG} {_text(self._log_id[:4] + _sign(self._log_key, note.encode()))}\n"
+        proof = {"logIndex": "0", "rootHash": root, "treeSize": "1", "hashes": [], "checkpoint": {"envelope": head}}
         return {
             "logIndex": "0",
             "logId": {"keyId": _text(self._log_id)},
             "kindVersion": {"kind": "dsse", "version": "0.0.1"},
             "integratedTime": str(time),
             "inclusionPromise": {"signedEntryTimestamp": _text(_sign(self._log_key, promise))},
-            "inclusionProof": {
-                "logIndex": "0",
-                "rootHash": _text(root),
-                "treeSize": "1",
-                "hashes": [],
-                "checkpoint": {"envelope": self._checkpoint(root)},
-            },
+            "inclusionProof": proof,
             "canonicalizedBody": _text(body),
         }
 
-    def _checkpoint(self, root: bytes) -> str:
-        """Return the signed head of a tree of one entry."""
-        note = f"{LOG} - 1\n1\n{_text(root)}\n"
-        return f"{note}\n\u2014 {LOG} {_text(self._log_id[:4] + _sign(self._log_key, note.encode()))}\n"
-
     def _describe_roots(self) -> dict[str, Any]:
         """Return the trusted root: the authority's certificate and the log's key."""
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(_NAME)
-            .issuer_name(_NAME)
-            .public_key(self._key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - HOUR)
-            .not_valid_after(now + 24 * HOUR)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .sign(self._key, SHA256())
-        )
-        valid = {"start": (now - HOUR).isoformat()}
+        builder = _certificate(self._key, _NAME).add_extension(x509.BasicConstraints(ca=True, path_length=0), True)
+        certificate = builder.sign(self._key, SHA256())
+        valid = {"start": (datetime.now(UTC) - HOUR).isoformat()}
         chain = {"certificates": [{"rawBytes": _text(certificate.public_bytes(Encoding.DER))}]}
-        public_key = {
-            "rawBytes": _text(_public(self._log_key)),
-            "keyDetails": "PKIX_ECDSA_P256_SHA_256",
-            "validFor": valid,
+        kind = "PKIX_ECDSA_P256_SHA_256"
+        log = {
+            "baseUrl": f"https://{LOG}",
+            "hashAlgorithm": "SHA2_256",
+            "publicKey": {"rawBytes": _text(_public(self._log_key)), "keyDetails": kind, "validFor": valid},
+            "logId": {"keyId": _text(self._log_id)},
         }
-        log = {"baseUrl": f"https://{LOG}", "hashAlgorithm": "SHA2_256", "publicKey": public_key}
         return {
             "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-            "tlogs": [{**log, "logId": {"keyId": _text(self._log_id)}}],
+            "tlogs": [log],
             "certificateAuthorities": [{"certChain": chain, "validFor": valid}],
         }
 
@@ -247,14 +189,22 @@ def wrapped_gh(folder: Path, authority: Authority) -> None:
 _NAME = x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, ORGANIZATION)])
 
 
+def _certificate(key: ec.EllipticCurvePrivateKey, subject: x509.Name) -> x509.CertificateBuilder:
+    """Return a certificate of the authority for a key, to be extended and signed."""
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(_NAME).public_key(key.public_key())
+    builder = builder.serial_number(x509.random_serial_number())
+    return builder.not_valid_before(now - HOUR).not_valid_after(now + 24 * HOUR)
+
+
 def _kept_key(path: Path) -> ec.EllipticCurvePrivateKey:
     """Return the private key in a file; create the file if it does not exist."""
     if not path.exists():
-        made = ec.generate_private_key(ec.SECP256R1())
-        path.write_bytes(made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    key = load_pem_private_key(path.read_bytes(), password=None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    return key
+        key = ec.generate_private_key(ec.SECP256R1())
+        path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    stored = load_pem_private_key(path.read_bytes(), password=None)
+    assert isinstance(stored, ec.EllipticCurvePrivateKey)
+    return stored
 
 
 def _public(key: ec.EllipticCurvePrivateKey) -> bytes:
