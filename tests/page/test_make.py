@@ -4,7 +4,6 @@ import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,25 +16,13 @@ from tests.support.serving import ROOT
 
 FILES = ("Makefile", "api.py", "LICENSE", "requirements-api.txt", "requirements-page.txt", "requirements-train.txt")
 PROGRAMS = (
-    "awk",
-    "bash",
-    "cat",
-    "dirname",
-    "env",
-    "find",
-    "grep",
-    "make",
-    "mkdir",
-    "rm",
-    "sed",
-    "sh",
-    "touch",
-    "uname",
+    *("awk", "bash", "cat", "dirname", "env", "find"),
+    *("grep", "make", "mkdir", "rm", "sed", "sh", "touch", "uname"),
 )
 WARNING = "warning: the scripts of the page could not be bundled"
 TAKEN = "Address already in use"  # how a test ends a server that is about to answer
 
-Make = Callable[..., Finished]
+needs_npm = pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
 
 
 @pytest.fixture
@@ -91,18 +78,13 @@ def test_without_node_and_without_a_network_the_server_starts_with_a_warning(
     assert not (folder / BUILT).exists()
 
 
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@needs_npm
 def test_a_registry_that_cannot_be_reached_is_a_warning_with_its_address(folder: Path, offline: dict[str, str]) -> None:
-    """A company may have a mirror, which somebody who reads the address thinks of."""
+    """A company may have a mirror. Whoever asks for the bundle alone must not take the warning for success."""
     run = serve(folder, **offline)
     assert "http://127.0.0.1:9/" in run.errors
     assert WARNING in run.errors
     assert TAKEN in run.errors
-
-
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
-def test_make_page_itself_fails_if_the_registry_cannot_be_reached(folder: Path, offline: dict[str, str]) -> None:
-    """Whoever asks for the bundle alone must not take a warning for success."""
     assert make(folder, "page", **offline).code == 2
 
 
@@ -116,7 +98,7 @@ def installed(folder: Path) -> Path:
 
 
 @needs_build
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@needs_npm
 def test_the_bundle_is_made_again_only_after_a_change(installed: Path, offline: dict[str, str]) -> None:
     """Every start would otherwise wait for it. Installed packages need no network."""
     first = serve(installed, **offline)
@@ -132,7 +114,7 @@ def test_the_bundle_is_made_again_only_after_a_change(installed: Path, offline: 
 
 
 @needs_build
-@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+@needs_npm
 def test_a_bundle_that_is_newer_than_its_sources_needs_no_packages(installed: Path, offline: dict[str, str]) -> None:
     """It may have been copied from elsewhere."""
     assert make(installed, "page", **offline).code == 0

@@ -16,7 +16,6 @@ from tests.support.jobs import read_outputs
 from tests.support.repositories import Repository
 
 EPOCH = {"SOURCE_DATE_EPOCH": "1716034247"}  # 2024-05-18 12:10:47 UTC
-EVENTS = ("push", "schedule", "workflow_dispatch")
 MAIN = "refs/remotes/origin/main"
 ANY_TEXT = st.text(st.characters(exclude_categories=[]))  # bytes of git that are not UTF-8 become surrogates
 TYPES = st.sampled_from(["fix", "feat", "docs", "refactor", "Fix", "FEAT", "build-system", "i18n"])
@@ -60,13 +59,12 @@ def test_all_outputs_contain_the_same_timestamp(repository: Repository) -> None:
     }
 
 
-def test_the_default_timestamp_is_the_present_in_whole_seconds() -> None:
+def test_the_default_timestamp_is_the_present_in_whole_seconds_and_a_bad_one_is_named(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An epoch in the middle of a second would not agree with the build."""
     before, now, after = datetime.now(UTC).replace(microsecond=0), timestamp({}), datetime.now(UTC)
     assert (before <= now <= after, now.microsecond) == (True, 0)
-
-
-def test_a_bad_timestamp_is_named(repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
     assert version(repository, SOURCE_DATE_EPOCH="noon") == BAD_ARGUMENTS
     assert "SOURCE_DATE_EPOCH: 'noon'" in capsys.readouterr().err
 
@@ -81,7 +79,7 @@ def test_a_bad_timestamp_is_named(repository: Repository, capsys: pytest.Capture
         (["fix: a\n\nBREAKING CHANGE: b"], "1.0.0"),
     ],
 )
-@pytest.mark.parametrize("event", EVENTS)
+@pytest.mark.parametrize("event", ["push", "schedule", "workflow_dispatch"])
 def test_every_commit_without_a_tag_gets_a_new_version_whatever_started_the_run(
     repository: Repository, messages: list[str], expected: str, event: str
 ) -> None:
@@ -92,15 +90,14 @@ def test_every_commit_without_a_tag_gets_a_new_version_whatever_started_the_run(
     assert (outputs["version"], outputs["tagged"]) == (expected, "false")
 
 
-@pytest.mark.parametrize("event", EVENTS)
-def test_a_tagged_commit_keeps_its_highest_tag(repository: Repository, event: str) -> None:
+def test_a_tagged_commit_keeps_its_highest_tag(repository: Repository) -> None:
     """Even if a later commit has a higher one: `X.Y.Z` names the images of exactly one commit."""
     repository.tag("v0.2.9")
     tagged = repository.head()
     repository.commit("feat: later")
     repository.tag("v0.9.0")
     repository.git("checkout", "--quiet", tagged)
-    outputs = outputs_of(repository, event)
+    outputs = outputs_of(repository)
     assert (outputs["tag"], outputs["tagged"], outputs["changes"]) == ("v0.3.0", "true", "")
 
 
@@ -125,9 +122,8 @@ def test_main_that_was_reset_to_an_older_commit_is_released_as_a_new_version(rep
     assert (outputs["version"], outputs["tagged"], outputs["changes"]) == ("0.4.1", "false", "")
 
 
-@pytest.mark.parametrize("event", EVENTS)
-def test_a_repository_without_versions_begins_with_the_programs_own(tmp_path: Path, event: str) -> None:
-    outputs = outputs_of(Repository.make(tmp_path / "new", "feat: everything", "fix: nothing"), event)
+def test_a_repository_without_versions_begins_with_the_programs_own(tmp_path: Path) -> None:
+    outputs = outputs_of(Repository.make(tmp_path / "new", "feat: everything", "fix: nothing"))
     assert (outputs["version"], outputs["tagged"]) == (__version__, "false")
     assert outputs["changes"] == "fix: nothing\nfeat: everything"
 
@@ -157,8 +153,8 @@ def test_tags_that_are_not_versions_are_ignored_and_named_in_one_line(
 def test_a_version_that_tags_something_other_than_a_commit_is_skipped(repository: Repository, tmp_path: Path) -> None:
     """Every run would fail to push the tag."""
     new = Repository.make(tmp_path / "new", "feat: first")
-    for one, tag in ((repository, "v0.3.1"), (repository, "v7.0.0"), (new, f"v{__version__}")):
-        one.tag(tag, one.git("hash-object", "-w", "--stdin", given=b"a file"))
+    for place, tag in ((repository, "v0.3.1"), (repository, "v7.0.0"), (new, f"v{__version__}")):
+        place.tag(tag, place.git("hash-object", "-w", "--stdin", given=b"a file"))
     repository.commit("fix: a")
     assert outputs_of(repository)["version"] == "0.3.2"
     major, minor, patch = __version__.split(".")
@@ -249,31 +245,31 @@ def test_a_raised_version_is_higher_and_only_its_own_name_is_read_as_a_version(
     assert Version.from_tag(name) is None
 
 
-@pytest.mark.parametrize(
-    ("message", "bump"),
-    [
-        ("fix: rounding", Bump.PATCH),
-        ("docs: spelling", Bump.PATCH),
-        ("added SOL pair", Bump.PATCH),
-        ("", Bump.PATCH),
-        ("feat(web, api):  two spaces", Bump.MINOR),
-        ("\n\nfeat: below empty lines\n", Bump.MINOR),
-        ("docs(api)!: the old address is gone", Bump.MAJOR),
-        ("revert: feat: a page", Bump.PATCH),
-        ('Revert "feat!: a new answer"', Bump.PATCH),
-        ("Merge branch 'feat: x'", Bump.PATCH),
-        ("feat : a page", Bump.PATCH),
-        ("feat: ", Bump.PATCH),
-        ("a feat: a page", Bump.PATCH),
+MESSAGES = {
+    Bump.PATCH: [
+        "fix: rounding",
+        "docs: spelling",
+        "added SOL pair",
+        "",
+        "revert: feat: a page",
+        'Revert "feat!: a new answer"',
+        "Merge branch 'feat: x'",
+        "feat : a page",
+        "feat: ",
+        "a feat: a page",
+        # Prose about breaking changes is not a footer.
+        "fix: rounding\n\nbreaking change: only capitals count",
+        "fix: rounding\n\nBREAKING CHANGES: not a token of the specification",
+        "fix: rounding\n\nSee the rules about\nBREAKING CHANGE: inside a paragraph of prose",
+        "fix: rounding\n\n  BREAKING CHANGE: indented, as a quotation is",
+        "fix: rounding\n\nNON-BREAKING CHANGE: quite the contrary",
     ],
-)
-def test_the_header_determines_the_version_and_every_commit_raises_it(message: str, bump: Bump) -> None:
-    assert bump_of([message]) is bump
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
+    Bump.MINOR: [
+        "feat(web, api):  two spaces",
+        "\n\nfeat: below empty lines\n",
+    ],
+    Bump.MAJOR: [
+        "docs(api)!: the old address is gone",
         "fix: rounding\n\nBREAKING CHANGE: two digits only",
         "fix: rounding\n\nBREAKING-CHANGE: two digits only",
         "docs: rounding\n\nWhy.\n\nReviewed-by: Somebody\nBREAKING CHANGE: two digits only\nRefs #3",
@@ -283,23 +279,12 @@ def test_the_header_determines_the_version_and_every_commit_raises_it(message: s
         "fix: rounding\nBREAKING CHANGE: without an empty line before it",
         "BREAKING CHANGE: two digits only",
     ],
-)
-def test_a_footer_announces_a_breaking_change(message: str) -> None:
-    assert bump_of([message]) is Bump.MAJOR
+}
 
 
-@pytest.mark.parametrize(
-    "body",
-    [
-        "breaking change: only capitals count",
-        "BREAKING CHANGES: not a token of the specification",
-        "See the rules about\nBREAKING CHANGE: inside a paragraph of prose",
-        "  BREAKING CHANGE: indented, as a quotation is",
-        "NON-BREAKING CHANGE: quite the contrary",
-    ],
-)
-def test_prose_about_breaking_changes_is_not_a_footer(body: str) -> None:
-    assert bump_of([f"fix: rounding\n\n{body}"]) is Bump.PATCH
+@pytest.mark.parametrize(("message", "bump"), [(text, bump) for bump, texts in MESSAGES.items() for text in texts])
+def test_header_and_footers_determine_the_version_and_every_commit_raises_it(message: str, bump: Bump) -> None:
+    assert bump_of([message]) is bump
 
 
 @given(kind=TYPES, scope=SCOPES, breaking=st.booleans(), description=DESCRIPTIONS)

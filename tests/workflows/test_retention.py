@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.replay.server import ReplayServer
@@ -35,12 +35,9 @@ def stays_forever(tag: str) -> bool:
 
 
 @given(versions)
-def test_every_version_stays(version: str) -> None:
+def test_every_version_and_latest_stay(version: str) -> None:
+    """After a long time without releases, too: the next release continues the ledger of `latest`."""
     assert stays_forever(version)
-
-
-def test_latest_stays() -> None:
-    """It stays even after a long time without releases, since the next release continues its ledger."""
     assert stays_forever("latest")
 
 
@@ -57,15 +54,10 @@ def test_an_attestation_is_never_removed_by_its_own_tag(digest: bytes, suffix: s
 
 
 @given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,40}", fullmatch=True))
-@example("latest-1")
-@example("not-latest")
-@example("v1.2.3")
-@example("1.2.3-rc.1")
-@example("1.2")
-@example("1.2.3.4")
 def test_no_other_tag_stays_forever(tag: str) -> None:
-    kept = tag == "latest" or tag.startswith("sha256-") or re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", tag)
-    assert stays_forever(tag) == bool(kept)
+    for text in (tag, "latest-1", "not-latest", "v1.2.3", "1.2.3-rc.1", "1.2", "1.2.3.4"):
+        stays = text == "latest" or text.startswith("sha256-") or re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", text)
+        assert stays_forever(text) == bool(stays)
 
 
 def test_images_younger_than_thirty_days_stay_and_others_are_removed() -> None:
@@ -81,11 +73,6 @@ def test_images_younger_than_thirty_days_stay_and_others_are_removed() -> None:
         "keep-n-tagged": 0,
         "delete-untagged": True,
     }
-
-
-def test_it_waits_for_a_release_and_cancels_none_in_the_queue() -> None:
-    assert WORKFLOW["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
-    assert read_workflow("release.yml")["concurrency"]["group"] == "release"
 
 
 def test_a_run_by_hand_removes_nothing_by_default() -> None:
@@ -124,16 +111,8 @@ def find_package(api: str, folder: Path) -> tuple[subprocess.CompletedProcess[st
     for file in ("output", "summary"):
         (folder / file).touch()
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", FIND["run"]]
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        stdin=subprocess.DEVNULL,
-    )
+    nothing = subprocess.DEVNULL
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, stdin=nothing, check=False)
     outputs = dict(line.split("=", 1) for line in (folder / "output").read_text().splitlines())
     return done, outputs, (folder / "summary").read_text()
 
