@@ -37,9 +37,9 @@ class Image(NamedTuple):
     bytes: int  # of all layers, those of the base included
 
 
-def imagetools(*words: str) -> str:
-    """Return the output of ``docker buildx imagetools``, with Docker's credentials; without TLS on loopback."""
-    return output_of("docker", "buildx", "imagetools", *words, seconds=SECONDS)
+def docker(*words: str, seconds: float = 120, both: bool = False) -> str:
+    """Return the output of docker, as `output_of` does. Registries on loopback are used without TLS."""
+    return output_of("docker", *words, seconds=seconds, both=both).strip()
 
 
 def digest_of(tag: str) -> str | None:
@@ -49,7 +49,8 @@ def digest_of(tag: str) -> str | None:
         ReleaseFailed: The registry does not answer, or answers with an error.
     """
     try:
-        digest = imagetools("inspect", "--format", "{{print .Manifest.Digest}}", tag).strip()
+        inspect = ("buildx", "imagetools", "inspect", "--format", "{{print .Manifest.Digest}}")
+        digest = docker(*inspect, tag, seconds=SECONDS)
     except ProgramFailed as error:
         if _ABSENT.search(error.complaint):
             return None
@@ -62,8 +63,8 @@ def digest_of(tag: str) -> str | None:
 def pull(reference: str) -> Image:
     """Describe an image, which is pulled if it is named by its digest; raise `ReleaseFailed` if it does not exist."""
     if "@" in reference:
-        output_of("docker", "pull", "--quiet", reference, seconds=SECONDS)
-    described: dict[str, Any] = json.loads(output_of("docker", "image", "inspect", reference))[0]
+        docker("pull", "--quiet", reference, seconds=SECONDS)
+    described: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
     labels, user = (described["Config"].get(name) for name in ("Labels", "User"))
     labels = dict(labels or {})
     build, digest = labels.get(f"{LABELS}version", ""), reference.partition("@")[2]
@@ -84,11 +85,11 @@ def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
     for path in (model_path, ledger_path):
         path.unlink(missing_ok=True)  # of another image
     pull(reference)
-    container = output_of("docker", "create", reference, "never-run").strip()
+    container = docker("create", reference, "never-run")
     try:
-        output_of("docker", "cp", f"{container}:{FOLDER}/.", str(folder))
+        docker("cp", f"{container}:{FOLDER}/.", str(folder))
     finally:
-        output_of("docker", "rm", "--force", container)
+        docker("rm", "--force", container)
     if not model_path.exists():
         raise ReleaseFailed(f"{reference} has no {FOLDER}/{MODEL}: it is not an image of this project")
     try:
@@ -116,25 +117,9 @@ def running(reference: str, port: int) -> Iterator[str]:
     """
     locked = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
     listening = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")
-    container = output_of("docker", "create", *locked, *listening, reference).strip()
+    container = docker("create", *locked, *listening, reference)
     try:
-        output_of("docker", "start", container)
+        docker("start", container)
         yield container
     finally:
-        output_of("docker", "rm", "--force", container)
-
-
-def stop(container: str) -> int:
-    """Stop a container as a deploy does, which kills it after 10 s; return its exit code."""
-    output_of("docker", "stop", "-t", "10", container)  # the long option has another name in each engine
-    return int(output_of("docker", "inspect", "--format", "{{.State.ExitCode}}", container))
-
-
-def is_running(container: str) -> bool:
-    """Return whether a container still runs."""
-    return output_of("docker", "inspect", "--format", "{{.State.Running}}", container).strip() == "true"
-
-
-def logs(container: str) -> str:
-    """Return the last 50 lines that a container wrote."""
-    return output_of("docker", "logs", "--tail", "50", container, both=True)
+        docker("rm", "--force", container)

@@ -19,8 +19,6 @@ _TRANSIENT = re.compile(
     r"\bHTTP (429|5[0-9]{2})\b|error connecting|connection (reset|refused)|timeout|EOF", re.IGNORECASE
 )
 _PAUSES = (1.0, 3.0, 9.0)  # seconds
-_TAGS = "refs/tags/"
-_PEELED = "^{}"  # ends the line with the target of an annotated tag
 # Of a body, and of a second's transfer: curl before 8.4 applies --max-filesize only to an announced length.
 MOST_BYTES = 4 * 2**20
 _LOOPBACK = "localhost,127.0.0.1,::1"
@@ -139,29 +137,12 @@ class Repository:
         """Return the tip of main as it was fetched; empty if it was not."""
         return self.ask("for-each-ref", "--format=%(objectname)", MAIN)
 
-    def tags(self) -> Mapping[str, str]:
-        """Return every tag by name, and the object that it points to, usually a commit."""
-        # With --head the command does not fail in a repository without tags.
-        lines = self.ask("show-ref", "--head", "--tags", "--dereference").splitlines()
-        parts = (line.partition(f" {_TAGS}") for line in lines)
-        return {name.removesuffix(_PEELED): target for target, _, name in parts if name}
-
-    def is_commit(self, target: str) -> bool:
-        """Return whether the object exists and is a commit."""
-        return self._succeeds("cat-file", "-e", f"{target}^{{commit}}")
-
     def contains(self, commit: str, ancestor: str) -> bool:
         """Return whether `ancestor` is `commit` or precedes it; False for an unknown ancestor."""
-        return self._succeeds("merge-base", "--is-ancestor", ancestor, commit)
+        return self.succeeds("merge-base", "--is-ancestor", ancestor, commit)
 
-    def messages(self, since: str | None) -> list[str]:
-        """Return the messages of the commits after `since` (None: of all) up to HEAD, newest first."""
-        commits = "HEAD" if since is None else f"{since}..HEAD"
-        # Each message ends with NUL, which no message contains. Signatures must not be read as messages.
-        plain = ("-z", "--format=tformat:%B", "--no-show-signature", "--encoding=UTF-8")
-        return self.ask("log", *plain, commits, "--").split("\0")[:-1]
-
-    def _succeeds(self, *words: str) -> bool:
+    def succeeds(self, *words: str) -> bool:
+        """Return whether a git command succeeds."""
         try:
             self.ask(*words)
         except ProgramFailed:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.champion import ANYTHING, NOTHING
-from crypto_predict.release.images import DIGEST, digest_of, imagetools
+from crypto_predict.release.images import DIGEST, SECONDS, digest_of, docker
 from crypto_predict.release.job import Job
 from crypto_predict.release.markdown import code
 
@@ -48,7 +48,7 @@ def _put(tag: str, source: str, digest: str) -> None:
     if digest_of(tag) == digest:
         return
     # Without preferring an index the image is copied as it is, and keeps its digest.
-    imagetools("create", "--prefer-index=false", "--tag", tag, source)
+    docker("buildx", "imagetools", "create", "--prefer-index=false", "--tag", tag, source, seconds=SECONDS)
     for pause in _PAUSES:
         time.sleep(pause)
         if (present := digest_of(tag)) == digest:

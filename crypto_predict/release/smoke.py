@@ -15,7 +15,7 @@ from typing import Any
 from crypto_predict.errors import CryptoPredictError, ReleaseFailed, UnfitImage
 from crypto_predict.market import DAY
 from crypto_predict.release import images
-from crypto_predict.release.images import LABELS, Image
+from crypto_predict.release.images import LABELS, Image, docker
 from crypto_predict.release.job import Job
 from crypto_predict.release.programs import Answer, NoAnswer, fetch
 
@@ -69,17 +69,23 @@ def _run(image: Image, build: str, **allowed: bool) -> tuple[float, list[str]]:
         port = int(listener.getsockname()[1])
     site, began = f"http://127.0.0.1:{port}", time.monotonic()
     with images.running(image.reference, port) as container:
+
+        def wrote() -> str:
+            return f"it wrote:\n{docker('logs', '--tail', '50', container, both=True)}"
+
         while True:
             with contextlib.suppress(NoAnswer):
                 if _get(site, "/readyz").status == HTTPStatus.OK:
                     break
-            if time.monotonic() - began > START_SECONDS or not images.is_running(container):
-                return 0.0, [f"it was not ready within {START_SECONDS:.0f} s; it wrote:\n{images.logs(container)}"]
+            is_running = docker("inspect", "--format", "{{.State.Running}}", container) == "true"
+            if not is_running or time.monotonic() - began > START_SECONDS:
+                return 0.0, [f"it was not ready within {START_SECONDS:.0f} s; {wrote()}"]
             time.sleep(0.02)
         start_seconds = time.monotonic() - began
         faults = server_faults(site, build, image.labels, **allowed)
-        if code := images.stop(container):
-            faults.append(f"asked to stop, it ended with {code}; it wrote:\n{images.logs(container)}")
+        docker("stop", "-t", "10", container)  # as a deploy does; the long option has another name in each engine
+        if code := int(docker("inspect", "--format", "{{.State.ExitCode}}", container)):
+            faults.append(f"asked to stop, it ended with {code}; {wrote()}")
     return start_seconds, faults
 
 

@@ -20,6 +20,8 @@ from crypto_predict.wording import counted
 
 MOST_CHANGES = 30  # lines
 
+_TAGS = "refs/tags/"
+_PEELED = "^{}"  # ends the line with the target of an annotated tag
 _TAG = re.compile(r"v(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})\.(0|[1-9][0-9]{0,8})")
 # Type, scope in parentheses, "!" for a breaking change, colon and space, description.
 _HEADER = re.compile(r"(?P<type>[^\W\d_][\w-]*)(?:\([^()]+\))?(?P<breaking>!)?: +\S")
@@ -84,6 +86,9 @@ def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noq
     head, tagged = git.head(), _versions(git)
     of_head = [version for version, target in tagged.items() if target == head]
     number, messages = (max(of_head), []) if of_head else _next_version(git, head, tagged)
+    subjects = list(map(subject_of, messages[:MOST_CHANGES]))
+    if len(messages) > MOST_CHANGES:
+        subjects[-1] = f"... and {counted(len(messages) - MOST_CHANGES + 1, 'commit')} more"
     return {
         "version": str(number),
         "tag": f"v{number}",
@@ -92,7 +97,7 @@ def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noq
         "epoch": f"{at.timestamp():.0f}",
         "created": f"{at:%Y-%m-%dT%H:%M:%SZ}",
         "revision": head,
-        "changes": "\n".join(_subjects(messages)),
+        "changes": "\n".join(subjects),
     }
 
 
@@ -134,11 +139,14 @@ def _has_break(lines: Iterable[str]) -> bool:
 
 def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
     """Return the version of a commit without a tag, and the messages of the commits that it brings."""
-    last = next((tag for tag in sorted(tagged, reverse=True) if git.is_commit(tagged[tag])), None)
+    descending = sorted(tagged, reverse=True)
+    last = next((tag for tag in descending if git.succeeds("cat-file", "-e", f"{tagged[tag]}^{{commit}}")), None)
     base = tagged[last] if last else None
     if base and git.contains(base, head) and head != git.main():
         raise ReleaseFailed(f"{head} was released as part of v{last}: run the release of what main is now")
-    messages = git.messages(base)
+    # Each message ends with NUL, which no message contains. Signatures must not be read as messages.
+    plain = ("-z", "--format=tformat:%B", "--no-show-signature", "--encoding=UTF-8")
+    messages = git.ask("log", *plain, f"{base}..HEAD" if base else "HEAD", "--").split("\0")[:-1]
     next_version = last.raised(bump_of(messages)) if last else FIRST
     while next_version in tagged:  # a tag of something that is not a commit
         next_version = next_version.raised(Bump.PATCH)
@@ -147,15 +155,11 @@ def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> 
 
 
 def _versions(git: Repository) -> dict[Version, str]:
-    """Return the tags that are versions, and the object that each points to; log the others."""
-    tags = git.tags()
+    """Return the tags that are versions, and the object that each points to, usually a commit; log the others."""
+    # With --head the command does not fail in a repository without tags.
+    lines = git.ask("show-ref", "--head", "--tags", "--dereference").splitlines()
+    parts = (line.partition(f" {_TAGS}") for line in lines)
+    tags = {name.removesuffix(_PEELED): target for target, _, name in parts if name}
     if ignored := [name for name in tags if Version.from_tag(name) is None]:
         _log.info("ignored, not of the form vX.Y.Z: %s", one_line(", ".join(ignored), 500))
     return {version: target for name, target in tags.items() if (version := Version.from_tag(name))}
-
-
-def _subjects(messages: list[str]) -> list[str]:
-    subjects = list(map(subject_of, messages[:MOST_CHANGES]))
-    if len(messages) > MOST_CHANGES:
-        subjects[-1] = f"... and {counted(len(messages) - MOST_CHANGES + 1, 'commit')} more"
-    return subjects

@@ -30,22 +30,14 @@ class Assets:
     files: dict[str, str]  # by the name without the hash: {"main.js": "main-4TRZXC7Q.js"}
     notice: str = ""  # that the libraries in them ask a page to show
 
-    def read(self, file: str) -> bytes:
-        """Return the content of one of the files.
+    def read(self, file: str) -> tuple[bytes, bytes | None]:
+        """Return the content of one of the files, and the same in the format of Brotli (RFC 7932) if that was made.
 
         Raises:
             OSError: It cannot be read, or has been removed by another build.
         """
-        return (self.folder / file).read_bytes()
-
-    def read_brotli(self, file: str) -> bytes | None:
-        """Return the same in the format of Brotli (RFC 7932); None if there is no such file.
-
-        Raises:
-            OSError: It cannot be read.
-        """
-        path = self.folder / f"{file}.br"
-        return path.read_bytes() if path.exists() else None
+        compressed = self.folder / f"{file}.br"
+        return (self.folder / file).read_bytes(), compressed.read_bytes() if compressed.exists() else None
 
 
 def find(folder: Path = BUILT) -> Assets:

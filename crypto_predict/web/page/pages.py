@@ -167,7 +167,8 @@ def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
         return _represent(body, JSON, cards[pair].simulated, stale=state.stale)
 
     def built_file(file: str, _: State) -> Representations:
-        return _represent(built.read(file), content_type(file), brotli=built.read_brotli(file))
+        body, brotli = built.read(file)
+        return _represent(body, content_type(file), brotli=brotli)
 
     yield "/", Resource("/", partial(page, answers.pairs[0], "./"), answers.pairs[0], plans=True)
     for pair in answers.pairs:

@@ -17,10 +17,9 @@ def test_the_built_files_are_found_by_their_names_without_the_hash(tmp_path: Pat
         "main.js": "main-4TRZXC7Q.js",
         "style.css": "style-LLHGWB7D.css",
     }
-    assert result.read("main-4TRZXC7Q.js") == b"main-4TRZXC7Q.js"
-    assert result.read_brotli("main-4TRZXC7Q.js") is None
+    assert result.read("main-4TRZXC7Q.js") == (b"main-4TRZXC7Q.js", None)
     (tmp_path / "main-4TRZXC7Q.js.br").write_bytes(b"smaller")
-    assert result.read_brotli("main-4TRZXC7Q.js") == b"smaller"
+    assert result.read("main-4TRZXC7Q.js") == (b"main-4TRZXC7Q.js", b"smaller")
     assert assets.find(tmp_path).files == result.files, "its address is that of the file itself"
 
 
