@@ -1,4 +1,4 @@
-"""The events of a live stream, and the clock of an exchange."""
+"""The events of a live stream."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,13 +6,6 @@ from typing import NamedTuple
 
 from crypto_predict.market.candle import Candle, Quote
 from crypto_predict.market.pair import Pair, SeriesKey
-
-
-class Dated(NamedTuple):
-    """What an exchange's clock showed."""
-
-    time: datetime  # UTC, in whole seconds
-    arrived: float  # when an answer with it arrived, in seconds of `time.monotonic`
 
 
 @dataclass(frozen=True, slots=True)

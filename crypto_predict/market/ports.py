@@ -15,7 +15,7 @@ from crypto_predict.market.collected import (
     Shard,
     StreamSpan,
 )
-from crypto_predict.market.events import Dated, FeedEvent
+from crypto_predict.market.events import FeedEvent
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
 from crypto_predict.market.interval import Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
@@ -81,8 +81,8 @@ class DatedSource(Protocol):
     """A source whose answers have a time of the exchange's clock. This machine's clock may differ from it."""
 
     @property
-    def dated(self) -> Dated | None:
-        """The newest time; None before the first answer."""
+    def dated(self) -> tuple[datetime, float] | None:
+        """The newest time (UTC), and when it arrived, in seconds of `time.monotonic`; None before the first answer."""
 
 
 @runtime_checkable

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from crypto_predict.market.candle import Candle, StoredCandle
@@ -81,19 +82,16 @@ def silences(span: Span, interval: Interval, streams: Sequence[StreamSpan]) -> I
     """
     first = bisect_right(streams, span.start, key=lambda stream: stream.span.end)
     streams = streams[first : bisect_left(streams, span.end, key=lambda stream: stream.span.start)]
-    ends = [stream.span.end for stream in streams]
-    begun: Silence | None = None
+    starts, ends = [stream.span.start for stream in streams], [stream.span.end for stream in streams]
+    parts = []
     for start, end in pairwise(_cuts(span, interval, streams)):
         # No stream begins or ends between two cuts, so all openings between them have the verdict of the first one.
-        verdict, reason = _of_missing(Span(start, start + interval.length), streams, bisect_right(ends, start))
-        if begun is not None and (begun.verdict, begun.reason) == (verdict, reason):
-            begun = Silence(Span(begun.span.start, end), verdict, reason)
-            continue
-        if begun is not None:
-            yield begun
-        begun = Silence(Span(start, end), verdict, reason)
-    if begun is not None:
-        yield begun
+        opened = Span(start, start + interval.length)
+        overlapping = streams[bisect_right(ends, start) : bisect_left(starts, opened.end)]
+        parts.append((Span(start, end), _of_missing(opened, overlapping)))
+    for (verdict, reason), group in groupby(parts, key=itemgetter(1)):
+        spans = [part for part, _ in group]
+        yield Silence(Span(spans[0].start, spans[-1].end), verdict, reason)
 
 
 def _cuts(span: Span, interval: Interval, streams: Iterable[StreamSpan]) -> list[datetime]:
@@ -105,30 +103,19 @@ def _cuts(span: Span, interval: Interval, streams: Iterable[StreamSpan]) -> list
     return sorted(cut for cut in times if span.start <= cut <= span.end)
 
 
-def _of_missing(opened: Span, streams: Sequence[StreamSpan], first: int) -> tuple[Verdict, str]:
-    """Return the verdict on one interval without a candle, and its reason; no stream before `first` overlaps it."""
-    overlapping = []
-    while first < len(streams) and streams[first].span.start < opened.end:
-        overlapping.append(streams[first])
-        first += 1
+def _of_missing(opened: Span, overlapping: Sequence[StreamSpan]) -> tuple[Verdict, str]:
+    """Return the verdict on one interval without a candle, and its reason."""
     down = [stream for stream in overlapping if stream.state is StreamState.EXCHANGE_DOWN]
     if down:
         return Verdict.EXCHANGE_DOWN, down[0].reason
-    if _is_connected_throughout(opened, overlapping):
+    reached = opened.start  # from the opening on, up to where it was connected throughout
+    for stream in overlapping:
+        if stream.state is StreamState.CONNECTED and stream.span.start <= reached:
+            reached = stream.span.end
+    reasons = [stream.reason for stream in overlapping if stream.state is StreamState.DISCONNECTED]
+    if reached >= opened.end and not reasons:
         return Verdict.QUIET, ""
-    reasons = [stream.reason for stream in overlapping if stream.state is StreamState.DISCONNECTED and stream.reason]
-    return Verdict.DISCONNECTED, reasons[0] if reasons else NO_STREAM
-
-
-def _is_connected_throughout(opened: Span, overlapping: Sequence[StreamSpan]) -> bool:
-    if not all(part.state is StreamState.CONNECTED for part in overlapping):
-        return False
-    reached = opened.start
-    for one in overlapping:
-        if one.span.start > reached:
-            return False
-        reached = one.span.end
-    return reached >= opened.end
+    return Verdict.DISCONNECTED, next(filter(None, reasons), NO_STREAM)
 
 
 def _is_covered(opened: Span, covered: Sequence[Span]) -> bool:

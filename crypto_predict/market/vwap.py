@@ -8,11 +8,9 @@ DAY_SECONDS = 86_400
 
 
 class Session:
-    """The sums of a session, from which its VWAP follows. A session is a UTC day; the next one begins by itself.
+    """The sums of a session, from which its VWAP follows as `StoredCandle` says; the next session begins by itself.
 
-    ``VWAP = sum(typical price * volume) / sum(volume)`` over the candles of the session so far, where the typical price
-    is ``(high + low + close) / 3``. A candle without volume keeps the VWAP before it; None before the first volume of a
-    session, and where a sum is too large for a number.
+    None also where a sum is too large for a number.
     """
 
     __slots__ = ("end", "turnover", "volume")
@@ -23,11 +21,9 @@ class Session:
         self.turnover, self.volume = turnover, volume
 
     def add(self, opening: int, candle: Sequence[Any]) -> float | None:
-        """Add the next candle and return the VWAP up to its end.
+        """Add the next candle, or a tuple with its fields, and return the VWAP up to its end.
 
-        Args:
-            opening: In seconds since 1970, after those before.
-            candle: A `Candle`, or a tuple with its fields.
+        `opening` is in seconds since 1970, after those before.
         """
         if opening >= self.end:
             self.end = session_end(opening)
@@ -48,11 +44,9 @@ def session_end(opening: int) -> int:
 
 
 def session_vwaps(openings: Iterable[int], candles: Iterable[Sequence[Any]]) -> Iterator[float | None]:
-    """Return for each candle the VWAP of its session up to its end.
+    """Return for each candle, or tuple with its fields, the VWAP of its session up to its end.
 
-    Args:
-        openings: In seconds since 1970, ascending, from the first one of a session on.
-        candles: The candles that open then. Each is a `Candle`, or a tuple with its fields.
+    `openings` are in seconds since 1970, ascending, from the first one of a session on.
     """
     session = Session()
     return (session.add(opening, candle) for opening, candle in zip(openings, candles, strict=True))

@@ -44,7 +44,7 @@ _ADVICE = {  # by a part of the driver's message
 
 
 class Connections:
-    """The connections to one database. Safe to share between threads."""
+    """The connections to one database, whose errors are raised as `DatabaseError`. Safe to share between threads."""
 
     def __init__(self, url: str, *, read_only: bool) -> None:
         target, self.address = parse(url)
@@ -56,15 +56,11 @@ class Connections:
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
-        """Open a transaction, which is committed at the end of the context, or else rolled back.
-
-        Raises:
-            DatabaseError: Anything failed in the database.
-        """
+        """Open a transaction, which is committed at the end of the context, or else rolled back."""
         with contextlib.ExitStack() as turn, self.errors():
+            self._check_file()
+            # SQLite itself only tries again from time to time: one thread of many that write could wait for seconds
             if self.path is not None:
-                self._check_file(self.path)
-                # SQLite itself only tries again from time to time: one thread of many that write could wait for seconds
                 if not self._turn.acquire(timeout=_WRITE_SECONDS):
                     raise self.error("it is locked: another thread did not finish writing in time")
                 turn.callback(self._turn.release)
@@ -73,20 +69,15 @@ class Connections:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a transaction that only reads, and does not wait for others that write.
-
-        Raises:
-            DatabaseError: Anything failed in the database.
-        """
+        """Open a transaction that only reads, and does not wait for others that write."""
         with self.errors():
-            if self.path is not None:
-                self._check_file(self.path)
+            self._check_file()
             with self.engine.connect().execution_options(**_READS) as connection, connection.begin():
                 yield connection
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:
-        """Raise every error of the database as a `DatabaseError`."""
+        """Translate every error of the database."""
         try:
             yield
         # OverflowError: an integer that no column can hold
@@ -115,10 +106,12 @@ class Connections:
         """Close all connections that are not in use."""
         self.engine.dispose()
 
-    def _check_file(self, path: Path) -> None:
+    def _check_file(self) -> None:
         """Connections keep a deleted or replaced file open: what is written to it would be lost."""
+        if self.path is None:
+            return
         try:
-            status = path.stat()
+            status = self.path.stat()
         except FileNotFoundError as error:
             if self._status is None and not self._read_only:
                 return  # it will be created

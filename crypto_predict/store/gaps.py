@@ -11,10 +11,8 @@ from typing import NamedTuple, cast
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
-from crypto_predict.market import Interval, Span
 from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
-from crypto_predict.store.columns import seconds_up
 from crypto_predict.store.storing import Change, Symbol
 from crypto_predict.store.tables import coverage, gaps, price_history, quarantine
 
@@ -32,12 +30,6 @@ class Openings(NamedTuple):
 
     start: int  # included
     end: int  # not included
-
-
-def whole_openings(span: Span, interval: Interval) -> Openings | None:
-    """Return the whole intervals of a span; None if it does not have any."""
-    whole = span.whole(interval)
-    return Openings(seconds_up(whole.start), seconds_up(whole.end)) if whole.start < whole.end else None
 
 
 def cover(

@@ -104,20 +104,22 @@ _MODELS = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content)
 )
 
 
-def _collected_query(holes: Select[int, int, int]) -> _Select:
-    """Return the query of series with their gaps: their number and length by series."""
-    summary = holes.group_by(gaps.c.series).subquery()
-    return select(symbols, summary.c.gaps, summary.c.length).outerjoin(summary, symbols.c.id == summary.c.series)
-
-
-_HOLES = select(
-    gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length")
-).where(gaps.c.start_time >= LEAST_SECONDS, gaps.c.end_time > gaps.c.start_time, gaps.c.end_time <= MOST_SECONDS)
-_IS_PAIR = symbols.c.pair == bindparam("of_pair")
-_COLLECTED = _collected_query(_HOLES)
-_COLLECTED_OF_PAIR = _collected_query(_HOLES.where(gaps.c.series.in_(select(symbols.c.id).where(_IS_PAIR)))).where(
-    _IS_PAIR
+_COLLECTED = (
+    select(
+        symbols,
+        func.count(gaps.c.series).label("gaps"),
+        func.sum(gaps.c.end_time - gaps.c.start_time).label("length"),
+    )
+    .outerjoin(
+        gaps,
+        (gaps.c.series == symbols.c.id)
+        & (gaps.c.start_time >= LEAST_SECONDS)
+        & (gaps.c.end_time > gaps.c.start_time)
+        & (gaps.c.end_time <= MOST_SECONDS),
+    )
+    .group_by(symbols.c.id)
 )
+_COLLECTED_OF_PAIR = _COLLECTED.where(symbols.c.pair == bindparam("of_pair"))
 _CANDLE, _EARLIER = price_history.c, symbols.c.last_open - bindparam("ago")
 _LAST_PRICES = _COLLECTED.add_columns(  # each price is one look into the primary key of the candles
     select(_CANDLE.close)
@@ -313,7 +315,7 @@ def _collected(row: _Row) -> CollectedSeries:
         state=row.state,
         first_open=first,
         newest_close=None if last is None else last + key.interval.length,
-        gaps=row.gaps or 0,
+        gaps=row.gaps,
         missing=int(row.length or 0) // key.interval.seconds,
         since=None if row.since is None else instant(row.since),
         compared=whole(row.compared),

@@ -1,7 +1,7 @@
 """What was known of the streams of pairs: spans of one state, which do not overlap."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, delete, select
 
@@ -19,37 +19,27 @@ _DELETE = delete(tables.streams).where(
 
 
 def write(connection: Connection, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
-    """Store a state for many pairs in few statements; `found` is not empty."""
+    """Store a state for many pairs, at least one, in few statements."""
     new = (microseconds(stream.span.start), microseconds(stream.span.end), stream.state.value, stream.reason)
-    names = sorted({str(pair) for pair in pairs})  # in one order, so that two writers do not wait for each other
-    old = _touching(connection, source, new[0], new[1])
+    columns = tables.streams.c
+    # The pairs are not in the query: SQLite would then read all spans of each instead of the newest ones by their end.
+    touching = (
+        select(columns.pair, columns.start_us, columns.end_us, columns.state, columns.reason)
+        .where(columns.source == source, columns.start_us <= new[1], columns.end_us >= new[0])
+        .order_by(columns.start_us)
+    )
+    old = defaultdict[str, list[_Row]](list)
+    for pair, *row in connection.execute(touching):
+        old[pair].append((row[0], row[1], row[2], row[3]))
     gone, changed = [], []
-    for name in names:
-        before = old[name]
-        after = _replaced(before, new)
+    for pair in sorted({str(pair) for pair in pairs}):  # in one order, so that two writers do not wait for each other
+        before, after = old[pair], _replaced(old[pair], new)
         starts = {row[0] for row in after}
-        gone += [{"of_source": source, "of_pair": name, "start": row[0]} for row in before if row[0] not in starts]
-        changed += [(source, name, *row) for row in after if row not in before]
+        gone += [{"of_source": source, "of_pair": pair, "start": row[0]} for row in before if row[0] not in starts]
+        changed += [(source, pair, *row) for row in after if row not in before]
     if gone:
         connection.execute(_DELETE, gone)
     bulk.upsert(connection, tables.streams, iter(changed))
-
-
-def _touching(connection: Connection, source: str, start: int, end: int) -> Mapping[str, list[_Row]]:
-    """Return the spans of each pair that overlap or touch one span, ascending.
-
-    The pairs are not in the query: SQLite would then read all spans of each instead of the newest ones by their end.
-    """
-    columns = tables.streams.c
-    query = (
-        select(columns.pair, columns.start_us, columns.end_us, columns.state, columns.reason)
-        .where(columns.source == source, columns.start_us <= end, columns.end_us >= start)
-        .order_by(columns.start_us)
-    )
-    touching = defaultdict(list)
-    for name, *row in connection.execute(query):
-        touching[name].append((row[0], row[1], row[2], row[3]))
-    return touching
 
 
 def _replaced(old: Sequence[_Row], new: _Row) -> list[_Row]:

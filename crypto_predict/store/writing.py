@@ -58,7 +58,10 @@ class WritableDatabase(ReservableDatabase):
         """See the port. Of two candles with one opening the last one is stored."""
         now, step = microseconds(datetime.now(UTC)), series.interval.seconds
         incoming = by_opening(candles, step)
-        answered = gaps.whole_openings(covered, series.interval) if covered else None
+        whole = covered.whole(series.interval) if covered else None
+        answered = (
+            gaps.Openings(*map(seconds_up, (whole.start, whole.end))) if whole and whole.start < whole.end else None
+        )
         spans = [gaps.Openings(min(incoming), max(incoming) + step)] if incoming else []
         with self._connections.transaction() as connection:
             symbol = self._lock(connection, series)

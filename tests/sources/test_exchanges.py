@@ -295,7 +295,7 @@ def test_a_candle_that_had_not_closed_by_the_clock_of_the_exchange_is_not_return
             inside = Span(START, last_close - MINUTE / 2)
             assert list(source.candles(BTC, Interval.MINUTE_1, inside)) == minutes
             assert source.dated is not None
-            assert source.dated.time == last_close + timedelta(seconds=seconds)
+            assert source.dated[0] == last_close + timedelta(seconds=seconds)
 
 
 @pytest.mark.parametrize(

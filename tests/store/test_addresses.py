@@ -11,36 +11,23 @@ from crypto_predict.store import open_reader, open_writer
 from tests.support.databases import PASSWORD, USER, new_postgresql, with_user
 from tests.support.minutes import MINUTES
 
-
-@pytest.mark.parametrize(
-    "address",
-    [
-        "",
-        ":memory:",
-        "sqlite://",
-        "sqlite:///",
-        "sqlite:///:memory:",
-        "sqlite:///market.db?mode=memory",
-        "sqlite:market.db\n",
-        "market\0.db",
-        "mysql://user:secret@host/market",
-        "postgresql+psycopg2://user:secret@host/market",
-        "postgresql://",
-        "postgresql://user:secret@host",
-        "postgresql://user:secret@host:port/market",
-        "postgresql://user:secret@host:5432/market?colour=secret",
-        "postgresql://user:secret@host/market\n",
-        "postgresql://user:p@secret@host/market",
-        "postgresql://user:p@secret:p@host/market",
-        "postgresql://user:p@secret/p@host/market",
-        "postgresql:/user:secret@host/market",
-        "postgresql//user:secret@host/market",
-        "user:secret@host/market",
-        "file:market.db",
-        "market.db?mode=ro",
-        "host=example user=me password=secret",
-    ],
+MALFORMED = """
+:memory: sqlite:// sqlite:/// sqlite:///:memory: sqlite:///market.db?mode=memory file:market.db market.db?mode=ro
+mysql://user:secret@host/market postgresql+psycopg2://user:secret@host/market postgresql:// postgresql://user:secret@host
+postgresql://user:secret@host:port/market postgresql://user:secret@host:5432/market?colour=secret
+postgresql://user:p@secret@host/market postgresql://user:p@secret:p@host/market postgresql://user:p@secret/p@host/market
+postgresql:/user:secret@host/market postgresql//user:secret@host/market user:secret@host/market
+"""
+SPACED = (
+    "",
+    "sqlite:market.db\n",
+    "market\0.db",
+    "postgresql://u:secret@host/db\n",
+    "host=example user=me password=secret",
 )
+
+
+@pytest.mark.parametrize("address", [*MALFORMED.split(), *SPACED])
 def test_a_malformed_address_is_named_without_its_password(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,27 +60,19 @@ def test_postgres_is_another_name_of_postgresql() -> None:
             assert [collected.series for collected in reader.collected()] == [MINUTES]
 
 
-def test_a_wrong_password_is_reported_without_it() -> None:
+def test_a_server_that_cannot_be_used_is_an_error_without_the_password() -> None:
+    """It refuses the password, the user or the database, cannot be reached, or accepts the connection only."""
     url = new_postgresql()
     open_writer(url).close()
-    with pytest.raises(DatabaseError, match=f"password authentication failed for user .{USER}.") as caught:
-        open_reader(with_user(url, USER, "secret"))
-    assert "secret" not in str(caught.value)
-    with pytest.raises(DatabaseError, match="permission denied"):  # the right one: but it may not read
-        open_reader(with_user(url, USER, PASSWORD.replace("@", "%40")))
-
-
-def test_a_server_that_cannot_be_reached_is_an_error() -> None:
-    with pytest.raises(DatabaseError, match=re.escape("database postgresql://***@127.0.0.1:1/market: ")) as caught:
-        open_reader("postgresql://user:secret@127.0.0.1:1/market")
-    assert "secret" not in str(caught.value)
-    with pytest.raises(DatabaseError, match='database "nothing" does not exist'):
-        open_writer(re.sub(r"market_\d+", "nothing", new_postgresql()))
-
-
-def test_a_server_that_does_not_answer_is_given_up() -> None:
-    """It accepts the connection only. The address shortens the time."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(DatabaseError, match="timeout"):
-            open_reader(f"postgresql://user:secret@127.0.0.1:{port}/market?connect_timeout=2")
+        for address, message in (
+            (with_user(url, USER, "secret"), f"password authentication failed for user .{USER}."),
+            (with_user(url, USER, PASSWORD.replace("@", "%40")), "permission denied"),
+            (re.sub(r"market_\d+", "nothing", url), 'database "nothing" does not exist'),
+            ("postgresql://u:secret@127.0.0.1:1/market", re.escape("database postgresql://***@127.0.0.1:1/market: ")),
+            (f"postgresql://u:secret@127.0.0.1:{port}/market?connect_timeout=2", "timeout"),
+        ):
+            with pytest.raises(DatabaseError, match=message) as caught:
+                open_reader(address)
+            assert "secret" not in str(caught.value)

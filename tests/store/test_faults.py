@@ -13,7 +13,7 @@ from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Span
 from crypto_predict.store import Database, open_reader, open_writer
 from tests.support.children import child, line
-from tests.support.databases import new_postgresql, stopped_server
+from tests.support.databases import ON_BOTH, new_postgresql, stopped_server
 from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwap
 
@@ -85,6 +85,7 @@ def check(reader: Database) -> int:
     return len(stored)
 
 
+@ON_BOTH
 def test_a_process_killed_at_any_moment_leaves_whole_windows(url: str) -> None:
     """What was reported as stored is there; the next process continues, and the end is as if none had been killed."""
     moments = random.Random(5)

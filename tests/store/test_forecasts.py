@@ -4,10 +4,10 @@ import dataclasses
 import itertools
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import STOPPED, ForecastStep, MinuteRecord
-from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel
-from crypto_predict.store import Database, WritableDatabase, open_writer
-from tests.support.databases import KINDS, execute, new_database
+from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel, MinuteScores
+from crypto_predict.store import Database, WritableDatabase
+from tests.support.databases import ON_BOTH, execute
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candles, span
 
@@ -31,18 +31,21 @@ def numbers(minute_forecast: MinuteForecast) -> list[float]:
 
 def cutoffs(reader: Database, series: SeriesKey = MINUTES) -> list[int]:
     """Return the minutes after `START` at which the stored forecasts were made."""
-    return [
-        (minute_forecast.cutoff - START) // MINUTE for minute_forecast in reader.minute_forecasts(series, EVER, MANY)
-    ]
+    return [(stored.cutoff - START) // MINUTE for stored in reader.minute_forecasts(series, EVER, MANY)]
 
 
+def record(first: int, last: int, *horizons: MinuteScores) -> MinuteRecord:
+    return MinuteRecord(START + first * MINUTE, START + last * MINUTE, horizons)
+
+
+@ON_BOTH
 def test_forecasts_are_read_back(writer: WritableDatabase, reader: Database) -> None:
     """The oldest of a span, or the newest; prices to 1 in 10 million."""
     writer.follow(OTHER, simulated=False)
     writer.write_forecasts({MINUTES: [step(minute) for minute in range(5)], OTHER: [step(2)]}, KEEP)
     writer.write_forecasts({}, KEEP)
     rows = reader.minute_forecasts(MINUTES, EVER, MANY)
-    assert [one.cutoff for one in rows] == [START + minute * MINUTE for minute in range(5)]
+    assert [made.cutoff for made in rows] == [START + minute * MINUTE for minute in range(5)]
     for minute, minute_forecast in enumerate(rows):
         assert numbers(minute_forecast) == pytest.approx(numbers(forecast(minute)), rel=1e-7)
         assert minute_forecast.price == forecast(minute).price
@@ -53,34 +56,29 @@ def test_forecasts_are_read_back(writer: WritableDatabase, reader: Database) -> 
     assert cutoffs(reader, dataclasses.replace(MINUTES, source="alpaca")) == []
 
 
-@pytest.fixture(params=KINDS, scope="module")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WritableDatabase]:
-    folder: Path = tmp_path_factory.mktemp("shared")
-    with open_writer(new_database(request.param, folder)) as database:
-        yield database
-
-
-serial = itertools.count(1)
 PRICES = st.floats(1e-8, 1e8)
 MOVES = st.floats(-1, 1)
+
+
+def exactly(count: int, values: st.SearchStrategy[Any]) -> st.SearchStrategy[list[Any]]:
+    return st.lists(values, min_size=count, max_size=count)
 
 
 @settings(max_examples=50, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     price=PRICES,
-    points=st.lists(MOVES, min_size=MINUTES_AHEAD, max_size=MINUTES_AHEAD),
-    spreads=st.lists(
-        st.lists(MOVES, min_size=len(LEVELS), max_size=len(LEVELS)).map(sorted),
-        min_size=MINUTES_AHEAD,
-        max_size=MINUTES_AHEAD,
-    ),
+    points=exactly(MINUTES_AHEAD, MOVES),
+    spreads=exactly(MINUTES_AHEAD, exactly(len(LEVELS), MOVES).map(sorted)),
 )
 def test_any_forecast_is_read_back(
-    shared: WritableDatabase, price: float, points: list[float], spreads: list[list[float]]
+    shared: WritableDatabase,
+    new_series: Callable[[], SeriesKey],
+    price: float,
+    points: list[float],
+    spreads: list[list[float]],
 ) -> None:
     """Of coins that cost almost nothing too. Quantiles that are close together do not cross by the rounding."""
-    series = dataclasses.replace(MINUTES, source=f"source {next(serial)}")
-    shared.follow(series, simulated=False)
+    series = new_series()
     quantiles = tuple(tuple(price * math.exp(move) for move in row) for row in spreads)
     made = MinuteForecast(START, price, tuple(price * math.exp(move) for move in points), quantiles)
     shared.write_forecasts({series: [ForecastStep(made, START, ())]}, KEEP)
@@ -89,59 +87,54 @@ def test_any_forecast_is_read_back(
     assert all(list(row) == sorted(row) for row in minute_forecast.quantiles)
 
 
+@ON_BOTH
 def test_the_record_is_the_sum_of_the_scores(writer: WritableDatabase, reader: Database) -> None:
     """It begins with the first outcome, of any horizon; horizons are ascending. Each series has its own."""
     writer.follow(OTHER, simulated=False)
     writer.write_forecasts({MINUTES: [step(0)], OTHER: [step(0)]}, KEEP)
-    assert (reader.minute_records().get(MINUTES), reader.minute_records()) == (None, {})
+    assert reader.minute_records() == reader.minute_records(MINUTES) == {}
     writer.write_forecasts({MINUTES: [step(1, 1), step(2, 2, 1)], OTHER: [step(1)]}, KEEP)
-    first = MinuteRecord(START + MINUTE, START + 2 * MINUTE, (scores(1, 2), scores(2)))
-    assert (reader.minute_records().get(MINUTES), reader.minute_records().get(OTHER)) == (first, None)
+    assert reader.minute_records() == {MINUTES: record(1, 2, scores(1, 2), scores(2))}
     writer.write_forecasts({MINUTES: [step(3, 3, 1)], OTHER: [step(3, 1)]}, KEEP)
-    second = MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2), scores(3)))
-    third = MinuteRecord(START + 3 * MINUTE, START + 3 * MINUTE, (scores(1),))
-    assert reader.minute_records() == {MINUTES: second, OTHER: third}
-    assert reader.minute_records().get(MINUTES) == second
-    assert reader.minute_records().get(dataclasses.replace(MINUTES, source="alpaca")) is None
+    records = {MINUTES: record(1, 3, scores(1, 3), scores(2), scores(3)), OTHER: record(3, 3, scores(1))}
+    assert reader.minute_records() == records
+    assert [reader.minute_records(series) for series in records] == [{key: records[key]} for key in records]
+    assert reader.minute_records(dataclasses.replace(MINUTES, source="alpaca")) == {}
 
 
 def test_no_outcome_counts_twice(writer: WritableDatabase, reader: Database) -> None:
     """A collector that was killed does not know whether its last step was stored, and repeats it."""
     steps = [step(0), step(1, 1), step(2, 1, 2)]
     writer.write_forecasts({MINUTES: steps}, KEEP)
-    before = reader.minute_records().get(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)
+    before = reader.minute_records(), reader.minute_forecasts(MINUTES, EVER, MANY)
     for repeated in (steps, steps[1:], [step(-1, 1)], [*reversed(steps)]):
         writer.write_forecasts({MINUTES: repeated}, KEEP)
-        assert (reader.minute_records().get(MINUTES), reader.minute_forecasts(MINUTES, EVER, MANY)) == before
+        assert (reader.minute_records(), reader.minute_forecasts(MINUTES, EVER, MANY)) == before
     writer.write_forecasts({MINUTES: [*steps, step(3, 1), step(3, 1), step(2, 1)]}, KEEP)
-    minute_record = reader.minute_records().get(MINUTES)
-    assert minute_record == MinuteRecord(START + MINUTE, START + 3 * MINUTE, (scores(1, 3), scores(2)))
+    assert reader.minute_records() == {MINUTES: record(1, 3, scores(1, 3), scores(2))}
     assert cutoffs(reader) == [0, 1, 2, 3]
 
 
 def test_a_step_without_a_forecast_moves_the_record_on(writer: WritableDatabase, reader: Database) -> None:
     """Its close was scored, whatever the candles of that minute could carry. The forecasts before it stay."""
     writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
-    later = ForecastStep(None, START + 5000 * MINUTE, ())
-    writer.write_forecasts({MINUTES: [later]}, KEEP)
-    assert reader.minute_records().get(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
-    assert cutoffs(reader) == [0]
-    writer.write_forecasts({MINUTES: [step(4999, 1)]}, KEEP)
-    assert reader.minute_records().get(MINUTES) == MinuteRecord(START, later.until, (scores(1),))
+    for later in (ForecastStep(None, START + 5000 * MINUTE, ()), step(4999, 1)):
+        writer.write_forecasts({MINUTES: [later]}, KEEP)
+        assert (reader.minute_records(), cutoffs(reader)) == ({MINUTES: record(0, 5000, scores(1))}, [0])
 
 
+@ON_BOTH
 def test_threads_that_write_the_same_steps_count_them_once(writer: WritableDatabase, reader: Database) -> None:
     """The first writes of a series too, when there is not any row that could be locked."""
     steps = [step(minute, *range(1, 16)) for minute in range(20)]
     with ThreadPoolExecutor(3) as threads:
         list(threads.map(lambda each: writer.write_forecasts({MINUTES: [each]}, KEEP), [steps[0]] * 3))
         list(threads.map(lambda some: writer.write_forecasts({MINUTES: some}, KEEP), [steps, steps[:10], steps]))
-    minute_record = reader.minute_records().get(MINUTES)
-    assert minute_record is not None
-    assert minute_record.scores == tuple(scores(horizon, 20) for horizon in range(1, 16))
+    assert reader.minute_records()[MINUTES].scores == tuple(scores(horizon, 20) for horizon in range(1, 16))
     assert cutoffs(reader) == list(range(20))
 
 
+@ON_BOTH
 def test_old_forecasts_are_deleted(writer: WritableDatabase, reader: Database) -> None:
     """Of each series those that lie more than `keep` before its own newest one. The record stays."""
     writer.follow(OTHER, simulated=False)
@@ -150,11 +143,10 @@ def test_old_forecasts_are_deleted(writer: WritableDatabase, reader: Database) -
     assert (cutoffs(reader), cutoffs(reader, OTHER)) == (list(range(4, 15)), [0])
     writer.write_forecasts({MINUTES: [step(20, 1)], OTHER: [step(1)]}, ten)
     assert (cutoffs(reader), cutoffs(reader, OTHER)) == ([*range(10, 15), 20], [0, 1])
-    record = reader.minute_records().get(MINUTES)
-    assert record is not None
-    assert record.scores == (scores(1, 16),)
+    assert reader.minute_records()[MINUTES].scores == (scores(1, 16),)
 
 
+@ON_BOTH
 def test_forecasts_of_a_stopped_pair_go_with_its_minutes(writer: WritableDatabase, reader: Database) -> None:
     """Nothing newer replaces them. A series without candles has some too; the record and the model stay."""
     writer.follow(OTHER, simulated=False)
@@ -167,10 +159,7 @@ def test_forecasts_of_a_stopped_pair_go_with_its_minutes(writer: WritableDatabas
     assert [writer.purge(Interval.MINUTE_1, before, 4) for _ in range(3)] == [4, 4, 1], "3 candles, 6 forecasts"
     assert cutoffs(reader) == cutoffs(reader, OTHER) == [3, 4]
     assert writer.purge(Interval.MINUTE_5, START + 9 * MINUTE, 4) == 0
-    assert {series: record.scores for series, record in reader.minute_records().items()} == {
-        MINUTES: (scores(1, 5),),
-        OTHER: (scores(1, 5),),
-    }
+    assert reader.minute_records() == dict.fromkeys((MINUTES, OTHER), record(0, 4, scores(1, 5)))
     assert list(reader.minute_models()) == [MINUTES]
 
 
@@ -203,7 +192,7 @@ def test_a_forecast_that_is_not_one_is_refused(
     bad = ForecastStep(made, START + MINUTE, (scores(1),))
     with pytest.raises(ValueError, match=message):
         writer.write_forecasts({MINUTES: [step(0, 1), bad]}, KEEP)
-    assert (cutoffs(reader), reader.minute_records().get(MINUTES)) == ([], None)
+    assert (cutoffs(reader), reader.minute_records()) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -213,7 +202,7 @@ def test_a_score_that_would_spoil_the_sums_is_refused(bad: object, writer: Writa
     writer.write_forecasts({MINUTES: [step(0, 1)]}, KEEP)
     with pytest.raises(ValueError, match="not a score that can be added"):
         writer.write_forecasts({MINUTES: [dataclasses.replace(step(1), scores=(bad,))]}, KEEP)  # type: ignore[arg-type] # scores
-    assert reader.minute_records().get(MINUTES) == MinuteRecord(START, START, (scores(1),))
+    assert reader.minute_records() == {MINUTES: record(0, 0, scores(1))}
 
 
 @pytest.mark.parametrize(
@@ -224,34 +213,26 @@ def test_a_score_that_would_spoil_the_sums_is_refused(bad: object, writer: Writa
         (b"\xff" * 480, "not a positive number"),  # NaN
         (b"\xff\xff\x7f\x7f" * 120, "bytes of numbers"),
         (bytes(range(240)) * 2, "not ascending|bytes of numbers|not a positive number"),
+        (None, "a price is not a positive number"),
     ],
-    ids=["empty", "too short", "NaN", "enormous", "other bytes"],
+    ids=["empty", "too short", "NaN", "enormous", "other bytes", "a negative price"],
 )
 def test_a_damaged_forecast_is_left_out(
-    blob: bytes, reason: str, url: str, writer: WritableDatabase, caplog: pytest.LogCaptureFixture
+    blob: bytes | None, reason: str, url: str, writer: WritableDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The others can be read. It is counted each time and logged once."""
     writer.write_forecasts({MINUTES: [step(0), step(1)]}, KEEP)
-    statement = "UPDATE forecasts SET distances = :blob WHERE cutoff = :cutoff"
-    execute(url, statement, blob=blob, cutoff=int(START.timestamp()))
-    for _ in range(2):
-        assert [minute_forecast.cutoff for minute_forecast in writer.minute_forecasts(MINUTES, EVER, MANY)] == [
-            START + MINUTE
-        ]
-    assert [minute_forecast.cutoff for minute_forecast in writer.minute_forecasts(MINUTES, EVER, 1)] == [
-        START + MINUTE
-    ], "a full page"
+    column, value = ("price", -1.0) if blob is None else ("distances", blob)
+    execute(url, f"UPDATE forecasts SET {column} = :value WHERE cutoff = :at", value=value, at=int(START.timestamp()))
+    for limit in (MANY, MANY, 1):  # also for a full page
+        (stored,) = writer.minute_forecasts(MINUTES, EVER, limit)
+        assert stored.cutoff == START + MINUTE
     assert writer.damaged == 3
     (record,) = (log_record for log_record in caplog.records if log_record.message == "damaged row left out")
     assert re.search(reason, str(record.__dict__))
 
 
-def test_a_forecast_with_a_damaged_price_is_left_out(url: str, writer: WritableDatabase, reader: Database) -> None:
-    writer.write_forecasts({MINUTES: [step(0)]}, KEEP)
-    execute(url, "UPDATE forecasts SET price = -1")
-    assert reader.minute_forecasts(MINUTES, EVER, MANY) == []
-
-
+@ON_BOTH
 def test_the_newest_model_of_each_series_is_kept(writer: WritableDatabase, reader: Database) -> None:
     """Its content is stored as it is."""
     assert reader.minute_models() == {}
@@ -261,15 +242,12 @@ def test_the_newest_model_of_each_series_is_kept(writer: WritableDatabase, reade
         MINUTES: MinuteModel(fitted, '{"scale": [0.1, 1e-9, "\u00e9\\n"]}'),
         OTHER: MinuteModel(fitted, "x" * 50_000),
     }
+    with pytest.raises(UnknownSeries, match=r"does not contain BTC/USDT 1m from alpaca; `follow` adds a series"):
+        writer.write_minute_model(dataclasses.replace(MINUTES, source="alpaca"), MinuteModel(START, "{}"))
     writer.write_minute_model(MINUTES, MinuteModel(START, "old"))
     for series, model in models.items():
         writer.write_minute_model(series, model)
     assert reader.minute_models() == models
-
-
-def test_a_model_of_an_unknown_series_is_an_error(writer: WritableDatabase) -> None:
-    with pytest.raises(UnknownSeries, match=r"does not contain ETH/USDT 1m from binance; `follow` adds a series"):
-        writer.write_minute_model(OTHER, MinuteModel(START, "{}"))
 
 
 def test_a_database_without_the_tables_is_an_error(url: str, writer: WritableDatabase, reader: Database) -> None:
@@ -278,7 +256,6 @@ def test_a_database_without_the_tables_is_an_error(url: str, writer: WritableDat
         execute(url, f"DROP TABLE {table}")
     for attempt in (
         lambda: reader.minute_forecasts(MINUTES, EVER, 1),
-        lambda: reader.minute_records().get(MINUTES),
         reader.minute_records,
         reader.minute_models,
         lambda: writer.write_forecasts({MINUTES: [step(0)]}, KEEP),
@@ -288,6 +265,7 @@ def test_a_database_without_the_tables_is_an_error(url: str, writer: WritableDat
             attempt()
 
 
+@ON_BOTH
 def test_what_lies_between_two_minutes_is_in_the_later_one(writer: WritableDatabase, reader: Database) -> None:
     """A span with parts of seconds includes the same cutoffs whatever the database rounds."""
     writer.write_forecasts({MINUTES: [step(0), step(1)]}, KEEP)

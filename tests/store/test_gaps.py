@@ -1,11 +1,9 @@
 """Gaps, found from candles and coverage; every rule against a plain model of it."""
 
-import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +11,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Gap, SeriesKey, Span
 from crypto_predict.market.collected import MOST_ATTEMPTS, Quarantined
-from crypto_predict.store import Database, WritableDatabase, open_writer
-from tests.support.databases import KINDS, new_database
+from crypto_predict.store import Database, WritableDatabase
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwaps
 
 
@@ -26,24 +23,18 @@ def gaps(reader: Database) -> list[tuple[int, int, int]]:
 
 
 def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableDatabase, reader: Database) -> None:
-    """It shrinks, is split, and disappears."""
-    writer.write(MINUTES, [candle(0), candle(9)], span(0, 10))
-    assert gaps(reader) == [(1, 9, 1)]
-    writer.write(MINUTES, [candle(1), candle(5)])
-    assert gaps(reader) == [(2, 5, 1), (6, 9, 1)]
-    writer.write(MINUTES, candles(2, 9))
-    assert gaps(reader) == []
-
-
-def test_what_was_not_asked_for_is_not_a_gap(writer: WritableDatabase, reader: Database) -> None:
-    """The source may have it. Two holes that border on such a span are two gaps."""
-    writer.write(MINUTES, [candle(0), candle(20)])
-    assert gaps(reader) == []
-    writer.write(MINUTES, [], span(0, 5))
-    writer.write(MINUTES, [], span(15, 21))
-    assert gaps(reader) == [(1, 5, 1), (15, 20, 1)]
-    writer.write(MINUTES, [], span(5, 15))
-    assert gaps(reader) == [(1, 20, 1)]
+    """It shrinks, is split, and disappears. What was not asked for is not one: the source may have it."""
+    for written, asked, expected in (
+        ([candle(0), candle(9)], span(0, 10), [(1, 9, 1)]),
+        ([candle(1), candle(5)], None, [(2, 5, 1), (6, 9, 1)]),
+        (candles(2, 9), None, []),
+        ([candle(29)], None, []),
+        ([], span(9, 15), [(10, 15, 1)]),
+        ([], span(25, 30), [(10, 15, 1), (25, 29, 1)]),
+        ([], span(15, 25), [(10, 29, 1)]),
+    ):
+        writer.write(MINUTES, written, asked)
+        assert gaps(reader) == expected
 
 
 def test_before_the_first_and_after_the_newest_candle_there_is_no_gap(
@@ -68,7 +59,6 @@ def test_after_enough_attempts_the_source_does_not_have_it(writer: WritableDatab
     counts = [1, 1, 1, 2, 3, 4, 5]
     final = "the source does not have it"
     assert verdicts == [(count, "open" if count < MOST_ATTEMPTS else final) for count in counts]
-    assert verdicts[-1] == (5, final)
     (stored_gap,) = reader.gaps(MINUTES, EVER)
     assert stored_gap.found_at >= began.replace(microsecond=0)
     writer.write(MINUTES, [candle(3)])
@@ -126,8 +116,8 @@ class Model:
 
     def write(self, written: Sequence[Candle], asked: tuple[int, int] | None) -> int:
         """Do what `CandleWriter.write` promises, or `write_closed`, and return what it returns."""
-        minutes = {(one.open_time - START) // MINUTE: one for one in written}
-        revised = [minute for minute, one in minutes.items() if self.candles.get(minute, one) != one]
+        minutes = {(candle.open_time - START) // MINUTE: candle for candle in written}
+        revised = [minute for minute in minutes.keys() & self.candles.keys() if self.candles[minute] != minutes[minute]]
         new = minutes.keys() - self.candles.keys()
         self.candles |= minutes
         self.covered |= set() if asked is None else set(minutes) if asked == CLOSED else set(range(*asked))
@@ -153,7 +143,7 @@ def runs(minutes: Sequence[int]) -> Iterator[Span]:
 
 PRICES = st.floats(1, 1e6)
 VOLUMES = st.sampled_from([0.0, 0.0, 0.1, 1 / 3, 1e-9, 1e9]) | st.floats(0, 1e9)
-SPANS = st.tuples(st.integers(-15, 14), st.integers(1, 12)).map(lambda one: (one[0], one[0] + one[1]))
+SPANS = st.tuples(st.integers(-15, 14), st.integers(1, 12)).map(lambda drawn: (drawn[0], drawn[0] + drawn[1]))
 written_candles = st.lists(
     st.builds(
         lambda minute, price, volume: candle(minute)._replace(
@@ -168,25 +158,15 @@ written_candles = st.lists(
 writes = st.lists(st.tuples(written_candles, st.none() | SPANS | st.just(CLOSED)), min_size=1, max_size=5)
 
 
-@pytest.fixture(params=KINDS, scope="module")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WritableDatabase]:
-    folder: Path = tmp_path_factory.mktemp("shared")
-    with open_writer(new_database(request.param, folder)) as database:
-        yield database
-
-
-numbers = itertools.count()
-
-
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=writes)
 def test_any_writes_in_any_order_give_what_a_plain_model_gives(
-    shared: WritableDatabase, history: list[tuple[list[Candle], tuple[int, int] | None]]
+    shared: WritableDatabase,
+    new_series: Callable[[], SeriesKey],
+    history: list[tuple[list[Candle], tuple[int, int] | None]],
 ) -> None:
     """Candles, VWAP to the last bit, coverage, gaps, revisions and counts, after every write; sessions change at 0."""
-    series: SeriesKey = dataclasses.replace(MINUTES, source=f"source {next(numbers)}")
-    shared.follow(series, simulated=True)
-    model = Model()
+    series, model = new_series(), Model()
     for written, asked in history:
         if asked == CLOSED:
             count = shared.write_closed({series: written})
@@ -200,6 +180,6 @@ def test_any_writes_in_any_order_give_what_a_plain_model_gives(
         assert shared.coverage(series) == list(runs(sorted(model.covered)))
         assert [Gap(gap.start, gap.end, gap.missing) for gap in shared.gaps(series, EVER)] == model.gaps()
         assert len(shared.revisions(series, EVER)) == model.revised
-    (collected,) = (one for one in shared.collected() if one.series == series)
+    (collected,) = (collected for collected in shared.collected() if collected.series == series)
     assert (collected.gaps, collected.missing) == (len(model.gaps()), sum(gap.missing for gap in model.gaps()))
     assert collected.candles == len(model.candles)

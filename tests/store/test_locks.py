@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from crypto_predict.market import Pair
 from crypto_predict.market.collected import Shard
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.children import child, line
-from tests.support.databases import new_postgresql, stopped_server, wire
+from tests.support.databases import ON_BOTH, new_postgresql, stopped_server, wire
 from tests.support.minutes import MINUTES, candles
 
 HOSTILE = dataclasses.replace(MINUTES, source="file:../../../etc/passwd\n%s' --")
@@ -27,6 +28,7 @@ with open_writer(sys.argv[1]) as writer, writer.hold(MINUTES):
 """
 
 
+@ON_BOTH
 def test_a_second_process_is_refused_and_told_the_first(writer: WritableDatabase, url: str) -> None:
     """Other series are free. A process that is killed holds nothing any more."""
     with child(HOLD, url) as holder:
@@ -42,6 +44,7 @@ def test_a_second_process_is_refused_and_told_the_first(writer: WritableDatabase
             assert writer.write(MINUTES, candles(0, 3)) == 3
 
 
+@ON_BOTH
 def test_a_series_is_held_once_by_a_process_too(writer: WritableDatabase, url: str) -> None:
     """By another thread or another connection. Several series are held at once; each is free after its context."""
     other = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
@@ -54,6 +57,7 @@ def test_a_series_is_held_once_by_a_process_too(writer: WritableDatabase, url: s
             pass
 
 
+@ON_BOTH
 def test_an_error_inside_frees_the_series_and_passes_unchanged(writer: WritableDatabase) -> None:
     for error in (OSError("of the caller"), KeyboardInterrupt()):
         with pytest.raises(type(error)) as caught, writer.hold(MINUTES):
@@ -61,6 +65,7 @@ def test_an_error_inside_frees_the_series_and_passes_unchanged(writer: WritableD
         assert caught.value is error
 
 
+@ON_BOTH
 def test_the_name_of_a_series_is_harmless(writer: WritableDatabase, tmp_path: Path) -> None:
     """It may be named after a path. Lock files lie beside the database and are removed."""
     writer.follow(HOSTILE, simulated=True)
@@ -72,27 +77,23 @@ def test_the_name_of_a_series_is_harmless(writer: WritableDatabase, tmp_path: Pa
     assert HOSTILE in [collected.series for collected in writer.collected()]
 
 
+@ON_BOTH
 def test_of_many_threads_one_holds_a_series(writer: WritableDatabase) -> None:
     """The others are refused, whichever comes first."""
-    results: list[str] = []
     together, done = threading.Barrier(8), threading.Barrier(8)
 
-    def run() -> None:
+    def can_hold(_: int) -> bool:
         together.wait()
         try:
             with writer.hold(MINUTES):
-                results.append("held")
                 done.wait()
+                return True
         except SeriesHeld:
-            results.append("refused")
             done.wait()
+            return False
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(results) == ["held", *["refused"] * 7]
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(can_hold, range(8))) == 1
 
 
 COLLECT = """
@@ -114,6 +115,7 @@ def refused(database: WritableDatabase, shard: Shard) -> str:
         return str(error)
 
 
+@ON_BOTH
 def test_a_second_collector_is_refused_and_told_the_first(writer: WritableDatabase, url: str) -> None:
     """A file has one collector, a server one of each shard. A series can be held beside it."""
     with child(COLLECT, url) as holder:
@@ -132,12 +134,15 @@ def test_collectors_with_other_numbers_of_shards_never_have_the_same_pairs() -> 
     shards = [Shard(number, of) for of in (1, 2, 3, 4) for number in range(1, of + 1)]
     pairs = [Pair(f"A{number}", "USD") for number in range(500)]
     url = new_postgresql()
-    with open_writer(url) as one, open_writer(url) as two:
+    with open_writer(url) as writer, open_writer(url) as other:
         for first in shards:
-            with one.hold_collector(first):
+            with writer.hold_collector(first):
                 for second in shards:
                     common = any(pair in first and pair in second for pair in pairs)
-                    assert [bool(refused(database, second)) for database in (one, two)] == [common, common]
+                    assert [bool(refused(database, second)) for database in (writer, other)] == [
+                        common,
+                        common,
+                    ]
 
 
 def test_a_collector_takes_its_shard_again_after_the_server_was_away() -> None:

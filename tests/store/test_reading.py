@@ -12,13 +12,14 @@ from sqlalchemy import text
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.store import Database, WritableDatabase, open_reader
-from tests.support.databases import connected
+from tests.support.databases import ON_BOTH, connected
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 from tests.support.serving import ROOT
 
 UNKNOWN = SeriesKey("binance", Pair("DOGE", "USDT"), Interval.MINUTE_1)
 
 
+@ON_BOTH
 def test_pages_of_candles_are_complete_and_apart(writer: WritableDatabase, reader: Database) -> None:
     """The next page begins one interval after the last opening. Spans include their start and not their end."""
     writer.write(MINUTES, [*candles(0, 4), *candles(6, 12)])
@@ -29,37 +30,27 @@ def test_pages_of_candles_are_complete_and_apart(writer: WritableDatabase, reade
     assert pages == [[0, 1, 2], [3, 6, 7], [8, 9, 10]]
 
 
-@pytest.mark.parametrize("limit", [-1, 0, 1, 10**9, 10**30])
-def test_any_limit_is_accepted(writer: WritableDatabase, reader: Database, limit: int) -> None:
+@ON_BOTH
+def test_any_span_and_any_limit_is_accepted(writer: WritableDatabase, reader: Database) -> None:
+    """A span may begin and end between two candles, be empty, or end before it begins."""
     writer.write(MINUTES, candles(0, 3))
-    assert len(reader.candles(MINUTES, EVER, limit)) == min(max(limit, 0), 3)
-
-
-def test_a_span_may_begin_and_end_between_two_candles(writer: WritableDatabase, reader: Database) -> None:
-    """Or be empty, or end before it begins."""
-    writer.write(MINUTES, candles(0, 3))
+    assert [len(reader.candles(MINUTES, EVER, limit)) for limit in (-1, 0, 1, 10**9, 10**30)] == [0, 0, 1, 3, 3]
     just = timedelta(microseconds=1)
-    for begin, end, minutes in (
-        (START + just, START + 2 * MINUTE + just, [1, 2]),
-        (START - just, START + 2 * MINUTE - just, [0, 1]),
+    for begin, end, expected in (
+        (START + just, START + 2 * MINUTE + just, candles(1, 3)),
+        (START - just, START + 2 * MINUTE - just, candles(0, 2)),
         (START, START, []),
         (START + 3 * MINUTE, START, []),
     ):
-        rows = reader.candles(MINUTES, Span(begin, end), MANY)
-        assert [row.candle for row in rows] == [candle(minute) for minute in minutes]
-
-
-def test_an_unknown_series_is_empty(reader: Database) -> None:
-    assert reader.candles(UNKNOWN, EVER, MANY) == []
-    assert reader.coverage(UNKNOWN) == []
-    assert reader.gaps(UNKNOWN, EVER) == []
-    assert reader.revisions(UNKNOWN, EVER) == []
-    assert reader.quarantine(UNKNOWN, EVER) == []
+        assert [row.candle for row in reader.candles(MINUTES, Span(begin, end), MANY)] == expected
+    for read in (reader.gaps, reader.revisions, reader.quarantine, lambda series, _: reader.coverage(series)):
+        assert read(UNKNOWN, EVER) == []
 
 
 DAY = 24 * 60  # minutes
 
 
+@ON_BOTH
 @pytest.mark.parametrize(
     ("stored", "earlier"),
     [
@@ -69,7 +60,6 @@ DAY = 24 * 60  # minutes
         ([-10, 5], -10),
         ([-11, 5], None),
         ([1, 2], None),  # later than a day ago
-        ([], None),
     ],
 )
 def test_the_last_price_stands_beside_the_last_one_of_a_time_before_it(
@@ -79,6 +69,8 @@ def test_the_last_price_stands_beside_the_last_one_of_a_time_before_it(
     other = SeriesKey("alpaca", Pair("ETH", "USD"), Interval.MINUTE_1)
     writer.follow(other, simulated=True)
     writer.write(other, candles(0, 2))  # another series does not matter
+    last_price = reader.last_prices(DAY * MINUTE, 10 * MINUTE)[1]
+    assert (last_price.newest_close, last_price.price, last_price.earlier) == (None, None, None)
     writer.write(MINUTES, [candle(minute) for minute in [*stored, DAY]])
     price, last_price = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
     assert (price.series, price.simulated, price.price, price.earlier) == (other, True, candle(1).close, None)
@@ -87,11 +79,7 @@ def test_the_last_price_stands_beside_the_last_one_of_a_time_before_it(
     assert last_price.earlier == (None if earlier is None else candle(earlier).close)
 
 
-def test_a_series_without_candles_does_not_have_a_last_price(reader: Database) -> None:
-    (price,) = reader.last_prices(DAY * MINUTE, 10 * MINUTE)
-    assert (price.series, price.newest_close, price.price, price.earlier) == (MINUTES, None, None, None)
-
-
+@ON_BOTH
 def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
     """By source, pair and length of the interval."""
     keys = [
@@ -110,13 +98,14 @@ def test_series_are_sorted(writer: WritableDatabase, reader: Database) -> None:
     } == {("active", None, None, 0, 0)}
 
 
+@ON_BOTH
 def test_the_series_of_one_pair_are_found(writer: WritableDatabase, reader: Database) -> None:
     """With their gaps, and without those of other pairs."""
     other = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
     for series, count in ((MINUTES, 1), (other, 2)):
         writer.follow(series, simulated=False)
         edges = range(0, 20 * count + 10, 20)
-        written = [one for first in edges for one in candles(first, first + 10)]
+        written = [written for first in edges for written in candles(first, first + 10)]
         writer.write(series, written, span(0, 20 * count + 10))
     for series, count in ((MINUTES, 1), (other, 2)):
         (collected,) = reader.collected(series.pair)
@@ -125,6 +114,7 @@ def test_the_series_of_one_pair_are_found(writer: WritableDatabase, reader: Data
     assert reader.collected(Pair("NOPE", "USD")) == []
 
 
+@ON_BOTH
 def test_a_reader_cannot_write(reader: Database) -> None:
     """Also not by a defect of the program: the connection itself is read-only."""
     with pytest.raises(DatabaseError, match=r"readonly|read-only"):
@@ -132,6 +122,7 @@ def test_a_reader_cannot_write(reader: Database) -> None:
     assert len(reader.collected()) == 1
 
 
+@ON_BOTH
 def test_many_threads_read_while_one_writes(writer: WritableDatabase, url: str) -> None:
     """Each answer is one state: whole windows of 50 candles, and never fewer than before."""
     with open_reader(url) as reader, ThreadPoolExecutor(8) as pool:
@@ -147,6 +138,7 @@ def test_many_threads_read_while_one_writes(writer: WritableDatabase, url: str) 
             assert all(count % 50 == 0 for count in counts)
 
 
+@ON_BOTH
 def test_who_may_write_reads_beside_another_writer(writer: WritableDatabase, url: str) -> None:
     """A collector reads which pairs it follows while its other threads write."""
     with connected(url) as other:
@@ -154,6 +146,7 @@ def test_who_may_write_reads_beside_another_writer(writer: WritableDatabase, url
         assert [collected.series for collected in writer.collected()] == [MINUTES]
 
 
+@ON_BOTH
 def test_writers_of_one_series_wait_for_each_other(writer: WritableDatabase, reader: Database) -> None:
     """Two threads that write one half each, and meet in every session, leave what one would."""
     with ThreadPoolExecutor(4) as pool:

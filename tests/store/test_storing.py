@@ -6,12 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from crypto_predict.errors import DatabaseError
+from crypto_predict.errors import DatabaseError, UnknownSeries
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.collected import ACTIVE, STOPPED
 from crypto_predict.store import Database, WritableDatabase
+from tests.support.databases import ON_BOTH
 from tests.support.minutes import EVER, MANY, MINUTES, START, candle, candles, span, vwaps
 
+pytestmark = ON_BOTH
 SERIES = [dataclasses.replace(MINUTES, pair=Pair(f"A{number}", "USDT")) for number in range(3)]
 UNKNOWN = dataclasses.replace(MINUTES, source="unknown")
 
@@ -19,10 +21,14 @@ UNKNOWN = dataclasses.replace(MINUTES, source="unknown")
 @pytest.fixture
 def series(writer: WritableDatabase) -> Sequence[SeriesKey]:
     """Three series of `writer`, each with ten minutes before midnight."""
-    for one in SERIES:
-        writer.follow(one, simulated=False)
-        writer.write(one, candles(1430, 1440), span(1430, 1440))
+    for key in SERIES:
+        writer.follow(key, simulated=False)
+        writer.write(key, candles(1430, 1440), span(1430, 1440))
     return SERIES
+
+
+def missing(reader: Database, series: SeriesKey) -> list[int]:
+    return [gap.missing for gap in reader.gaps(series, EVER)]
 
 
 def test_closed_candles_continue_each_series(
@@ -38,11 +44,11 @@ def test_closed_candles_continue_each_series(
     }
     assert [writer.write_closed(closed) for _ in range(2)] == [6, 0]
     assert writer.write_closed({}) == writer.write_closed({UNKNOWN: [candle(0)]}) == 0
-    for one, first, last in zip([*series, MINUTES], (1430, 1430, 1430, 5), (1443, 1442, 1440, 6), strict=True):
-        stored = reader.candles(one, EVER, MANY)
-        assert [each.candle for each in stored] == candles(first, last)
-        assert [each.vwap for each in stored] == vwaps(candles(first, last))
-        assert reader.coverage(one) == [span(first, last)]
+    for key, first, last in zip([*series, MINUTES], (1430, 1430, 1430, 5), (1443, 1442, 1440, 6), strict=True):
+        stored = reader.candles(key, EVER, MANY)
+        assert [row.candle for row in stored] == candles(first, last)
+        assert [row.vwap for row in stored] == vwaps(candles(first, last))
+        assert reader.coverage(key) == [span(first, last)]
     assert {collected.state for collected in reader.collected()} == {ACTIVE}
     assert UNKNOWN not in [collected.series for collected in reader.collected()]
 
@@ -51,22 +57,17 @@ def test_a_hole_before_a_closed_candle_was_not_asked_for_yet(
     writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
 ) -> None:
     """So it is not a gap but a span that is not covered. Once the source was asked for it, it is one."""
-    one = series[0]
-    writer.write_closed({one: [candle(1443), candle(1445)]})
-    assert reader.coverage(one) == [span(1430, 1440), span(1443, 1444), span(1445, 1446)]
-    assert reader.gaps(one, EVER) == []
-    writer.write(one, [candle(1440)], span(1440, 1445))
-    assert [each.missing for each in reader.gaps(one, EVER)] == [2, 1]
-    writer.write_closed({one: candles(1441, 1443)})
-    assert [each.missing for each in reader.gaps(one, EVER)] == [1]
-
-
-def test_what_was_asked_for_after_the_newest_candle_becomes_a_gap(
-    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
-) -> None:
-    writer.write(series[0], [], span(1440, 1442))
-    writer.write_closed({one: [candle(1443)] for one in series})
-    assert [[each.missing for each in reader.gaps(one, EVER)] for one in series] == [[2], [], []]
+    first, second, third = series
+    writer.write_closed({first: [candle(1443), candle(1445)]})
+    assert reader.coverage(first) == [span(1430, 1440), span(1443, 1444), span(1445, 1446)]
+    assert missing(reader, first) == []
+    writer.write(first, [candle(1440)], span(1440, 1445))
+    assert missing(reader, first) == [2, 1]
+    writer.write_closed({first: candles(1441, 1443)})
+    assert missing(reader, first) == [1]
+    writer.write(second, [], span(1440, 1442))  # beyond the newest candle, until a later one closes
+    writer.write_closed({key: [candle(1443)] for key in (second, third)})
+    assert (missing(reader, second), missing(reader, third)) == ([2], [])
 
 
 def test_a_closed_candle_that_differs_is_a_revision(
@@ -105,7 +106,7 @@ def test_closed_candles_are_stored_together_or_not_at_all(
         writer.write_closed({series[0]: [candle(1440)], series[1]: [broken]})
     with pytest.raises(ValueError, match="belongs in the quarantine"):
         writer.write_closed({series[0]: [candle(1440)._replace(open_time=START.replace(second=1))]})
-    assert [reader.coverage(one) for one in series] == [[span(1430, 1440)]] * 3
+    assert [reader.coverage(key) for key in series] == [[span(1430, 1440)]] * 3
     assert [collected.candles for collected in reader.collected()] == [10, 10, 10, 0]
 
 
@@ -117,27 +118,29 @@ def test_writers_of_the_same_series_do_not_lock_each_other_out(
 
     def stream(order: Sequence[SeriesKey]) -> None:
         for minute in range(1440, 1460):
-            writer.write_closed({one: [candle(minute)] for one in order})
+            writer.write_closed({key: [candle(minute)] for key in order})
 
     def backfill(order: Sequence[SeriesKey]) -> None:
         for minute in range(1429, 1419, -1):
-            for one in order:
-                writer.write(one, [candle(minute)], span(minute, minute + 1))
-                writer.compared(one, 1, 0)
+            for key in order:
+                writer.write(key, [candle(minute)], span(minute, minute + 1))
+                writer.compared(key, 1, 0)
 
     with ThreadPoolExecutor(4) as pool:
         for done in [pool.submit(run, order) for run in (stream, backfill) for order in orders]:
             done.result()
-    for one in series:
-        assert [each.candle for each in reader.candles(one, EVER, MANY)] == candles(1420, 1460)
-        assert [each.vwap for each in reader.candles(one, EVER, MANY)] == vwaps(candles(1420, 1460))
-        assert reader.coverage(one) == [span(1420, 1460)]
+    for key in series:
+        rows = reader.candles(key, EVER, MANY)
+        assert [row.candle for row in rows] == candles(1420, 1460)
+        assert [row.vwap for row in rows] == vwaps(candles(1420, 1460))
+        assert reader.coverage(key) == [span(1420, 1460)]
     assert [collected.compared for collected in reader.collected()] == [20, 20, 20, 0]
 
 
 def test_the_state_of_a_series_is_kept(writer: WritableDatabase, reader: Database) -> None:
     """How far back it shall be collected stays when only the state changes; comparisons add up."""
-    assert [(one.since, one.compared, one.mismatched) for one in reader.collected()] == [(None, 0, 0)]
+    (collected,) = reader.collected()
+    assert (collected.state, collected.since, collected.compared, collected.mismatched) == (ACTIVE, None, 0, 0)
     writer.set_state(MINUTES, STOPPED, START)
     writer.set_state(MINUTES, ACTIVE)
     for _ in range(2):
@@ -149,9 +152,10 @@ def test_the_state_of_a_series_is_kept(writer: WritableDatabase, reader: Databas
 
 def test_only_a_stored_series_has_a_state(writer: WritableDatabase) -> None:
     unknown = dataclasses.replace(MINUTES, interval=Interval.HOUR_1)
-    with pytest.raises(DatabaseError, match="it does not contain BTC/USDT 1h from binance"):
+    message = "it does not contain BTC/USDT 1h from binance; `follow` adds a series"
+    with pytest.raises(UnknownSeries, match=message):
         writer.set_state(unknown, ACTIVE)
-    with pytest.raises(DatabaseError, match="it does not contain BTC/USDT 1h from binance"):
+    with pytest.raises(UnknownSeries, match=message):
         writer.compared(unknown, 1, 0)
     with pytest.raises(ValueError, match="'paused' is not a state of a series: active, stopped, delisted"):
         writer.set_state(MINUTES, "paused")

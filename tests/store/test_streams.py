@@ -2,18 +2,16 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.market import Interval, Pair, Span
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import BuiltCandle, StreamSpan, StreamState
-from crypto_predict.store import Database, WritableDatabase, open_writer
-from tests.support.databases import KINDS, new_database
+from crypto_predict.store import Database, WritableDatabase
+from tests.support.databases import ON_BOTH
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, span
 
 CONNECTED, DISCONNECTED, DOWN = StreamState
@@ -25,6 +23,7 @@ def state(first: int, last: int, state: StreamState = CONNECTED, reason: str = "
     return StreamSpan(Span(START + timedelta(seconds=first), START + timedelta(seconds=last)), state, reason)
 
 
+@ON_BOTH
 def test_a_heartbeat_extends_the_span_of_a_stream(writer: WritableDatabase, reader: Database) -> None:
     """Of every pair alike. After a time in which nothing was known, another span begins."""
     for first in (0, 20, 40, 100):
@@ -38,6 +37,7 @@ def test_a_heartbeat_extends_the_span_of_a_stream(writer: WritableDatabase, read
     assert reader.streams("binance", BTC, EVER) == [state(0, 60), state(100, 120)]
 
 
+@ON_BOTH
 def test_a_span_replaces_what_it_overlaps_of_another_state(writer: WritableDatabase, reader: Database) -> None:
     """That a stream was silent is known only afterwards. Of spans that become one, the first reason stays."""
     writer.write_streams("binance", [BTC], state(0, 100))
@@ -45,25 +45,11 @@ def test_a_span_replaces_what_it_overlaps_of_another_state(writer: WritableDatab
     writer.write_streams("binance", [BTC], state(110, 115, DISCONNECTED, "timeout"))
     writer.write_streams("binance", [BTC], state(30, 40, DOWN, "HTTP 503"))
     silent = state(80, 115, DISCONNECTED, "no message for 20 s")
-    assert reader.streams("binance", BTC, EVER) == [
-        state(0, 30),
-        state(30, 40, DOWN, "HTTP 503"),
-        state(40, 80),
-        silent,
-    ]
+    down = state(30, 40, DOWN, "HTTP 503")
+    assert reader.streams("binance", BTC, EVER) == [state(0, 30), down, state(40, 80), silent]
     assert reader.streams("binance", BTC, Span(START + timedelta(seconds=40), silent.span.start)) == [state(40, 80)]
     writer.write_streams("binance", [BTC], state(-5, 200))
     assert reader.streams("binance", BTC, EVER) == [state(-5, 200)]
-
-
-numbers = itertools.count()
-
-
-@pytest.fixture(params=KINDS, scope="module")
-def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WritableDatabase]:
-    folder: Path = tmp_path_factory.mktemp("shared")
-    with open_writer(new_database(request.param, folder)) as database:
-        yield database
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -79,10 +65,12 @@ def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     )
 )
 def test_the_last_state_that_was_written_holds_at_every_second(
-    shared: WritableDatabase, written: list[tuple[set[Pair], int, int, StreamState]]
+    shared: WritableDatabase,
+    new_series: Callable[[], SeriesKey],
+    written: list[tuple[set[Pair], int, int, StreamState]],
 ) -> None:
     """Spans of a pair are ascending and as long as can be."""
-    source = f"source {next(numbers)}"
+    source = new_series().source
     model: dict[Pair, dict[int, StreamState]] = {BTC: {}, ETH: {}}
     for pairs, first, length, stream_state in written:
         shared.write_streams(source, sorted(pairs), state(first, first + length, stream_state))
@@ -104,6 +92,7 @@ def built(minute: int, ticks: int, *, late: int = 0, partial: bool = False) -> B
     return BuiltCandle(START + minute * MINUTE, 2.0, 9.0, 1.0, float(ticks), ticks, late, partial, ticks / 4)
 
 
+@ON_BOTH
 def test_built_candles_are_read_back(writer: WritableDatabase, reader: Database) -> None:
     """Also of intervals that are not collected. They are not candles of the exchange."""
     fives = dataclasses.replace(MINUTES, interval=Interval.MINUTE_5)
@@ -117,6 +106,7 @@ def test_built_candles_are_read_back(writer: WritableDatabase, reader: Database)
     assert reader.candles(MINUTES, EVER, MANY) == []
 
 
+@ON_BOTH
 def test_of_two_built_candles_the_one_of_more_ticks_stays(writer: WritableDatabase, reader: Database) -> None:
     """A collector that was started again saw less of the minute. With as many ticks, the late ones have grown."""
     for written, stays in (

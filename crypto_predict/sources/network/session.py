@@ -23,7 +23,6 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market import EPOCH
-from crypto_predict.market.events import Dated
 from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after
@@ -97,7 +96,7 @@ class BoundedSession(requests.Session):
         received: Callable[[Mapping[str, str]], object],
     ) -> None:
         super().__init__()
-        self.dated: Dated | None = None  # the newest answer with a time of the exchange's clock
+        self.dated: tuple[datetime, float] | None = None  # the newest answer with a time of the exchange's clock
         self._ahead = -math.inf  # of the exchange's clock: seconds since 1970 minus those of the monotonic clock
         self._lock = Lock()
         for scheme in ("http://", "https://"):
@@ -146,21 +145,21 @@ class BoundedSession(requests.Session):
         date = _date(response.headers)
         _answered.set(date)
         if date is not None:
-            self._note(Dated(date, time.monotonic()))
+            self._note(date, time.monotonic())
         self._received(response.headers)
         if response.status_code // 100 != 2:
             raise self._refused(host, response)
         pause_of(host).answered()
         return response
 
-    def _note(self, dated: Dated) -> None:
-        """Note the time of an answer, which is rounded down to a second: the exchange's clock is at least at it.
+    def _note(self, date: datetime, arrived: float) -> None:
+        """Note the time of an answer, and when it arrived. The former is rounded down to a second.
 
-        Of all answers, the one that was rounded and delayed least is right for the others, too.
+        The exchange's clock is at least at it. The answer that was rounded and delayed least is right for the others.
         """
-        ahead = (dated.time - EPOCH).total_seconds() - dated.arrived
+        ahead = (date - EPOCH).total_seconds() - arrived
         with self._lock:
-            self.dated = dated
+            self.dated = date, arrived
             if not self._ahead - _TOLERANCE <= ahead <= self._ahead:
                 self._ahead = ahead
 

@@ -7,7 +7,6 @@ from typing import ClassVar, TypeVar
 
 from crypto_predict.errors import SourceError, Unreachable, UnusableHistory
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.market.events import Dated
 from crypto_predict.sources.exchange import Bounds, Exchange, Settings
 from crypto_predict.sources.network.limits import Allowance, RateBudget
 from crypto_predict.sources.network.paging import closed, in_windows
@@ -47,7 +46,7 @@ class ExchangeSource:
         self.bounds, self._policy, self._host = bounds, policy, host_of(settings.api_url)
 
     @property
-    def dated(self) -> Dated | None:
+    def dated(self) -> tuple[datetime, float] | None:
         """The time of the exchange's clock at its newest answer; None before the first one."""
         return self.session.dated
 

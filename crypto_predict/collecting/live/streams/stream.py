@@ -181,7 +181,8 @@ class Stream:
         source = self._source
         if not isinstance(source, DatedSource) or (dated := source.dated) is None:
             return None
-        return dated.time + timedelta(seconds=(monotonic() - dated.arrived) * self._clock.speed)
+        time, arrived = dated
+        return time + timedelta(seconds=(monotonic() - arrived) * self._clock.speed)
 
 
 def _fault(candle: Candle, interval: Interval, last: datetime) -> str | None:
