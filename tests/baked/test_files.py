@@ -1,10 +1,8 @@
 """Atomic writes, and the lock of one writer at a time."""
 
 import os
-import stat
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -20,45 +18,23 @@ from crypto_predict.baked.files import (
     write_in_order,
 )
 from crypto_predict.errors import InvalidValue
-
-ROOT = Path(__file__).parents[2]
-AS_ROOT = os.geteuid() == 0
+from tests.support.children import child, line
 
 
-def mode(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
-
-
-@pytest.mark.parametrize("bits", [0o600, 0o640, 0o444, 0o664])
-def test_a_file_that_is_replaced_keeps_its_mode(bits: int, tmp_path: Path) -> None:
-    """A file that only its owner may read stays private."""
-    path = tmp_path / "model.pkl"
-    path.touch()
-    path.chmod(bits)
-    write_atomically(path, b"new")
-    assert (path.read_bytes(), mode(path)) == (b"new", bits)
-
-
-def test_a_new_file_has_the_mode_of_the_umask(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "model.pkl", b"new")
+@pytest.mark.parametrize("bits", [None, 0o600, 0o640, 0o444, 0o664])
+def test_a_file_that_is_replaced_keeps_its_mode_and_owner(bits: int | None, tmp_path: Path) -> None:
+    """A private file stays private, and the file of a server its own after a training by root. A new one has the umask."""
+    path, owner = tmp_path / "model.pkl", 65_532 if os.geteuid() == 0 else os.geteuid()  # only root may change it
     (tmp_path / "other").touch()
-    assert mode(tmp_path / "model.pkl") == mode(tmp_path / "other")
-
-
-@pytest.mark.skipif(not AS_ROOT, reason="only root may change the owner")
-def test_a_file_that_is_replaced_keeps_its_owner(tmp_path: Path) -> None:
-    """A server that runs as another user can still read its model after a training by root."""
-    path = tmp_path / "model.pkl"
-    path.touch()
-    path.chmod(0o600)
-    os.chown(path, 65_532, 65_532)
-    write_atomically(path, b"new")
-    assert (path.stat().st_uid, path.stat().st_gid, mode(path)) == (65_532, 65_532, 0o600)
-
-
-def test_content_can_be_written_in_pieces(tmp_path: Path) -> None:
-    write_atomically(tmp_path / "ledger.jsonl", (b"%d\n" % number for number in range(3)))
-    assert (tmp_path / "ledger.jsonl").read_bytes() == b"0\n1\n2\n"
+    expected = (tmp_path / "other").stat()
+    if bits is not None:
+        path.touch()
+        path.chmod(bits)
+        os.chown(path, owner, -1)
+        expected = path.stat()
+    write_atomically(path, (b"%d\n" % number for number in range(3)))
+    assert path.read_bytes() == b"0\n1\n2\n"
+    assert (path.stat().st_mode, path.stat().st_uid) == (expected.st_mode, expected.st_uid)
 
 
 def test_a_failing_piece_leaves_all_files_unchanged(tmp_path: Path) -> None:
@@ -94,15 +70,11 @@ def test_a_path_that_cannot_be_replaced_raises_an_os_error(make: Callable[[Path]
     """Not a RuntimeError, which some versions of Python raise for a loop of links."""
     path = tmp_path / "model.pkl"
     make(path)
+    assert make is not make_loop or real_path(path) == real_path(tmp_path) / path.name
     before = sorted(os.listdir(tmp_path))  # noqa: PTH208 names are all that is needed
     with pytest.raises(OSError, match=r"model\.pkl"):
         write_atomically(path, b"new")
     assert sorted(os.listdir(tmp_path)) == before  # noqa: PTH208 as above
-
-
-def test_the_real_path_of_a_loop_of_links_is_the_path_itself(tmp_path: Path) -> None:
-    make_loop(tmp_path / "model.pkl")
-    assert real_path(tmp_path / "model.pkl").parent == real_path(tmp_path)
 
 
 def test_temporary_files_of_a_killed_process_are_found_and_removed(tmp_path: Path) -> None:
@@ -135,52 +107,29 @@ with locked(Path(sys.argv[1]), "--output"):
 """
 
 
-def holder_of(path: Path) -> "subprocess.Popen[str]":
-    """Run a process that holds the lock until its standard input ends."""
-    command = [sys.executable, "-c", HOLD, str(path)]
-    holder = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    return holder
-
-
-def linked(path: Path) -> Path:
-    link = path.with_name("link.pkl")
-    link.symlink_to(path)
-    return link
-
-
-def through_another_folder(path: Path) -> Path:
-    folder = path.with_name("folder")
-    folder.symlink_to(path.parent)
-    return folder / path.name
-
-
-@pytest.mark.parametrize("alias", [lambda path: path, linked, through_another_folder])
-def test_all_links_to_an_output_share_its_lock(alias: Callable[[Path], Path], tmp_path: Path) -> None:
-    path = tmp_path / "model.pkl"
-    name = alias(path)
-    with holder_of(path) as holder:
-        with (
-            pytest.raises(
-                InvalidValue, match=rf"is not free: process {holder.pid} on .+ since 2\d\d\d-.+ UTC writes it"
-            ),
-            locked(name, "--output"),
-        ):
+@pytest.mark.parametrize("alias", ["model.pkl", "link.pkl", "folder/model.pkl"])
+def test_all_links_to_an_output_share_its_lock(alias: str, tmp_path: Path) -> None:
+    path, name = tmp_path / "model.pkl", tmp_path / alias
+    (tmp_path / "link.pkl").symlink_to(path)
+    (tmp_path / "folder").symlink_to(tmp_path)
+    with child(HOLD, str(path)) as holder:
+        assert line(holder) == "held"
+        message = rf"is not free: process {holder.pid} on .+ since 2\d\d\d-.+ UTC writes it"
+        with pytest.raises(InvalidValue, match=message), locked(name, "--output"):
             pass
         with locked(tmp_path / "other.pkl", "--output"):
             pass
-        assert holder.stdin is not None
-        holder.stdin.close()
-    with locked(name, "--output"):
-        pass
+        holder.communicate()  # it ends with its standard input
+        with locked(name, "--output"):
+            pass
     assert not list(tmp_path.glob(".*"))
 
 
 def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path) -> None:
     """The lock file that is left behind locks nothing."""
     path = tmp_path / "model.pkl"
-    with holder_of(path) as holder:
+    with child(HOLD, str(path)) as holder:
+        assert line(holder) == "held"
         holder.kill()
     assert [left.name for left in tmp_path.iterdir()] == [".model.pkl.lock"]
     with locked(path, "--output"):
@@ -210,6 +159,7 @@ def test_two_processes_never_hold_the_lock_at_once(tmp_path: Path) -> None:
     """The lock file is removed and created again all the time; still only one process holds the lock."""
     path = tmp_path / "count"
     path.write_text("0")
-    workers = [subprocess.Popen([sys.executable, "-c", COUNT, str(path)], cwd=ROOT) for _ in range(3)]
-    assert [worker.wait(timeout=100) for worker in workers] == [0, 0, 0]
+    with ExitStack() as stack:
+        workers = [stack.enter_context(child(COUNT, str(path))) for _ in range(3)]
+        assert [worker.wait(timeout=100) for worker in workers] == [0, 0, 0]
     assert path.read_text() == "90"

@@ -64,15 +64,12 @@ def nested(depth: int) -> list[Any]:
     return value
 
 
-def test_the_example_holds_entries_of_both_kinds_and_two_pairs() -> None:
-    """The other tests damage it."""
-    assert [type(content) for content in contents(DATA)] == [Release, Outcome, Release, Release]
-    assert contents(DATA)[-1].pair == ETH
-
-
 def test_a_ledger_is_read_as_it_was_written(path: Path) -> None:
     ledger = read(path, DATA)
+    assert [type(content) for content in contents(DATA)] == [Release, Outcome, Release, Release]
+    assert contents(DATA)[-1].pair == ETH
     assert data_of(ledger) == DATA
+    assert read(path, DATA, Ledger().head) == ledger, "a model without a ledger can be continued by any ledger"
     assert (ledger.entries, ledger.head, ledger.size) == (4, head_of(DATA), len(DATA))
     assert ledger.newest == [make_release(START + DAY), make_release(START + DAY, ETH)]
 
@@ -223,10 +220,6 @@ def test_a_first_release_that_was_not_completed_is_dropped_by_its_time(path: Pat
     assert Ledger.read(path, before=make_release().made_at) == Ledger()
 
 
-def test_a_model_without_a_ledger_can_be_continued_by_any_ledger(path: Path) -> None:
-    assert read(path, DATA, Ledger().head) == read(path, DATA)
-
-
 def test_the_size_up_to_an_entry_is_found_by_its_digest(path: Path) -> None:
     path.write_bytes(DATA)
     for count in range(1, len(LINES) + 1):
@@ -346,10 +339,6 @@ def test_damage_by_an_editor_or_a_transfer_is_refused(path: Path, data: bytes) -
     assert "take the ledger that was released with the last model" in broken(path, data).reason
 
 
-def make_nothing(_: Path) -> None:
-    """Leave the path as it is."""
-
-
 def make_large(path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(ledger_module.MOST_BYTES + 1)  # takes no room on the disk
@@ -358,7 +347,7 @@ def make_large(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "fault"),
     [
-        (make_nothing, "the file does not exist; to begin a new ledger, omit --ledger"),
+        (lambda _: None, "the file does not exist; to begin a new ledger, omit --ledger"),
         (Path.touch, "it is empty; to begin a new ledger, omit --ledger"),
         (Path.mkdir, "not a regular file"),
         (make_large, "1,073,741,825 bytes are more than a ledger can have"),

@@ -19,7 +19,8 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.baked.ledger import Ledger
-from tests.baked.test_files import holder_of
+from tests.baked.test_files import HOLD
+from tests.support.children import child, line
 from tests.support.forks import forked_training
 from tests.support.processes import Finished
 from tests.support.training import Outputs
@@ -229,7 +230,8 @@ def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
 def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
     """The holder is killed later, which changes nothing."""
     output = copy(first, tmp_path)
-    with holder_of(output.model_file) as holder:
+    with child(HOLD, str(output.model_file)) as holder:
+        assert line(holder) == "held"
         (tmp_path / "links").mkdir()
         (tmp_path / "links" / "model.pkl").symlink_to(output.model_file)
         alias = tmp_path / "links" / "model.pkl"
