@@ -23,10 +23,10 @@ from tests.baked.test_files import HOLD
 from tests.support.children import child, line
 from tests.support.forks import forked_training
 from tests.support.processes import Finished
+from tests.support.serving import ROOT
 from tests.support.training import Outputs
 from tests.training.test_ledger import release
 
-ROOT = Path(__file__).parents[2]
 FIRST, SECOND, THIRD = date(2025, 5, 31), date(2025, 6, 10), date(2025, 6, 30)
 BUILDS = {FIRST: "-20250601001000", SECOND: "-20250611001000", THIRD: "-20250701001000"}
 
@@ -64,7 +64,8 @@ class Output(Outputs):
         """Train in a separate process, which ends in this way when it touches the folder for the n-th time."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
         market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(last))
-        epoch = {"SOURCE_DATE_EPOCH": str(int(_midnight(last)) + 600), "GIT_REVISION": "0" * 40}
+        end = (last.toordinal() + 1 - date(1970, 1, 1).toordinal()) * 86_400  # seconds since 1970
+        epoch = {"SOURCE_DATE_EPOCH": str(end + 600), "GIT_REVISION": "0" * 40}
         before = partial(interfere, str(self.folder), number, action)
         return forked_training(
             *market, "--output", str(self.model_file), *carried, *options, environ=epoch, before=before
@@ -74,11 +75,6 @@ class Output(Outputs):
         """Train without interruption, continuing the ledger if there is one; return the exit code."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
         return release(self.folder, last, *carried, "--days", "60", "--no-gate", *options)
-
-
-def _midnight(day: date) -> float:
-    """Return the end of a day in seconds since 1970."""
-    return (day.toordinal() + 1 - date(1970, 1, 1).toordinal()) * 86_400
 
 
 @pytest.fixture(scope="module")
@@ -139,25 +135,22 @@ def test_a_killed_training_leaves_a_valid_release_and_the_next_one_cleans_up(
     assert ("bytes dropped" in caplog.text) == (renamed == 1)
 
 
-def test_a_first_training_killed_before_its_model_releases_nothing(tmp_path: Path) -> None:
-    """Without a model, the temporary model file identifies the ledger's release."""
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_first_training_killed_before_its_model_releases_nothing(fails: bool, tmp_path: Path) -> None:
+    """Without a model, the temporary model file identifies the ledger's release.
+
+    A training that fails afterwards removes this file, the only sign that the entries were not released, and them too.
+    """
     output = Output(tmp_path)
     assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
     assert output.builds() == [BUILDS[FIRST]]
     assert not output.model_file.exists()
+    if fails:
+        assert output.next_training(SECOND, "--until", "1969-01-01") == 3
+        assert output.names() == set()
     assert output.next_training(SECOND) == 0
     assert output.builds() == [BUILDS[SECOND]]
     assert output.names() == {"model.pkl", "model.ledger.jsonl"}
-
-
-def test_a_failed_training_after_a_killed_one_does_not_release_its_entries(tmp_path: Path) -> None:
-    """It removes the temporary model, the only sign that these entries were not released, so it drops them too."""
-    output = Output(tmp_path)
-    assert output.train(FIRST, 6, str(int(signal.SIGKILL))).code == -signal.SIGKILL
-    assert output.next_training(SECOND, "--until", "1969-01-01") == 3
-    assert output.names() == set()
-    assert output.next_training(THIRD) == 0
-    assert output.builds() == [BUILDS[THIRD]]
 
 
 def test_entries_before_a_killed_release_are_kept(first: Output, tmp_path: Path) -> None:
