@@ -23,7 +23,7 @@ from tests.support.children import child, line
 
 @pytest.mark.parametrize("bits", [None, 0o600, 0o640, 0o444, 0o664])
 def test_a_file_that_is_replaced_keeps_its_mode_and_owner(bits: int | None, tmp_path: Path) -> None:
-    """A private file stays so, and a server keeps its own after a training by root. A new one has the mode of the umask."""
+    """A private file stays so, and a server keeps its own if root trains. A new file has the mode of the umask."""
     path, owner = tmp_path / "model.pkl", 65_532 if os.geteuid() == 0 else os.geteuid()  # only root may change it
     (tmp_path / "other").touch()
     expected = (tmp_path / "other").stat()
