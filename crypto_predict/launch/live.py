@@ -20,11 +20,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 MODEL, LEDGER, SCHEDULE = Path("model.pkl"), Path("model.ledger.jsonl"), Path("model.training.json")
@@ -89,7 +88,9 @@ class Live:
         """Run until a signal, or an end of a child, ends both; return the exit code."""
         if not MODEL.exists():
             SCHEDULE.unlink(missing_ok=True)  # of a trainer that was killed
-        with self._handling_signals(), LOG.open("wb") as written, LOG.open("rb") as printed:
+        for number in SIGNALS:
+            signal.signal(number, lambda number, _: self.signals.append(number))
+        with LOG.open("wb") as written, LOG.open("rb") as printed:
             try:
                 while not self.signals:
                     code = self._step(written)
@@ -112,8 +113,10 @@ class Live:
         usable = trained and fingerprint(MODEL) not in {None, self.unusable}
         if self.server is None and now >= self.server_from and usable:
             self.server, self.shown_until = self._start(self.server_command, None), now + SHOWN_SECONDS
-        if self.server is None and not MODEL.exists() and has_failed():
-            return FAILED
+        if self.server is None and not MODEL.exists():
+            with suppress(OSError, ValueError):
+                if json.loads(SCHEDULE.read_bytes()).get("failure") is not None:  # of the last attempt
+                    return FAILED
         end = self._server_end(now)
         return self._trainer_end(now) if end is None else end
 
@@ -122,7 +125,7 @@ class Live:
         if self.server is None or (code := self.server.poll()) is None:
             return None
         if code < 0:
-            _say(f"the server was ended by {signal.Signals(-code).name}; it starts again")
+            _show(f"the server was ended by {signal.Signals(-code).name}; it starts again\n".encode())
         elif code == NO_MODEL and self.repeats and fingerprint(MODEL) != self.unusable:
             self.unusable = fingerprint(MODEL)  # the training that runs replaces it
         else:
@@ -136,7 +139,8 @@ class Live:
             return None
         if self.server is None or code == BAD_ARGUMENTS or not self.repeats:
             return code if code >= 0 else 128 - code
-        _say(f"the trainer has ended with {code}, as {LOG} says; it starts again in {PAUSE_SECONDS:g} seconds")
+        text = f"the trainer has ended with {code}, as {LOG} says; it starts again in {PAUSE_SECONDS:g} seconds\n"
+        _show(text.encode())
         self.trainer, self.trainer_from = None, now + PAUSE_SECONDS
         return None
 
@@ -165,18 +169,6 @@ class Live:
             time.sleep(STEP_SECONDS / 5)
         return DONE if self.server is None else int(self.server.returncode)
 
-    @contextmanager
-    def _handling_signals(self) -> Iterator[None]:
-        def handle(number: int, _: FrameType | None) -> None:
-            self.signals.append(number)
-
-        before = {number: signal.signal(number, handle) for number in SIGNALS}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-
 
 def fingerprint(path: Path) -> Fingerprint | None:
     """Return a value that changes when the file is replaced; None if it does not exist."""
@@ -187,21 +179,10 @@ def fingerprint(path: Path) -> Fingerprint | None:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
-def has_failed() -> bool:
-    """Return whether the last attempt of the repeating trainer has failed."""
-    with suppress(OSError, ValueError):
-        return json.loads(SCHEDULE.read_bytes()).get("failure") is not None
-    return False
-
-
 def _end_with_parent() -> None:
     """In a child: let the kernel send SIGTERM when this process ends, however it ends. Only Linux can do this."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PARENT_DEATH_SIGNAL, signal.SIGTERM)
-
-
-def _say(text: str) -> None:
-    _show(f"{text}\n".encode())
 
 
 def _show(data: bytes) -> None:

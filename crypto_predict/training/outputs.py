@@ -27,11 +27,7 @@ File = tuple[str, Path]  # the option that names it, and its path
 
 
 def check_outputs(settings: TrainSettings) -> list[File]:
-    """Check before minutes of training that all outputs can be written and none replaces an input; return all of them.
-
-    Raises:
-        InvalidValue: An output cannot be written where the settings say.
-    """
+    """Return all outputs; raise `InvalidValue` before minutes of training if one cannot be written, or is an input."""
     if len(settings.pairs) > schema.MOST_PAIRS:
         expected = f"few enough for one model ({schema.MOST_PAIRS}); train several, each with its own --output"
         raise InvalidValue("--pair", f"{len(settings.pairs)} pairs", expected)
@@ -65,11 +61,7 @@ def check_outputs(settings: TrainSettings) -> list[File]:
 
 
 def check_backtest(settings: TrainSettings) -> list[File]:
-    """Check that a backtest alone can be written and does not replace an input; return it, or nothing without one.
-
-    Raises:
-        InvalidValue: It cannot be written there.
-    """
+    """Return the backtest as the only output, if it is wanted; raise `InvalidValue` as `check_outputs` does."""
     if (path := settings.backtest) is None:
         return []
     _check_file("--backtest", path)
@@ -101,11 +93,7 @@ def _check_file(option: str, path: Path) -> None:
 
 @contextlib.contextmanager
 def locked_outputs(files: Iterable[File]) -> Iterator[None]:
-    """Hold the locks of all outputs, so that concurrent trainings cannot overwrite each other's release.
-
-    Raises:
-        InvalidValue: Another process holds one of the locks.
-    """
+    """Hold the locks of all outputs; raise `InvalidValue` if another training holds one of them."""
     with contextlib.ExitStack() as locks:
         for option, path in files:
             locks.enter_context(locked(path, option))
@@ -115,10 +103,7 @@ def locked_outputs(files: Iterable[File]) -> Iterator[None]:
 def check_room(candles: Mapping[Pair, int], settings: TrainSettings) -> None:
     """Check before the training that the model will not exceed the limits of a model file.
 
-    `candles` counts the history of each pair with its warm-up.
-
-    Raises:
-        InvalidValue: There are too many days, or losses of too many horizons.
+    `candles` counts the history of each pair with its warm-up. `InvalidValue` names the option with too much.
     """
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
     if faults := list(schema.size_faults(answered)):
@@ -130,11 +115,7 @@ def check_room(candles: Mapping[Pair, int], settings: TrainSettings) -> None:
 
 
 def readable(model: Model, path: Path) -> bytes:
-    """Return the bytes of the model file, after loading them as a check.
-
-    Raises:
-        InvalidValue: They cannot be loaded: the model is too large, or a text in it is not allowed.
-    """
+    """Return the bytes of the model file; raise `InvalidValue` if they are too many, or hold a text that is refused."""
     data = store.dumps(model)
     try:
         store.loads(data, path)

@@ -37,13 +37,10 @@ _STYLE: dict[Any, Any] = {  # matplotlib's type of the keys is a list of all of 
     "text.parse_math": False,  # a version may hold a dollar sign
     "font.size": 11,
     "text.color": _INK,
-    "axes.labelcolor": _QUIET,
-    "axes.edgecolor": _GRID,
     "axes.facecolor": "none",
     "figure.facecolor": _PAPER,
-    "xtick.color": _QUIET,
-    "ytick.color": _QUIET,
-    "grid.color": _GRID,
+    **dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color"), _QUIET),
+    **dict.fromkeys(("axes.edgecolor", "grid.color"), _GRID),
 }
 _COORDINATES = re.compile(rb'(?<= d=")[^"]+')
 _DECIMALS = re.compile(rb"(\.\d\d)\d+")

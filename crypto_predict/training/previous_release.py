@@ -41,11 +41,7 @@ def with_earlier(settings: TrainSettings) -> TrainSettings:
 
 
 def read_champion(path: Path | None) -> Model | None:
-    """Load the model that this one would replace.
-
-    Raises:
-        InvalidValue: The file is not a usable model.
-    """
+    """Load the model that this one would replace; raise `InvalidValue` if it cannot be used."""
     if path is None:
         return None
     try:
@@ -58,10 +54,7 @@ def clean_up(output: Path, files: Iterable[File]) -> bool:
     """Remove what killed trainings left: temporary files, and ledger entries of a first release without its model.
 
     No model names these entries; only the temporary file of the model shows that they were never released. The locks
-    must be held.
-
-    Returns:
-        Whether the ledger was removed, because it had no other entries.
+    must be held. Return whether the ledger was removed, because it had no other entries.
     """
     removed, ledger = False, ledger_beside(output)
     if ledger.exists() and not output.exists():
@@ -91,10 +84,7 @@ def continue_record(path: Path | None, output: Path, champion: Model | None, *, 
     """Read the ledger to be continued; begin a new one without `path`, or if it was `removed` beside the output.
 
     A ledger is read up to the last entry that is named by the champion, by the model beside it, or by the model at the
-    output if the ledger is written beside that.
-
-    Raises:
-        BrokenLedger: The ledger cannot be trusted.
+    output if the ledger is written beside that. `BrokenLedger` is raised if it cannot be trusted.
     """
     if path is None:
         if champion is not None and champion.scorecard.entries:
@@ -115,9 +105,6 @@ def keep_ledger(output: Path, ledger: Ledger) -> None:
     """Keep the ledger beside the output under another name if `ledger`, which replaces it, does not continue it.
 
     A record cannot be made again. Entries that were never released are not kept.
-
-    Raises:
-        OSError: The copy cannot be made.
     """
     path = ledger_beside(output)
     if not path.exists():

@@ -45,6 +45,7 @@ _REFUSAL = 5
 INCOMPLETE = 75  # the exit code of a training that found no collected pairs: a new collector has not named them yet
 EARLY = 5  # trainings in a row that soon follow such a one
 _ERROR = "train.py: error: "
+_FORMAT = "%Y-%m-%d %H:%M:%S UTC"
 _TAIL = 16_384  # bytes of the log of a training in which its error is looked for
 
 LIMIT = 3600.0  # seconds of this machine that a training may take; 36 pairs take a fifth of it
@@ -98,7 +99,7 @@ async def _forever(every: timedelta, path: Path, attempt: Attempt, clock: Clock)
     failures, early, is_first = 0, 0, True
     while True:
         begun = clock.now()
-        _log.info("a training begins at %s", _shown(begun))
+        _log.info("a training begins at %s", f"{begun:{_FORMAT}}")
         code, reason = await attempt(begun)
         now, failure = clock.now(), None
         next_at = next_training(now, every)
@@ -107,7 +108,7 @@ async def _forever(every: timedelta, path: Path, attempt: Attempt, clock: Clock)
             failures = 0
             if 0 < early <= EARLY:
                 next_at = min(next_at, now + waiting(early))
-            _log.info("the training has ended; the next one begins at %s", _shown(next_at))
+            _log.info("the training has ended; the next one begins at %s", f"{next_at:{_FORMAT}}")
         elif code == BAD_ARGUMENTS and is_first:
             return BAD_ARGUMENTS
         else:
@@ -116,7 +117,7 @@ async def _forever(every: timedelta, path: Path, attempt: Attempt, clock: Clock)
             if code != BAD_ARGUMENTS:  # they are as wrong in a minute
                 next_at = min(next_at, now + waiting(failures + (_REFUSAL if code == REFUSED else 0)))
             text = "the training has failed, and the earlier model stays: %s; the next attempt begins at %s"
-            _log.warning(text, reason, _shown(next_at))
+            _log.warning(text, reason, f"{next_at:{_FORMAT}}")
         is_first = False
         try:
             schedule.write(Schedule(every, next_at, failure), path)
@@ -231,7 +232,3 @@ def end_with_trainer() -> None:
         os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=wait, name="trainer", daemon=True).start()
-
-
-def _shown(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M:%S} UTC"
