@@ -84,11 +84,11 @@ def test_answers_between_close_anchor_and_next_close_match_the_model(fresh: Path
     forecast = store.load(fresh / "model.pkl").forecasts[BTC]
     anchor, quantiles = forecast.anchor.price, forecast.forecast_quantiles[0]
     with serving(fresh / "model.pkl") as server:
-        known, newest, later, close = (
+        between, newest, later, close = (
             requests.get(f"{server.url}/bitcoin?date=2021-07-20{time}", timeout=30).json()
             for time in ("T04:30:00Z", "T09:00:00Z", "T16:30:00Z", "")
         )
-    assert [known[key] for key in list(known)[1:]] == [round(math.sqrt(LAST_CLOSE * anchor), 2)] * 3
+    assert [between[key] for key in list(between)[1:]] == [round(math.sqrt(LAST_CLOSE * anchor), 2)] * 3
     assert [newest[key] for key in list(newest)[1:]] == [round(anchor, 2)] * 3
     assert close["prediction"] == pytest.approx(anchor, rel=1e-3)
     assert later["prediction"] == pytest.approx(math.sqrt(anchor * close["prediction"]), rel=1e-6)
@@ -98,43 +98,44 @@ def test_answers_between_close_anchor_and_next_close_match_the_model(fresh: Path
     assert close["prediction_high"] == pytest.approx(close["prediction"] * math.exp(quantiles[-2]), rel=1e-6)
 
 
-def test_hours_without_trades_are_skipped(tmp_path: Path) -> None:
-    """The last hour with a trade has the newest price."""
-    with exchange(hourly(7)[:3] + hourly(7)[5:]) as server:
-        assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 7 * HOUR, hourly(7)[-1].close)}
+def crash(left: float) -> Candle:
+    """Return an hour in which the price falls to this share, continuously and with a high volume."""
+    return make_candle(TODAY + 8 * HOUR, left * LAST_CLOSE, hourly(8)[-1].close)
 
 
-def test_just_after_midnight_the_last_daily_close_is_the_newest_price(tmp_path: Path) -> None:
-    with exchange(hourly(1)) as server:
-        assert anchors(trained(server, tmp_path, now=TODAY + timedelta(minutes=30))) == {DAILY}
+@pytest.mark.parametrize(
+    ("hours", "now", "newest"),
+    [
+        (hourly(7)[:3] + hourly(7)[5:], NOW, Anchor(TODAY + 7 * HOUR, hourly(7)[-1].close)),
+        (hourly(1), TODAY + timedelta(minutes=30), DAILY),
+        *(([*hourly(8), crash(left)], NOW, Anchor(TODAY + 9 * HOUR, crash(left).close)) for left in (0.6, 0.1)),
+    ],
+    ids=["hours without trades", "just after midnight", "a fall within the hour", "a crash within the hour"],
+)
+def test_the_last_closed_hour_with_a_trade_has_the_newest_price(
+    hours: list[Candle], now: datetime, newest: Anchor, tmp_path: Path
+) -> None:
+    with exchange(hours) as server:
+        assert anchors(trained(server, tmp_path, now=now)) == {newest}
 
 
-def test_hours_are_not_requested_if_until_is_in_the_past(tmp_path: Path) -> None:
+def test_hours_are_only_requested_if_until_is_not_in_the_past(tmp_path: Path) -> None:
     with exchange(hourly(10)) as server:
         model = trained(server, tmp_path, "--until", "2021-07-16")
         assert {request.query["timeframe"] for request in server.requests} == {"1Day"}
-    assert anchors(model) == {Anchor(TODAY - 3 * DAY, wandering(DAYS - 4))}
-
-
-def test_hours_are_requested_if_until_is_in_the_future(tmp_path: Path) -> None:
-    with exchange(hourly(10)) as server:
+        assert anchors(model) == {Anchor(TODAY - 3 * DAY, wandering(DAYS - 4))}
         model = trained(server, tmp_path, "--until", "2021-07-20")
     assert anchors(model) == {Anchor(TODAY + 9 * HOUR, hourly(9)[-1].close)}
 
 
-def test_a_file_provides_no_hours(tmp_path: Path) -> None:
+def test_a_file_provides_no_hours_and_the_simulated_market_does(tmp_path: Path) -> None:
     """The open day in the file is not used either."""
     (tmp_path / "prices.csv").write_text(as_csv(make_history(DAYS + 1)))
     with exchange(hourly(10)) as server:
-        assert anchors(trained(server, tmp_path, "--pair", "BTC/USD", "--source", f"file:{tmp_path}/prices.csv")) == {
-            DAILY
-        }
-        assert server.requests == []
-
-
-def test_the_simulated_market_provides_hours(tmp_path: Path) -> None:
-    with exchange([]) as server:
+        model = trained(server, tmp_path, "--pair", "BTC/USD", "--source", f"file:{tmp_path}/prices.csv")
+        assert anchors(model) == {DAILY}
         model = trained(server, tmp_path, "--source", "simulated")
+        assert server.requests == []
     newest = next(iter(Simulated(0).candles(BTC, Interval.HOUR_1, Span(TODAY + 8 * HOUR, TODAY + 9 * HOUR))))
     assert anchors(model) == {Anchor(TODAY + 9 * HOUR, newest.close)}
 
@@ -180,14 +181,6 @@ def test_an_implausible_hour_is_refused_and_without_the_gate_not_used(
         model = trained(server, tmp_path, "--no-gate")
     assert anchors(model) == {DAILY}
     assert model.card.gate.reasons[0].startswith(f"BTC/USD: {reason}")
-
-
-@pytest.mark.parametrize("left", [0.6, 0.1])
-def test_a_crash_within_the_hour_is_accepted(left: float, tmp_path: Path) -> None:
-    """The prices are continuous and the volume is high, so the forecast starts at the new price."""
-    crash = make_candle(TODAY + 8 * HOUR, left * LAST_CLOSE, hourly(8)[-1].close)
-    with exchange([*hourly(8), crash]) as server:
-        assert anchors(trained(server, tmp_path)) == {Anchor(TODAY + 9 * HOUR, crash.close)}
 
 
 def test_without_hours_the_forecast_starts_at_the_last_daily_close(

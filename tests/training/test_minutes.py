@@ -61,7 +61,7 @@ def test_every_forecast_is_a_row(rows: list[dict[str, str]]) -> None:
 
 def test_a_row_is_what_the_collector_would_have_forecast(rows: list[dict[str, str]]) -> None:
     half = len(CANDLES) // 2
-    row = next(one for one in rows if one["horizon_minutes"] == "15")
+    row = next(row for row in rows if row["horizon_minutes"] == "15")
     cutoff = datetime.fromisoformat(row["cutoff"])
     state = MinuteState()
     for candle in CANDLES:
@@ -135,22 +135,18 @@ def test_a_history_of_ten_minutes_ends_with_3_and_the_reason(
         (("--ledger", "l.jsonl", "--no-gate"), "--ledger and --no-gate"),
         (("--interval", "5m"), "--interval: '5m' is not 1d or 1m"),
         (("--backtest", "nowhere/minutes.csv"), "--backtest"),
+        (("--backtest", "{folder}/BTC-USD.csv"), "different from the files of --source"),
     ],
 )
 def test_an_option_that_minutes_do_not_use_ends_with_2(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], named: str
 ) -> None:
+    given = arguments(tmp_path, *(option.format(folder=tmp_path) for option in options))
+    before = (tmp_path / "BTC-USD.csv").read_bytes()
     try:
-        code = in_process(*arguments(tmp_path, *options))
+        code = in_process(*given)
     except SystemExit as end:
         code = int(str(end.code))
     assert code == 2
     assert named in capsys.readouterr().err
-
-
-def test_the_file_of_prices_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = arguments(tmp_path, "--backtest", str(tmp_path / "BTC-USD.csv"))
-    before = (tmp_path / "BTC-USD.csv").read_bytes()
-    assert in_process(*given) == 2
-    assert "different from the files of --source" in capsys.readouterr().err
     assert (tmp_path / "BTC-USD.csv").read_bytes() == before
