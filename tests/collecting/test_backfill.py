@@ -1,8 +1,11 @@
 """Backfills in this process: real gaps, faults of exchanges and databases, clocks, and every order of spans."""
 
 import contextlib
+import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -29,7 +32,7 @@ from tests.support.databases import new_database, new_postgresql
 from tests.support.minutes import real_minutes
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
-from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, answer, break_off, refused, stall
+from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, refused, stall
 
 pytestmark = pytest.mark.repeats
 
@@ -92,21 +95,14 @@ def test_a_candle_counts_once_it_has_settled(file: WritableDatabase) -> None:
     assert len(stored(file)) == 5
 
 
-def test_a_late_candle_leaves_no_hole(file: WritableDatabase) -> None:
+@pytest.mark.parametrize("ahead", [3 * MINUTE, 365 * DAY], ids=str)
+def test_a_late_candle_leaves_no_hole_nor_does_a_clock_that_is_ahead(ahead: timedelta, file: WritableDatabase) -> None:
     """What follows the newest candle is not covered: it is asked for again, and is not a gap."""
-    fill(file, Market(minutes(10)), now=START + 13 * MINUTE + SETTLE)
+    fill(file, Market(minutes(10)), now=START + 10 * MINUTE + ahead + SETTLE)
     assert file.coverage(MINUTES) == [Span(START, START + 10 * MINUTE)]
     assert gaps_of(file) == []
     fill(file, Market(minutes(15)), now=START + 15 * MINUTE + SETTLE)
     assert stored(file) == minutes(15)
-
-
-def test_a_clock_that_was_a_year_ahead_does_no_harm(file: WritableDatabase) -> None:
-    """Otherwise a year would count as asked for, and would never be collected."""
-    fill(file, Market(minutes(100)), now=START + 365 * DAY)
-    assert file.coverage(MINUTES) == [Span(START, START + 100 * MINUTE)]
-    fill(file, Market(minutes(200)), now=START + DAY)
-    assert stored(file) == minutes(200)
 
 
 def test_a_clock_that_was_put_back_asks_for_nothing(file: WritableDatabase) -> None:
@@ -137,15 +133,6 @@ def test_a_gap_is_asked_for_again_until_it_is_final(file: WritableDatabase) -> N
     (gap,) = file.gaps(MINUTES, EVER)
     assert gap.attempts == MOST_ATTEMPTS
     assert gap.verdict != "open"
-
-
-def test_a_gap_that_the_exchange_fills_later_is_filled(database: WritableDatabase) -> None:
-    full = minutes(300)
-    fill(database, Market([*full[:100], *full[110:]]), until=START.date())
-    assert [gap.missing for gap in gaps_of(database)] == [10]
-    fill(database, Market(full), until=START.date())
-    assert stored(database) == full
-    assert gaps_of(database) == []
 
 
 def test_rows_that_no_market_can_have_made_are_kept_apart_with_their_reason(file: WritableDatabase) -> None:
@@ -211,12 +198,6 @@ def test_a_source_without_days_is_asked_for_every_window(file: WritableDatabase)
     assert stored(file) == minutes(3 * WINDOW)
 
 
-def test_a_pair_that_no_source_has_leaves_nothing_behind(file: WritableDatabase) -> None:
-    with pytest.raises(UnusableHistory, match="no candle of BTC/USD from 2023-01-01"):
-        fill(file, Market([]))
-    assert file.collected() == []
-
-
 def test_an_interval_that_a_source_does_not_have_is_named(file: WritableDatabase) -> None:
     market = Market(minutes(5))
     market.intervals = frozenset({Interval.DAY_1})
@@ -273,22 +254,6 @@ def test_a_stopped_run_asks_for_no_further_window(file: WritableDatabase) -> Non
     backfill(run, [market], BTC, Interval.MINUTE_1, START)
     assert all(interval is Interval.DAY_1 for interval, _ in market.asked)
     assert file.collected() == []
-
-
-@pytest.mark.parametrize(
-    ("fault", "times"),
-    [
-        (answer(429, "{}", retry_after="1"), 1),
-        (break_off, 2),
-    ],
-    ids=["429", "half an answer"],
-)
-def test_a_fault_that_passes_does_not_show(fault: Fault, times: int, file: WritableDatabase) -> None:
-    market = minutes(2 * WINDOW)
-    with ReplayServer(AlpacaExchange({(BTC, "1Min"): market})) as server:
-        server.inject(fault, times, when=lambda request: request.query["start"] > START.isoformat())
-        fill(file, Alpaca(Settings(server.url), policy=QUICK), until=date(2023, 1, 12))
-        assert stored(file) == market[: 12 * 1440]
 
 
 @pytest.mark.parametrize(
@@ -385,3 +350,30 @@ def test_prices_of_two_sources_are_two_series(file: WritableDatabase) -> None:
     fill(file, Market(minutes(5), id="other"), until=START.date())
     pair = Interval.MINUTE_1
     assert [collected.series for collected in file.collected()] == [MINUTES, SeriesKey("other", BTC, pair)]
+
+
+def test_log_lines_have_share_rate_and_time_left(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), closing(Progress(seconds=0)) as progress:
+        progress.expect(1_000)
+        progress.advance("BTC/USD", 250)
+    (line,) = caplog.messages
+    assert re.fullmatch(r"BTC/USD: 250 of 1000 candles \(25 %\), \d+ a second, 0 seconds left", line)
+
+
+def test_candles_that_will_not_be_asked_for_after_all_do_not_count(caplog: pytest.LogCaptureFixture) -> None:
+    """A source that fails is replaced: the bar would never reach its end."""
+    with caplog.at_level(logging.INFO), closing(Progress(seconds=0)) as progress:
+        progress.expect(1_000)
+        progress.expect(-1_000)
+        progress.expect(500)
+        progress.advance("ETH/USD", 500)
+    assert "500 of 500 candles (100 %)" in caplog.messages[-1]
+
+
+def test_log_lines_do_not_come_too_often(caplog: pytest.LogCaptureFixture) -> None:
+    """A line for each window would be hundreds."""
+    with caplog.at_level(logging.INFO), closing(Progress()) as progress:
+        progress.expect(1_000)
+        for _ in range(100):
+            progress.advance("BTC/USD", 10)
+    assert caplog.messages == []

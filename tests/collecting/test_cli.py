@@ -10,10 +10,10 @@ import sqlite3
 import subprocess
 import sys
 import termios
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,6 +24,7 @@ from crypto_predict.store import open_reader, open_writer
 from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
 from tests.support.disks import small_disk
+from tests.support.live import until
 from tests.support.replay.alpaca import AlpacaExchange, exchange
 from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.minutes import BTC, START, minutes
@@ -50,8 +51,18 @@ def server(market: list[Candle]) -> Iterator[ReplayServer]:
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database, once on each kind."""
+    """The address of a database that does not exist yet, once on each kind."""
     return new_database(request.param, tmp_path)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """The path of a file of SQLite that does not exist yet."""
+    return str(tmp_path / "market.db")
+
+
+def weeks_of(market: list[Candle]) -> list[Candle]:
+    return [candle for candle in market if candle.open_time < START + 21 * DAY]
 
 
 def test_a_backfill_stores_every_candle_of_the_exchange(
@@ -59,7 +70,7 @@ def test_a_backfill_stores_every_candle_of_the_exchange(
 ) -> None:
     run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
     assert run.code == 0, run.errors
-    expected = [candle for candle in market if candle.open_time < START + 21 * DAY]
+    expected = weeks_of(market)
     assert stored_candles(database) == expected
     assert run.output == (
         f"BTC/USD 1m from alpaca: {len(expected):,} candles new or changed, up to 2023-01-21 20:00 UTC, 0 gaps (0 "
@@ -67,24 +78,13 @@ def test_a_backfill_stores_every_candle_of_the_exchange(
     )
 
 
-def test_a_second_backfill_asks_for_nothing(server: ReplayServer, tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
-    arguments = ("--backfill", "--pair", "BTC/USD", "--since", "2023-01-01", "--until", "2023-01-02")
-    collect_here(database, *arguments, **alpaca_of(server.url))
-    requests = len(server.requests)
-    run = collect_here(database, *arguments, **alpaca_of(server.url))
-    assert (run.code, len(server.requests)) == (0, requests)
-    assert "0 candles new or changed" in run.output
-
-
-def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: list[Candle], tmp_path: Path) -> None:
+def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: list[Candle], path: str) -> None:
     """Only what is missing is asked for, from an earlier `--since` on too."""
-    database = str(tmp_path / "market.db")
-    for since, until in (("2023-01-10", "2023-01-11"), ("2023-01-10", "2023-01-14"), ("2023-01-04", "2023-01-12")):
-        days = ("--since", since, "--until", until)
-        assert collect_here(database, "--backfill", "--pair", "BTC/USD", *days, **alpaca_of(server.url)).code == 0
+    for first, last in (("2023-01-10", "2023-01-11"), ("2023-01-10", "2023-01-14"), ("2023-01-04", "2023-01-12")):
+        days = ("--since", first, "--until", last)
+        assert collect_here(path, "--backfill", "--pair", "BTC/USD", *days, **alpaca_of(server.url)).code == 0
     expected = [candle for candle in market if START + 3 * DAY <= candle.open_time < START + 14 * DAY]
-    assert stored_candles(database) == expected
+    assert stored_candles(path) == expected
     queries = [request.query for request in server.requests]
     asked = [datetime.fromisoformat(query["end"]) - datetime.fromisoformat(query["start"]) for query in queries]
     assert sum(asked, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
@@ -126,8 +126,8 @@ def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: li
         (["--backfill", "--since", "2023-01-01", "--pair", "BTC/USD'; DROP TABLE symbols--"], "is not two currencies"),
     ],
 )
-def test_a_mistake_is_one_line_with_its_value(arguments: list[str], expected: str, tmp_path: Path) -> None:
-    run = collect_here(str(tmp_path / "market.db"), *arguments)
+def test_a_mistake_is_one_line_with_its_value(arguments: list[str], expected: str, path: str) -> None:
+    run = collect_here(path, *arguments)
     assert (run.code, run.output) == (2, "")
     (line,) = run.errors.splitlines()
     assert line.startswith("collect.py: error: ")
@@ -147,18 +147,18 @@ def yesterday() -> str:
     return f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
 
 
-def test_an_address_of_another_database_is_refused() -> None:
-    run = collect_here("mysql://root:hunter2@localhost/market", "--status")
-    assert (run.code, run.output) == (2, "")
-    assert "mysql" in run.errors
+@pytest.mark.parametrize(
+    ("address", "code", "named"),
+    [
+        ("mysql://root:hunter2@localhost/market", 2, "mysql"),
+        ("postgresql://collector:hunter2@127.0.0.1:1/market", 1, "127.0.0.1"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_named_without_its_password(address: str, code: int, named: str) -> None:
+    run = collect_here(address, "--status")
+    assert (run.code, run.output) == (code, "")
+    assert named in run.errors
     assert "hunter2" not in run.errors
-
-
-def test_a_password_in_the_address_of_the_database_is_never_printed() -> None:
-    run = collect_here("postgresql://collector:hunter2@127.0.0.1:1/market", "--status")
-    assert run.code == 1
-    assert "127.0.0.1" in run.errors
-    assert "hunter2" not in run.errors + run.output
 
 
 def test_a_missing_database_is_an_error_of_reading_alone(tmp_path: Path) -> None:
@@ -179,58 +179,29 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         assert len(run.errors.splitlines()) == 1
 
 
-def test_a_source_that_refuses_is_replaced_and_named(
-    server: ReplayServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """For example at a place from which the exchange does not accept requests."""
-    server.inject(refused(451, "not from here"), times=10)
-    arguments = ("--backfill", "--pair", "BTC/USD", "--since", yesterday(), "--source", "alpaca,simulated")
-    run = collect_here(str(tmp_path / "market.db"), *arguments, ALPACA_DATA_URL=server.url)
-    assert run.code == 0, run.errors
-    assert "BTC/USD: not collected from alpaca: " in caplog.text
-    assert "451" in caplog.text
-    assert "SIMULATED PRICES" in caplog.text
-    assert run.output.startswith("BTC/USD 1m from simulated: ")
-
-
-def test_refused_keys_end_the_search(server: ReplayServer, tmp_path: Path) -> None:
+def test_refused_keys_end_the_search(server: ReplayServer, path: str) -> None:
     """The user wants that source."""
     server.inject(refused(401, "unauthorized"), times=10)
     keys = {"ALPACA_API_KEY": "key-of-user", "ALPACA_SECRET_KEY": "secret-of-user"}
     arguments = ("--backfill", "--pair", "BTC/USD", "--since", yesterday(), "--source", "alpaca,simulated")
-    run = collect_here(str(tmp_path / "market.db"), *arguments, ALPACA_DATA_URL=server.url, **keys)
+    run = collect_here(path, *arguments, ALPACA_DATA_URL=server.url, **keys)
     assert run.code == 3
     assert run.output.startswith("BTC/USD 1m: failed: ")
     assert "secret-of-user" not in run.output + run.errors
 
 
-def test_a_pair_that_fails_does_not_harm_the_others(server: ReplayServer, tmp_path: Path) -> None:
+def test_a_pair_that_fails_does_not_harm_the_others(server: ReplayServer, path: str) -> None:
     """The exchange has no DOGE/EUR."""
-    database = str(tmp_path / "market.db")
     pairs = ("--pair", "DOGE/EUR", "--pair", "BTC/USD", "--since", "2023-01-01", "--until", "2023-01-03")
-    run = collect_here(database, "--backfill", *pairs, **alpaca_of(server.url))
+    run = collect_here(path, "--backfill", *pairs, **alpaca_of(server.url))
     assert run.code == 3
     failed, done = run.output.partition("\nBTC")[0], run.output.partition("\nBTC")[2]
     assert "DOGE/EUR 1m: failed: no usable history in DOGE/EUR: alpaca: no candle of DOGE/EUR" in failed
     assert "4,320 candles new or changed" in done
-    with open_reader(database) as reader:
+    with open_reader(path) as reader:
         assert [collected.series for collected in reader.collected()] == [MINUTES], (
             "a pair without candles is not stored"
         )
-
-
-def test_an_outage_in_the_middle_keeps_what_was_delivered(
-    server: ReplayServer, market: list[Candle], tmp_path: Path
-) -> None:
-    """The next run fetches the rest, and each candle is there once."""
-    database = str(tmp_path / "market.db")
-    third = START + 14 * DAY
-    server.inject(refused(451, "gone"), when=lambda request: request.query["start"] > third.isoformat())
-    run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
-    assert run.code == 3
-    assert 0 < len(stored_candles(database)) < len(market)
-    assert collect_here(database, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
-    assert stored_candles(database) == [candle for candle in market if candle.open_time < START + 21 * DAY]
 
 
 def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, database: str) -> None:
@@ -248,14 +219,12 @@ def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, data
     ("number", "fault"), [(signal.SIGINT, stall), (signal.SIGTERM, refused(429, "too many", retry_after="50"))]
 )
 def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
-    number: signal.Signals, fault: Fault, server: ReplayServer, market: list[Candle], tmp_path: Path
+    number: signal.Signals, fault: Fault, server: ReplayServer, market: list[Candle], path: str
 ) -> None:
     """Also while the exchange does not answer, or has asked to wait for most of a minute."""
-    database = str(tmp_path / "market.db")
     server.inject(fault, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
-    with collecting(database, *THREE_WEEKS, **alpaca_of(server.url)) as process:
-        while not any(request.query["start"] > (START + 7 * DAY).isoformat() for request in server.requests):
-            time.sleep(0.01)
+    with collecting(path, *THREE_WEEKS, **alpaca_of(server.url)) as process:
+        until(lambda: any(request.query["start"] > (START + 7 * DAY).isoformat() for request in server.requests))
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -263,8 +232,8 @@ def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
         "collect.py: error: interrupted; what was collected is stored, and the same command continues"
     )
     assert "Traceback" not in errors
-    assert collect_here(database, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
-    assert stored_candles(database) == [candle for candle in market if candle.open_time < START + 21 * DAY]
+    assert collect_here(path, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
+    assert stored_candles(path) == [candle for candle in market if candle.open_time < START + 21 * DAY]
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
@@ -280,37 +249,43 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
         assert kept == market[: len(kept)]
 
 
-def test_once_fetches_what_is_missing_up_to_now(database: str) -> None:
-    """It needs no options: the database has the series."""
+def test_once_fetches_what_is_missing_up_to_now(database: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It needs no options: the database has the series. That their prices are invented was logged."""
     collect_here(database, "--backfill", "--source", "simulated", "--since", yesterday(), "--until", yesterday())
+    assert caplog.text.count("SIMULATED PRICES") == 5
     run = collect_here(database, "--once")
     assert run.code == 0, run.errors
     now = datetime.now(UTC)
     with open_reader(database) as reader:
         stored = reader.collected()
-        assert {str(one.series.pair) for one in stored} == {"BTC/USD", "ETH/USD", "BNB/USD", "LTC/USD", "SOL/USD"}
+        assert {str(collected.series.pair) for collected in stored} == {
+            "BTC/USD",
+            "ETH/USD",
+            "BNB/USD",
+            "LTC/USD",
+            "SOL/USD",
+        }
         for collected in stored:
             assert collected.newest_close is not None
             assert now - collected.newest_close < timedelta(minutes=3)
             assert (collected.gaps, collected.missing, collected.simulated) == (0, 0, True)
 
 
-def test_the_status_is_a_table_of_at_most_100_columns(tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
+def test_the_status_is_a_table_of_at_most_100_columns(path: str) -> None:
     longest = Pair("A" * 20, "B" * 10)
-    with open_writer(database) as writer:
+    with open_writer(path) as writer:
         series = SeriesKey("simulated", longest, Interval.MINUTE_10)
         writer.follow(series, simulated=True)
         writer.write(
             series, [Candle(START, 1.0, 1.0, 1.0, 1.0, 1.0), Candle(START + 999 * DAY, 1.0, 1.0, 1.0, 1.0, 1.0)]
         )
-    run = collect_here(database, "--status")
+    run = collect_here(path, "--status")
     assert run.code == 0
     head, row = run.output.splitlines()
     assert head.split() == ["pair", "source", "every", "from", "to", "(UTC)", "lag", "gaps", "missing", "rows", "size"]
     assert len(row) <= 100
     assert "simulated  10m    2023-01-01  2025-09-26 00:10" in row
-    (result,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    (result,) = json.loads(collect_here(path, "--status", "--json").output)["series"]
     assert result["pair"] == str(longest)
     assert (result["start"], result["end"]) == ("2023-01-01T00:00:00.000Z", "2025-09-26T00:10:00.000Z")
     assert (result["rows"], result["simulated"], result["interval"]) == (2, True, "10m")
@@ -318,89 +293,86 @@ def test_the_status_is_a_table_of_at_most_100_columns(tmp_path: Path) -> None:
     assert result["lag_seconds"] > 0
 
 
-def test_an_empty_database_says_what_to_type(tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
-    open_writer(database).close()
-    assert "python collect.py --backfill" in collect_here(database, "--status")[1]
+def test_an_empty_database_says_what_to_type(path: str) -> None:
+    open_writer(path).close()
+    assert "python collect.py --backfill" in collect_here(path, "--status")[1]
 
 
-def test_a_pair_that_is_not_stored_is_named(tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
-    with open_writer(database) as writer:
+def store(path: str, candles: Sequence[Candle], *covered: Span, streams: Sequence[StreamSpan] = ()) -> None:
+    """Store the minutes of these spans, and the states of their stream."""
+    with open_writer(path) as writer:
         writer.follow(MINUTES, simulated=False)
-    run = collect_here(database, "--status", "--pair", "XRP/USD")
-    assert run.code == 2
-    assert "--pair: 'XRP/USD' is not stored; these are: BTC/USD" in run.errors
+        for span in covered:
+            writer.write(MINUTES, [candle for candle in candles if candle.open_time in span], span)
+        for stream in streams:
+            writer.write_streams(MINUTES.source, [MINUTES.pair], stream)
+
+
+def span(first: float, last: float) -> Span:
+    return Span(START + first * MINUTE, START + last * MINUTE)
+
+
+def holes(path: str, *arguments: str) -> list[dict[str, Any]]:
+    return list(json.loads(collect_here(path, "--explain-gap", "--json", *arguments).output)["gaps"])
 
 
 @pytest.mark.parametrize("mode", ["--status", "--explain-gap", "--once"])
-def test_a_source_or_an_interval_that_is_not_stored_is_named(mode: str, tmp_path: Path) -> None:
+def test_a_pair_a_source_or_an_interval_that_is_not_stored_is_named(mode: str, path: str) -> None:
     """It does not look as if nothing were stored."""
-    database = str(tmp_path / "market.db")
-    with open_writer(database) as writer:
-        writer.follow(MINUTES, simulated=False)
-    for option, value in (("--source", "binance"), ("--interval", "1h")):
-        run = collect_here(database, mode, option, value)
+    store(path, [])
+    by_option = {"--pair": ("XRP/USD", "BTC/USD"), "--source": ("binance", "1m from alpaca")}
+    for option, (value, stored) in {**by_option, "--interval": ("1h", "1m from alpaca")}.items():
+        run = collect_here(path, mode, option, value)
         assert run.code == 2
-        assert f"{option}: '{value}' is not stored; these are: 1m from alpaca" in run.errors
+        assert f"{option}: '{value}' is not stored; these are: {stored}" in run.errors
 
 
-def test_a_hole_is_explained_in_words(tmp_path: Path) -> None:
+def test_a_hole_is_explained_in_words(path: str) -> None:
     """Its cause, how often it was asked for, and whether it can still come."""
-    database = str(tmp_path / "market.db")
-    with exchange(
-        [minute for minute in minutes(5_000) if not 100 <= (minute.open_time - START).seconds // 60 < 117]
-    ) as thin:
+    with exchange([minute for minute in minutes(5_000) if minute.open_time not in span(100, 117)]) as thin:
         days = ("--since", "2023-01-01", "--until", "2023-01-01", "--pair", "BTC/USD")
-        collect_here(database, "--backfill", *days, **alpaca_of(thin.url))
-        collect_here(database, "--backfill", *days, **alpaca_of(thin.url))
-    assert collect_here(database, "--explain-gap").output.splitlines() == [
+        for _ in range(2):
+            collect_here(path, "--backfill", *days, **alpaca_of(thin.url))
+    assert collect_here(path, "--explain-gap").output.splitlines() == [
         "BTC/USD 1m from alpaca: 1 gap, 17 candles missing",
         "  2023-01-01 01:40 to 2023-01-01 01:57 UTC, 17 candles: not returned by the source",
         "    asked for 2 times; verdict: open; the next --backfill asks again",
         "    live: 17 candles disconnected (no live stream was recorded)",
     ]
-    (result,) = json.loads(collect_here(database, "--explain-gap", "--json", "--pair", "BTC/USD").output)["gaps"]
-    assert (result["missing"], result["attempts"], result["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
-    assert collect_here(database, "--explain-gap", "--since", "2023-01-02").output == "no candle is missing\n"
+    (hole,) = holes(path, "--pair", "BTC/USD")
+    assert (hole["missing"], hole["attempts"], hole["start"]) == (17, 2, "2023-01-01T01:40:00.000Z")
+    assert collect_here(path, "--explain-gap", "--since", "2023-01-02").output == "no candle is missing\n"
 
 
-def test_a_young_hole_is_explained_with_the_time_of_the_next_question(tmp_path: Path) -> None:
+def test_a_young_hole_is_explained_with_the_time_of_the_next_question(path: str) -> None:
     """`--once` asks again a minute after it was found."""
-    database = str(tmp_path / "market.db")
     first = Interval.MINUTE_1.floor(datetime.now(UTC)) - 60 * MINUTE
-    with open_writer(database) as writer:
-        writer.follow(MINUTES, simulated=False)
-        candles = [candle._replace(open_time=candle.open_time - START + first) for candle in minutes(30)]
-        writer.write(MINUTES, [*candles[:5], *candles[9:]], Span(first, first + 30 * MINUTE))
-    _, line, second, _ = collect_here(database, "--explain-gap").output.splitlines()
+    candles = [candle._replace(open_time=candle.open_time - START + first) for candle in minutes(30)]
+    store(path, [*candles[:5], *candles[9:]], Span(first, first + 30 * MINUTE))
+    _, line, second, _ = collect_here(path, "--explain-gap").output.splitlines()
     assert f"{first + 5 * MINUTE:%H:%M} to {first + 9 * MINUTE:%Y-%m-%d %H:%M} UTC, 4 candles" in line
     assert re.search(r"is asked for again from \d{4}-\d\d-\d\d \d\d:\d\d UTC on$", second)
 
 
-def test_a_hole_is_explained_with_the_verdicts_on_its_minutes(tmp_path: Path) -> None:
+def test_a_hole_is_explained_with_the_verdicts_on_its_minutes(path: str) -> None:
     """Nobody traded, nobody listened, or the exchange was down: each with the reason of the stream."""
-    database = str(tmp_path / "market.db")
-    states = [
-        (100, StreamState.CONNECTED, ""),
-        (104, StreamState.DISCONNECTED, "no message for 20 s"),
-        (110, StreamState.EXCHANGE_DOWN, "HTTP 503"),
-        (112, StreamState.DISCONNECTED, "no message for 20 s"),
+    streams = [
+        StreamSpan(span(100, 104), StreamState.CONNECTED, ""),
+        StreamSpan(span(104, 110), StreamState.DISCONNECTED, "no message for 20 s"),
+        StreamSpan(span(110, 112), StreamState.EXCHANGE_DOWN, "HTTP 503"),
+        StreamSpan(span(112, 113), StreamState.DISCONNECTED, "no message for 20 s"),
     ]
-    with open_writer(database) as writer:
-        writer.follow(MINUTES, simulated=False)
-        candles = minutes(200)
-        writer.write(MINUTES, [*candles[:100], *candles[115:]], Span(START, START + 200 * MINUTE))
-        for (first, state, reason), last in zip(states, [104, 110, 112, 113], strict=True):
-            span = Span(START + first * MINUTE, START + last * MINUTE)
-            writer.write_streams(MINUTES.source, [MINUTES.pair], StreamSpan(span, state, reason))
-    *_, line = collect_here(database, "--explain-gap").output.splitlines()
+    candles = minutes(200)
+    store(path, [*candles[:100], *candles[115:]], span(0, 200), streams=streams)
+    *_, line = collect_here(path, "--explain-gap").output.splitlines()
     assert line == (
         "    live: 4 candles quiet; 7 candles disconnected (no message for 20 s); 2 candles exchange down (HTTP 503); "
         "2 candles disconnected (no live stream was recorded)"
     )
-    (result,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
-    assert [(one["start"][11:16], one["end"][11:16], one["verdict"], one["reason"]) for one in result["verdicts"]] == [
+    (hole,) = holes(path)
+    assert [
+        (part["start"][11:16], part["end"][11:16], part["verdict"], part["reason"]) for part in hole["verdicts"]
+    ] == [
         ("01:40", "01:44", "quiet", ""),
         ("01:44", "01:50", "disconnected", "no message for 20 s"),
         ("01:50", "01:52", "exchange down", "HTTP 503"),
@@ -409,39 +381,28 @@ def test_a_hole_is_explained_with_the_verdicts_on_its_minutes(tmp_path: Path) ->
     ]
 
 
-def test_the_line_of_a_hole_with_many_reasons_is_bounded(tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
-    with open_writer(database) as writer:
-        writer.follow(MINUTES, simulated=False)
-        candles = minutes(200)
-        writer.write(MINUTES, [*candles[:100], *candles[150:]], Span(START, START + 200 * MINUTE))
-        for minute in range(100, 150):
-            span = Span(START + minute * MINUTE, START + (minute + 1) * MINUTE)
-            down = StreamSpan(span, StreamState.EXCHANGE_DOWN, f"incident {minute}")
-            writer.write_streams(MINUTES.source, [MINUTES.pair], down)
-            break_ = StreamSpan(Span(span.end - MINUTE / 2, span.end), StreamState.DISCONNECTED, "")
-            writer.write_streams(MINUTES.source, [MINUTES.pair], break_)
-    *_, line = collect_here(database, "--explain-gap").output.splitlines()
+def test_the_line_of_a_hole_with_many_reasons_is_bounded(path: str) -> None:
+    candles, streams = minutes(200), list[StreamSpan]()
+    for minute in range(100, 150):
+        down = StreamSpan(span(minute, minute + 1), StreamState.EXCHANGE_DOWN, f"incident {minute}")
+        streams += [down, StreamSpan(span(minute + 0.5, minute + 1), StreamState.DISCONNECTED, "")]
+    store(path, [*candles[:100], *candles[150:]], span(0, 200), streams=streams)
+    *_, line = collect_here(path, "--explain-gap").output.splitlines()
     assert line.endswith("(incident 104); and 45 more reasons")
 
 
-def test_what_was_never_asked_for_is_a_hole_too(tmp_path: Path) -> None:
+def test_what_was_never_asked_for_is_a_hole_too(path: str) -> None:
     """Between two spans that are covered."""
-    database = str(tmp_path / "market.db")
-    with open_writer(database) as writer:
-        writer.follow(MINUTES, simulated=False)
-        candles = minutes(300)
-        writer.write(MINUTES, candles[:100], Span(START, START + 100 * MINUTE))
-        writer.write(MINUTES, candles[200:], Span(START + 200 * MINUTE, START + 300 * MINUTE))
-    _, line, _ = collect_here(database, "--explain-gap").output.splitlines()
+    store(path, minutes(300), span(0, 100), span(200, 300))
+    _, line, _ = collect_here(path, "--explain-gap").output.splitlines()
     assert line == "  2023-01-01 01:40 to 2023-01-01 03:20 UTC, 100 candles: not asked for; a backfill asks for it"
-    (result,) = json.loads(collect_here(database, "--explain-gap", "--json").output)["gaps"]
-    assert (result["cause"], result["attempts"], result["asked_again_from"]) == ("not asked for", 0, None)
+    (hole,) = holes(path)
+    assert (hole["cause"], hole["attempts"], hole["asked_again_from"]) == ("not asked for", 0, None)
 
 
-def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_first_exchange_that_delivers_is_collected(path: str, caplog: pytest.LogCaptureFixture) -> None:
     """Alpaca does not have the pair, Binance refuses this place, and Poloniex trades USDT in place of dollars."""
-    database, market = str(tmp_path / "market.db"), minutes(1_440)
+    database, market = path, minutes(1_440)
     with (
         ReplayServer(AlpacaExchange({})) as alpaca,
         ReplayServer(BinanceExchange({})) as binance,
@@ -464,11 +425,11 @@ def test_the_first_exchange_that_delivers_is_collected(tmp_path: Path, caplog: p
     assert [candle[:6] for candle in stored] == [candle[:6] for candle in market]
 
 
-def test_a_terminal_shows_a_bar_with_rate_and_time_left(server: ReplayServer, tmp_path: Path) -> None:
+def test_a_terminal_shows_a_bar_with_rate_and_time_left(server: ReplayServer, path: str) -> None:
     """Log lines appear above it; without a terminal there is no bar. The report is on standard output."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
-    command = [sys.executable, "collect.py", *THREE_WEEKS, "--database", str(tmp_path / "market.db")]
+    command = [sys.executable, "collect.py", *THREE_WEEKS, "--database", path]
     environ = {**os.environ, **alpaca_of(server.url)}
     with subprocess.Popen(command, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=theirs) as process:
         os.close(theirs)
@@ -484,10 +445,9 @@ def test_a_terminal_shows_a_bar_with_rate_and_time_left(server: ReplayServer, tm
     assert re.search(rb"BTC/USD +\d+% \|.*\| [0-9.]+k?/[0-9.]+k candles, .*, .* left", shown)
 
 
-def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
-    open_writer(database).close()
-    command = [sys.executable, "collect.py", "--status", "--database", database]
+def test_a_report_that_cannot_be_written_is_one_line(path: str) -> None:
+    open_writer(path).close()
+    command = [sys.executable, "collect.py", "--status", "--database", path]
     with Path("/dev/full").open("w") as full:
         run = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
     assert run.returncode == 1

@@ -162,11 +162,19 @@ def test_the_registry_of_an_environment_has_the_sources_that_it_names(file: Writ
         open_registry(file, {}).add(BTC, "alpaca")  # what is stored is simulated
 
 
-def test_the_registry_of_an_empty_environment_has_every_exchange(file: WritableDatabase) -> None:
-    with pytest.raises(InvalidValue, match=f"these are: {', '.join(EXCHANGES)}"):
-        open_registry(file, {}).add(BTC, "simulated")
-    with pytest.raises(InvalidValue, match="these are: binance"):  # the others are for training
-        open_registry(file, {"SOURCE": "store,file:prices.csv, binance"}).add(BTC, "simulated")
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, f"these are: {', '.join(EXCHANGES)}"),
+        ({"SOURCE": "store,file:prices.csv, binance"}, "these are: binance"),  # the others are for training
+        ({"SOURCE": "binance,kraken"}, "'kraken' is not one of"),
+    ],
+)
+def test_the_registry_has_the_exchanges_of_the_environment_or_all(
+    environ: dict[str, str], expected: str, file: WritableDatabase
+) -> None:
+    with pytest.raises(InvalidValue, match=expected):
+        open_registry(file, environ).add(BTC, "simulated")
 
 
 def test_an_exchange_that_is_collected_already_is_asked_first(file: WritableDatabase) -> None:
@@ -175,8 +183,3 @@ def test_an_exchange_that_is_collected_already_is_asked_first(file: WritableData
     names = ", ".join(["binance", *(name for name in EXCHANGES if name != "binance")])
     with pytest.raises(InvalidValue, match=f"these are: {names}"):
         open_registry(file, {}).add(BTC, "simulated")
-
-
-def test_a_malformed_environment_is_named(file: WritableDatabase) -> None:
-    with pytest.raises(InvalidValue, match="'kraken' is not one of"):
-        open_registry(file, {"SOURCE": "binance,kraken"})

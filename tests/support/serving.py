@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
@@ -89,12 +89,20 @@ class Served:
 
 
 def start(
-    arguments: list[str], environ: Mapping[str, str], python: str = sys.executable, *, merged: bool = False
+    arguments: list[str],
+    environ: Mapping[str, str],
+    python: str = sys.executable,
+    *,
+    merged: bool = False,
+    program: Sequence[str] = (str(ROOT / "api.py"),),
 ) -> subprocess.Popen[str]:
-    """Start `api.py` with a minimal environment and `environ`; `merged` sends both outputs to one pipe."""
+    """Start `api.py`, or another `program`, with a minimal environment and `environ`.
+
+    `merged` sends both outputs to one pipe.
+    """
     kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(
-        [python, str(ROOT / "api.py"), *arguments],
+        [python, *program, *arguments],
         env={**kept, **environ},
         cwd=ROOT,
         stdout=subprocess.PIPE,
@@ -104,9 +112,16 @@ def start(
 
 
 @contextlib.contextmanager
-def serving(model: Path, *options: str, python: str = sys.executable, **environ: str) -> Iterator[Served]:
+def serving(
+    model: Path,
+    *options: str,
+    python: str = sys.executable,
+    program: Sequence[str] = (str(ROOT / "api.py"),),
+    **environ: str,
+) -> Iterator[Served]:
     """Run a server of `model` on a free port of this machine, and stop it at the end."""
-    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0", *options], environ, python)
+    arguments = ["--model", str(model), "--host", "127.0.0.1", "--port", "0", *options]
+    process = start(arguments, environ, python, program=program)
     try:
         served = Served(process)
         yield served

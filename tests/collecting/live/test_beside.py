@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -36,18 +37,28 @@ def today() -> str:
 
 
 def test_a_live_candle_and_the_top_of_the_book_are_served(model: Path, tmp_path: Path) -> None:
-    """The candle closes after the start, so that no backfill can have brought it."""
-    begun = datetime.now(UTC)
-    environ = {"COLLECT": "1", "SOURCE": "simulated", "PAIR": "BTC/USD", "SINCE": today()}
-    with serving(model, "--database", str(tmp_path / "market.db"), **environ) as served:
+    """The candle closes after the start, so that no backfill can have brought it. The clock is a fast one."""
+    begun = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
+    fast = [
+        "-m",
+        "tests.support.serving_clock",
+        "--start",
+        begun.isoformat(),
+        "--at",
+        str(time.time()),
+        "--speed",
+        "60",
+    ]
+    environ = {"COLLECT": "1", "SOURCE": "simulated", "PAIR": "BTC/USD", "SINCE": f"{begun:%Y-%m-%d}"}
+    with serving(model, "--database", str(tmp_path / "market.db"), program=fast, **environ) as served:
 
         def rows(path: str, member: str) -> list[dict[str, str]]:
             answer = requests.get(f"{served.url}{path}", timeout=30)
             return list(answer.json()[member]) if answer.status_code == 200 else []
 
-        until(lambda: rows("/top-of-book/BTC-USD", "quotes"), "a quote is served", seconds=100)
+        until(lambda: rows("/top-of-book/BTC-USD", "quotes"), "a quote is served")
         live = f"/candles/BTC-USD?interval=1m&start={Interval.MINUTE_1.floor(begun):%Y-%m-%dT%H:%M:%SZ}"
-        until(lambda: rows(live, "candles"), "a live candle is served", seconds=100)
+        until(lambda: rows(live, "candles"), "a live candle is served")
         served.signal(signal.SIGTERM)
         assert served.wait() == 0
         assert served.events("stopped collecting"), served.lines

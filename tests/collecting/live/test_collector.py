@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.collecting.live.collector import Collector
-from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import DELISTED, STOPPED, CollectedSeries, Shard
@@ -191,19 +190,6 @@ def test_a_candle_of_the_future_is_quarantined_and_does_not_hide_the_lag(ahead: 
             (row,) = reader.quarantine(minutes_of("binance", BTC), span)
             assert "too far in the future" in row.reason
             assert not reader.candles(minutes_of("binance", BTC), span, 1)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_second_collector_is_refused_and_names_the_first(kind: str, tmp_path: Path) -> None:
-    database = new_database(kind, tmp_path)
-    with (
-        market() as result,
-        open_writer(database) as writer,
-        writer.hold_collector(Shard()),
-        pytest.raises(SeriesHeld, match=r"process \d+ on "),
-        collecting(database, result),
-    ):
-        pass
 
 
 def test_two_shards_collect_all_pairs_of_one_database() -> None:

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -101,29 +101,23 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         yield result
 
 
-def test_each_pair_has_its_figures(calm: Scraped) -> None:
-    until(lambda: calm.value("lag_seconds", **OF_BTC) in {0, 60, 120}, "it is not late")
+def test_each_pair_its_forecasts_and_its_stream_have_their_figures(calm: Scraped) -> None:
+    on_time = {0, 60, 120}
+    until(lambda: calm.value("lag_seconds", **OF_BTC) in on_time, "it is not late")
+    until(lambda: calm.value("stream_connected", **OF_STREAM) == 1, "the stream is connected")
+    until(lambda: calm.value("ready") == 1, "it is ready")
     assert (calm.value("candles_total", **OF_BTC, by="rest") or 0) >= 20
-    assert calm.value("mismatched_total", **OF_BTC) == 0
-    assert calm.value("rejected_rows_total", **OF_BTC) == 0
-    assert calm.value("gaps", **OF_BTC) == 0
+    for name in ("mismatched_total", "rejected_rows_total", "gaps"):
+        assert calm.value(name, **OF_BTC) == 0
+    for name in ("database_away_seconds", "dropped_total"):
+        assert calm.value(name) == 0
     assert calm.value("waiting", source="binance", pair="BTC/USDT") is not None
-
-
-def test_each_pair_has_the_figures_of_its_forecasts(calm: Scraped) -> None:
-    assert calm.value("forecast_lag_seconds", **OF_BTC) in {0, 60, 120}
+    assert calm.value("stream_pairs", **OF_STREAM) == 2
+    assert calm.value("forecast_lag_seconds", **OF_BTC) in on_time
     assert (calm.value("forecast_fits_total", **OF_BTC) or 0) >= 1
     assert calm.value("forecast_rebuilds_total", **OF_BTC) is not None
-    assert (calm.value("forecast_step_seconds") or 0) > 0
-    assert (calm.value("forecast_fit_seconds_total") or 0) > 0
-
-
-def test_the_stream_and_the_process_have_theirs(calm: Scraped) -> None:
-    until(lambda: calm.value("stream_connected", **OF_STREAM) == 1, "the stream is connected")
-    assert calm.value("stream_pairs", **OF_STREAM) == 2
-    assert calm.value("database_away_seconds") == 0
-    assert calm.value("dropped_total") == 0
-    until(lambda: calm.value("ready") == 1, "it is ready")
+    for name in ("forecast_step_seconds", "forecast_fit_seconds_total"):
+        assert (calm.value(name) or 0) > 0
 
 
 def test_the_number_of_time_series_grows_with_the_pairs_alone(calm: Scraped) -> None:
@@ -150,12 +144,10 @@ def test_other_paths_and_methods_are_refused(calm: Scraped) -> None:
 
 def test_clients_that_send_nothing_do_not_keep_others_waiting(calm: Scraped) -> None:
     host, port = calm.address.removeprefix("http://").split(":")
-    idle = [socket.create_connection((host, int(port))) for _ in range(50)]
-    try:
+    with ExitStack() as idle:
+        for _ in range(50):
+            idle.enter_context(socket.create_connection((host, int(port))))
         assert calm.get("/livez").status_code == 200
-    finally:
-        for one in idle:
-            one.close()
 
 
 def names_in(expressions: list[str]) -> set[str]:
@@ -165,7 +157,7 @@ def names_in(expressions: list[str]) -> set[str]:
 
 def expressions_of_dashboard() -> list[str]:
     dashboard = json.loads(DASHBOARD.read_text(encoding="utf-8"))
-    queries = [one["query"]["query"] for one in dashboard["templating"]["list"] if one["type"] == "query"]
+    queries = [entry["query"]["query"] for entry in dashboard["templating"]["list"] if entry["type"] == "query"]
     return [*queries, *(target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", ()))]
 
 

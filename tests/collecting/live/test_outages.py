@@ -1,16 +1,22 @@
 """Outages of every kind: afterwards everything is whole again. The exchange and the databases are real parts."""
 
+import logging
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from crypto_predict.market import Interval, Span
+from crypto_predict.collecting.registry import open_registry
+from crypto_predict.errors import Unreachable
+from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamState
+from crypto_predict.sources.binance import EXCHANGE
+from crypto_predict.sources.binance.rest import Binance
+from crypto_predict.store import open_writer
 from tests.support.databases import new_database, new_postgresql, stopped_server
 from tests.support.disks import full, small_disk
-from tests.support.live import minutes_of, states, stored, until
+from tests.support.live import binance_of, collecting_here, minutes_of, states, stored, until
 from tests.support.live_markets import (
     BTC,
     CALM,
@@ -24,8 +30,9 @@ from tests.support.live_markets import (
     wait_whole,
 )
 from tests.support.replay import streams
-from tests.support.replay.motion import MINUTE, SECOND
-from tests.support.replay.server import refused
+from tests.support.replay.binance import BinanceInMotion
+from tests.support.replay.motion import MINUTE, SECOND, Motion
+from tests.support.replay.server import Ban, ReplayServer, refused
 
 
 @pytest.mark.parametrize(
@@ -154,3 +161,25 @@ def test_a_clock_that_is_wrong_from_the_start_loses_nothing_of_the_stream(skew: 
         until(lambda: result.close() >= first + 4 * MINUTE)
         span = Span(first, first + 3 * MINUTE)
         until(lambda: stored(database, minutes_of("binance", BTC), span) == result.motion.truth(BTC, span))
+
+
+def test_a_collector_asks_nothing_of_an_exchange_that_has_banned_this_machine(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every request would make the ban longer, whoever of the process sends it."""
+    caplog.set_level(logging.DEBUG, "crypto_predict")
+    pairs = [Pair(base, "USDT") for base in ("BTC", "ETH", "LTC")]
+    database, motion = new_database("sqlite", tmp_path), Motion(Clock(START, 2 * SPEED), pairs)
+    with open_writer(database) as writer:
+        for pair in pairs:
+            writer.follow(minutes_of("binance", pair), simulated=False)
+    with ReplayServer(BinanceInMotion(motion)) as server, server.failing(ban := Ban(418, 3600)):
+        environ = binance_of(server)
+        with pytest.raises(Unreachable, match="it has banned this machine"):
+            Binance(EXCHANGE.settings(environ)).quote(pairs[0])
+        with collecting_here(database, motion.clock, environ, "--pair", "BTC/USD"):
+            for sign in ("stream interrupted", "is asked again until it answers", "no quote of LTC/USDT"):
+                until(lambda sign=sign: sign in caplog.text, sign)  # type: ignore[misc] # mypy cannot infer a default of a lambda
+            with open_writer(database) as writer, pytest.raises(Unreachable, match="is not asked before 20"):
+                open_registry(writer, environ).add(Pair("ADA", "USD"))
+        assert (len(server.requests), ban.early) == (1, [])

@@ -113,19 +113,6 @@ def test_a_series_that_cannot_be_collected_is_left_out_with_one_line(  # noqa: P
     assert caplog.records[0].levelno == logging.WARNING
 
 
-def test_shards_divide_the_pairs(file: WritableDatabase) -> None:
-    pairs = [Pair(f"A{number}", "USD") for number in range(40)]
-    for pair in pairs:
-        file.follow(minutes_of("simulated", pair), simulated=True)
-    parts = []
-    for number in (1, 2, 3):
-        roster = Roster(file, Shard(number, 3), sources())
-        roster.refresh()
-        parts.append([series.pair for series in roster.series])
-    assert sorted(pair for part in parts for pair in part) == sorted(pairs)
-    assert all(parts)
-
-
 def test_an_empty_database_begins_with_the_default_pairs(url: str) -> None:
     """One that was removed later does not come back with the next start."""
     with open_writer(url) as database:

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import requests
 
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.clock import Clock
@@ -80,11 +81,13 @@ def test_a_signal_ends_it_with_everything_stored(
 ) -> None:
     """The state of the stream is stored up to the signal, though it is otherwise stored every 15 s."""
     database = new_database(kind, tmp_path)
-    with collecting_process(database, *PAIR, **binance_of(server)) as process:
+    with collecting_process(database, *PAIR, "--metrics-port", "0", **binance_of(server)) as process:
         log = Lines(process)
         until(lambda: log.has("stream connected"))
         connected = datetime.now(UTC)
-        until(lambda: datetime.now(UTC) > connected + timedelta(seconds=8))  # a quote comes every five
+        metrics = next(event["address"] for event in log.events() if event["event"] == "serving metrics") + "/metrics"
+        delivers = 'stream_connected{source="binance"} 1.0'
+        until(lambda: delivers in requests.get(metrics, timeout=30).text, "data has arrived")
         process.send_signal(number)
         assert log.finish() == code, log.lines
     assert log.has("stopped collecting"), log.lines

@@ -65,8 +65,13 @@ class Schedule:
             return series in self._jobs[kind]
 
     def first(self, kind: Kind) -> tuple[float, SeriesKey | None]:
-        """Return the time until the first job of this kind may begin, and its series; infinity and None without one."""
+        """Return the time until the first job of this kind may begin, and its series.
+
+        Infinity and None without one, and while another thread finds out whether the source is back.
+        """
         with self._changed:
+            if self._failures and self._running:
+                return inf, None
             idle = [(job.due, series) for series, job in self._jobs[kind].items() if not job.is_running]
             due, series = min(idle, key=lambda job: job[0], default=(inf, None))
             return max(0.0, max(due, self._away_until) - self._clock.monotonic()), series
@@ -79,12 +84,11 @@ class Schedule:
         with self._changed:
             while not self._is_closed:
                 delay, series = self.first(kind)
-                is_blocked = self._failures and self._running  # another thread finds out whether the source is back
-                if series is not None and not delay and not is_blocked:
+                if series is not None and not delay:
                     self._jobs[kind][series].is_running = True
                     self._running += 1
                     return series
-                self._changed.wait(None if delay == inf or is_blocked else delay / self._clock.speed)
+                self._changed.wait(None if delay == inf else delay / self._clock.speed)
             return None
 
     def done(self, kind: Kind, series: SeriesKey, delay: float) -> None:

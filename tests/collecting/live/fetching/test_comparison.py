@@ -1,7 +1,7 @@
 """Candles of streams against those of REST, on a real database."""
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.events import Event, Missed
 from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison
-from crypto_predict.market import Candle, Span
+from crypto_predict.market import Candle
 from crypto_predict.market.candle import differ
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
@@ -32,7 +32,7 @@ class Live:
     def stream(self, *sent: Candle) -> None:
         """Let the stream deliver."""
         self.database.write_closed({MINUTES: sent})
-        self.comparison.streamed(MINUTES, [one.open_time for one in sent])
+        self.comparison.streamed(MINUTES, [candle.open_time for candle in sent])
 
     def answer(self, received: Sequence[Candle], minute: int) -> None:
         """Let REST answer in a minute."""
@@ -92,7 +92,8 @@ def test_a_value_that_a_stream_does_not_send_does_not_differ(file: Live) -> None
 def test_a_traded_minute_that_a_connected_stream_did_not_send_is_a_mismatch(live: Live) -> None:
     """So is found that a stream is mute for one pair. Minutes without volume are not sent by every exchange."""
     quiet = candle(3)._replace(volume=0.0)
-    live.connected(0, 9)
+    for minute in range(9):
+        live.connected(minute, minute + 1)  # each heartbeat extends the state
     live.stream(candle(1))
     live.answer([candle(1), candle(2), quiet, candle(4)], 9)
     assert live.missed == [START + 2 * MINUTE, START + 4 * MINUTE]
@@ -168,13 +169,3 @@ def test_candles_differ_in_a_value_that_both_have(values: list[tuple[float | Non
     first, second = (Candle._make([opening, *(pair[side] for pair in values)]) for side in (0, 1))
     assert differ(first, second) == differ(second, first)
     assert differ(first, second) == any(None not in pair and pair[0] != pair[1] for pair in values)
-
-
-def test_spans_of_streams_that_touch_count_as_one(file: Live) -> None:
-    """Each heartbeat extends the state of a stream."""
-    for minute in range(8):
-        file.connected(minute, minute + 1)
-    assert Span(START, START + 8 * MINUTE) == file.database.streams(MINUTES.source, MINUTES.pair, span(0, 9))[0].span
-    file.answer(candles(2, 3), 9)
-    assert file.missed == [START + 2 * MINUTE]
-    assert file.clock.now() - START == timedelta(minutes=9)

@@ -1,8 +1,7 @@
 """What a source is asked for first, and what while it is away."""
 
-import time
 from datetime import UTC, datetime
-from threading import Thread
+from math import inf
 
 from crypto_predict.collecting.live.fetching.schedule import WAITS, Kind, Schedule
 from crypto_predict.market import Pair
@@ -64,24 +63,15 @@ def test_what_was_dropped_is_not_asked_for_any_more() -> None:
 
 def test_one_thread_asks_a_source_that_is_away() -> None:
     """Each question takes until a timeout, and an exchange that is overloaded need not be asked by all."""
-    schedule, order = fast(), list[str]()
+    schedule = fast()
     for series in (FIRST, SECOND, THIRD):
         schedule.plan(TAIL, series)
     assert schedule.next(TAIL) == FIRST
     schedule.source_failed(TAIL, FIRST, 0.0)
     assert schedule.next(TAIL) == SECOND, "another series is asked for: the source may be away for one alone"
-
-    def another() -> None:
-        schedule.next(TAIL)
-        order.append("another")
-
-    thread = Thread(target=another)
-    thread.start()
-    time.sleep(0.2)  # in which a thread that did not wait would begin
-    order.append("back")
+    assert schedule.first(TAIL) == schedule.first(HISTORY) == (inf, None)
     schedule.done(TAIL, SECOND, 3_600)
-    thread.join()
-    assert order == ["back", "another"]
+    assert schedule.next(TAIL) == THIRD
 
 
 def test_the_wait_for_a_source_grows_up_to_a_bound_and_is_at_random() -> None:

@@ -48,6 +48,13 @@ def filled(database: str, candles: list[Candle] = MARKET[:PAST]) -> Iterator[Wri
         yield writer
 
 
+@pytest.fixture
+def past(tmp_path: Path) -> Iterator[WritableDatabase]:
+    """A database of SQLite in which the past of one pair is stored."""
+    with filled(new_database("sqlite", tmp_path)) as database:
+        yield database
+
+
 def expected(database: WritableDatabase) -> dict[int, int]:
     """Return how many outcomes of stored forecasts are stored, by horizon."""
     return {horizon: len(errors) for horizon, errors in outcomes(database).items()}
@@ -74,34 +81,21 @@ def test_every_stored_candle_gets_a_forecast_and_is_the_outcome_of_fifteen(kind:
             assert score.error == pytest.approx(sum(errors[score.horizon_minutes]), rel=1e-3)
 
 
-def test_the_points_and_quantiles_move_with_the_candles(tmp_path: Path) -> None:
-    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as collected:
-        before = collected.forecast(MARKET[PAST - 1])
-        after = None
-        for candle in MARKET[PAST : PAST + 2]:
-            collected.store([candle])
-            after = collected.forecast(candle)
-            assert after.price == candle.close
-        assert after is not None
-        assert after.quantiles != before.quantiles
-
-
 @pytest.mark.parametrize("unseen", [1, 3, 40])
-def test_what_came_while_it_was_killed_is_scored_once(unseen: int, tmp_path: Path) -> None:
+def test_what_came_while_it_was_killed_is_scored_once(unseen: int, past: WritableDatabase) -> None:
     """Candles were stored, the process ended before their forecasts were. The next one scores those, and no others."""
-    with filled(new_database("sqlite", tmp_path)) as database:
-        with forecasting(database) as collected:
-            collected.forecast(MARKET[PAST - 1])
-            collected.store_each(MARKET[PAST : PAST + 5])
-        keep(database, MARKET[PAST + 5 : PAST + 5 + unseen])
-        with forecasting(database) as collected:
-            collected.forecast(MARKET[PAST + 5 + unseen - 1])
-            collected.store_each(MARKET[PAST + 5 + unseen : PAST + 8 + unseen])
-            eventually_scored(database, lambda: expected(database))
-            counted = scored(database.minute_records().get(BTC))
-        with forecasting(database) as collected:  # it knows what is scored
-            collected.store_each(MARKET[PAST + 8 + unseen : PAST + 9 + unseen])
-            assert scored(database.minute_records().get(BTC)) == expected(database) != counted
+    with forecasting(past) as collected:
+        collected.forecast(MARKET[PAST - 1])
+        collected.store_each(MARKET[PAST : PAST + 5])
+    keep(past, MARKET[PAST + 5 : PAST + 5 + unseen])
+    with forecasting(past) as collected:
+        collected.forecast(MARKET[PAST + 5 + unseen - 1])
+        collected.store_each(MARKET[PAST + 5 + unseen : PAST + 8 + unseen])
+        eventually_scored(past, lambda: expected(past))
+        counted = scored(past.minute_records().get(BTC))
+    with forecasting(past) as collected:  # it knows what is scored
+        collected.store_each(MARKET[PAST + 8 + unseen : PAST + 9 + unseen])
+        assert scored(past.minute_records().get(BTC)) == expected(past) != counted
 
 
 def test_a_database_that_is_away_gets_every_score_when_it_is_back(caplog: pytest.LogCaptureFixture) -> None:
@@ -142,46 +136,45 @@ def test_a_candle_that_came_late_is_in_the_next_state_and_not_in_the_record(tmp_
             assert collected.forecast(MARKET[PAST + 6]) == repaired
 
 
-def test_a_gap_withholds_forecasts_until_enough_has_followed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_gap_withholds_forecasts_until_enough_has_followed(
+    past: WritableDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     """The log has the reason once, and once that they begin again."""
     caplog.set_level(logging.INFO)
-    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as collected:
+    with forecasting(past) as collected:
         last = collected.forecast(MARKET[PAST - 1])
         caplog.clear()
         collected.store(MARKET[PAST + 100 : PAST + 110])
         until(lambda: "no minute forecasts" in caplog.text)
         collected.store(MARKET[PAST + 110 : PAST + 129])
         collected.store_each(MARKET[PAST + 129 : PAST + 131])
-        assert cutoffs(database) == [
+        assert cutoffs(past) == [
             last.cutoff,
             *(candle.open_time + MINUTE for candle in MARKET[PAST + 129 : PAST + 131]),
         ]
-        assert scored(database.minute_records().get(BTC)) == {1: 1}, (
-            "the outcomes of the last one before it are not known"
-        )
+        assert scored(past.minute_records().get(BTC)) == {1: 1}, "the outcomes of the last one before it are not known"
     assert [record.getMessage() for record in caplog.records] == ["no minute forecasts", "minute forecasts begin"]
     (fields,) = logged(caplog, "no minute forecasts")
     assert fields["reason"] == "10 minutes since a gap of 100 minutes, 30 are needed"
 
 
 def test_a_pair_with_ten_minutes_of_history_has_no_forecast_and_the_others_do(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    past: WritableDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The log has the reason once. Its forecasts begin when its history is long enough."""
     caplog.set_level(logging.INFO)
     young = market(DAY + 30, seed=1)
-    with filled(new_database("sqlite", tmp_path)) as database:
-        keep(database, young[:10], ETH)
-        with forecasting(database, BTC, ETH) as collected:
-            collected.forecast(MARKET[PAST - 1])
-            collected.store_each(MARKET[PAST : PAST + 3])
-            assert cutoffs(database, ETH) == []
-            (fields,) = [one for one in logged(caplog, "no minute forecasts") if one["pair"] == ETH.pair]
-            assert fields["reason"] == "10 minutes of history, 1,440 are needed"
-            collected.store(young[10:-1], ETH)
-            collected.follow(BTC, ETH)  # it looks at the database
-            collected.forecast(young[-2], ETH)
-            collected.store_each(young[-1:], ETH)
+    keep(past, young[:10], ETH)
+    with forecasting(past, BTC, ETH) as collected:
+        collected.forecast(MARKET[PAST - 1])
+        collected.store_each(MARKET[PAST : PAST + 3])
+        assert cutoffs(past, ETH) == []
+        (fields,) = [fields for fields in logged(caplog, "no minute forecasts") if fields["pair"] == ETH.pair]
+        assert fields["reason"] == "10 minutes of history, 1,440 are needed"
+        collected.store(young[10:-1], ETH)
+        collected.follow(BTC, ETH)  # it looks at the database
+        collected.forecast(young[-2], ETH)
+        collected.store_each(young[-1:], ETH)
 
 
 def moved_clock() -> MovedClock:
@@ -199,16 +192,16 @@ def frozen(minutes: int, after: Candle) -> list[Candle]:
     ]
 
 
-def test_a_frozen_price_has_no_forecast(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_frozen_price_has_no_forecast(past: WritableDatabase, caplog: pytest.LogCaptureFixture) -> None:
     """An interval of no width would be wrong, and so would that of a market that moves."""
     caplog.set_level(logging.INFO)
-    with filled(new_database("sqlite", tmp_path)) as database, forecasting(database) as collected:
+    with forecasting(past) as collected:
         last = collected.forecast(MARKET[PAST - 1])
         collected.store(frozen(40, MARKET[PAST - 1]))
         until(lambda: len(logged(caplog, "no minute forecasts")) == 2)
         reason = logged(caplog, "no minute forecasts")[-1]["reason"]
         assert str(reason).startswith("the price has not moved for 40 minutes")
-        assert cutoffs(database) == [last.cutoff]
+        assert cutoffs(past) == [last.cutoff]
 
 
 def test_a_price_that_never_moved_is_not_fitted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -217,28 +210,28 @@ def test_a_price_that_never_moved_is_not_fitted(tmp_path: Path, caplog: pytest.L
         assert cutoffs(database) == []
 
 
-def test_coefficients_are_fitted_daily_and_survive_the_process(tmp_path: Path) -> None:
-    with filled(new_database("sqlite", tmp_path)) as database:
-        clock = moved_clock()
-        with forecasting(database, clock=clock) as collected:
-            collected.forecast(MARKET[PAST - 1])
-        first = database.minute_models()[BTC]
-        assert first.fitted_at == clock.now()
-        clock.move_to(clock.now() + timedelta(hours=23))
-        with forecasting(database, clock=clock) as collected:
-            collected.store_each(MARKET[PAST : PAST + 1])
-            assert database.minute_models()[BTC] == first
-            clock.move_to(clock.now() + timedelta(hours=1))
-            until(lambda: database.minute_models()[BTC].fitted_at == clock.now(), "it is fitted again")
-            assert collected.forecasts.figures()[BTC]["forecast_fits_total"] == 1
+def test_coefficients_are_fitted_daily_and_survive_the_process(past: WritableDatabase) -> None:
+    clock = moved_clock()
+    with forecasting(past, clock=clock) as collected:
+        collected.forecast(MARKET[PAST - 1])
+    first = past.minute_models()[BTC]
+    assert first.fitted_at == clock.now()
+    clock.move_to(clock.now() + timedelta(hours=23))
+    with forecasting(past, clock=clock) as collected:
+        collected.store_each(MARKET[PAST : PAST + 1])
+        assert past.minute_models()[BTC] == first
+        clock.move_to(clock.now() + timedelta(hours=1))
+        until(lambda: past.minute_models()[BTC].fitted_at == clock.now(), "it is fitted again")
+        assert collected.forecasts.figures()[BTC]["forecast_fits_total"] == 1
 
 
-def test_coefficients_that_cannot_be_read_are_fitted_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_coefficients_that_cannot_be_read_are_fitted_again(
+    past: WritableDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     """Another version may have written them."""
-    with filled(new_database("sqlite", tmp_path)) as database:
-        database.write_minute_model(BTC, MinuteModel(START, "{}"))
-        with forecasting(database) as collected:
-            collected.forecast(MARKET[PAST - 1])
+    past.write_minute_model(BTC, MinuteModel(START, "{}"))
+    with forecasting(past) as collected:
+        collected.forecast(MARKET[PAST - 1])
     assert "coefficients of minute forecasts are fitted again" in caplog.text
 
 
@@ -257,51 +250,50 @@ def test_a_short_history_that_doubles_is_fitted_again(tmp_path: Path) -> None:
             assert model.minutes == len(long)
 
 
-def test_a_defect_in_one_pair_does_not_harm_the_others(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_defect_in_one_pair_does_not_harm_the_others(
+    past: WritableDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     """Its forecasts begin again later, from what is stored."""
-    with filled(new_database("sqlite", tmp_path)) as database:
-        keep(database, MARKET[:PAST], ETH)
-        clock = moved_clock()
-        with forecasting(database, BTC, ETH, clock=clock) as collected:
-            for series in (BTC, ETH):
-                collected.forecast(MARKET[PAST - 1], series)
-            impossible = MARKET[PAST]._replace(open=-1.0)
-            collected.forecasts.stored(Stored(ETH, [impossible], 1, by_stream=True))
-            collected.store_each(MARKET[PAST : PAST + 2])
-            until(lambda: "its forecasts have failed, and begin again" in caplog.text)
-            clock.move_to(clock.now() + timedelta(minutes=6))
-            keep(database, MARKET[PAST : PAST + 2], ETH)
-            collected.store_each(MARKET[PAST + 2 : PAST + 3], ETH)
-            assert scored(database.minute_records().get(ETH))[3] == 1, "from the one before the defect"
+    keep(past, MARKET[:PAST], ETH)
+    clock = moved_clock()
+    with forecasting(past, BTC, ETH, clock=clock) as collected:
+        for series in (BTC, ETH):
+            collected.forecast(MARKET[PAST - 1], series)
+        impossible = MARKET[PAST]._replace(open=-1.0)
+        collected.forecasts.stored(Stored(ETH, [impossible], 1, by_stream=True))
+        collected.store_each(MARKET[PAST : PAST + 2])
+        until(lambda: "its forecasts have failed, and begin again" in caplog.text)
+        clock.move_to(clock.now() + timedelta(minutes=6))
+        keep(past, MARKET[PAST : PAST + 2], ETH)
+        collected.store_each(MARKET[PAST + 2 : PAST + 3], ETH)
+        assert scored(past.minute_records().get(ETH))[3] == 1, "from the one before the defect"
 
 
 @pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
 def test_a_score_that_cannot_be_stored_does_not_harm_the_others(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    past: WritableDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     """They are stored in one transaction."""
-    with filled(new_database("sqlite", tmp_path)) as database:
-        keep(database, MARKET[:PAST], ETH)
-        with forecasting(database, BTC, ETH) as collected:
-            for series in (BTC, ETH):
-                collected.forecast(MARKET[PAST - 1], series)
-            collected.forecasts.stored(Stored(ETH, [MARKET[PAST]._replace(close=math.inf)], 1, by_stream=True))
-            collected.store_each(MARKET[PAST : PAST + 2])
-            until(lambda: "ETH/USDT from binance: its minute forecasts cannot be stored" in caplog.text)
-            assert scored(database.minute_records().get(BTC)) == {1: 2, 2: 1}
+    keep(past, MARKET[:PAST], ETH)
+    with forecasting(past, BTC, ETH) as collected:
+        for series in (BTC, ETH):
+            collected.forecast(MARKET[PAST - 1], series)
+        collected.forecasts.stored(Stored(ETH, [MARKET[PAST]._replace(close=math.inf)], 1, by_stream=True))
+        collected.store_each(MARKET[PAST : PAST + 2])
+        until(lambda: "ETH/USDT from binance: its minute forecasts cannot be stored" in caplog.text)
+        assert scored(past.minute_records().get(BTC)) == {1: 2, 2: 1}
 
 
-def test_a_pair_that_is_not_followed_any_more_is_left_alone(tmp_path: Path) -> None:
-    with filled(new_database("sqlite", tmp_path)) as database:
-        keep(database, MARKET[:PAST], ETH)
-        with forecasting(database, BTC, ETH) as collected:
-            for series in (BTC, ETH):
-                collected.forecast(MARKET[PAST - 1], series)
-            collected.follow(BTC)
-            collected.store([MARKET[PAST]], ETH)
-            collected.store_each([MARKET[PAST]])
-            assert len(cutoffs(database, ETH)) == 1
-            assert list(collected.forecasts.figures()) == [BTC]
+def test_a_pair_that_is_not_followed_any_more_is_left_alone(past: WritableDatabase) -> None:
+    keep(past, MARKET[:PAST], ETH)
+    with forecasting(past, BTC, ETH) as collected:
+        for series in (BTC, ETH):
+            collected.forecast(MARKET[PAST - 1], series)
+        collected.follow(BTC)
+        collected.store([MARKET[PAST]], ETH)
+        collected.store_each([MARKET[PAST]])
+        assert len(cutoffs(past, ETH)) == 1
+        assert list(collected.forecasts.figures()) == [BTC]
 
 
 @pytest.mark.parametrize("kind", KINDS)
