@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
+from crypto_predict.forecasting.minutes.features import MinuteState
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval
 
@@ -67,3 +68,11 @@ def later(candles: Sequence[Candle], minutes: int, times: float = 1.0) -> list[C
 def columns(candles: Sequence[Candle]) -> Candles:
     """Return the candles as columns."""
     return Candles.of(candles, Interval.MINUTE_1)
+
+
+def state_of(candles: Sequence[Candle]) -> MinuteState:
+    """Return the state after these candles."""
+    state = MinuteState()
+    for candle in candles:
+        state.add(candle)
+    return state

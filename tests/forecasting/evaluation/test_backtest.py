@@ -1,9 +1,9 @@
 """The backtest: past forecasts repeated from nothing but the history before them."""
 
 import functools
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from operator import attrgetter
 
 import numpy as np
 import pytest
@@ -59,18 +59,6 @@ def cut() -> Replay:
     return replayed(series_of(market()[:CUT]))
 
 
-def same(ours: Replay, theirs: Replay) -> bool:
-    """Return whether two replays are equal bit for bit."""
-    return (
-        ours.predicted.tobytes() == theirs.predicted.tobytes()
-        and ours.quantiles.tobytes() == theirs.quantiles.tobytes()
-        and ours.prophet.curve.tobytes() == theirs.prophet.curve.tobytes()
-        and ours.prophet.half_widths.tobytes() == theirs.prophet.half_widths.tobytes()
-        and ours.weights.tobytes() == theirs.weights.tobytes()
-        and list(ours.rows(ASKED)) == list(theirs.rows(ASKED))
-    )
-
-
 @given(count=st.integers(2, 3000), every=st.integers(1, 400))
 def test_cutoffs_ascend_to_the_last_day_and_have_a_year_or_half_the_history_behind_them(count: int, every: int) -> None:
     cutoffs = list(splits(count, every))
@@ -79,54 +67,42 @@ def test_cutoffs_ascend_to_the_last_day_and_have_a_year_or_half_the_history_behi
     assert cutoffs[0] + 1 >= behind
     assert cutoffs[0] - every + 1 < behind
     assert np.all(np.diff(cutoffs) == every)
-
-
-@pytest.mark.parametrize(("count", "cutoffs"), [(0, []), (1, [0]), (2, [0, 1])])
-def test_the_shortest_histories_have_no_cutoff_before_their_first_day(count: int, cutoffs: list[int]) -> None:
-    assert list(splits(count, 1)) == cutoffs
-
-
-def test_cutoffs_are_generated_lazily() -> None:
-    endless = splits(10**15, 1)
-    assert isinstance(endless, Iterator)
-    assert next(endless) == FIRST_CUTOFF - 1
+    assert [list(splits(shortest, 1)) for shortest in (0, 1, 2)] == [[], [0], [0, 1]]
+    assert next(splits(10**15, 1)) == FIRST_CUTOFF - 1  # generated lazily
 
 
 def test_later_prices_change_no_forecast_before_them(whole: Replay, cut: Replay) -> None:
     """The law of a backtest: the history cut at a day gives the same rows up to it."""
     count = len(cut.cutoffs)
     assert whole.cutoffs[:count].tolist() == cut.cutoffs.tolist()
-    assert whole.predicted[:count].tobytes() == cut.predicted.tobytes()
-    assert whole.quantiles[:count].tobytes() == cut.quantiles.tobytes()
-    assert whole.weights[:count].tobytes() == cut.weights.tobytes()
-    assert whole.prophet.curve[:count].tobytes() == cut.prophet.curve.tobytes()
-    assert whole.prophet.half_widths[:count].tobytes() == cut.prophet.half_widths.tobytes()
+    for name in ("predicted", "quantiles", "weights", "prophet.curve", "prophet.half_widths"):
+        ours, theirs = map(attrgetter(name), (whole, cut))
+        assert ours[:count].tobytes() == theirs.tobytes()
     last = cut.series.day(len(cut.series) - 1)
     assert [row for row in whole.rows(ASKED) if row.target <= last] == list(cut.rows(ASKED))
     assert any(row.prediction != row.persistence for row in cut.rows(ASKED))  # or this would have shown little
 
 
 @pytest.mark.parametrize("every", [7, 30])
-def test_progress_reaches_the_number_of_cutoffs(every: int) -> None:
+def test_progress_reaches_the_number_of_cutoffs_and_a_short_history_has_none(every: int) -> None:
     finished: list[int] = []
     done = replay(series_of(random_walk(2, LEAST_HISTORY)), [1], every, LONGEST, finished.append)
     assert done is not None
     assert sum(finished) == len(done.cutoffs) == len(list(splits(LEAST_HISTORY, every)))
+    assert replay(series_of(random_walk(3, LEAST_HISTORY - 1)), [1], every, LONGEST) is None
 
 
 def test_there_is_one_row_for_every_cutoff_and_horizon_whose_outcome_is_known(whole: Replay) -> None:
-    rows = [(row.cutoff, row.horizon_days) for row in whole.rows(ASKED)]
-    assert rows == [
+    """It agrees with the prices and with itself."""
+    rows = whole.rows(ASKED)
+    assert [(row.cutoff, row.horizon_days) for row in rows] == [
         (whole.series.day(int(cutoff)), horizon)
         for cutoff in whole.cutoffs
         for horizon in ASKED
         if cutoff + horizon < DAYS
     ]
-
-
-def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
     closes = dict(zip((whole.series.day(index) for index in range(DAYS)), np.exp(market()).tolist(), strict=True))
-    for row in whole.rows(ASKED):
+    for row in rows:
         assert row.target - row.cutoff == timedelta(days=row.horizon_days)
         assert row.persistence == pytest.approx(closes[row.cutoff], rel=1e-12)
         assert row.actual == pytest.approx(closes[row.target], rel=1e-12)
@@ -135,15 +111,15 @@ def test_rows_agree_with_the_prices_and_with_themselves(whole: Replay) -> None:
 
 
 def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) -> None:
-    asked = sorted({*KNOTS, *ASKED})
-    learned = learn(series_of(market()), asked)[1][whole.cutoffs]
+    horizons = sorted({*KNOTS, *ASKED})
+    learned = learn(series_of(market()), horizons)[1][whole.cutoffs]
     for column, horizon in enumerate(ASKED):
-        quantiles = learned[:, asked.index(horizon)]
+        quantiles = learned[:, horizons.index(horizon)]
         for index, row in enumerate(whole.rows([horizon])):
             predicted = float(whole.predicted[index, :, column] @ whole.weights[index, :, column])
-            assert np.log(row.prediction / row.persistence) == pytest.approx(predicted, abs=1e-12)
-            assert np.log(row.high / row.persistence) == pytest.approx(max(quantiles[index, -2], predicted), abs=1e-12)
-            assert np.log(row.low / row.persistence) == pytest.approx(min(quantiles[index, 1], predicted), abs=1e-12)
+            moves = np.log(np.array([row.low, row.prediction, row.high]) / row.persistence)
+            expected = (min(quantiles[index, 1], predicted), predicted, max(quantiles[index, -2], predicted))
+            assert moves == pytest.approx(expected, abs=1e-12)
 
 
 def test_prophet_alone_is_its_curve(whole: Replay) -> None:
@@ -162,24 +138,16 @@ def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     assert abs(now - whole.series.log_close[cutoff]) > 1e-3
 
 
+def mean_error(rows: list[Row], of: str) -> float:
+    """Mean absolute error in log price."""
+    return float(np.mean([abs(np.log(row.actual / getattr(row, of))) for row in rows]))
+
+
 def test_a_market_that_can_be_forecast_is_forecast_better_than_by_persistence(whole: Replay) -> None:
     trusted = {whole.series.day(int(day)) for day in whole.cutoffs[whole.weights[:, :, 0].any(axis=1)]}
     rows = [row for row in whole.rows([1]) if row.cutoff in trusted]
-    errors = [abs(np.log(row.actual / row.prediction)) for row in rows]
     assert len(rows) > 20
-    assert np.mean(errors) < 0.9 * np.mean([abs(np.log(row.actual / row.persistence)) for row in rows])
-
-
-def test_an_outcome_is_known_if_both_days_are(whole: Replay) -> None:
-    actual = whole.actual(7)
-    assert np.flatnonzero(np.isnan(actual)).tolist() == [len(whole.cutoffs) - 1]
-    cutoff = int(whole.cutoffs[10])
-    assert actual[10] == market()[cutoff + 7] - market()[cutoff]
-
-
-def test_a_short_history_has_no_backtest() -> None:
-    assert replay(series_of(random_walk(3, LEAST_HISTORY - 1)), [1], 30, LONGEST) is None
-    assert replay(series_of(random_walk(3, LEAST_HISTORY)), [1], 30, LONGEST) is not None
+    assert mean_error(rows, "prediction") < 0.9 * mean_error(rows, "persistence")
 
 
 def test_a_day_without_a_candle_is_neither_cutoff_nor_target() -> None:
@@ -261,8 +229,3 @@ def test_no_horizon_is_worse_than_persistence_on_real_histories(base: str, every
         rows = [row for row in done.rows([horizon]) if row.cutoff >= date(2020, 1, 1)]
         assert len(rows) >= 38
         assert mean_error(rows, "prediction") <= most * mean_error(rows, "persistence")
-
-
-def mean_error(rows: list[Row], of: str) -> float:
-    """Mean absolute error in log price."""
-    return float(np.mean([abs(np.log(row.actual / getattr(row, of))) for row in rows]))

@@ -1,12 +1,9 @@
 """Minute forecasts of the past: made with nothing but what was known, and scored beside persistence."""
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 import pytest
-from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
@@ -17,21 +14,13 @@ from crypto_predict.forecasting.minutes.backtest import (
     score,
     walk_forward,
 )
-from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
+from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
-from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
-from tests.support.minute_markets import DAY, START, columns, later, market
+from tests.support.minute_markets import DAY, START, columns, later, market, state_of
 
 CANDLES = market(1, 3 * DAY)
 FIRST = len(CANDLES) // 2
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The matrices are small: threads would only wait for one another."""
-    with threadpool_limits(1):
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +46,7 @@ def test_every_minute_of_the_second_half_is_forecast(forecasts: list[Forecasts])
 def test_a_forecast_is_that_of_the_newest_daily_fit(forecasts: list[Forecasts], minute: int) -> None:
     """The collector would have made the same one."""
     fitted = CANDLES[: FIRST + (minute - FIRST) // REFIT * REFIT]
-    state = MinuteState()
-    for candle in CANDLES[: minute + 1]:
-        state.add(candle)
-    expected = Coefficients.fit(columns(fitted)).forecast(state)
+    expected = Coefficients.fit(columns(fitted)).forecast(state_of(CANDLES[: minute + 1]))
     for forecast in forecasts:
         row = minute - FIRST
         assert forecast.cutoffs[row] == at(minute)
@@ -104,15 +90,12 @@ def test_fits_are_a_day_apart_from_the_middle_on() -> None:
     assert steps == [1] * len(refits(len(CANDLES)))
 
 
-@pytest.mark.parametrize("count", [10, DAY, 2 * DAY - 2])
-def test_a_history_whose_first_half_is_too_short_is_refused(count: int) -> None:
+@pytest.mark.parametrize("count", [10, 2 * DAY - 2])
+def test_a_history_whose_first_half_is_too_short_or_without_a_known_outcome_is_refused(count: int) -> None:
+    """After the first half of the sparse one there is a trade every twenty minutes."""
     with pytest.raises(UnusableHistory, match="1,440 are needed"):
         walk_forward(Minutes.of(columns(CANDLES[:count])))
-
-
-def test_without_a_known_outcome_there_is_no_score() -> None:
-    """After the first half there is a trade every twenty minutes."""
-    sparse = [later([one], 19 * number)[0] for number, one in enumerate(CANDLES[1500:1600])]
+    sparse = [later([candle], 19 * number)[0] for number, candle in enumerate(CANDLES[1500:1600])]
     with pytest.raises(UnusableHistory, match="no forecast 15 minutes ahead has a known outcome"):
         walk_forward(Minutes.of(columns([*CANDLES[:1500], *sparse])), [15])
 
@@ -135,32 +118,26 @@ def test_volatility_is_that_of_the_last_1440_minutes() -> None:
 
 def test_scores_follow_from_the_forecasts(forecasts: list[Forecasts]) -> None:
     """Straight from the definitions."""
-    one = forecasts[1]
-    minute_backtest = score(one)
-    band = 1.2815515655 * one.deviation
-
-    def winkler(low: FloatArray, high: FloatArray) -> float:
-        return float(np.mean(high - low + 10 * (np.maximum(low - one.actual, 0) + np.maximum(one.actual - high, 0))))
-
-    low, high = one.quantiles[:, LEVELS.index(0.1)], one.quantiles[:, LEVELS.index(0.9)]
-    ratio = winkler(low, high) / winkler(one.persistence - band, one.persistence + band)
-    inside = (low <= one.actual) & (one.actual <= high)
-    assert (minute_backtest.horizon_minutes, minute_backtest.forecasts) == (5, len(one.cutoffs))
-    assert minute_backtest.relative_winkler == pytest.approx(ratio, rel=1e-6)
-    assert minute_backtest.relative_mae == pytest.approx(1.0)
-    assert minute_backtest.mape == pytest.approx(np.mean(np.abs(np.exp(one.predicted - one.actual) - 1)))
-    assert minute_backtest.coverage == pytest.approx(inside.mean())
-    assert minute_backtest.coverage_50 < minute_backtest.coverage < minute_backtest.coverage_90
-    assert minute_backtest.relative_crps is not None
-    assert 0.5 < minute_backtest.relative_crps < 1
-    calmest = np.argsort(one.deviation, kind="stable")[: len(inside) // 4]
-    assert minute_backtest.by_volatility[0] == pytest.approx(inside[calmest].mean(), abs=1e-3)
-    morning = (one.cutoffs // 60 % 24 >= 6) & (one.cutoffs // 60 % 24 < 12)
-    assert minute_backtest.by_hours[1] == pytest.approx(inside[morning].mean())
-
-
-def test_parts_of_the_day_without_a_forecast_have_no_share(forecasts: list[Forecasts]) -> None:
-    columns = {name: values[:3] for name, values in vars(forecasts[0]).items() if name != "horizon"}
-    minute_backtest = score(replace(forecasts[0], **columns))
-    assert [share is None for share in minute_backtest.by_hours].count(True) >= 3
-    assert [share is None for share in minute_backtest.by_volatility].count(True) == 1
+    five = forecasts[1]
+    result = score(five)
+    band = 1.2815515655 * five.deviation
+    low, high = five.quantiles[:, LEVELS.index(0.1)], five.quantiles[:, LEVELS.index(0.9)]
+    winkler, reference = (
+        np.mean(high - low + 10 * (np.maximum(low - five.actual, 0) + np.maximum(five.actual - high, 0)))
+        for low, high in ((low, high), (five.persistence - band, five.persistence + band))
+    )
+    inside = (low <= five.actual) & (five.actual <= high)
+    assert (result.horizon_minutes, result.forecasts) == (5, len(five.cutoffs))
+    assert result.relative_winkler == pytest.approx(winkler / reference, rel=1e-6)
+    assert result.relative_mae == pytest.approx(1.0)
+    assert result.mape == pytest.approx(np.mean(np.abs(np.exp(five.predicted - five.actual) - 1)))
+    assert result.coverage == pytest.approx(inside.mean())
+    assert result.coverage_50 < result.coverage < result.coverage_90
+    assert 0.5 < (result.relative_crps or 1) < 1
+    calmest = np.argsort(five.deviation, kind="stable")[: len(inside) // 4]
+    assert result.by_volatility[0] == pytest.approx(inside[calmest].mean(), abs=1e-3)
+    morning = (five.cutoffs // 60 % 24 >= 6) & (five.cutoffs // 60 % 24 < 12)
+    assert result.by_hours[1] == pytest.approx(inside[morning].mean())
+    few = score(five.only(np.arange(len(inside)) < 3))  # parts of the day without a forecast have no share
+    assert [share is None for share in few.by_hours].count(True) >= 3
+    assert [share is None for share in few.by_volatility].count(True) == 1

@@ -14,7 +14,6 @@ from crypto_predict.forecasting.minutes.features import (
     AFTER_JUMP,
     LEAST_HISTORY,
     LONGEST_QUIET,
-    Known,
     Minutes,
     MinuteState,
     calendar,
@@ -23,7 +22,7 @@ from crypto_predict.forecasting.minutes.features import (
     sizes,
 )
 from crypto_predict.market import Candle
-from tests.support.minute_markets import DAY, MINUTE, START, USUAL, columns, later, market, still
+from tests.support.minute_markets import DAY, MINUTE, START, USUAL, columns, later, market, state_of, still
 
 OPTIONAL = st.none() | st.floats(0, 1e6)
 
@@ -57,8 +56,9 @@ def test_one_candle_at_a_time_gives_the_same_numbers_as_all_at_once(candles: lis
         row = next(traded)
         assert state.minute == minutes.minute[row]
         assert state.cutoff == candle.open_time + MINUTE
-        known = state.known()
-        assert_equal(known, at(minutes, row))
+        known, expected = state.known(), minutes[row : row + 1].known
+        assert np.allclose(known.means, expected.means, rtol=1e-9, atol=1e-12, equal_nan=True)
+        assert np.allclose(known.distance, expected.distance, rtol=0, atol=1e-12)
         assert np.allclose(sizes(known, USUAL), all_sizes[row], rtol=0, atol=1e-9)
         assert np.allclose(signs(known, USUAL), all_signs[row], rtol=0, atol=1e-9)
     assert next(traded, None) is None
@@ -85,10 +85,9 @@ def test_a_changed_future_changes_nothing_that_was_known(candles: list[Candle], 
     shifted = [*past, *later(future, 7, times)]
     before, after = Minutes.of(columns(candles)), Minutes.of(columns(shifted))
     rows = int(np.flatnonzero(before.traded)[len(past) - 1]) + 1
-    for name in ("minute", "traded", "segment", "log_close", "returns", "can_speak"):
-        assert np.array_equal(getattr(before, name)[:rows], getattr(after, name)[:rows])
-    assert np.array_equal(before.known.means[:rows], after.known.means[:rows], equal_nan=True)
-    assert np.array_equal(before.known.distance[:rows], after.known.distance[:rows])
+    (*ours, our_known), (*theirs, their_known) = (vars(minutes[:rows]).values() for minutes in (before, after))
+    for before_column, after_column in zip([*ours, *our_known], [*theirs, *their_known], strict=True):
+        assert np.array_equal(before_column, after_column, equal_nan=True)
 
 
 def test_what_a_source_does_not_have_is_what_a_usual_minute_has() -> None:
@@ -101,26 +100,17 @@ def test_what_a_source_does_not_have_is_what_a_usual_minute_has() -> None:
     assert np.isfinite(without).all()
 
 
-def test_a_constant_flow_is_no_surprise() -> None:
-    candles = [candle._replace(volume=3.0, trades=7) for candle in market(5, 300)]
-    surprises = sizes(Minutes.of(columns(candles)).known, USUAL)[:, 11:17]
-    assert surprises == pytest.approx(0, abs=1e-12)
-
-
-def test_volume_that_ends_is_a_surprise_with_a_bound() -> None:
+def test_volume_that_ends_is_a_surprise_with_a_bound_and_a_constant_flow_is_none() -> None:
+    """Nor is no volume at all, as in a file without a column of volumes."""
     candles = market(5, 2 * DAY)
-    dry = [*candles, *still(candles[-1], 60)]
-    surprises = sizes(Minutes.of(columns(dry)).known, USUAL)[-1, 11:14]
-    assert (surprises < -0.5).all()
-    assert (surprises >= math.log(0.05 / 1.05)).all()
-
-
-def test_no_volume_at_all_is_neutral() -> None:
-    """As in a file without a column of volumes."""
-    candles = [candle._replace(volume=0.0) for candle in market(5, 300)]
-    known = Minutes.of(columns(candles)).known
+    constant = [candle._replace(volume=3.0, trades=7) for candle in candles[:300]]
+    known = Minutes.of(columns([candle._replace(volume=0.0) for candle in candles[:300]])).known
+    assert sizes(Minutes.of(columns(constant)).known, USUAL)[:, 11:17] == pytest.approx(0, abs=1e-12)
     assert not sizes(known, USUAL)[:, 11:14].any()
     assert not known.distance.any()
+    surprises = sizes(Minutes.of(columns([*candles, *still(candles[-1], 60)])).known, USUAL)[-1, 11:14]
+    assert (surprises < -0.5).all()
+    assert (surprises >= math.log(0.05 / 1.05)).all()
 
 
 def test_minutes_without_a_candle_are_quiet() -> None:
@@ -155,18 +145,10 @@ def test_a_move_ends_where_it_is_known() -> None:
     assert np.isnan(Minutes.of(columns(candles)).moves(30)).all()
 
 
-def test_ten_minutes_of_history_are_refused_with_the_reason() -> None:
-    state = MinuteState()
-    assert state.fault() == "0 minutes of history, 1,440 are needed"
-    for candle in market(9, 10):
-        state.add(candle)
-    assert state.fault() == "10 minutes of history, 1,440 are needed"
-
-
-def test_a_gap_is_refused_until_enough_has_followed() -> None:
-    state = MinuteState()
-    for candle in market(9, LEAST_HISTORY):
-        state.add(candle)
+def test_a_short_history_and_a_gap_are_refused_until_enough_has_followed() -> None:
+    assert MinuteState().fault() == "0 minutes of history, 1,440 are needed"
+    assert state_of(market(9, 10)).fault() == "10 minutes of history, 1,440 are needed"
+    state = state_of(market(9, LEAST_HISTORY))
     assert state.fault() is None
     after = later(market(10, AFTER_GAP), LEAST_HISTORY + 300)
     state.add(after[0])
@@ -179,29 +161,25 @@ def test_a_gap_is_refused_until_enough_has_followed() -> None:
 @pytest.mark.parametrize(("times", "jumped"), [(0.5, "-50%"), (1.5, "+50%")])
 def test_a_price_that_jumps_by_half_is_refused_for_a_while(times: float, jumped: str) -> None:
     """It is an error of the feed, or a market that nobody has seen."""
-    candles, state = market(11, 2 * DAY), MinuteState()
-    flat = candles[-1].close
-    for candle in candles:
-        state.add(candle)
-    after = [one._replace(volume=1.0) for one in still(candles[-1]._replace(close=flat * times), AFTER_JUMP + 1)]
+    candles = market(11, 2 * DAY)
+    state, flat = state_of(candles), candles[-1].close
+    after = still(candles[-1]._replace(close=flat * times), AFTER_JUMP + 1, volume=1.0)
     after[0] = after[0]._replace(open=flat, high=max(flat, flat * times), low=min(flat, flat * times))
     after = [
-        named_tuple._replace(high=named_tuple.high * 1.0001, close=named_tuple.close * (1 + number % 2 / 1e4))
-        for number, named_tuple in enumerate(after)
+        candle._replace(high=candle.high * 1.0001, close=candle.close * (1 + number % 2 / 1e4))
+        for number, candle in enumerate(after)
     ]
-    state.add(after[0])
-    assert state.fault() == f"the price jumped by {jumped} 0 minutes ago, 15 minutes are waited for"
-    for candle in after[1:AFTER_JUMP]:
+    faults = []
+    for candle in after:
         state.add(candle)
-        assert state.fault() is not None
-    state.add(after[AFTER_JUMP])
-    assert state.fault() is None
+        faults.append(state.fault())
+    assert faults[0] == f"the price jumped by {jumped} 0 minutes ago, 15 minutes are waited for"
+    assert [fault is None for fault in faults] == [False] * AFTER_JUMP + [True]
 
 
 def test_a_frozen_price_is_refused_when_it_is_longer_than_it_ever_was() -> None:
-    candles, state = market(12, 2 * DAY, tick=0.1), MinuteState()
-    for candle in candles:
-        state.add(candle)
+    candles = market(12, 2 * DAY, tick=0.1)
+    state = state_of(candles)
     share = np.mean([a.close == b.close for a, b in pairwise(candles)])
     faults = []
     for candle in still(candles[-1], 120, volume=1.0):
@@ -215,8 +193,7 @@ def test_a_frozen_price_is_refused_when_it_is_longer_than_it_ever_was() -> None:
 
 def test_candles_come_in_the_order_of_time() -> None:
     first, second = market(13, 2)
-    state = MinuteState()
-    state.add(second)
+    state = state_of([second])
     for wrong in (first, second):
         with pytest.raises(ValueError, match="2024-05-17 00:01:00"):
             state.add(wrong)
@@ -241,13 +218,3 @@ def test_decayed_sums_are_those_of_the_definition(values: list[float], decay: fl
         total = decay * total + value
         expected.append(total)
     assert decayed_sums(np.array(values), decay) == pytest.approx(np.array(expected), abs=1e-12)
-
-
-def at(minutes: Minutes, row: int) -> Known:
-    """What is known at one row."""
-    return Known(minutes.known.means[row : row + 1], minutes.known.distance[row : row + 1])
-
-
-def assert_equal(one: Known, other: Known) -> None:
-    assert np.allclose(one.means, other.means, rtol=1e-9, atol=1e-12, equal_nan=True)
-    assert np.allclose(one.distance, other.distance, rtol=0, atol=1e-12)

@@ -2,45 +2,30 @@
 
 import json
 import math
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
-from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
+from crypto_predict.forecasting.distribution.quantiles import interval_score
+from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients, fit_quantile
 from crypto_predict.market import Candle
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
-from tests.support.minute_markets import DAY, MINUTE, columns, later, market, still
+from tests.support.minute_markets import DAY, MINUTE, columns, later, market, state_of, still
 from tests.support.minutes import real_minutes
 
 CANDLES = market(1, 6 * DAY, flow=True)
 FITTED = 4 * DAY  # what is fitted
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """The matrices are small: threads would only wait for one another."""
-    with threadpool_limits(1):
-        yield
-
-
 @pytest.fixture(scope="module")
 def fitted() -> Coefficients:
     """What the first days of a market teach."""
     return Coefficients.fit(columns(CANDLES[:FITTED]))
-
-
-def state_of(candles: list[Candle]) -> MinuteState:
-    state = MinuteState()
-    for candle in candles:
-        state.add(candle)
-    return state
 
 
 def assert_sound(forecast: MinuteForecast) -> None:
@@ -56,11 +41,14 @@ def assert_sound(forecast: MinuteForecast) -> None:
         assert (np.diff(quantiles[:, level]) * np.sign(LEVELS[level] - 0.5) >= 0).all()
 
 
-def test_a_forecast_is_of_the_15_minutes_after_the_newest_close(fitted: Coefficients) -> None:
+def test_a_forecast_of_a_random_walk_is_persistence_for_the_15_minutes_after_the_newest_close(
+    fitted: Coefficients,
+) -> None:
     state = state_of(CANDLES[:FITTED])
     forecast = fitted.forecast(state)
     assert forecast.cutoff == CANDLES[FITTED - 1].open_time + MINUTE
     assert forecast.price == CANDLES[FITTED - 1].close
+    assert forecast.points == (forecast.price,) * MINUTES_AHEAD
     assert_sound(forecast)
 
 
@@ -86,11 +74,6 @@ def test_a_band_holds_as_much_as_it_says_where_volatility_comes_in_clusters(fitt
         assert inside[is_wild].mean() == pytest.approx(0.8, abs=0.08)
         assert inside[~is_wild].mean() == pytest.approx(0.8, abs=0.08)
     assert np.quantile(quantiles[:, 0, 5], 0.9) > 2 * np.quantile(quantiles[:, 0, 5], 0.1)
-
-
-def test_a_random_walk_is_forecast_by_persistence(fitted: Coefficients) -> None:
-    forecast = fitted.forecast(state_of(CANDLES[:FITTED]))
-    assert forecast.points == (forecast.price,) * MINUTES_AHEAD
 
 
 def test_a_direction_is_forecast_where_it_has_been_right() -> None:
@@ -123,29 +106,21 @@ def test_the_next_minute_of_an_hour_that_is_always_wild_has_a_wide_band() -> Non
     assert width[minute == 59].mean() > width[minute == 30].mean() + 1
 
 
-def test_too_short_a_history_is_refused_with_its_length() -> None:
-    for count in (0, 10, DAY - 1):
-        with pytest.raises(UnusableHistory, match=f"{count:,} candles"):
-            Coefficients.fit(columns(CANDLES[:count]))
-
-
-def test_a_price_that_hardly_moves_is_refused() -> None:
+def test_what_cannot_be_fitted_or_forecast_is_refused_with_its_reason(fitted: Coefficients) -> None:
+    """Of trades every twenty minutes no two are 15 minutes apart: nothing shows how far the price goes in that time."""
     frozen = [CANDLES[0], *still(CANDLES[0], 2 * DAY, volume=1.0)]
-    with pytest.raises(UnusableHistory, match="the price moved in"):
-        Coefficients.fit(columns(frozen))
-
-
-def test_a_market_that_trades_every_twenty_minutes_is_refused() -> None:
-    """No two candles are 15 minutes apart, so nothing shows how far the price goes in that time."""
-    sparse = [later([one], 19 * number)[0] for number, one in enumerate(CANDLES[:1500])]
-    with pytest.raises(UnusableHistory, match="0 pairs of candles 1 minute apart"):
-        Coefficients.fit(columns(sparse))
-
-
-def test_a_state_with_a_fault_is_refused_with_it(fitted: Coefficients) -> None:
-    state = state_of(CANDLES[:10])
+    sparse = [later([candle], 19 * number)[0] for number, candle in enumerate(CANDLES[:1500])]
+    for candles, reason in (
+        ([], "0 candles"),
+        (CANDLES[:10], "10 candles"),
+        (CANDLES[: DAY - 1], "1,439 candles"),
+        (frozen, "the price moved in"),
+        (sparse, "0 pairs of candles 1 minute apart"),
+    ):
+        with pytest.raises(UnusableHistory, match=reason):
+            Coefficients.fit(columns(candles))
     with pytest.raises(UnusableHistory, match="10 minutes of history"):
-        fitted.forecast(state)
+        fitted.forecast(state_of(CANDLES[:10]))
 
 
 def test_an_hour_without_volume_has_a_forecast(fitted: Coefficients) -> None:
@@ -223,7 +198,7 @@ def broken(content: dict[str, Any]) -> list[str]:
         *(json.dumps({**content, key: value}) for key in ("usual", "tick") for value in (0, -1.0, math.nan, math.inf)),
         *(json.dumps({**content, "version": value}) for value in (0, 2, None)),
         *map(json.dumps, (shorter, ragged, {**content, "more": 1}, {**content, "centres": content["quantiles"]})),
-        json.dumps({**content, "quantiles": [[row[::-1] for row in one] for one in content["quantiles"]]}),
+        json.dumps({**content, "quantiles": [[row[::-1] for row in bins] for bins in content["quantiles"]]}),
         json.dumps({**content, "scale": [[math.inf] * len(row) for row in content["scale"]]}),
     ]
 
@@ -265,10 +240,6 @@ def test_the_band_of_real_minutes_is_sharper_than_a_gaussian_one_and_as_right() 
         deviation = np.array([returns[split + row + 1 - DAY : split + row + 1].std(ddof=1) for row in rows])
         gaussian = 1.2815515655 * deviation * math.sqrt(horizon)
         low, high = quantiles[rows, horizon - 1, 1], quantiles[rows, horizon - 1, 5]
-        assert winkler(moves[rows], low, high) < 0.97 * winkler(moves[rows], -gaussian, gaussian)
+        reference = interval_score(moves[rows], -gaussian, gaussian, 0.8).mean()
+        assert interval_score(moves[rows], low, high, 0.8).mean() < 0.97 * reference
         assert np.mean((low <= moves[rows]) & (moves[rows] <= high)) == pytest.approx(0.8, abs=0.05)
-
-
-def winkler(moves: np.ndarray[Any, Any], low: np.ndarray[Any, Any], high: np.ndarray[Any, Any]) -> float:
-    """Straight from the definition."""
-    return float(np.mean(high - low + 10 * np.maximum(low - moves, 0) + 10 * np.maximum(moves - high, 0)))

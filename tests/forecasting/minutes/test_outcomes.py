@@ -55,7 +55,7 @@ def test_every_score_is_that_of_the_formulas(
         assert score == pytest.approx(expected, abs=1e-9)
     weights = (0.075, 0.1, 0.2, 0.25, 0.2, 0.1, 0.075)
     for score, values in ((minute_scores.crps, quantiles), (minute_scores.persistence_crps, gaussian)):
-        losses = [quantile_loss(actual, one, level)[0] for one, level in zip(values, LEVELS, strict=True)]
+        losses = [quantile_loss(actual, quantile, level)[0] for quantile, level in zip(values, LEVELS, strict=True)]
         expected = 2 * sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
         assert score == pytest.approx(expected, abs=1e-9)
 
@@ -105,7 +105,7 @@ def test_the_volatility_is_that_of_the_moves_of_the_last_day(minutes: list[int])
 
 def test_the_volatility_is_that_of_a_backtest() -> None:
     """So that the live record and a backtest are relative to the same persistence."""
-    candles = [one for number, one in enumerate(market(2 * DAY)) if number % 7 and not 900 < number < 1_000]
+    candles = [candle for number, candle in enumerate(market(2 * DAY)) if number % 7 and not 900 < number < 1_000]
     state = MinuteState()
     for candle in candles:
         state.add(candle)
