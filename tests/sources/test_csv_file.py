@@ -2,7 +2,6 @@ import gzip
 import math
 import os
 import tracemalloc
-from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -113,29 +112,23 @@ def sound_candles(draw: st.DrawFn) -> list[Candle]:
 YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD", "Date,,,,"]
 
 
-@pytest.mark.parametrize(
-    ("lines", "fault"),
-    [
-        (
-            ["Price,Close,Close,High,High", "Ticker,BTC-USD,ETH-USD,BTC-USD,ETH-USD", "Date,,,,"],
-            "line 2: 2 tickers, where a file must hold one: BTC-USD, ETH-USD",
-        ),
-        (
-            [YFINANCE[0], "Ticker,A,B,C,D,E,F", YFINANCE[2]],
-            "line 2: 6 tickers, where a file must hold one: A, B, C, D, E, ...",
-        ),
-        (["Price,Close,High,Low", "Ticker,A,A,A", "Date,,,"], "line 1: missing columns: open; the columns found are"),
-        ([*YFINANCE[:2], "2024-01-01,11,12,9,10"], "line 1: missing columns: time; the columns found are ['Price', "),
-        (YFINANCE[:1], "line 1: missing columns: time; the columns found are ['Price', "),
-        ([YFINANCE[0], "", 'Ticker,"A'], "line 3: it is not CSV"),
-        (YFINANCE, "no row follows the header"),
-        ([*YFINANCE, "", "2024-01-01,11,12,9,ten"], "line 5: open 'ten' is not a number"),
-    ],
-)
-def test_a_fault_in_a_header_of_three_lines_is_reported_with_its_line(
-    path: Path, lines: Sequence[str], fault: str
-) -> None:
-    [result] = faults_of(path, "\n".join(lines))
+THREE_LINES = {
+    "Price,Close,Close,High,High;Ticker,BTC-USD,ETH-USD,BTC-USD,ETH-USD;Date,,,,": (
+        "line 2: 2 tickers, where a file must hold one: BTC-USD, ETH-USD"
+    ),
+    f"{YFINANCE[0]};Ticker,A,B,C,D,E,F;Date,,,,": ("line 2: 6 tickers, where a file must hold one: A, B, C, D, E, ..."),
+    "Price,Close,High,Low;Ticker,A,A,A;Date,,,": "line 1: missing columns: open; the columns found are",
+    ";".join([*YFINANCE[:2], "2024-01-01,11,12,9,10"]): "line 1: missing columns: time; the columns found",
+    YFINANCE[0]: "line 1: missing columns: time; the columns found are ['Price', ",
+    f'{YFINANCE[0]};;Ticker,"A': "line 3: it is not CSV",
+    ";".join(YFINANCE): "no row follows the header",
+    ";".join([*YFINANCE, "", "2024-01-01,11,12,9,ten"]): "line 5: open 'ten' is not a number",
+}
+
+
+@pytest.mark.parametrize(("text", "fault"), THREE_LINES.items())
+def test_a_fault_in_a_header_of_three_lines_is_reported_with_its_line(path: Path, text: str, fault: str) -> None:
+    [result] = faults_of(path, text.replace(";", "\n"))
     assert result.startswith(fault)
 
 
@@ -274,30 +267,23 @@ def test_a_time_ms_that_is_not_in_milliseconds_is_reported(path: Path, time: str
     assert faults_of(path, text) == (f"line 2: {fault}",)
 
 
-@pytest.mark.parametrize(
-    ("header", "fault"),
-    [
-        ("time,open,close", "missing columns: high, low; the columns found are ['time', 'open', 'close']"),
-        ("open,high,low,close,volume", "missing columns: time; the columns found are"),
-        (f"{HEADER},time_ms", "several columns of time: time, time_ms (rename all but one); the columns found are"),
-        (
-            f"{HEADER},close,C,time",
-            "several columns of time: time, time (rename all but one); several columns of close: close, close, C",
-        ),
-        (
-            "time,high,low,close,Volume BTC,Volume USD",
-            "missing columns: open; several columns of volume: Volume BTC, Volume USD (rename all but one); the",
-        ),
-        ("time,open,high,low,Adj Close", "missing columns: close; the columns found are"),
-        ("nan,nan,nan,nan,nan,nan", "missing columns: time, open, high, low, close; the columns found are"),
-        (
-            "\u65e5\u671f,\u6536\u76d8,\u5f00\u76d8,\u9ad8,\u4f4e,\u91cf",
-            "missing columns: open, high, low, close; the columns",
-        ),
-        ('"time,open', "it is not CSV"),
-        ("time\0", "it holds a NUL byte"),
-    ],
-)
+HEADERS = {
+    "time,open,close": "missing columns: high, low; the columns found are ['time', 'open', 'close']",
+    "open,high,low,close,volume": "missing columns: time; the columns found are",
+    f"{HEADER},time_ms": "several columns of time: time, time_ms (rename all but one); the columns found are",
+    f"{HEADER},close,C,time": "several columns of time: time, time (rename all but one); several columns of close: "
+    "close, close, C",
+    "time,high,low,close,Volume BTC,Volume USD": "missing columns: open; several columns of volume: Volume BTC, "
+    "Volume USD (rename all but one); the",
+    "time,open,high,low,Adj Close": "missing columns: close; the columns found are",
+    "nan,nan,nan,nan,nan,nan": "missing columns: time, open, high, low, close; the columns found are",
+    "\u65e5\u671f,\u6536\u76d8,\u5f00\u76d8,\u9ad8,\u4f4e,\u91cf": "missing columns: open, high, low, close; the",
+    '"time,open': "it is not CSV",
+    "time\0": "it holds a NUL byte",
+}
+
+
+@pytest.mark.parametrize(("header", "fault"), HEADERS.items())
 def test_a_faulty_header_is_reported_with_the_columns_found(path: Path, header: str, fault: str) -> None:
     [result] = faults_of(path, f"{header}\n{ROWS[0]}\n")
     assert result.startswith(f"line 1: {fault}")
@@ -306,71 +292,39 @@ def test_a_faulty_header_is_reported_with_the_columns_found(path: Path, header: 
 
 MONTHS = [f"{EPOCH + timedelta(days=day):%Y-%m-%d},10,12,9,11,{day}" for day in range(200)]
 COMPRESSED = gzip.compress("\n".join([HEADER, *MONTHS]).encode())
+WIDE = "line 1: no header names these {} columns: write a first line such as time,open,"
+DAMAGED = "it is a truncated or damaged gzip file: "
+OTHERS = {
+    "empty": (b"", "it is empty"),
+    "blank": (b"\n \r\n\n", "it is empty"),
+    "empty gzip": (gzip.compress(b""), "it is empty"),
+    "BOM only": (b"\xef\xbb\xbf\n", "it is empty"),
+    "header": (HEADER.encode(), "no row follows the header"),
+    "header and blanks": (f"{HEADER}\n\n\n".encode(), "no row follows the header"),
+    "binary": (b"\x7fELF\x02\x01\x01\0\0\0\0", "line 1: it holds a NUL byte, so this is not text"),
+    "picture": (b"\x89PNG\r\n\x1a\n", "line 1: missing columns: time, open, high, low, close; the columns found are"),
+    "archive": (b"PK\x03\x04\x14\0", "it is a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV"),
+    "JSON": (b'\xef\xbb\xbf [{"time": 1}]', "it is JSON: save the table as CSV"),
+    "web page": (b"<!DOCTYPE html>\n<html>", "it is a web page, not a table: download the CSV file itself"),
+    "nine columns": (f"{ROWS[0]},1,2,3".encode(), WIDE.format(9)),
+    "impossible columns": (b"2024-01-01,10,8,9,11,5\n", WIDE.format(6)),
+    "gzip twice": (gzip.compress(gzip.compress(SOUND.encode())), "line 1: "),
+    "no trailer": (COMPRESSED[:-8], DAMAGED),
+    "cut in the stream": (COMPRESSED[:12], DAMAGED),
+    "magic only": (COMPRESSED[:2], DAMAGED),
+    "wrong checksum": (COMPRESSED[:-6] + b"\0" * 6, DAMAGED),
+    "garbage behind": (COMPRESSED + b"garbage", DAMAGED),
+    "damaged": (b"\x1f\x8b\x08\x00" + b"\xff" * 60, DAMAGED),
+    "one long line": (b"," * 10_000_000, "line 1 is longer than 10,000 characters: this is not a table of candles"),
+    "a long second line": (f"{HEADER}\n{'9' * 10_000_000}".encode(), "line 2 is longer than 10,000 characters: this"),
+}
 
 
-@pytest.mark.parametrize(
-    ("content", "faults"),
-    [
-        (b"", ["it is empty"]),
-        (b"\n \r\n\n", ["it is empty"]),
-        (gzip.compress(b""), ["it is empty"]),
-        (b"\xef\xbb\xbf\n", ["it is empty"]),
-        (HEADER.encode(), ["no row follows the header"]),
-        (f"{HEADER}\n\n\n".encode(), ["no row follows the header"]),
-        (b"\x7fELF\x02\x01\x01\0\0\0\0", ["line 1: it holds a NUL byte, so this is not text"]),
-        (b"\x89PNG\r\n\x1a\n", ["line 1: missing columns: time, open, high, low, close; the columns found are"]),
-        (b"PK\x03\x04\x14\0", ["it is a ZIP archive or an Excel workbook: unpack it, or save the sheet as CSV"]),
-        (b'\xef\xbb\xbf [{"time": 1}]', ["it is JSON: save the table as CSV"]),
-        (b"<!DOCTYPE html>\n<html>", ["it is a web page, not a table: download the CSV file itself"]),
-        (
-            f"{ROWS[0]},1,2,3".encode(),
-            ["line 1: no header names these 9 columns: write a first line such as time,open,"],
-        ),
-        (
-            b"2024-01-01,10,8,9,11,5\n",
-            ["line 1: no header names these 6 columns: write a first line such as time,open,"],
-        ),
-        (gzip.compress(gzip.compress(SOUND.encode())), ["line 1: "]),
-        (COMPRESSED[:-8], ["it is a truncated or damaged gzip file: "]),
-        (COMPRESSED[:12], ["it is a truncated or damaged gzip file: "]),
-        (COMPRESSED[:2], ["it is a truncated or damaged gzip file: "]),
-        (COMPRESSED[:-6] + b"\0" * 6, ["it is a truncated or damaged gzip file: "]),
-        (COMPRESSED + b"garbage", ["it is a truncated or damaged gzip file: "]),
-        (b"\x1f\x8b\x08\x00" + b"\xff" * 60, ["it is a truncated or damaged gzip file: "]),
-        (b"," * 10_000_000, ["line 1 is longer than 10,000 characters: this is not a table of candles"]),
-        (
-            f"{HEADER}\n{'9' * 10_000_000}".encode(),
-            ["line 2 is longer than 10,000 characters: this is not a table of candles"],
-        ),
-    ],
-    ids=[
-        *(
-            "empty",
-            "blank",
-            "empty gzip",
-            "BOM only",
-            "header",
-            "header and blanks",
-            "binary",
-            "picture",
-            "archive",
-            "JSON",
-            "web page",
-            "nine columns",
-            "impossible columns",
-            "gzip twice",
-        ),
-        *("no trailer", "cut in the stream", "magic only", "wrong checksum", "garbage behind", "damaged"),
-        *("one long line", "a long second line"),
-    ],
-)
+@pytest.mark.parametrize(("content", "fault"), OTHERS.values(), ids=OTHERS)
 def test_a_file_that_is_not_a_table_of_candles_is_refused_with_the_reason(
-    path: Path, content: bytes, faults: list[str]
+    path: Path, content: bytes, fault: str
 ) -> None:
-    """Faults of rows that could be read come first, then why reading ended."""
-    result = faults_of(path, content)
-    assert result[0].startswith(faults[0])
-    assert result[-1].startswith(faults[-1])
+    assert faults_of(path, content)[-1].startswith(fault)
 
 
 def test_a_missing_file_a_folder_and_a_pipe_have_different_messages(tmp_path: Path) -> None:
@@ -474,25 +428,15 @@ def test_the_id_of_a_file_is_what_the_user_wrote_and_its_prices_count_as_real(tm
 
 
 @pytest.mark.parametrize(
-    ("limit", "end"),
-    [
-        (NOW, datetime(2024, 1, 4, tzinfo=UTC)),
-        (datetime(2024, 1, 4, tzinfo=UTC), datetime(2024, 1, 4, tzinfo=UTC)),
-        (datetime(2024, 1, 3, 23, 59, tzinfo=UTC), datetime(2024, 1, 3, tzinfo=UTC)),
-        (datetime(2024, 1, 2, tzinfo=UTC), datetime(2024, 1, 2, tzinfo=UTC)),
-    ],
+    ("limit", "day"), [(NOW, 4), (datetime(2024, 1, 4, tzinfo=UTC), 4), (datetime(2024, 1, 3, 23, 59, tzinfo=UTC), 3)]
 )
 def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
-    source: CsvFile, limit: datetime, end: datetime
+    source: CsvFile, limit: datetime, day: int
 ) -> None:
-    assert source.newest_close(BTC, Interval.DAY_1, limit) == end
-
-
-def test_a_limit_before_the_first_close_is_rounded_down(source: CsvFile) -> None:
-    """`history` reports that the rows of the file open too late."""
-    assert source.newest_close(BTC, Interval.DAY_1, datetime(2024, 1, 1, 23, 59, tzinfo=UTC)) == datetime(
-        2024, 1, 1, tzinfo=UTC
-    )
+    """A limit before the first close is rounded down: `history` reports that the rows open too late."""
+    assert source.newest_close(BTC, Interval.DAY_1, limit) == datetime(2024, 1, day, tzinfo=UTC)
+    early = datetime(2024, 1, 1, 23, 59, tzinfo=UTC)
+    assert source.newest_close(BTC, Interval.DAY_1, early) == datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def test_the_newest_row_may_have_any_position(path: Path) -> None:

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -48,15 +48,11 @@ def test_the_market_is_the_same_on_every_machine_and_every_python() -> None:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=str)
-def test_every_day_from_the_genesis_on_has_one_sound_candle(pair: Pair) -> None:
+def test_every_day_from_the_genesis_on_has_one_sound_candle_that_opens_where_the_day_before_closed(pair: Pair) -> None:
     days = all_days(pair)
     assert [day.open_time for day in days] == [GENESIS + count * DAY for count in range((TODAY - GENESIS) // DAY)]
     assert not [fault for day in days for fault in day.faults()]
-
-
-@pytest.mark.parametrize("pair", PAIRS, ids=str)
-def test_a_day_opens_where_the_day_before_closed(pair: Pair) -> None:
-    assert all(before.close == after.open for before, after in pairwise(all_days(pair)))
+    assert all(before.close == after.open for before, after in pairwise(days))
 
 
 @given(st.integers(0, 3_070), st.integers(0, 30))
@@ -100,35 +96,30 @@ def test_every_longer_interval_adds_up_the_minutes(interval: Interval) -> None:
 
 def test_aggregation_takes_first_open_highest_high_lowest_low_last_close_and_the_sum() -> None:
     """By hand, with a group cut short at either end."""
-    start = datetime(2024, 1, 1, 0, 4, tzinfo=UTC)
-    prices = [
-        (5.0, 6.0, 4.0, 5.5, 1.0),
-        (5.5, 9.0, 5.0, 6.0, 2.0),
-        (6.0, 7.0, 1.0, 2.0, 0.0),
-        (2.0, 3.0, 2.0, 3.0, 4.0),
+    start, minute = datetime(2024, 1, 1, 0, 4, tzinfo=UTC), timedelta(minutes=1)
+    parts = [
+        Candle(start, 5.0, 6.0, 4.0, 5.5, 1.0),
+        Candle(start + minute, 5.5, 9.0, 5.0, 6.0, 2.0),
+        Candle(start + 2 * minute, 6.0, 7.0, 1.0, 2.0, 0.0),
+        Candle(start + 3 * minute, 2.0, 3.0, 2.0, 3.0, 4.0),
     ]
-    parts = [Candle(start + count * timedelta(minutes=1), *price) for count, price in enumerate(prices)]
     assert list(aggregate(iter(parts), Interval.MINUTE_5)) == [
-        Candle(datetime(2024, 1, 1, tzinfo=UTC), 5.0, 6.0, 4.0, 5.5, 1.0),
-        Candle(datetime(2024, 1, 1, 0, 5, tzinfo=UTC), 5.5, 9.0, 1.0, 3.0, 6.0),
+        Candle(start - 4 * minute, 5.0, 6.0, 4.0, 5.5, 1.0),
+        Candle(start + minute, 5.5, 9.0, 1.0, 3.0, 6.0),
     ]
 
 
 def test_every_seed_and_every_pair_is_a_different_market() -> None:
     """Two pairs whose returns were the same would make a comparison of them worthless."""
     markets = [log_returns(all_days(pair, seed)) for pair in (BTC, ETH, Pair("BTC", "USDT")) for seed in (0, 1)]
-    for index, one in enumerate(markets):
-        for other in markets[:index]:
-            assert abs(statistics.correlation(one, other)) < 0.1
+    for first, second in combinations(markets, 2):
+        assert abs(statistics.correlation(first, second)) < 0.1
 
 
-def test_before_the_genesis_there_is_nothing() -> None:
-    assert candles(BTC, Interval.DAY_1, datetime(2010, 1, 1, tzinfo=UTC), GENESIS) == []
-    assert candles(BTC, Interval.MINUTE_1, datetime(2010, 1, 1, tzinfo=UTC), GENESIS) == []
+def test_before_the_genesis_and_in_an_empty_span_there_is_nothing() -> None:
+    for interval in (Interval.DAY_1, Interval.MINUTE_1):
+        assert candles(BTC, interval, datetime(2010, 1, 1, tzinfo=UTC), GENESIS) == []
     assert candles(BTC, Interval.DAY_1, datetime(2010, 1, 1, tzinfo=UTC), GENESIS + DAY) == list(all_days(BTC)[:1])
-
-
-def test_an_empty_span_contains_nothing() -> None:
     assert candles(BTC, Interval.DAY_1, TODAY, TODAY) == []
 
 

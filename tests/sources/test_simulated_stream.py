@@ -39,8 +39,12 @@ def taken(
     pairs: Sequence[Pair] = PAIRS,
     act: Callable[[Sequence[FeedEvent]], None] = lambda _: None,
     feed: CandleFeed | None = None,
+    slow: float = 0.0,
 ) -> list[FeedEvent]:
-    """Return the events until `done` or the end; after each of them, `act` is called."""
+    """Return the events until `done` or the end; after each of them, `act` is called.
+
+    A `slow` consumer takes so many seconds of the clock for a candle.
+    """
 
     async def take() -> list[FeedEvent]:
         feed_events: list[FeedEvent] = []
@@ -50,6 +54,8 @@ def taken(
                 act(feed_events)
                 if done(feed_events):
                     break
+                if slow and isinstance(event, CandleClosed):
+                    await clock.sleep(slow)
         return feed_events
 
     return asyncio.run(take())
@@ -155,20 +161,7 @@ def test_before_the_genesis_there_is_nothing_but_heartbeats() -> None:
 
 def test_a_slow_consumer_gets_every_candle() -> None:
     """The stream does not produce more than what is taken."""
-    clock = Clock(MIDNIGHT, 240)
-
-    async def take() -> list[FeedEvent]:
-        feed_events: list[FeedEvent] = []
-        async with asyncio.timeout(DEADLINE), aclosing(SimulatedFeed(0, clock).events([BTC])) as events:
-            async for event in events:
-                feed_events.append(event)
-                if isinstance(event, CandleClosed):
-                    await clock.sleep(90)
-                if len(closed(feed_events)) == 4:
-                    break
-        return feed_events
-
-    assert_as_rest(asyncio.run(take()))
+    assert_as_rest(taken(Clock(MIDNIGHT, 240), lambda events: len(closed(events)) == 4, [BTC], slow=90))
 
 
 def test_many_pairs_are_sent_over_midnight() -> None:
