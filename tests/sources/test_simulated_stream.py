@@ -37,25 +37,20 @@ def taken(
     clock: Clock,
     done: Callable[[Sequence[FeedEvent]], bool],
     pairs: Sequence[Pair] = PAIRS,
-    act: Callable[[Sequence[FeedEvent]], None] = lambda _: None,
+    act: Callable[[Sequence[FeedEvent]], float | None] = lambda _: None,
     feed: CandleFeed | None = None,
-    slow: float = 0.0,
 ) -> list[FeedEvent]:
-    """Return the events until `done` or the end; after each of them, `act` is called.
-
-    A `slow` consumer takes so many seconds of the clock for a candle.
-    """
+    """Return the events until `done` or the end; after each of them, `act` is called, for seconds of the clock."""
 
     async def take() -> list[FeedEvent]:
         feed_events: list[FeedEvent] = []
         async with asyncio.timeout(DEADLINE), aclosing((feed or SimulatedFeed(0, clock)).events(pairs)) as events:
             async for event in events:
                 feed_events.append(event)
-                act(feed_events)
+                seconds = act(feed_events)
                 if done(feed_events):
                     break
-                if slow and isinstance(event, CandleClosed):
-                    await clock.sleep(slow)
+                await clock.sleep(seconds or 0.0)
         return feed_events
 
     return asyncio.run(take())
@@ -161,7 +156,11 @@ def test_before_the_genesis_there_is_nothing_but_heartbeats() -> None:
 
 def test_a_slow_consumer_gets_every_candle() -> None:
     """The stream does not produce more than what is taken."""
-    assert_as_rest(taken(Clock(MIDNIGHT, 240), lambda events: len(closed(events)) == 4, [BTC], slow=90))
+
+    def act(events: Sequence[FeedEvent]) -> float:
+        return 90.0 if isinstance(events[-1], CandleClosed) else 0.0
+
+    assert_as_rest(taken(Clock(MIDNIGHT, 240), lambda events: len(closed(events)) == 4, [BTC], act))
 
 
 def test_many_pairs_are_sent_over_midnight() -> None:
