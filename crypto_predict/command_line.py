@@ -58,10 +58,7 @@ class Option(click.Option):
     The `variable` has the name of the option unless another one is given. Without a `metavar` it is a flag. With
     ``multiple=True`` it may be repeated and may hold several values with commas, whose duplicates are dropped; without
     a default it has no values then, and `read` may return a tuple of values for one word. The value of a
-    `former_name_of` another option is that option's, unless that is given, too.
-
-    Raises:
-        InvalidValue: A text is not valid. The error names the option or the variable.
+    `former_name_of` another option is that option's, unless that is given, too. Errors name the option or the variable.
     """
 
     def __init__(
@@ -155,9 +152,7 @@ class CommandLine:
     def parse(self, arguments: Sequence[str], environ: Mapping[str, str]) -> SimpleNamespace:
         """Return the value of every option.
 
-        Raises:
-            SystemExit: With 2 after one line about a bad argument or variable; after ``--help`` with 0, or with 1 if it
-                could not be written.
+        Exit with 2 after one line about a bad argument or variable; after ``--help`` with 0, or 1 if that failed.
         """
         try:
             context = self._command.make_context(self._prog, list(arguments), obj=environ)
@@ -203,10 +198,8 @@ class CommandLine:
 def with_secrets(program: str, environ: MutableMapping[str, str]) -> MutableMapping[str, str]:
     """Replace each ``NAME_FILE`` of `SECRETS` by NAME with the content of that file, as containers mount secrets.
 
-    The environment itself changes: the library of PostgreSQL reads it, and later processes inherit it.
-
-    Raises:
-        SystemExit: With 2 after one line: a file cannot be read or is empty, or the variable is set as well.
+    The environment itself changes: the library of PostgreSQL reads it, and later processes inherit it. Exit with 2
+    after one line if a file cannot be read or is empty, or if the variable is set as well.
     """
     for name in SECRETS:
         if not (path := environ.pop(f"{name}_FILE", "")):
@@ -230,8 +223,7 @@ def with_secrets(program: str, environ: MutableMapping[str, str]) -> MutableMapp
 def print_report(text: str) -> None:
     """Print a report to standard output; characters that its encoding does not have are escaped.
 
-    Raises:
-        OSError: It cannot be written: the reader has closed the pipe, or the disk is full.
+    Raise `OSError` if it cannot be written: the reader has closed the pipe, or the disk is full.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:

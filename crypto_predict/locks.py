@@ -28,14 +28,9 @@ def process_name() -> str:
 def held(lock: Path, refused: Callable[[str], Exception]) -> Iterator[None]:
     """Hold a lock file inside the context; it is removed afterwards.
 
-    If the file system does not support locks (some NFS mounts), log a warning and go on without one.
-
-    Args:
-        lock: The lock file, in a folder that exists.
-        refused: Returns the error to raise if the lock is held already, from its holder: process, host and time.
-
-    Raises:
-        OSError: The lock file cannot be made.
+    If the file system does not support locks (some NFS mounts), log a warning and go on without one. `refused` returns
+    the error to raise if the lock is held already, from its holder: process, host and time. An `OSError` names the
+    file, if it cannot be made.
     """
     try:
         descriptor = _acquire(lock)

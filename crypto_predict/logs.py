@@ -34,11 +34,7 @@ def event(logger: logging.Logger, level: int, name: str, **fields: object) -> No
 
 
 def level_name(text: str) -> str:
-    """Read the name of a level.
-
-    Raises:
-        InvalidValue: The level does not exist.
-    """
+    """Read the name of a level, in any case."""
     if text.lower() not in LEVELS:
         raise InvalidValue("log level", text, f"one of {', '.join(LEVELS)}")
     return text.lower()

@@ -49,11 +49,7 @@ def ledger_beside(model: Path) -> Path:
 
 
 def file_path(text: str) -> Path:
-    """Read the path of a file.
-
-    Raises:
-        InvalidValue: It is empty, which `Path` reads as the current folder.
-    """
+    """Read the path of a file; an empty one, which `Path` reads as the current folder, is refused."""
     if not text:
         raise InvalidValue("path", text, "the path of a file")
     return Path(text)
@@ -61,11 +57,9 @@ def file_path(text: str) -> Path:
 
 def boolean(text: str) -> bool:
     """Read ``1``, ``true``, ``yes``, ``on`` and their opposites."""
-    if text.lower() in _TRUE:
-        return True
-    if text.lower() in _FALSE:
-        return False
-    raise InvalidValue("flag", text, "true or false")
+    if text.lower() not in _TRUE | _FALSE:
+        raise InvalidValue("flag", text, "true or false")
+    return text.lower() in _TRUE
 
 
 def whole_number(name: str, least: int, most: int) -> Callable[[str], int]:
@@ -97,8 +91,7 @@ def label(name: str, text: str | None) -> str | None:
 def admin_token(environ: Mapping[str, str]) -> str | None:
     """Read ``ADMIN_TOKEN``; None if it is blank or not set.
 
-    Raises:
-        InvalidValue: It can be guessed, or no header of a request can carry it; the message does not contain it.
+    One that can be guessed, or that no header of a request can carry, is refused; the message does not contain it.
     """
     token = environ.get("ADMIN_TOKEN", "").strip()
     if len(os.fsencode(token)) > TOKEN_BYTES or any(ord(letter) < 32 or ord(letter) == 127 for letter in token):
@@ -116,30 +109,21 @@ def masked(text: str) -> str:
 
 def web_address(text: str) -> str | None:
     """Read ``https://example.org/project``; None if the text is empty."""
-    if not text:
-        return None
-    if not _WEB_ADDRESS.fullmatch(text):
+    if text and not _WEB_ADDRESS.fullmatch(text):
         raise InvalidValue("address", text, "an address such as https://example.org/project")
-    return text
+    return text or None
 
 
 def site_address(text: str) -> str | None:
-    """Read ``https://example.org/`` with or without the slash at its end; None if the text is empty.
-
-    Raises:
-        InvalidValue: It is not an address, or has a query or a fragment, to which no path can be added.
-    """
+    """Read ``https://example.org/`` with or without the slash at its end; None if the text is empty."""
     address = web_address(text)
-    if address is None:
-        return None
-    if "?" in address or "#" in address:
+    if address and ("?" in address or "#" in address):  # no path can be added
         raise InvalidValue("address", text, "the address of a site such as https://example.org/, without ? and #")
-    return f"{address.rstrip('/')}/"
+    return f"{address.rstrip('/')}/" if address else None
 
 
 def instant_of_epoch(text: str | None) -> datetime | None:
     """Read ``SOURCE_DATE_EPOCH``: whole seconds since 1970; None or blank if it is not set."""
-    if not text or not text.strip():
+    if not (text := (text or "").strip()):
         return None
-    seconds = whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text.strip())
-    return EPOCH + timedelta(seconds=seconds)
+    return EPOCH + timedelta(seconds=whole_number("SOURCE_DATE_EPOCH", 0, 253_402_300_799)(text))

@@ -35,11 +35,7 @@ def lasted(hours: float) -> str:
 
 
 def read_duration(text: str, name: str = "duration") -> timedelta:
-    """Read ``90s``, ``15m``, ``24h``, ``2d`` or a bare number of seconds, the value of the option `name`.
-
-    Raises:
-        InvalidValue: It is not a positive time of at most 5000 years.
-    """
+    """Read ``90s``, ``15m``, ``24h``, ``2d`` or a bare number of seconds, the value of the option `name`."""
     match = _DURATION.fullmatch(text.strip().lower())
     seconds = int(match[1]) * _UNITS[match[2]] if match else 0
     if not 0 < seconds <= _LONGEST:

@@ -184,10 +184,8 @@ def candles_since(
 ) -> list[Candle]:
     """Return the candles of `interval` that follow a history in its source, ascending.
 
-    They close at most the time `most` after the last close of the history, and by `limit` (UTC).
-
-    Raises:
-        SourceError, UnusableHistory: The source does not have such candles.
+    They close at most the time `most` after the last close of the history, and by `limit` (UTC). Errors of the source
+    are raised.
     """
     span = Span(history.end, min(source.newest_close(history.pair, interval, limit), history.end + most))
     if span.end <= span.start:

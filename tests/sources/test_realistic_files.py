@@ -146,16 +146,18 @@ def kaggle() -> str:
     return table("Timestamp,Open,High,Low,Close,Volume_(BTC),Volume_(Currency),Weighted_Price", rows)
 
 
-def binance(factor: int) -> str:
+def binance_milliseconds(factor: int = 10**3) -> str:
     """data.binance.vision: no header."""
-    return table(
-        "",
-        [
-            f"{seconds(c) * factor},{prices(c)},{c.volume},{(seconds(c) + 86_400) * factor - 1},{c.volume * c.close}"
-            ",9,5,5,0"
-            for c in CANDLES
-        ],
-    )
+    rows = []
+    for c in CANDLES:
+        opening, closing = seconds(c) * factor, (seconds(c) + 86_400) * factor - 1
+        rows.append(f"{opening},{prices(c)},{c.volume},{closing},{c.volume * c.close},9,5,5,0")
+    return table("", rows)
+
+
+def binance_microseconds() -> str:
+    """As since 2025."""
+    return binance_milliseconds(10**6)
 
 
 def kraken() -> str:
@@ -179,7 +181,7 @@ def tradingview() -> str:
     return table("time,open,high,low,close,Volume", [f"{seconds(c)},{prices(c)},{c.volume}" for c in CANDLES])
 
 
-def tradingview_offset() -> str:
+def offset_tradingview() -> str:
     local = [(c.open_time + timedelta(hours=2), c) for c in CANDLES]
     return table(
         "time,open,high,low,close,Volume,Volume MA",
@@ -273,115 +275,57 @@ def british() -> str:
 OPENING = "'Date' is the opening in UTC"
 NEWEST = "the order is newest first, which is sorted"
 THOUSANDS = "',' groups the digits of thousands"
-NO_VOLUME = "there is no volume"
 CLOSES = "the close is the only price, so that the range of the forecast rests on closes alone"
 KLINES = "without a header the columns are time, open, high, low, close, volume"
 CDD = "line 1, 'https://www.CryptoDataDownload.com', is not part of the table"
-GERMAN = ("'Datum' is the opening in UTC", "'Schluss' is the close", "'Volumen' is the volume")
-FILES: dict[str, tuple[Callable[[], str | bytes], Sequence[str]]] = {  # with the assumptions
-    "YAHOO": (yahoo, [OPENING, "rows without a price are gaps (1, the first in line 77)", NO_VOLUME]),
-    "YAHOOPASTE": (
-        yahoo_pasted,
-        [OPENING, "'Close Close price adjusted for splits.' is the close", THOUSANDS, NO_VOLUME, NEWEST],
-    ),
-    "YFINANCE": (yfinance, [OPENING]),
-    "INVESTING": (
-        investing,
-        [
-            *(OPENING, "'Price' is the close", "'Vol.' is the volume", "'06/30/2025' is month/day/year"),
-            *(THOUSANDS, NEWEST),
-        ],
-    ),
-    "INVESTDE": (
-        investing_german,
-        [
-            *("'Datum' is the opening in UTC", "'Zuletzt' is the close", "'Vol.' is the volume"),
-            *("'30.06.2025' is day/month/year", "',' is the decimal mark", NEWEST),
-        ],
-    ),
-    "CMC": (coinmarketcap, ["'timeOpen' is the opening in UTC", NEWEST]),
-    "CDD": (
-        cryptodatadownload,
-        [
-            *(CDD, "'unix' is the opening in UTC", "'Volume BTC' is the volume"),
-            *("times are milliseconds since 1970", "times are seconds since 1970", NEWEST),
-        ],
-    ),
-    "GEMINI": (gemini, [CDD, "'Unix Timestamp' is the opening in UTC", "times are seconds since 1970", NEWEST]),
-    "KAGGLE": (
-        kaggle,
-        [
-            *("'Timestamp' is the opening in UTC", "'Volume_(BTC)' is the volume", "times are seconds since 1970"),
-            "rows without a price are gaps (900, the first in line 3)",
-            "900 candles of 2:00:00 are joined to 75 days",
-        ],
-    ),
-    "BINANCEMS": (lambda: binance(10**3), [KLINES, "times are milliseconds since 1970"]),
-    "BINANCEUS": (lambda: binance(10**6), [KLINES, "times are microseconds since 1970"]),
-    "KRAKEN": (kraken, [KLINES, "times are seconds since 1970"]),
-    "BITFINEX": (
-        bitfinex,
-        [
-            "line 1, '0,1,2,3,4,5', is not part of the table",
-            "without a header the columns are time, open, close, high, low, volume",
-            *("times are milliseconds since 1970", NEWEST),
-        ],
-    ),
-    "COINGECKO": (
-        coingecko,
-        [
-            "the price at a midnight (UTC) of 'snapped_at' is the close of the day before",
-            *("'price' is the close", "'total_volume' is the volume"),
-            *("rows without a price are gaps (1, the first in line 77)", CLOSES),
-        ],
-    ),
-    "TRADINGV": (tradingview, ["times are seconds since 1970"]),
-    "TRADINGVTZ": (tradingview_offset, []),
-    "STOOQ": (
-        stooq_polish,
-        ["'Data' is the opening in UTC", "'Zamkniecie' is the close", "'Wolumen' is the volume"],
-    ),
-    "EXCELDE": (
-        german_excel,
-        [
-            *("the text is Windows-1252, as in line 2", "line 1, 'sep=;', is not part of the table", *GERMAN),
-            *("the last lines are not rows (1, the first is line 79)", "'17.04.2025' is day/month/year"),
-            "',' is the decimal mark",
-        ],
-    ),
-    "UTF16": (unicode_text, [*GERMAN, "'17.04.2025' is day/month/year", "',' is the decimal mark"]),
-    "MT5": (metatrader, ["'<DATE>' and '<TIME>' are the opening in UTC", "'<VOL>' is the volume"]),
-    "MT4": (metatrader_4, [KLINES]),
-    "NASDAQ": (
-        nasdaq,
-        [OPENING, "'Close/Last' is the close", "'06/30/2025' is month/day/year", THOUSANDS, NEWEST],
-    ),
-    "DUKASCOPY": (dukascopy, ["'Gmt time' is the opening in UTC", "'17.04.2025 00:00:00.000' is day/month/year"]),
-    "BLOCKCHAIN": (
-        blockchain,
-        ["'Timestamp' is the opening in UTC", "'market-price' is the close", CLOSES, NO_VOLUME],
-    ),
-    "FRED": (
-        fred,
-        [
-            *("'observation_date' is the opening in UTC", "'CBBTCUSD' is the close"),
-            *("rows without a price are gaps (1, the first in line 77)", CLOSES, NO_VOLUME),
-        ],
-    ),
-    "PANDAS": (pandas_frame, [OPENING]),
-    "BRITISH": (
-        british,
-        [
-            *("line 1, 'Bitcoin in US dollars', is not part of the table", OPENING),
-            "lines that repeat the header are not rows (1)",
-            *("the last lines are not rows (1, the first is line 81)", "'17/04/2025' is day/month/year", NO_VOLUME),
-        ],
-    ),
+GERMAN = "'Datum' is the opening in UTC; 'Schluss' is the close; 'Volumen' is the volume"
+ASSUMPTIONS: dict[Callable[[], str | bytes], str] = {  # by what writes the file
+    yahoo: f"{OPENING}; rows without a price are gaps (1, the first in line 77); there is no volume",
+    yahoo_pasted: f"{OPENING}; 'Close Close price adjusted for splits.' is the close; {THOUSANDS}; there is no "
+    f"volume; {NEWEST}",
+    yfinance: OPENING,
+    investing: f"{OPENING}; 'Price' is the close; 'Vol.' is the volume; '06/30/2025' is month/day/year; "
+    f"{THOUSANDS}; {NEWEST}",
+    investing_german: "'Datum' is the opening in UTC; 'Zuletzt' is the close; 'Vol.' is the volume; '30.06.2025' "
+    f"is day/month/year; ',' is the decimal mark; {NEWEST}",
+    coinmarketcap: f"'timeOpen' is the opening in UTC; {NEWEST}",
+    cryptodatadownload: f"{CDD}; 'unix' is the opening in UTC; 'Volume BTC' is the volume; times are milliseconds "
+    f"since 1970; times are seconds since 1970; {NEWEST}",
+    gemini: f"{CDD}; 'Unix Timestamp' is the opening in UTC; times are seconds since 1970; {NEWEST}",
+    kaggle: "'Timestamp' is the opening in UTC; 'Volume_(BTC)' is the volume; times are seconds since 1970; rows "
+    "without a price are gaps (900, the first in line 3); 900 candles of 2:00:00 are joined to 75 days",
+    binance_milliseconds: f"{KLINES}; times are milliseconds since 1970",
+    binance_microseconds: f"{KLINES}; times are microseconds since 1970",
+    kraken: f"{KLINES}; times are seconds since 1970",
+    bitfinex: "line 1, '0,1,2,3,4,5', is not part of the table; without a header the columns are time, open, "
+    f"close, high, low, volume; times are milliseconds since 1970; {NEWEST}",
+    coingecko: "the price at a midnight (UTC) of 'snapped_at' is the close of the day before; 'price' is the "
+    f"close; 'total_volume' is the volume; rows without a price are gaps (1, the first in line 77); {CLOSES}",
+    tradingview: "times are seconds since 1970",
+    offset_tradingview: "",
+    stooq_polish: "'Data' is the opening in UTC; 'Zamkniecie' is the close; 'Wolumen' is the volume",
+    german_excel: f"the text is Windows-1252, as in line 2; line 1, 'sep=;', is not part of the table; {GERMAN}; "
+    "the last lines are not rows (1, the first is line 79); '17.04.2025' is day/month/year; ',' is the decimal "
+    "mark",
+    unicode_text: f"{GERMAN}; '17.04.2025' is day/month/year; ',' is the decimal mark",
+    metatrader: "'<DATE>' and '<TIME>' are the opening in UTC; '<VOL>' is the volume",
+    metatrader_4: KLINES,
+    nasdaq: f"{OPENING}; 'Close/Last' is the close; '06/30/2025' is month/day/year; {THOUSANDS}; {NEWEST}",
+    dukascopy: "'Gmt time' is the opening in UTC; '17.04.2025 00:00:00.000' is day/month/year",
+    blockchain: f"'Timestamp' is the opening in UTC; 'market-price' is the close; {CLOSES}; there is no volume",
+    fred: "'observation_date' is the opening in UTC; 'CBBTCUSD' is the close; rows without a price are gaps (1, "
+    f"the first in line 77); {CLOSES}; there is no volume",
+    pandas_frame: OPENING,
+    british: f"line 1, 'Bitcoin in US dollars', is not part of the table; {OPENING}; lines that repeat the header "
+    "are not rows (1); the last lines are not rows (1, the first is line 81); '17/04/2025' is day/month/year; "
+    "there is no volume",
 }
+# By the currency of their pair, which has at most ten letters.
+FILES = {writer.__name__.replace("_", "").upper()[:10]: writer for writer in ASSUMPTIONS}
 
 
 def written(folder: Path, name: str) -> Path:
-    content = FILES[name][0]()
+    content = FILES[name]()
     path = folder / f"{name}.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return path
@@ -394,12 +338,12 @@ def test_a_file_is_read_as_its_site_means_it_and_one_line_says_what_was_assumed(
     """A date, a decimal mark or a column that is misread makes a forecast of another market."""
     path = written(tmp_path, name)
     days = list(CsvFile(str(path)).candles(Pair("BTC", "USD"), Interval.DAY_1, Span(FIRST, FIRST + DAYS * DAY)))
-    assumed = FILES[name][1]
-    assert caplog.messages == ([f"file:{path}: assumed that {'; '.join(assumed)}"] if assumed else [])
+    assumed = ASSUMPTIONS[FILES[name]]
+    assert caplog.messages == ([f"file:{path}: assumed that {assumed}"] if assumed else [])
     assert [day.open_time for day in days] == [candle.open_time for candle in CANDLES]
     for day, expected in zip(days, CANDLES, strict=True):
         assert day[1:5] == ((expected.close,) * 4 if CLOSES in assumed else expected[1:5])
-        assert day.volume == pytest.approx(0 if NO_VOLUME in assumed else expected.volume, rel=0.01)
+        assert day.volume == pytest.approx(0 if "there is no volume" in assumed else expected.volume, rel=0.01)
 
 
 def test_every_one_of_these_files_trains(tmp_path: Path) -> None:

@@ -64,11 +64,7 @@ class Columns:
 
     @classmethod
     def of(cls, header: Sequence[str], base: str | None) -> "Columns":
-        """Find the columns in a header; `base` is the base currency.
-
-        Raises:
-            BadRow: Columns are missing or ambiguous; all of them at once.
-        """
+        """Find the columns in a header, or raise `BadRow` with all faults; `base` is the base currency."""
         names = _names(_without_empty_end(header))
         positions = {column: _places(names, groups) for column, groups in _NAMES.items()}
         clock = None
@@ -112,11 +108,7 @@ class Columns:
         return cls((), width, places, 1 if clock else None, False, False, (notice,))
 
     def cells(self, fields: Sequence[str]) -> list[str]:
-        """Return what one row says at each of the `places`; the time has the time of day.
-
-        Raises:
-            BadRow: The row has more or fewer fields than the header.
-        """
+        """Return what one row says at each of the `places`, the time with the time of day; raise `BadRow` if torn."""
         if len(fields) != self.width and len(fields := _without_empty_end(fields, self.width)) != self.width:
             raise BadRow(f"{len(fields)} fields, the header has {self.width}")
         cells = [fields[place] for place in self.places.values()]
@@ -139,11 +131,7 @@ def continues(header: Sequence[str]) -> bool:
 
 
 def joined(header: Sequence[str], fields: Sequence[str]) -> list[str]:
-    """Return a header that continues, together with its next line.
-
-    Raises:
-        BadRow: The line names several tickers.
-    """
+    """Return a header that continues, together with its next line; raise `BadRow` if that names several tickers."""
     first, others = fields[:1], fields[1:]
     if first == ["Ticker"] and len(tickers := list(dict.fromkeys(others))) > 1:
         shown = ", ".join(ticker[:20] for ticker in tickers[:5])

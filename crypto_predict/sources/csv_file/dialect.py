@@ -23,12 +23,7 @@ _BITFINEX = ("open", "close", "high", "low")
 def find_table(lines: Lines, base: str | None) -> tuple[Columns, str, Lines]:
     """Return the columns of the table that begins in the first lines of a file, what separates them, and its rows.
 
-    Args:
-        lines: The lines of the file.
-        base: The base currency.
-
-    Raises:
-        Unreadable: There is none, or columns are missing or ambiguous.
+    Raise `Unreadable` if there is none, or if columns are missing or ambiguous. `base` is the base currency.
     """
     start = list(islice(lines, _MOST_BANNER + _SAMPLE))
     if not start:

@@ -82,8 +82,7 @@ def at_line(line: int) -> Iterator[None]:
 def lines(file: TextIO, most: int, notices: list[str]) -> Lines:
     """Yield every line that is not blank, with its number. A notice is added if the encoding is a guess.
 
-    Raises:
-        Unreadable: There are more than `most` lines, or one is too long, or all of them together are.
+    Raise `Unreadable` if there are more than `most` lines, or one is too long, or all of them together are.
     """
     left, guessed = most * USUAL_LENGTH + MOST_LENGTH, False
     for number in range(1, most + 1):
@@ -110,11 +109,7 @@ def lines(file: TextIO, most: int, notices: list[str]) -> Lines:
 
 
 def fields_of(line: str, delimiter: str) -> list[str]:
-    """Return the fields of one line. A quoted field ends with its line, so that one lost quote costs one line.
-
-    Raises:
-        BadRow: It is not CSV.
-    """
+    """Return the fields of one line, or raise `BadRow`. A quoted field ends with its line: a lost quote costs one."""
     if "\0" in line:
         raise BadRow("it holds a NUL byte, so this is not text")
     try:

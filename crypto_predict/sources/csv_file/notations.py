@@ -59,10 +59,8 @@ class DayOrder(Enum):
 def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
     """Return the order of day and month in the times of a file, and a time that has it.
 
-    None if the order does not matter: dates are written in another way, or are the same in both.
-
-    Raises:
-        InvalidValue: The file does not decide it.
+    None if the order does not matter: dates are written in another way, or are the same in both. Raise `InvalidValue`
+    if the file does not decide it.
     """
     dates = [text for text in texts if text[1:3].strip("0123456789") and _NUMERIC.fullmatch(text)]
     readings = {order: [_instant_or_none(text, order) for text in dates] for order in DayOrder}
@@ -82,10 +80,9 @@ def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
 
 
 def instant(text: str, order: DayOrder | None, units: set[str] | None = None) -> datetime:
-    """Read a time: UTC unless it has an offset. The unit of a time since 1970 is added to `units`.
+    """Read a time: UTC unless it has an offset; raise `ValueError` if it is not one.
 
-    Raises:
-        ValueError: It is not a time.
+    The unit of a time since 1970 is added to `units`.
     """
     if since := _SINCE_1970.fullmatch(text):
         unit, _, parts = next(unit for unit in _UNITS if len(since[1]) <= unit[1])
@@ -100,11 +97,7 @@ def instant(text: str, order: DayOrder | None, units: set[str] | None = None) ->
 
 
 def milliseconds(text: str) -> datetime:
-    """Read a whole number of milliseconds since 1970, however small.
-
-    Raises:
-        ValueError: It is not one, or lies beyond the year 9999.
-    """
+    """Read a whole number of milliseconds since 1970, however small; raise `ValueError` if it is not one."""
     if not _WHOLE.fullmatch(text):
         raise ValueError(f"time_ms {text[:40]!r} is not a whole number of milliseconds since 1970")
     try:
@@ -196,10 +189,9 @@ def decimal_mark(texts: Iterable[str], delimiter: str) -> tuple[str, str | None]
 
 
 def number(text: str, mark: str = ".", *, short: bool = False) -> float:
-    """Read a number with this decimal `mark`: NaN for a missing one. ``1.23K`` is allowed if `short`.
+    """Read a number with this decimal `mark`; raise `ValueError` if it is not one.
 
-    Raises:
-        ValueError: It is not a number.
+    A missing one is NaN. ``1.23K`` is allowed if `short`.
     """
     if mark == "." and _PLAIN.fullmatch(text):
         return float(text)

@@ -77,16 +77,12 @@ def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None, 
     """Return every row with a price, ascending, at least one. The assumptions are logged in one line.
 
     A row is returned unchanged, even if it is repeated or impossible. Where a file has closes alone, the close is the
-    only price of each candle. If a volume is missing anywhere, it is 0 everywhere.
-
-    Args:
-        path: The file.
-        most_lines: More are refused, and so is a file with more than `lines.USUAL_LENGTH` characters a line on average.
-        base: The currency whose volume is read, if the file has several.
-        daily: Minutes and hours in the file become days.
+    only price of each candle. If a volume is missing anywhere, it is 0 everywhere. Of several volumes that of the
+    currency `base` is read. Where `daily`, minutes and hours in the file become days.
 
     Raises:
-        UnusableHistory: With every fault of the file.
+        UnusableHistory: With every fault of the file. More than `most_lines` lines are one, and more than
+            `lines.USUAL_LENGTH` characters a line on average.
         InvalidValue: The dates of the file have two readings.
     """
     columns, delimiter, rows = None, "", list[Row]()
@@ -119,11 +115,7 @@ def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None, 
 def _texts(
     table: Lines, columns: Columns, delimiter: str, faults: list[Fault], notices: list[str]
 ) -> Iterator[tuple[int, str]]:
-    """Yield the line and the cells of each row.
-
-    Raises:
-        Unreadable: There is no row, or too many are faulty.
-    """
+    """Yield the line and the cells of each row; raise `Unreadable` if there is none, or if too many are faulty."""
     line = headers = 0
     for line, text in table:
         try:
@@ -150,9 +142,7 @@ def _candles(  # noqa: PLR0913, PLR0917 what was read, and what is noticed
 ) -> list[Row]:
     """Return the candles of all rows, ascending; those of the same time keep their order.
 
-    Raises:
-        InvalidValue: Day and month may be exchanged.
-        Unreadable: No row has a price, or too many are faulty.
+    Raise `InvalidValue` if day and month may be exchanged, `Unreadable` if no row has a price or too many are faulty.
     """
     order = day_order([text.partition("\0")[0] for text in texts])
     mark, marked = decimal_mark((cell for text in texts for cell in text.split("\0")[1:]), delimiter)
@@ -188,10 +178,9 @@ def _candles(  # noqa: PLR0913, PLR0917 what was read, and what is noticed
 def _candle(
     columns: Columns, cells: Sequence[str], order: DayOrder | None, mark: str, units: set[str]
 ) -> Candle | None:
-    """Return the candle of one row, or None for a row without any price. A missing number is NaN.
+    """Return the candle of one row, or None for a row without any price; raise `BadRow` with the faults of all cells.
 
-    Raises:
-        BadRow: A cell cannot be read; all of them at once.
+    A missing number is NaN.
     """
     faults, opening, values = list[str](), None, dict.fromkeys((*PRICES, "volume"), math.nan)
     try:
