@@ -13,7 +13,7 @@ from selenium.webdriver.common.keys import Keys
 from tests.support.browser import PHONE, Browser, needs_page
 from tests.support.models import BTC, ETH, TRAINED_AT
 from tests.support.page_documents import with_prices
-from tests.support.pages import NOW, RELEASED, growing, published, serving_at, write_minutes
+from tests.support.pages import NOW, RELEASED, collecting_site, published, serving_at, write_minutes
 
 pytestmark = needs_page
 
@@ -23,8 +23,7 @@ FIGURE = "#forecast-chart"
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A model of simulated prices with three releases, and a database."""
-    folder = tmp_path_factory.mktemp("site")
-    with growing(folder / "market.db"), serving_at(NOW, published(folder), folder / "market.db") as served:
+    with collecting_site(tmp_path_factory.mktemp("site")) as (_, served):
         yield served.url
 
 

@@ -15,7 +15,7 @@ from tests.support.browser import Browser, needs_page
 from tests.support.front import Front
 from tests.support.minutes import MINUTE
 from tests.support.models import BTC, ETH, make_model
-from tests.support.pages import NOW, growing, published, serving_at
+from tests.support.pages import NOW, collecting_site, growing, serving_at
 from tests.support.replay.server import Fault, ReplayServer, altered, answer, cut_json, reset
 
 pytestmark = needs_page
@@ -26,12 +26,7 @@ HOSTILE = "\"'><img src=x onerror=globalThis.injected=1><script>globalThis.injec
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplayServer]:
     """A page as it should be, behind a network that may fail."""
-    folder = tmp_path_factory.mktemp("site")
-    with (
-        growing(folder / "market.db"),
-        serving_at(NOW, published(folder), folder / "market.db") as server,
-        ReplayServer(Front(server.url)) as front,
-    ):
+    with collecting_site(tmp_path_factory.mktemp("site")) as (_, server), ReplayServer(Front(server.url)) as front:
         yield front
 
 

@@ -6,7 +6,7 @@ import pytest
 from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import DESKTOP, PHONE, Browser, Screen, needs_page
-from tests.support.pages import NOW, growing, published, serving_at
+from tests.support.pages import collecting_site
 
 pytestmark = needs_page
 
@@ -38,8 +38,7 @@ document.addEventListener("focusout", ({ target }) => {
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("site")
-    with growing(folder / "market.db"), serving_at(NOW, published(folder), folder / "market.db") as served:
+    with collecting_site(tmp_path_factory.mktemp("site")) as (_, served):
         yield served.url
 
 

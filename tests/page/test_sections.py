@@ -10,7 +10,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import Browser, needs_page
 from tests.support.minutes import MINUTE
-from tests.support.pages import NOW, TOKEN, At, growing, published, serving_at
+from tests.support.pages import NOW, TOKEN, At, collecting_site
 
 pytestmark = needs_page
 
@@ -18,13 +18,8 @@ pytestmark = needs_page
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[At]:
     """A model of simulated prices with its ledger, a database, and the token that changes what is collected."""
-    folder = tmp_path_factory.mktemp("site")
-    with (
-        growing(folder / "market.db"),
-        serving_at(
-            NOW, published(folder), folder / "market.db", ADMIN_TOKEN=TOKEN, SOURCE="simulated", PAIR="BTC/USD"
-        ) as served,
-    ):
+    environ = {"ADMIN_TOKEN": TOKEN, "SOURCE": "simulated", "PAIR": "BTC/USD"}
+    with collecting_site(tmp_path_factory.mktemp("site"), **environ) as (_, served):
         yield served
 
 

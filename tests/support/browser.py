@@ -30,14 +30,8 @@ T = TypeVar("T")
 
 BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-component-update",
-    "--disable-sync",
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"),
+    *("--no-first-run", "--disable-component-update", "--disable-sync"),
 )
 SECONDS = 60  # for something to become true, on a machine that is busy with other tests
 
@@ -157,13 +151,8 @@ class Browser:
 
     def look(self, screen: Screen = DESKTOP, *, dark: bool = False, reduced_motion: bool = False) -> None:
         """Set the screen and the reader's preferences."""
-        self.command(
-            "Emulation.setDeviceMetricsOverride",
-            width=screen.width,
-            height=screen.height,
-            deviceScaleFactor=1,
-            mobile=screen.is_phone,
-        )
+        size = {"width": screen.width, "height": screen.height, "deviceScaleFactor": 1, "mobile": screen.is_phone}
+        self.command("Emulation.setDeviceMetricsOverride", **size)
         self.command("Emulation.setTouchEmulationEnabled", enabled=screen.is_phone)
         features = {
             "prefers-color-scheme": "dark" if dark else "light",
@@ -179,8 +168,7 @@ class Browser:
     def set_clock(self, ahead: timedelta) -> None:
         """Set the clock of the next pages ahead, or back if it is negative."""
         source = _CLOCK % round(ahead.total_seconds() * 1000)
-        made = self.command("Page.addScriptToEvaluateOnNewDocument", source=source)
-        self._scripts.append(made["identifier"])
+        self._scripts.append(self.command("Page.addScriptToEvaluateOnNewDocument", source=source)["identifier"])
 
     def go_offline(self, offline: bool) -> None:
         """Take the network away, or give it back."""
@@ -260,23 +248,25 @@ class Browser:
     def faults(self) -> list[str]:
         """Return what the pages did wrong since the last call: errors, violations, requests to other origins."""
         result = [entry["message"] for entry in self._log("browser") if entry["level"] in {"WARNING", "SEVERE"}]
-        result += [f"blocked: {one}" for one in self.run("return globalThis.watched?.violations.splice(0) ?? []")]
-        return result + [f"request to another origin: {url}" for url in self.requests() if not self._is_own(url)]
+        violations = self.run("return globalThis.watched?.violations.splice(0) ?? []")
+        result += [f"blocked: {violation}" for violation in violations]
+        others = [url for url in self.requests() if not url.startswith(f"{self._origin}/")]
+        return result + [f"request to another origin: {url}" for url in others]
 
     def requests(self) -> list[str]:
         """Return the addresses of the requests since the last call, or that of `faults`, in their order."""
         messages = self._messages()
-        sent = [one["request"]["url"] for name, one in messages if name == "Network.requestWillBeSent"]
-        sockets = [one["url"] for name, one in messages if name == "Network.webSocketCreated"]
-        return [url for url in sent + sockets if urlsplit(url).scheme not in {"data", "blob", "about", "chrome"}]
+        urls = [sent["request"]["url"] for name, sent in messages if name == "Network.requestWillBeSent"]
+        urls += [socket["url"] for name, socket in messages if name == "Network.webSocketCreated"]
+        return [url for url in urls if urlsplit(url).scheme not in {"data", "blob", "about", "chrome"}]
 
     def transfers(self) -> dict[str, int]:
         """Return the bytes with headers that came for each address since the last call, or that of `requests`."""
         counter = Counter[str]()
-        for name, one in self._messages():
-            address = self._addresses.get(one.get("requestId", ""), "")
+        for name, message in self._messages():
+            address = self._addresses.get(message.get("requestId", ""), "")
             if name == "Network.loadingFinished" and address.startswith("http"):
-                counter[address] += round(one["encodedDataLength"])
+                counter[address] += round(message["encodedDataLength"])
         return dict(counter)
 
     def command(self, name: str, **parameters: object) -> Any:
@@ -288,18 +278,15 @@ class Browser:
         result: list[float] = self.run("return watched.tasks.splice(0)")
         return result
 
-    def _is_own(self, url: str) -> bool:
-        return url.startswith(f"{self._origin}/")
-
     def _log(self, kind: str) -> list[dict[str, Any]]:
         return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
 
     def _messages(self) -> list[tuple[str, dict[str, Any]]]:
         """Return name and parameters of the new messages of the DevTools protocol."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
-        for one in messages:
-            if one["method"] == "Network.requestWillBeSent":
-                self._addresses[one["params"]["requestId"]] = one["params"]["request"]["url"]
+        for message in messages:
+            if message["method"] == "Network.requestWillBeSent":
+                self._addresses[message["params"]["requestId"]] = message["params"]["request"]["url"]
         return [(message["method"], message["params"]) for message in messages]
 
 

@@ -246,5 +246,13 @@ def growing(database: Path, source: str = "simulated", pairs: Sequence[Pair] = (
         yield Growing(writer, Interval.MINUTE_1.floor(NOW), source, pairs)
 
 
+@contextmanager
+def collecting_site(folder: Path, **environ: str) -> Iterator[tuple[Growing, At]]:
+    """Run a server of the model of `published` beside a database that grows, at `NOW`."""
+    database = folder / "market.db"
+    with growing(database) as growth, serving_at(NOW, published(folder), database, **environ) as server:
+        yield growth, server
+
+
 if __name__ == "__main__":
     main(Path(sys.argv[1]), sys.argv[2:])
