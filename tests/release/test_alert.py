@@ -52,14 +52,14 @@ def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Jo
     assert (issue["state"], job.github.repository.texts(1)) == ("closed", [closed])
     alert(job)
     alert(job, test="failure")
-    assert [one["state"] for one in issues(job)] == ["closed", "open"]
+    assert [issue["state"] for issue in issues(job)] == ["closed", "open"]
     assert "failed 1 time in a row" in issues(job)[1]["body"]
 
 
-@pytest.mark.parametrize("event", ["push", "workflow_dispatch"])
-def test_a_failed_push_or_run_by_hand_opens_no_issue(job: Job, event: str) -> None:
+def test_a_failed_push_or_run_by_hand_opens_no_issue(job: Job) -> None:
     """GitHub already notifies the person who started it."""
-    alert(job, event, test="failure")
+    for event in ("push", "workflow_dispatch"):
+        alert(job, event, test="failure")
     assert issues(job) == []
 
 
@@ -101,17 +101,14 @@ def test_if_issues_are_switched_off_the_page_of_a_failed_run_says_so(job: Job) -
     assert alert(job) + alert(job, "push", test="failure") == ""
 
 
-def test_a_github_that_refuses_is_a_warning(job: Job) -> None:
+def test_a_github_that_fails_is_asked_again_and_one_that_refuses_is_a_warning(job: Job) -> None:
     """The run itself shows how the release ended."""
-    job.github.repository.permissions.clear()
-    for results in ({}, {"test": "failure"}):
-        assert "Resource not accessible by integration" in alert(job, **results)
-
-
-def test_a_github_that_fails_is_asked_again(job: Job) -> None:
     job.github.inject(refused(502, "Server Error"))
     assert alert(job, test="failure") == ""
     assert len(issues(job)) == 1
+    job.github.repository.permissions.clear()
+    for results in ({}, {"test": "failure"}):
+        assert "Resource not accessible by integration" in alert(job, **results)
 
 
 @pytest.mark.parametrize(

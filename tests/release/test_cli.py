@@ -59,14 +59,11 @@ def test_a_refused_argument_is_named_and_no_output_is_written(
     assert not outputs.exists()
 
 
-@pytest.mark.parametrize("name", ["NEEDS", "GITHUB_REPOSITORY"])
-def test_a_missing_variable_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    environ = {"NEEDS": "{}", "GITHUB_REPOSITORY": "Owner/name", name: " "}
-    assert main(["alert", "--event", "push"], environ) == BAD_ARGUMENTS
-    assert name in capsys.readouterr().err
-
-
-def test_a_missing_program_is_named(tmp_path: Path) -> None:
+def test_a_missing_variable_or_program_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("NEEDS", "GITHUB_REPOSITORY"):
+        environ = {"NEEDS": "{}", "GITHUB_REPOSITORY": "Owner/name", name: " "}
+        assert main(["alert", "--event", "push"], environ) == BAD_ARGUMENTS
+        assert name in capsys.readouterr().err
     command = [sys.executable, "-m", "crypto_predict.release", "version", "--event", "push"]
     done = subprocess.run(command, env={"PATH": str(tmp_path)}, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, "git is needed and not installed" in done.stderr) == (FAILED, True)

@@ -14,7 +14,7 @@ from markdown_it import MarkdownIt
 
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import Gate, PairForecast
+from crypto_predict.baked.schema import Gate
 from crypto_predict.market import Pair
 from crypto_predict.release import markdown
 from crypto_predict.release.__main__ import main
@@ -81,7 +81,7 @@ def test_a_real_release_shows_forecast_scores_record_and_changes(
         [f"{score.relative_mae:.3f}", f"{score.coverage:.1%}"] for score in backtest.scores
     ]
     day = model.card.pairs[pair].forecast[2].day
-    was, now = (Evaluator(one.forecasts[pair]).at(day).price for one in (champion, model))
+    was, now = (Evaluator(each.forecasts[pair]).at(day).price for each in (champion, model))
     assert moves[3] == [str(pair), str(day), f"{was:,.2f}", f"{now:,.2f}", f"{now / was - 1:+z.2%}"]
     for words in (
         f"## Build {markdown.escape(model.card.build)}",
@@ -142,12 +142,9 @@ def test_a_page_of_a_dozen_pairs_stays_far_below_its_limit() -> None:
     assert "and 470 more" in text
 
 
-def test_simulated_prices_are_announced_at_the_top_and_at_the_bottom() -> None:
+def test_simulated_prices_are_announced_at_top_and_bottom_and_a_lifted_gate_with_its_reasons() -> None:
     assert page(make_model(simulated=True), DIGEST).count("SIMULATED PRICES") == 2
     assert "SIMULATED" not in page(make_model(), DIGEST)
-
-
-def test_a_lifted_gate_is_shown_with_its_reasons() -> None:
     gate = Gate(passed=False, enforced=False, reasons=("BTC/USD: 12 % missing", HOSTILE), thresholds={})
     model = make_model()
     html = MARKDOWN.render(page(replace(model, card=replace(model.card, gate=gate)), DIGEST))
@@ -171,15 +168,11 @@ def test_changes_are_listed_by_build_package_and_source() -> None:
         assert words in html
 
 
-def test_a_history_that_became_shorter_is_pointed_out() -> None:
-    longer = make_model()
+def test_a_history_that_became_shorter_is_pointed_out_and_an_ended_forecast_is_not_compared() -> None:
+    """After more than a year, the champion has no forecast for these days."""
+    longer, ancient = make_model(), make_model()
     longer.card.pairs[BTC] = replace(longer.card.pairs[BTC], last=longer.card.pairs[BTC].last + timedelta(days=3))
     assert "3 days of history FEWER" in changes(make_model(), longer)
-
-
-def test_a_champion_whose_forecast_has_ended_is_not_compared_by_price() -> None:
-    """After more than a year it has no forecast for these days."""
-    ancient = make_model()
     ancient.forecasts[BTC] = make_forecast(last=date(2023, 1, 31))
     assert tables(changes(make_model(), ancient)) == []
 
@@ -216,7 +209,10 @@ def test_the_picture_shows_the_answers_of_the_server() -> None:
 @pytest.mark.parametrize("times", [1e-13, 1e-6, 1.0, 1e5])
 def test_a_picture_of_any_price_has_no_exponent_and_cuts_no_line(times: float) -> None:
     """Mermaid does not parse exponents, and hides lines outside the axis."""
-    chart = picture(BTC, scaled(make_forecast(), times))
+    forecast = make_forecast()  # in another unit:
+    anchor = replace(forecast.anchor, price=forecast.anchor.price * times)
+    trend = replace(forecast.trend, offset=forecast.trend.offset + math.log(times) / forecast.scale)
+    chart = picture(BTC, replace(forecast, last_close=forecast.last_close * times, anchor=anchor, trend=trend))
     assert re.findall(r"[0-9]e[+-]?[0-9]", chart) == []
     (axis,) = re.findall(r'y-axis "USD" ([0-9.]+) --> ([0-9.]+)', chart)
     bottom, top = map(float, axis)
@@ -226,13 +222,6 @@ def test_a_picture_of_any_price_has_no_exponent_and_cuts_no_line(times: float) -
     assert len({len(line) for line in lines_of(chart)}) == 1
 
 
-def scaled(forecast: PairForecast, times: float) -> PairForecast:
-    """Return the market in another unit."""
-    anchor = replace(forecast.anchor, price=forecast.anchor.price * times)
-    trend = replace(forecast.trend, offset=forecast.trend.offset + math.log(times) / forecast.scale)
-    return replace(forecast, last_close=forecast.last_close * times, anchor=anchor, trend=trend)
-
-
 @given(st.text(max_size=80))
 @pytest.mark.parametrize("template", ["- {}", "| a |\n| --- |\n| {} |", "## {}"])
 def test_escaped_text_is_shown_unchanged(template: str, text: str) -> None:
@@ -240,7 +229,7 @@ def test_escaped_text_is_shown_unchanged(template: str, text: str) -> None:
     tokens = MARKDOWN.parse(template.format(f"{markdown.escape(text)} end"))
     children = [token for token in tokens if token.type == "inline"][-1].children or []
     assert {child.type for child in children} <= {"text", "text_special"}
-    visible = "".join("?" if category(one).startswith("C") else one for one in " ".join(text.split()))
+    visible = "".join("?" if category(letter).startswith("C") else letter for letter in " ".join(text.split()))
     assert "".join(child.content for child in children) == f"{visible} end".lstrip()
 
 

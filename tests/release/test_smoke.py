@@ -57,11 +57,8 @@ def trained(folder: Path, *arguments: str, epoch: int) -> tuple[dict[str, bytes]
     environ = {"SOURCE_DATE_EPOCH": str(epoch), "MODEL_VERSION": "0.3.1", **REVISION}
     assert in_process(*arguments, *QUICK, "--output", str(output), environ=environ) == DONE
     card = store.load(output).card
-    labels = {
-        "version": card.build,
-        "revision": str(card.git_revision),
-        "created": f"{card.trained_at:%Y-%m-%dT%H:%M:%SZ}",
-    }
+    created = f"{card.trained_at:%Y-%m-%dT%H:%M:%SZ}"
+    labels = {"version": card.build, "revision": str(card.git_revision), "created": created}
     files = {name: (folder / name).read_bytes() for name in ("model.pkl", "model.ledger.jsonl")}
     return files, [f'LABEL {LABEL}.{name}="{value}"' for name, value in labels.items()]
 
