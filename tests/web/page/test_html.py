@@ -118,36 +118,27 @@ def many(count: int) -> Model:
 @cache
 def recorded(*, simulated: bool = False) -> Model:
     """A model of BTC/USD with a backtest, Prophet's among it, and with published forecasts that came due."""
+    tested, horizons = {"forecasts": 1_825, "coverage": 0.8}, {1: 1.0, 7: 0.987, 30: None}
     scores = tuple(
-        blank(
-            Score, horizon_days=horizon, forecasts=1_825, coverage=0.8, relative_mae=ratio, p_value=1.0, pit=(0.1,) * 10
-        )
-        for horizon, ratio in ((1, 1.0), (7, 0.987), (30, None))
+        blank(Score, horizon_days=horizon, relative_mae=ratio, p_value=1.0, pit=(0.1,) * 10, **tested)
+        for horizon, ratio in horizons.items()
     )
-    prophet = blank(
-        ProphetBacktest, scores=(blank(ProphetScore, horizon_days=1, forecasts=1_825, relative_mae=4.76, coverage=0.8),)
-    )
+    alone = blank(ProphetScore, horizon_days=1, relative_mae=4.76, **tested)
     candidates = tuple(
         CandidateScore(name, horizon, error, weight)
         for horizon, weight, errors in ((1, 0.0, (1.02, 0.999)), (7, 0.25, (0.99, 1.0)), (30, 0.0, (None, None)))
         for name, error in zip(("prophet", "theta"), errors, strict=True)
     )
-    backtest = blank(
-        Backtest,
-        first_cutoff=date(2020, 7, 1),
-        last_cutoff=LAST,
-        cutoffs=1_825,
-        scores=scores,
-        candidates=candidates,
-        prophet=prophet,
-    )
-    made = datetime(2024, 5, 1, 6, tzinfo=UTC)
+    span = {"first_cutoff": date(2020, 7, 1), "last_cutoff": LAST, "cutoffs": 1_825}
+    prophet = blank(ProphetBacktest, scores=(alone,))
+    backtest = blank(Backtest, scores=scores, candidates=candidates, prophet=prophet, **span)
+    at = datetime(2024, 5, 1, 6, tzinfo=UTC)
     latest = tuple(
-        LiveForecast(made, "0.3.0-1", LAST - n * DAY, 3, 64_000.0, 62_000.0, 66_000.0, 64_000.0, actual)
+        LiveForecast(at, "0.3.0-1", LAST - n * DAY, 3, 64_000.0, 62_000.0, 66_000.0, 64_000.0, actual)
         for n, actual in enumerate((64_500.25, 66_000.5))
     )
     by_horizon = (blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5),)
-    live = blank(LiveRecord, since=made, releases=4, due=2, days=2, coverage=0.5, by_horizon=by_horizon, latest=latest)
+    live = blank(LiveRecord, since=at, releases=4, due=2, days=2, coverage=0.5, by_horizon=by_horizon, latest=latest)
     model = make_model(BTC, simulated=simulated)
     card = replace(model.card, pairs={BTC: replace(model.card.pairs[BTC], backtest=backtest)})
     records, nothing = {BTC: live}, dict[Pair, LiveRecord]()
