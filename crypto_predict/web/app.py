@@ -141,9 +141,11 @@ class _HostlessFlask(Flask):
 
 def _add_operations(app: Flask, service: Service) -> None:
     def of_model(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        return lambda **path: _sent(
-            answer(service.editions.current.snapshot, service.clock(), _query(), **path), *COMMON
-        )
+        def view(**path: str) -> Response:
+            snapshot, query = service.editions.current.snapshot, str(request.environ.get("QUERY_STRING", ""))
+            return _sent(answer(snapshot, service.clock(), query, **path), *COMMON)
+
+        return view
 
     def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
         facts = service.settings.stale_after, service.draining, service.metrics
@@ -210,10 +212,6 @@ def _example(call: Call) -> Example:
             return example
     pair, facts = next(iter(call.snapshot.answers.model.card.pairs.items()))
     return Example(SeriesKey(facts.source, pair, Interval.DAY_1), facts.last.date())
-
-
-def _query() -> str:
-    return str(request.environ.get("QUERY_STRING", ""))
 
 
 def _sent(answer: Rendered, *more: tuple[str, str]) -> Response:

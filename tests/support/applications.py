@@ -1,12 +1,14 @@
 """The web application in this process, for tests that need no server."""
 
+import json
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Any
 
-from werkzeug.test import Client
+from werkzeug.test import Client, TestResponse
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.store import open_reader
@@ -50,3 +52,14 @@ def client(
 def administered(model: Model, clock: Callable[[], datetime], access: app.Access, token: str | None) -> Client:
     """A client of the whole application, which changes the collected pairs for whoever knows the token."""
     return Client(app.create_app(service_of(model, clock, None, access, token), None))
+
+
+def problem(response: TestResponse, status: int) -> dict[str, Any]:
+    """Return the body of an answer that must be a problem with this status, and short."""
+    assert (response.status_code, response.content_type) == (status, "application/problem+json"), response.data
+    assert response.headers["Cache-Control"] == "no-store"
+    assert len(response.data) < 1_000
+    body = json.loads(response.data)
+    assert body["status"] == status
+    assert {"type", "title", "detail"} <= body.keys()
+    return dict(body)

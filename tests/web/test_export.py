@@ -1,5 +1,6 @@
 """The static export: the files of the server, in a folder that any server of files can serve, replaced as a whole."""
 
+import html
 import json
 import os
 import re
@@ -11,7 +12,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
@@ -69,22 +69,9 @@ def around(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"model.pkl", "model.ledger.jsonl"}
 
 
-class Named(HTMLParser):
-    """The addresses that a page names: of links, scripts, styles and pictures."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.addresses: list[str] = []
-        self.root = ""
-        self.slug = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect the addresses of one element."""
-        values = dict(attrs)
-        if tag == "body":
-            self.root, self.slug = values.get("data-root") or "", values.get("data-slug") or ""
-        self.addresses += [address for name in ("href", "src") if (address := values.get(name)) is not None]
+def addresses(page: str) -> list[str]:
+    """Return the addresses that a page names: of links, scripts, styles and pictures."""
+    return [html.unescape(address) for address in re.findall(r'\s(?:href|src)="([^"]*)"', page)]
 
 
 def crawl(start: str) -> dict[str, int]:
@@ -103,10 +90,9 @@ def crawl(start: str) -> dict[str, int]:
             result[address] = answer.status_code
             kind = answer.headers["Content-Type"].partition(";")[0]
             if kind == "text/html":
-                page = Named(answer.text)
-                waiting += [urljoin(address, one) for one in page.addresses]
-                if page.slug:
-                    pair = urljoin(address, f"{page.root}page/{page.slug}")
+                waiting += [urljoin(address, named) for named in addresses(answer.text)]
+                for root, slug in re.findall(r'<body[^>]* data-root="([^"]*)"[^>]* data-slug="([^"]+)"', answer.text):
+                    pair = urljoin(address, f"{root}page/{slug}")
                     waiting += [f"{pair}.json", f"{pair}/record.json", f"{pair}/releases.json"]
             elif address.endswith(".xml"):
                 document = parse(answer.content)
@@ -136,7 +122,7 @@ def test_no_link_leads_out_of_the_folder(folder: Path) -> None:
     """But to the project, and to the library that asks for a link."""
     assert run(folder, "--repository-url", SOURCE) == 0
     pages = [content.decode() for name, content in files(folder / "site").items() if name.endswith(".html")]
-    absolute = {address for page in pages for address in Named(page).addresses if re.match("[a-z]+:|/", address)}
+    absolute = {address for page in pages for address in addresses(page) if re.match("[a-z]+:|/", address)}
     assert absolute == {SOURCE, "https://www.tradingview.com/"}
 
 

@@ -55,7 +55,12 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page
     start = end - longest if asks.start is None else interval.ceil(asks.start)
     parted = [Span(max(span.start, start), min(span.end, end)) for span in spans]
     stored = _read(reader, collected.series, parted, min(_PAGE, (limit + 1) * parts))
-    rows, following = _join(stored, interval, limit) if parts > 1 else _cut(stored, limit)
+    if parts > 1:
+        rows, following = _join(stored, interval, limit)
+    else:
+        rows = list(islice(stored, limit + 1))
+        following = rows[limit].candle.open_time if len(rows) > limit else None
+        rows = rows[:limit]
     has_earlier = asks.start is None and spans[0].start < start
     return Page(collected, rows, following, start if has_earlier else None)
 
@@ -90,12 +95,6 @@ def _join(parts: Iterable[StoredCandle], interval: Interval, limit: int) -> tupl
     return rows, None
 
 
-def _cut(stored: Iterable[StoredCandle], limit: int) -> tuple[list[StoredCandle], datetime | None]:
-    """Return at most `limit` candles, and the opening of the next one, if there is one."""
-    rows = list(islice(stored, limit + 1))
-    return rows[:limit], rows[limit].candle.open_time if len(rows) > limit else None
-
-
 def _read(reader: Connection, key: SeriesKey, spans: Iterable[Span], page: int) -> Iterator[StoredCandle]:
     """Yield the stored candles of ascending spans."""
     for span in spans:
@@ -112,9 +111,7 @@ def _members(page: Page[StoredCandle], asks: Question) -> dict[str, object]:
     return {"interval": interval.label, "resampled_from": None if stored is interval else stored.label}
 
 
-TABLE = Table[
-    StoredCandle
-](
+TABLE: Table[StoredCandle] = Table(
     path="/candles/{}",
     name="candles",
     columns=("time", *Candle._fields[1:], "vwap"),  # what a source does not have is null in JSON and empty in CSV

@@ -79,7 +79,12 @@ def new_pair(body: bytes, now: datetime) -> tuple[Pair, str | None, datetime | N
             raise BadParameter(shortened(name), f"{shortened(name)!r} is not a member of the body: {_BODY}")
     if "pair" not in members:
         raise BadParameter("pair", f"pair is missing in the body: {_BODY}")
-    texts = {name: _text(name, value) for name, value in members.items() if value is not None or name == "pair"}
+    texts: dict[str, str] = {}
+    for name, value in members.items():
+        if not isinstance(value, str | None) or (value is None and name == "pair"):
+            raise InvalidValue(name, value, "text")
+        if value is not None:
+            texts[name] = value
     since = read_instant("since", texts["since"]) if "since" in texts else None
     if since is not None and since.date() < FIRST_DAY:
         raise InvalidValue("since", texts["since"], FIRST_EXPECTED)
@@ -103,12 +108,6 @@ def _members(body: bytes) -> dict[str, object]:
         raise Problem(400, f"the body is not JSON in UTF-8: {_BODY}") from error
     if not isinstance(value, dict):
         raise Problem(400, f"the body is not a JSON object: {_BODY}")
-    return value
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise InvalidValue(name, value, "text")
     return value
 
 

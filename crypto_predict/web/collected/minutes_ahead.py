@@ -128,18 +128,15 @@ def _missing(reader: Connection, collected: CollectedSeries, forecast: MinuteFor
         reason = "nothing has been forecast yet, for which more candles are needed"
     else:
         reason = f"its last candles cannot carry a forecast; the newest one is {duration(now - forecast.cutoff)} old"
-    newest_at = close if forecast is None else forecast.cutoff
-    lag = None if newest_at is None else now - newest_at
-    retry = MINUTE.floor(now) + MINUTE.length + STORED_AFTER - now
-    return _not_forecast(f"{series.pair} from {series.source}", reason, lag, retry)
+    newest_at, second = close if forecast is None else forecast.cutoff, timedelta(seconds=1)
+    lag = None if newest_at is None else max((now - newest_at) // second, 0)  # None if nothing is stored yet
+    retry = (MINUTE.floor(now) + MINUTE.length + STORED_AFTER - now) // second
+    return _not_forecast(f"{series.pair} from {series.source}", reason, lag, max(retry, 1))
 
 
-def _not_forecast(title: str, reason: str, lag: timedelta | None, retry: timedelta) -> Problem:
-    """Return a problem with the lag in whole seconds, None if nothing is stored yet, and when to ask again."""
-    second = timedelta(seconds=1)
-    lag_seconds = None if lag is None else max(lag // second, 0)
+def _not_forecast(title: str, reason: str, lag_seconds: int | None, retry_seconds: int) -> Problem:
     detail = f"the next minutes of {title} are not forecast: {reason}"
-    return Problem(503, detail, retry_seconds=max(retry // second, 1), lag_seconds=lag_seconds)
+    return Problem(503, detail, retry_seconds=retry_seconds, lag_seconds=lag_seconds)
 
 
 def example(cutoff: datetime, horizon: int = MINUTES_AHEAD) -> MinuteForecast:
@@ -147,13 +144,8 @@ def example(cutoff: datetime, horizon: int = MINUTES_AHEAD) -> MinuteForecast:
     return MinuteForecast(cutoff, 67_100.0, (67_100.3,) * horizon, (endpoint.QUANTILES,) * horizon)
 
 
-def _examples(sample: Sample) -> list[Rendered]:
-    return [represent(sample.collected, example(sample.day), 2) for represent in (rendered, tabulated)]
-
-
 def _failures(sample: Sample) -> list[Failure]:
-    lag, retry = timedelta(seconds=310), timedelta(seconds=42)
-    missing = _not_forecast("BTC/USD from binance", "the collector does not run", lag, retry)
+    missing = _not_forecast("BTC/USD from binance", "the collector does not run", 310, 42)
     text = "There is no new forecast, or the database cannot be read; `detail` has the reason."
     return [endpoint.not_collected(sample), Failure("NoMinuteForecast", text, missing)]
 
@@ -166,6 +158,8 @@ OPERATION = DatabaseOperation(
     place=4,
     parameters=lambda sample: sample.parameters("pair", "horizon", "source", "format"),
     schemas={"MinutesAhead": _SCHEMA},
-    examples=_examples,
+    examples=lambda sample: [
+        represent(sample.collected, example(sample.day), 2) for represent in (rendered, tabulated)
+    ],
     failures=_failures,
 )

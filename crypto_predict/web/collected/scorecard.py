@@ -9,14 +9,13 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Scorecard
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Pair
-from crypto_predict.market.collected import CollectedSeries, MinuteRecord
 from crypto_predict.market.forecast import MinuteScores
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Connection, Overloaded
 from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import rank
 from crypto_predict.web.http.queries import parameters
-from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
+from crypto_predict.web.http.response import SIMULATED, Rendered, json_body, simulated_header
 from crypto_predict.web.http.schemas import or_null, record, schema_of
 from crypto_predict.web.model import scorecard
 from crypto_predict.web.model.endpoint import live_headers
@@ -72,19 +71,19 @@ def records(reader: Connection) -> list[MinutesRecord]:
     stored = reader.minute_records()
     recorded = [collected for collected in reader.collected() if collected.series in stored] if stored else []
     recorded.sort(key=rank)
-    return [_record(collected, stored[collected.series]) for collected in recorded]
+    records = []
+    for collected in recorded:
+        series, record = collected.series, stored[collected.series]
+        facts = (series.pair, series.source, collected.simulated, record.since, record.until)
+        records.append(MinutesRecord(*facts, tuple(map(_score, record.scores))))
+    return records
 
 
 def merged(baked: Rendered, minutes: list[MinutesRecord] | None) -> Rendered:
     """Add the record of the minute forecasts to the scorecard of the model."""
     body = baked.body.rstrip()[:-1] + f', "minutes": {json.dumps(plain.encode(minutes))}}}\n'.encode()
     simulated = dict(baked.headers).get(SIMULATED) == "true" or any(record.simulated for record in minutes or ())
-    return Rendered(body, [("Content-Type", JSON), ("Content-Length", str(len(body))), *simulated_header(simulated)])
-
-
-def _record(collected: CollectedSeries, record: MinuteRecord) -> MinutesRecord:
-    series, scores = collected.series, tuple(map(_score, record.scores))
-    return MinutesRecord(series.pair, series.source, collected.simulated, record.since, record.until, scores)
+    return json_body(body, simulated_header(simulated))
 
 
 def _score(sums: MinuteScores) -> MinuteScore:

@@ -132,6 +132,7 @@ class Table(Generic[T]):
         }
         head = {"pair": schemas.PAIR, "source": TEXT, **members, "simulated": BOOLEAN}
         rows = {"columns": {"const": list(self.columns)}, self.name: schemas.listed(row)}
+        unacceptable = Failure("NotAcceptable", "`Accept` allows neither JSON nor CSV.", _not_acceptable())
 
         def examples(sample: Sample) -> list[Rendered]:
             page = Page(sample.collected, example(sample), sample.end)
@@ -148,7 +149,7 @@ class Table(Generic[T]):
             schemas={name: schemas.record({**head, **rows})},
             examples=examples,
             headers=endpoint.table_headers,
-            failures=_failures,
+            failures=lambda sample: [endpoint.not_collected(sample), unacceptable, *endpoint.unavailable(sample)],
         )
 
 
@@ -166,11 +167,6 @@ def _content_type(call: Call, asks: Question) -> str:
 def _not_acceptable() -> Problem:
     detail = f"this is served as {' or '.join(CONTENT_TYPES)}, and Accept allows neither"
     return Problem(406, detail, headers=[VARY])
-
-
-def _failures(sample: Sample) -> list[Failure]:
-    acceptable = Failure("NotAcceptable", "`Accept` allows neither JSON nor CSV.", _not_acceptable())
-    return [endpoint.not_collected(sample), acceptable, *endpoint.unavailable(sample)]
 
 
 def cut(collected: CollectedSeries, rows: Sequence[T], asks: Question, time: Callable[[T], datetime]) -> Page[T]:

@@ -34,7 +34,7 @@ def _example(sample: Sample) -> list[Quote]:
     return [Quote(first, 67_099.5, 0.25, 67_100.5, 1.5), Quote(second, 67_079.5, 0.5, 67_080.5, 0.75)]
 
 
-TABLE = Table[Quote](
+TABLE: Table[Quote] = Table(
     path="/top-of-book/{}",
     name="quotes",
     columns=("time", "bid", "bid_size", "ask", "ask_size"),

@@ -42,6 +42,12 @@ _TAGS = {
     "operation": "For operators",
     "collected": "What did it cost? From the database that collect.py writes",
 }
+_PROBLEM = record({"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT})
+_PROBLEM["properties"] |= {
+    "parameter": {**TEXT, "description": "The parameter at fault, if one is."},
+    "lag_seconds": {"type": ["integer", "null"], "description": "How old the newest minute forecast is."},
+    **schema_of(Freshness)["properties"],
+}
 _TOKEN = {"type": "http", "scheme": "bearer", "description": "The token in ADMIN_TOKEN of the server."}
 
 
@@ -57,7 +63,7 @@ def document(snapshot: Snapshot, repository_url: str | None = None, example: Exa
     described = {(operation.path, operation.method): (operation, sample) for operation, sample in samples}
     tags = [tag for tag in _TAGS if example is not None or tag != "collected"]
     paths: dict[str, Any] = {}
-    schemas, updated = {"Problem": _problem()}, refs("headers", ("ETag", "Cache-Control", SIMULATED, STALE[0]))
+    schemas, updated = {"Problem": _PROBLEM}, refs("headers", ("ETag", "Cache-Control", SIMULATED, STALE[0]))
     responses = {NOT_MODIFIED: {"description": "The copy you have is still good.", "headers": updated}}
     for operation, sample in sorted(described.values(), key=lambda pair: (tags.index(pair[0].tag), pair[0].place)):
         paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described(sample)
@@ -106,16 +112,6 @@ def _description(card: Card) -> str:
     invented = listed([str(pair) for pair, facts in card.pairs.items() if facts.simulated])
     warning = WARNING.format(pairs=invented) if card.simulated else ""
     return warning + DESCRIPTION.format(model="\n".join([trained, "", *lines]))
-
-
-def _problem() -> Schema:
-    problem = record({"type": TEXT, "title": TEXT, "status": {"type": "integer"}, "detail": TEXT})
-    problem["properties"] |= {
-        "parameter": {**TEXT, "description": "The parameter at fault, if one is."},
-        "lag_seconds": {"type": ["integer", "null"], "description": "How old the newest minute forecast is."},
-        **schema_of(Freshness)["properties"],
-    }
-    return problem
 
 
 def _headers(snapshot: Snapshot) -> dict[str, Any]:

@@ -57,8 +57,8 @@ def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Rep
     tag = f'"{hashlib.sha256(body + b"stale" * (STALE in headers)).hexdigest()[:32]}"'
     # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
     small = min(_compress(body, zlib.Z_DEFAULT_STRATEGY), _compress(body, zlib.Z_FILTERED), key=len)
-    compressed = _encoded(small, headers, tag, "gzip") if len(small) < len(body) else None
-    better = _encoded(brotli, headers, tag, "br") if brotli is not None and len(brotli) < len(small) else None
+    compressed = _rendered(small, headers, tag, "gzip") if len(small) < len(body) else None
+    better = _rendered(brotli, headers, tag, "br") if brotli is not None and len(brotli) < len(small) else None
     return Representations(_rendered(body, headers, tag), compressed, better)
 
 
@@ -92,9 +92,7 @@ def _parse(accepted: str) -> frozenset[str]:
     return frozenset(result | {"br"} if brotli > 0 and brotli >= max(gzip, least) else result)
 
 
-def _encoded(body: bytes, headers: Headers, tag: str, coding: str) -> Rendered:
-    return _rendered(body, [*headers, ("Content-Encoding", coding)], _tag(tag, coding))
-
-
-def _rendered(body: bytes, headers: Headers, tag: str) -> Rendered:
-    return Rendered(body, [*headers, ("Content-Length", str(len(body))), ("ETag", tag), VARY])
+def _rendered(body: bytes, headers: Headers, tag: str, coding: str = "") -> Rendered:
+    encoding = [("Content-Encoding", coding)] if coding else []
+    described = [("Content-Length", str(len(body))), ("ETag", _tag(tag, coding) if coding else tag), VARY]
+    return Rendered(body, [*headers, *encoding, *described])

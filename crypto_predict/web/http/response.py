@@ -58,7 +58,7 @@ def render_rows(rows: Sequence[Priced]) -> Rendered:
     return render(rows, simulated=any(row.simulated for row in rows))
 
 
-def json_body(body: bytes, headers: Headers, pair: Pair | None) -> Rendered:
+def json_body(body: bytes, headers: Headers, pair: Pair | None = None) -> Rendered:
     """Return JSON about `pair`, with further `headers`."""
     return Rendered(body, [("Content-Type", JSON), ("Content-Length", str(len(body))), *headers], pair)
 

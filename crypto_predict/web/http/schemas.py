@@ -33,11 +33,7 @@ _SCALARS: dict[Any, Schema] = {
 
 
 def schema_of(kind: Any) -> Schema:
-    """Return the schema of what `plain.encode` makes of a value of this type; of ``Annotated[T, SCHEMA]`` it is that.
-
-    Raises:
-        TypeError: Values of this type, or of a field's, are not served.
-    """
+    """Return the schema of what `plain.encode` makes of a value of this type; of ``Annotated[T, SCHEMA]`` that."""
     origin, arms = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         return dict(arms[1])

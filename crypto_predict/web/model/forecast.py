@@ -1,6 +1,7 @@
 """The price of a pair on each day of a span."""
 
 import json
+from collections.abc import Iterable
 from datetime import date, datetime
 from functools import lru_cache
 from time import sleep
@@ -82,7 +83,7 @@ def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
     """
     series = forecast.series
     if forecast.levels:
-        rows = [_row(row, _quantiles(forecast.levels, quantiles)) for row, quantiles in forecast.rows]
+        rows = [_row(row, zip(forecast.levels, quantiles, strict=True)) for row, quantiles in forecast.rows]
     else:
         cached, origin = snapshot.rows[series], series.first_day
         first, end = (forecast.start - origin).days, (forecast.end - origin).days + 1
@@ -129,15 +130,11 @@ def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered
     return snapshot.until_change(tabulated(forecast) if chosen == "csv" else rendered(snapshot, forecast), now)
 
 
-def _quantiles(levels: tuple[float, ...], prices: list[float]) -> str:
-    members = ", ".join(f'"{level!r}": {price!r}' for level, price in zip(levels, prices, strict=True))
-    return f'"quantiles": {{{members}}}, '
-
-
-def _row(row: Row, quantiles: str = "") -> bytes:
-    price = row.price
+def _row(row: Row, quantiles: Iterable[tuple[float, float]] = ()) -> bytes:
+    price, members = row.price, ", ".join(f'"{level!r}": {price!r}' for level, price in quantiles)
     prices = f'"date": "{row.moment}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
-    return f"{{{prices}, {quantiles}{_provenance_members(row.provenance)}".encode()
+    named = f'"quantiles": {{{members}}}, ' if members else ""
+    return f"{{{prices}, {named}{_provenance_members(row.provenance)}".encode()
 
 
 @lru_cache(maxsize=256)

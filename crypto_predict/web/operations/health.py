@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from crypto_predict.baked import plain
 from crypto_predict.web.http.operation import Failure, Operation
 from crypto_predict.web.http.problems import Problem
-from crypto_predict.web.http.response import JSON, SIMULATED, Rendered, simulated_header
+from crypto_predict.web.http.response import SIMULATED, Rendered, json_body, simulated_header
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT, record, refs, schema_of
 from crypto_predict.web.model.freshness import Freshness, Training, freshness
 from crypto_predict.web.model.snapshots import Snapshot
@@ -53,9 +53,8 @@ def fresh(health: Health) -> Rendered:
 
 
 def _state(**members: object) -> Rendered:
-    body = f"{json.dumps(members)}\n".encode()
-    headers = [_UNCACHED, *simulated_header(members.get("simulated") is True), ("Content-Type", JSON)]
-    return Rendered(body, [*headers, ("Content-Length", str(len(body)))])
+    headers = [_UNCACHED, *simulated_header(members.get("simulated") is True)]
+    return json_body(f"{json.dumps(members)}\n".encode(), headers)
 
 
 def _measured(exposition: bytes) -> Rendered:

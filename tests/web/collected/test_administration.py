@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,7 +26,7 @@ from crypto_predict.store import open_reader, open_writer
 from crypto_predict.web.app import Access
 from crypto_predict.web.collected.administration import MOST_WRONG, MOST_WRONG_OF_ALL, Administration
 from crypto_predict.web.http.problems import Problem
-from tests.support.applications import administered, client
+from tests.support.applications import administered, client, problem
 from tests.support.collected import LATE, fill
 from tests.support.live import until
 from tests.support.models import make_model
@@ -35,7 +34,6 @@ from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.minutes import QUICK
 from tests.support.replay.server import ReplayServer
 
-PROBLEM = "application/problem+json"
 TOKEN = "correct horse battery staple"
 SOLANA = Pair("SOL", "USD")
 SIMULATED = Simulated(0)
@@ -97,12 +95,6 @@ def remove(app: Client, address: str, token: str = TOKEN) -> TestResponse:
     return app.delete(f"/pairs/{address}", headers=bearer(token))
 
 
-def problem(response: TestResponse, status: int) -> dict[str, Any]:
-    assert (response.status_code, response.content_type) == (status, PROBLEM), response.data
-    assert len(response.data) < 1_000
-    return dict(json.loads(response.data))
-
-
 def states(app: Client) -> list[tuple[str, str, str]]:
     return [(load["pair"], load["source"], load["state"]) for load in json.loads(app.get("/series").data)]
 
@@ -123,15 +115,6 @@ def test_a_pair_is_added_removed_and_added_again(app: Client) -> None:
     assert problem(remove(app, "SOL-USD"), 404)["parameter"] == "pair"
     assert add(app, {"pair": "SOL/USD"}).status_code == 201
     assert states(app) == [("SOL/USD", "simulated", "active")]
-
-
-def test_an_added_pair_is_listed_with_those_of_the_model(app: Client) -> None:
-    """Nothing is forecast about it."""
-    add(app, {"pair": "SOL/USD"})
-    bitcoin, solana = json.loads(app.get("/pairs").data)
-    assert (bitcoin["pair"], bitcoin["collected"]) == ("BTC/USD", [])
-    assert (solana["pair"], solana["forecast"], solana["simulated"]) == ("SOL/USD", None, True)
-    assert solana["collected"] == json.loads(app.get("/series").data)
 
 
 @pytest.mark.parametrize(
@@ -440,8 +423,3 @@ def test_the_addresses_have_these_methods(shared: Client) -> None:
     response = shared.get("/pairs/BTC-USD")
     assert set(response.allow) == {"DELETE", "OPTIONS"}
     assert "Allow" in problem(response, 405)["detail"]
-
-
-def test_changes_are_counted_by_route_and_method(shared: Client) -> None:
-    shared.delete("/pairs/BTC-USD")
-    assert 'method="DELETE",route="/pairs/{pair}",status="401"' in shared.get("/metrics").get_data(as_text=True)

@@ -17,13 +17,12 @@ from crypto_predict.market import DAY, Candle, Interval, SeriesKey, Span
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.candles import MOST_PARTS, TABLE
-from tests.support.applications import client
+from tests.support.applications import client, problem
 from tests.support.collected import BTC, END, LATE, MINUTES, START, days, fill, minutes, vwaps
 from tests.support.databases import new_database
 from tests.support.models import make_model
 from tests.web.collected.test_tables import links
 
-PROBLEM = "application/problem+json"
 ONE_DAY = "interval=1m&start=2026-11-02&end=2026-11-03&limit=2000&source=simulated"
 
 
@@ -171,10 +170,8 @@ def test_what_is_not_collected_is_404_and_the_answer_lists_what_is(
 ) -> None:
     query = "&day=2026-11-02" if "?" in path else "?day=2026-11-02"
     response = served.get(f"{endpoint}{path}{query if endpoint == '/digest/' else ''}")
-    assert (response.status_code, response.content_type) == (404, PROBLEM)
-    problem = json.loads(response.data)
-    assert problem["parameter"] == parameter
-    assert "BTC/USD 1d from alpaca" in problem["detail"]
+    body = problem(response, 404)
+    assert (body["parameter"], "BTC/USD 1d from alpaca" in body["detail"]) == (parameter, True)
 
 
 def test_the_list_of_what_is_collected_is_bounded(own_url: str) -> None:

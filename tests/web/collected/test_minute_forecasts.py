@@ -18,14 +18,13 @@ from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.calls import STORED_AFTER
 from crypto_predict.web.collected.minutes_ahead import HEARTBEAT, OLDEST
 from crypto_predict.web.collected.minutes_past import TABLE
-from tests.support.applications import client
+from tests.support.applications import client, problem
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
 from tests.support.minutes import MINUTE, MINUTES, START, candle
 from tests.support.models import BTC, make_model
 
 ADDRESS = "/forecast/BTC-USDT/minutes"
 SECOND = timedelta(seconds=1)
-PROBLEM = "application/problem+json"
 NOW = START + 10 * MINUTE  # the newest close
 LATE = NOW + 10 * SECOND
 INVENTED = dataclasses.replace(MINUTES, source="simulated")
@@ -58,11 +57,6 @@ def at(url: str, now: datetime) -> Client:
 
 def read(response: TestResponse) -> dict[str, Any]:
     assert (response.status_code, response.content_type) == (200, "application/json"), response.data
-    return dict(json.loads(response.data))
-
-
-def problem(response: TestResponse, status: int) -> dict[str, Any]:
-    assert (response.status_code, response.content_type) == (status, PROBLEM), response.data
     return dict(json.loads(response.data))
 
 
