@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
-from crypto_predict.errors import NoProphetInterval, OutOfRange
+from crypto_predict.errors import InvalidValue, NoProphetInterval, OutOfRange
 from crypto_predict.market import Pair
 from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.http.response import PROVENANCE, Rendered
@@ -18,9 +20,10 @@ from crypto_predict.web.model import bitcoin as bitcoins
 from crypto_predict.web.model import card, pairs, scorecard, version
 from crypto_predict.web.model import forecast as forecasts
 from crypto_predict.web.model.answers import Answers, Series
+from crypto_predict.web.model.endpoint import read_levels
 from crypto_predict.web.model.pairs import PairRange, ranges
 from crypto_predict.web.model.snapshots import Snapshot
-from tests.support.applications import snapshot_of
+from tests.support.applications import client, problem, snapshot_of
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 from tests.support.serving import ANSWER
 
@@ -30,6 +33,7 @@ ANSWERS = SNAPSHOT.answers
 FORECAST = make_forecast()
 DAYS = st.dates(FORECAST.first, FORECAST.end)
 MODELS = st.sampled_from([COMBINED, PROPHET])
+LEVELS = st.lists(st.integers(10, 990).map(lambda n: n / 1000), min_size=1, max_size=20, unique=True)
 INSTANTS = st.datetimes(
     datetime.combine(FORECAST.first, datetime.min.time()),
     datetime.combine(FORECAST.end, datetime.max.time()),
@@ -43,7 +47,7 @@ def forecast(snapshot: Snapshot, query: str, pair: str = "BTC-USD") -> Rendered:
     return forecasts.answer(snapshot, TRAINED_AT, query, pair)
 
 
-def rows(query: str, pair: str = "BTC-USD", snapshot: Snapshot = SNAPSHOT) -> list[dict[str, object]]:
+def rows(query: str, pair: str = "BTC-USD", snapshot: Snapshot = SNAPSHOT) -> list[dict[str, Any]]:
     return list(json.loads(forecast(snapshot, query, pair).body))
 
 
@@ -261,3 +265,86 @@ def test_answers_about_invented_prices_are_marked(simulated: bool, of_bitcoin: b
         assert json.loads(module.rendered(snapshot).body)["simulated"] is of_all
     by_pair = {row["pair"]: row["simulated"] for row in json.loads(pairs.rendered(snapshot).body)}
     assert by_pair["BTC/USD"] is of_bitcoin
+
+
+@given(DAYS, LEVELS, MODELS)
+def test_quantiles_of_a_day_ascend_with_their_levels(day: date, levels: list[float], model: str) -> None:
+    (row,) = rows(f"start={day}&end={day}&model={model}&quantiles={','.join(map(str, levels))}")
+    assert list(row["quantiles"]) == [str(level) for level in sorted(levels)]
+    assert all(a <= b for a, b in pairwise(row["quantiles"].values()))
+    assert all(price > 0 for price in row["quantiles"].values())
+
+
+@given(DAYS, MODELS)
+def test_the_quantiles_at_10_and_90_percent_are_the_interval(day: date, model: str) -> None:
+    (row,) = rows(f"start={day}&end={day}&model={model}&quantiles=0.1,0.9")
+    assert row["quantiles"] == {"0.1": row["low"], "0.9": row["high"]}
+
+
+def test_quantiles_are_added_to_the_row_and_change_nothing_else() -> None:
+    query = "start=2024-05-10&end=2024-06-20"
+    with_quantiles = rows(f"{query}&quantiles=0.5")
+    assert list(with_quantiles[0]) == [
+        *("date", "prediction", "low", "high", "quantiles", "kind", "as_of", "pair", "model", "simulated")
+    ]
+    assert [{name: row[name] for name in row if name != "quantiles"} for row in with_quantiles] == rows(query)
+
+
+@pytest.mark.parametrize("text", ["0.5,0.05,0.95", "0.05, 0.5, 0.95", "0.050,.5,9.5e-1", "0.95,0.50,5e-2"])
+def test_levels_may_be_written_in_any_order_and_in_several_ways(text: str) -> None:
+    assert read_levels("quantiles", text) == (0.05, 0.5, 0.95)
+
+
+@pytest.mark.parametrize("text", ["0.01", "0.99", ",".join(f"0.{n}" for n in range(10, 30))])
+def test_the_ends_of_what_is_accepted_are_accepted(text: str) -> None:
+    assert len(read_levels("quantiles", text)) == text.count(",") + 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", ",", "0.5,", ",0.5", "0", "1", "0.009", "0.991"),
+        *("50", "5%", "-0.5", "nan", "inf", "median", "0.5;0.9", "\x00"),
+    ],
+)
+def test_a_level_that_is_not_accepted_is_refused_with_those_that_are(text: str) -> None:
+    with pytest.raises(InvalidValue, match=r"quantiles: .* is not a list of levels between 0\.01 and 0\.99") as caught:
+        read_levels("quantiles", text)
+    assert caught.value.name == "quantiles"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("0.5,0.50", "quantiles: the level 0.5 is given more than once"),
+        (",".join(f"0.{n}" for n in range(10, 31)), "quantiles: 21 levels are more than the 20 of one request"),
+        ("," * 5_000, "quantiles: 5001 levels are more than the 20 of one request"),
+    ],
+)
+def test_a_level_too_many_is_refused(text: str, fault: str) -> None:
+    """Each level of each day is computed: a request must not cost more than it takes to ask."""
+    with pytest.raises(BadParameter, match=fault) as caught:
+        read_levels("quantiles", text)
+    assert caught.value.parameter == "quantiles"
+
+
+@given(st.text())
+def test_any_levels_are_parsed_or_refused(text: str) -> None:
+    """Any other exception would be a fault of the server."""
+    try:
+        result = read_levels("quantiles", text)
+    except (InvalidValue, BadParameter):
+        return
+    assert all(0.01 <= level <= 0.99 for level in result)
+
+
+def test_a_problem_of_levels_names_their_parameter() -> None:
+    for path in ("/forecast/BTC-USD?quantiles=1.5", "/bitcoin?date=2024-06-01&quantiles=0.5"):
+        assert problem(client(MODEL).get(path), 400)["parameter"] == "quantiles"
+
+
+def test_rows_with_quantiles_are_not_kept() -> None:
+    """There are more levels than memory."""
+    fresh = snapshot_of(MODEL)
+    forecast(fresh, "quantiles=0.123")
+    assert b"quantiles" not in forecast(fresh, "").body

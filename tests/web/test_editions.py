@@ -11,8 +11,7 @@ import pickle
 import shutil
 import threading
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -273,42 +272,17 @@ def priced(anchor: float, trained_at: datetime) -> Model:
     return replace(model, forecasts={BTC: replace(forecast, anchor=replace(forecast.anchor, price=anchor))})
 
 
-class Asking:
-    """Clients in threads that ask without a pause, and the answers that they got."""
-
-    def __init__(self, address: tuple[str, int]) -> None:
-        self.answers: set[tuple[str, str, bytes]] = set()  # path, entity tag, body
-        self.faults: list[object] = []
-        self._address, self._stop = address, threading.Event()
-
-    @contextmanager
-    def running(self, clients: int) -> Iterator[None]:
-        """Ask for as long as the context lasts."""
-        threads = [threading.Thread(target=self._ask) for _ in range(clients)]
-        for thread in threads:
-            thread.start()
-        try:
-            yield
-        finally:
-            self._stop.set()
-            for thread in threads:
-                thread.join()
-
-    def _ask(self) -> None:
-        connection = http.client.HTTPConnection(*self._address, timeout=60)
-        try:
-            while not self._stop.is_set():
-                for path in PATHS:
-                    connection.request("GET", path)
-                    answer = connection.getresponse()
-                    body = answer.read()
-                    if answer.status != 200:
-                        self.faults.append((path, answer.status, body))
-                    self.answers.add((path, str(answer.headers["ETag"]), body))
-        except (OSError, http.client.HTTPException) as error:
-            self.faults.append(error)
-        finally:
-            connection.close()
+def ask(address: tuple[str, int], stopped: threading.Event, answers: set[tuple[str, str, bytes]]) -> None:
+    """Ask without a pause until it is stopped, and collect path, entity tag and body of each answer."""
+    connection = http.client.HTTPConnection(*address, timeout=60)
+    while not stopped.is_set():
+        for path in PATHS:
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+            assert answer.status == 200, (path, body)
+            answers.add((path, str(answer.headers["ETag"]), body))
+    connection.close()
 
 
 def test_no_answer_is_lost_or_mixed_while_models_follow_each_other(tmp_path: Path) -> None:
@@ -321,14 +295,19 @@ def test_no_answer_is_lost_or_mixed_while_models_follow_each_other(tmp_path: Pat
         _, client = opened(folder / "model.pkl", stale_after=timedelta(days=100_000))
         answers = {path: client.get(path) for path in PATHS}
         expected.append({(path, answer.headers["ETag"], answer.data) for path, answer in answers.items()})
-    with serving_model(models[0], tmp_path, "--stale-after", "100000d") as served:
-        asking = Asking(served.address)
-        with asking.running(8):
+    stopped, result = threading.Event(), set[tuple[str, str, bytes]]()
+    options = ("--stale-after", "100000d")
+    with serving_model(models[0], tmp_path, *options) as served, ThreadPoolExecutor(8) as clients:
+        asking = [clients.submit(ask, served.address, stopped, result) for _ in range(8)]
+        try:
             for n in (1, 2):
                 (tmp_path / "model.pkl").write_bytes(b"damaged")
                 until(lambda: len(served.events("new model refused; the earlier one is served")) == n)  # noqa: B023 now
                 shutil.copy(tmp_path / str(n) / "model.pkl", tmp_path / "model.pkl")
                 until(lambda: len(served.events("new model taken up")) == n)  # noqa: B023 now
-                until(lambda: expected[n] <= asking.answers)  # noqa: B023 now
-    assert asking.faults == []
-    assert asking.answers == set().union(*expected)
+                until(lambda: expected[n] <= result)  # noqa: B023 now
+        finally:
+            stopped.set()
+        for future in asking:
+            future.result()
+    assert result == set().union(*expected)

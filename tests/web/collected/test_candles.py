@@ -88,15 +88,6 @@ def test_an_interval_that_was_not_asked_for_in_full_is_not_resampled(writer: Wri
     assert [opening.hour for opening in result if opening.day == 1] == [1, 2, 3, 4, *range(8, 24)]
 
 
-@pytest.mark.parametrize("interval", ["1m", "10m", "1h"])
-@pytest.mark.parametrize("limit", [1, 3])
-def test_without_a_start_the_newest_candles_are_served(interval: str, limit: int, served: Client) -> None:
-    result = openings(served.get(f"/candles/BTC-USD?interval={interval}&limit={limit}&source=simulated"))
-    length = Interval.parse(interval).length
-    newest = Interval.parse(interval).floor(END)
-    assert result == [newest - n * length for n in range(limit, 0, -1)]
-
-
 def test_a_link_keeps_the_question_and_names_the_source(served: Client) -> None:
     """Otherwise a page could continue with prices of another source."""
     response = served.get("/candles/btc_usd?interval=10m&start=2026-11-02&end=2026-11-03&limit=2")

@@ -16,7 +16,7 @@ from crypto_predict.market.collected import DELISTED, STOPPED, ForecastStep, Str
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.calls import STORED_AFTER
-from crypto_predict.web.collected.minutes_ahead import HEARTBEAT, OLDEST
+from crypto_predict.web.collected.minutes_ahead import OLDEST
 from crypto_predict.web.collected.minutes_past import TABLE
 from tests.support.applications import client, problem
 from tests.support.minute_forecasts import KEEP, forecast, scores, step
@@ -68,6 +68,8 @@ def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Clien
     head = {"pair": "BTC/USDT", "source": "binance", "simulated": False, "cutoff": "2024-05-17T00:10:00Z"}
     assert {name: answer[name] for name in head} == head
     assert answer["price"] == made.price
+    for horizon in (1, 5, 15):
+        assert read(served.get(f"{ADDRESS}?horizon={horizon}"))["forecast"] == answer["forecast"][:horizon]
     assert [row["minutes"] for row in answer["forecast"]] == list(range(1, MINUTES_AHEAD + 1))
     for row, point, quantiles in zip(answer["forecast"], made.points, made.quantiles, strict=True):
         assert row["time"] == f"2024-05-17T00:{10 + row['minutes']}:00Z"
@@ -89,15 +91,6 @@ def test_one_read_answers_all_requests_up_to_the_next_close(writer: WritableData
     assert read(served.get(ADDRESS)) == first
     clock.append(NOW + MINUTE)
     assert (first["cutoff"], read(served.get(ADDRESS))["cutoff"]) == ("2024-05-17T00:10:00Z", "2024-05-17T00:11:00Z")
-
-
-@pytest.mark.parametrize(("horizon", "rows"), [("", 15), ("?horizon=1", 1), ("?horizon=5", 5), ("?horizon=15", 15)])
-def test_as_many_minutes_are_answered_as_were_asked_for(
-    horizon: str, rows: int, writer: WritableDatabase, served: Client
-) -> None:
-    writer.write_forecasts({MINUTES: [step(10)]}, KEEP)
-    whole = read(served.get(ADDRESS))["forecast"]
-    assert read(served.get(ADDRESS + horizon))["forecast"] == whole[:rows]
 
 
 def test_a_pair_may_be_written_with_a_slash(writer: WritableDatabase, served: Client) -> None:
@@ -194,9 +187,11 @@ def test_past_forecasts_stand_beside_what_happened(writer: WritableDatabase, ser
     [
         ("new", 10, (10, "nothing has been forecast yet, for which more candles are needed")),
         ("old forecasts", 10, (310, "its last candles cannot carry a forecast; the newest one is 5 minutes old")),
-        ("new", 121, (121, "the collector does not run")),
+        ("new", 69, (69, "nothing has been forecast yet, for which more candles are needed")),
+        ("new", 70, (70, "the collector does not run")),  # its heartbeat is missing for 60 s
         ("old forecasts", 3_600, (3_900, "the collector does not run")),
         ("disconnected", 10, (10, "the stream of its exchange is disconnected: no message for 45 s")),
+        ("without trades", 600, (900, "its last candle closed 10 minutes ago")),
         (STOPPED, 10, (10, "its collection has ended")),
         (DELISTED, 10, (310, "its collection has ended")),
     ],
@@ -205,8 +200,10 @@ def test_a_refusal_has_the_reason_and_the_lag(
     state: str, seconds: int, expected: tuple[int, str], writer: WritableDatabase, own_url: str
 ) -> None:
     """It says when to ask again: once the next minute has closed. It is not cached."""
-    if state in {"old forecasts", DELISTED}:
+    if state in {"old forecasts", "without trades", DELISTED}:
         writer.write_forecasts({MINUTES: [step(5)]}, KEEP)
+    if state == "without trades":  # the forecast would rest on prices of some time ago
+        connect(writer, NOW + 10 * MINUTE)
     if state in {STOPPED, DELISTED}:
         writer.set_state(MINUTES, state)
     if state == "disconnected":
@@ -221,15 +218,6 @@ def test_a_refusal_has_the_reason_and_the_lag(
     assert retry - STORED_AFTER == Interval.MINUTE_1.floor(now) + MINUTE
 
 
-def test_a_pair_nobody_trades_has_old_candles(writer: WritableDatabase, own_url: str) -> None:
-    """The stream is connected, and the forecast would rest on prices of some time ago."""
-    writer.write_forecasts({MINUTES: [step(5)]}, KEEP)
-    connect(writer, NOW + 10 * MINUTE)
-    result = problem(at(own_url, NOW + 10 * MINUTE).get(ADDRESS), 503)
-    assert result["detail"].endswith("not forecast: its last candle closed 10 minutes ago")
-    assert result["lag_seconds"] == 900
-
-
 def test_a_pair_without_candles_has_no_lag(writer: WritableDatabase, served: Client) -> None:
     """A collector that has just begun."""
     series = dataclasses.replace(MINUTES, pair=Pair("SOL", "USDT"))
@@ -239,14 +227,6 @@ def test_a_pair_without_candles_has_no_lag(writer: WritableDatabase, served: Cli
             writer.write_streams(series.source, [series.pair], StreamSpan(Span(NOW, LATE), state, ""))
         result = problem(served.get("/forecast/SOL-USDT/minutes"), 503)
         assert (result["detail"].partition("not forecast: ")[2], result["lag_seconds"]) == (reason, None)
-
-
-@pytest.mark.usefixtures("writer")
-def test_a_collector_without_a_heartbeat_does_not_run(own_url: str) -> None:
-    assert timedelta(seconds=60) == HEARTBEAT
-    for seconds, reason in ((59, "nothing has been forecast yet"), (60, "the collector does not run")):
-        detail = problem(at(own_url, LATE + seconds * SECOND).get(ADDRESS), 503)["detail"]
-        assert reason in detail
 
 
 def test_a_damaged_forecast_takes_nothing_else_away(tmp_path: Path) -> None:

@@ -1,7 +1,5 @@
 """``/minutes/{pair}`` of real databases, through the whole application."""
 
-import csv
-import io
 import json
 from collections import Counter
 from datetime import datetime, timedelta
@@ -110,15 +108,6 @@ def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(writer: Wri
         [3.0, 3.0, 3.0, 3.0, None, 1, 0, False],
     ]
     assert all(row[CANDLE.start] is not None for row in rows)
-    text = own.get("/minutes/BTC-USD?limit=3", headers={"Accept": "text/csv"}).get_data(as_text=True)
-    table = list(csv.reader(io.StringIO(text, newline="")))
-    assert table[0] == list(TABLE.columns)
-    assert [row[2] for row in table[1:]] == ["true"] * 3
-    assert [row[-1] for row in table[1:]] == ["true", "", "false"]
-    words = {True: "true", False: "false", None: ""}
-    assert table[1:] == [
-        [words[one] if one is None or isinstance(one, bool) else str(one) for one in row] for row in rows
-    ]
 
 
 @pytest.mark.parametrize(
