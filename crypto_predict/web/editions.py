@@ -99,9 +99,7 @@ class Editions:
         """Return the edition of the changed files, complete and prepared; None if nothing differs."""
         schedule = planned_beside(self._settings.model)
         data, snapshot = store.read(self._settings.model) if model_changed else None, None
-        if (
-            data is not None and entity_tag(data) != self.current.snapshot.validity.etag
-        ):  # otherwise it is the same model
+        if data is not None and entity_tag(data) != self.current.snapshot.validity.etag:  # another model
             snapshot = Snapshot.of(store.loads(data, self._settings.model), schedule, self._limits, data)
         if snapshot is None and not others_changed:
             return None
