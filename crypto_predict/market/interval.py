@@ -23,11 +23,7 @@ class Interval(Enum):
 
     @classmethod
     def parse(cls, text: str) -> "Interval":
-        """Read ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``.
-
-        Raises:
-            InvalidValue: The text is not one of them.
-        """
+        """Read ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``; raise `InvalidValue` if the text is another."""
         for interval in cls:
             if interval.label == text:
                 return interval
@@ -35,7 +31,7 @@ class Interval(Enum):
 
     @property
     def label(self) -> str:
-        """The interval as users write it: ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``."""
+        """The interval as users write it: ``1m``."""
         unit, count = self.name.split("_")
         return f"{count}{unit[0].lower()}"
 

@@ -19,11 +19,7 @@ class Pair:
 
     @classmethod
     def parse(cls, text: str) -> "Pair":
-        """Read ``BTC/USD``, ``BTC-USD`` or ``btc_usd``.
-
-        Raises:
-            InvalidValue: The text is not a pair.
-        """
+        """Read ``BTC/USD``, ``BTC-USD`` or ``btc_usd``; raise `InvalidValue` if the text is not a pair."""
         match = _PAIR.fullmatch(text.strip().upper())
         if match is None or not text.isascii():
             raise InvalidValue("pair", text, "two currencies such as BTC/USD")

@@ -41,12 +41,9 @@ class CandleSource(Protocol):
         """The intervals of its candles."""
 
     def traded(self, pair: Pair) -> Pair:
-        """Return the pair whose prices `candles` returns for `pair`.
+        """Return the pair whose prices `candles` returns for `pair`; raise `UnusableHistory` if there cannot be one.
 
         It differs from `pair` where an exchange trades another currency for it: BTC/USDT for BTC/USD.
-
-        Raises:
-            UnusableHistory: The source cannot have a pair for it.
         """
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
@@ -128,7 +125,7 @@ class CandleFeed(Protocol):
 
 
 class SeriesReader(Protocol):
-    """Which series there are, with their states and newest prices."""
+    """The series that there are, with their states and newest prices."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -142,14 +139,10 @@ class SeriesReader(Protocol):
 
 
 class SeriesWriter(SeriesReader, Protocol):
-    """Which series are collected."""
+    """The series that are collected."""
 
     def follow(self, series: SeriesKey, *, simulated: bool) -> None:
-        """Add a series without candles; do nothing if it exists.
-
-        Raises:
-            DatabaseError: It exists with the other value of `simulated`.
-        """
+        """Add a series without candles; do nothing if it exists, raise if it does with the other value."""
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is."""
@@ -307,8 +300,7 @@ class Reservations(Protocol):
     def hold(self, series: SeriesKey) -> AbstractContextManager[None]:
         """Reserve a series for this process inside the context.
 
-        Raises:
-            SeriesHeld: Another process has reserved it; the error names that process.
+        Raise `SeriesHeld` if another process, which the error names, has reserved it.
         """
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Callable[[], None]]:

@@ -9,7 +9,7 @@ from itertools import groupby, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
-from crypto_predict.market.candle import Candle, StoredCandle
+from crypto_predict.market.candle import StoredCandle
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.market.interval import Interval, Span
 
@@ -55,23 +55,18 @@ def judge(
 
     `candles` are those of the span; `streams` and `covered` are ascending and apart, as the ports return them.
     """
-    stored = {stored_candle.candle.open_time: stored_candle for stored_candle in candles}
+    stored = {row.candle.open_time: row for row in candles}
     for silence in silences(span, interval, streams):
         opening = silence.span.start
         while opening < silence.span.end:
             closing = opening + interval.length
-            candle = stored.get(opening)
-            if candle is not None:
-                yield Judged(opening, of_candle(candle.candle), True, "", candle)
+            if (row := stored.get(opening)) is not None:
+                verdict = Verdict.TRADED if row.candle.volume > 0 or row.candle.trades else Verdict.QUIET
+                yield Judged(opening, verdict, True, "", row)
             else:
                 is_covered = _is_covered(Span(opening, closing), covered)
                 yield Judged(opening, silence.verdict, is_covered, silence.reason, None)
             opening = closing
-
-
-def of_candle(candle: Candle) -> Verdict:
-    """Return the verdict on an interval whose candle exists."""
-    return Verdict.TRADED if candle.volume > 0 or candle.trades else Verdict.QUIET
 
 
 def silences(span: Span, interval: Interval, streams: Sequence[StreamSpan]) -> Iterator[Silence]:

@@ -6,14 +6,14 @@ first candle of a series are not a gap, nor are those after the newest one or th
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import NamedTuple, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import cast
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
-from crypto_predict.store.storing import Change, Symbol
+from crypto_predict.store.storing import Change, Openings, Symbol
 from crypto_predict.store.tables import coverage, gaps, price_history, quarantine
 
 OPEN, FINAL = "open", "the source does not have it"
@@ -25,29 +25,19 @@ _Row = tuple[int, int, str, int, str, int]  # _COLUMNS
 _UNCOVER = delete(coverage).where(coverage.c.series == bindparam("key"), coverage.c.start_time == bindparam("start"))
 
 
-class Openings(NamedTuple):
-    """Openings of a series, in seconds since 1970."""
-
-    start: int  # included
-    end: int  # not included
-
-
 def cover(
-    connection: Connection,
-    answered: Mapping[int, Sequence[Openings]],
-    changed: Collection[int] = (),
-    since: Sequence[int] = (),
+    connection: Connection, answered: Mapping[int, Sequence[Openings]], changes: Sequence[Change]
 ) -> Mapping[int, Sequence[Openings]]:
-    """Add spans to the coverage of each series, in few statements; return what it was, from the first of `since` on.
+    """Add spans to the coverage of each series, in few statements; return what it was beyond the candles before.
 
-    A series whose coverage grows gets a new version, unless it is one of `changed`, which have one.
+    A series whose coverage grows gets a new version, unless its `changes` have given it one.
     """
     columns, spans = coverage.c, [span for added in answered.values() for span in added]
+    since = [span.start for span in spans] + [change.newest_end for change in changes]
     query = (
         select(columns.series, columns.start_time, columns.end_time)
         .where(columns.series.in_(answered))
-        .where(columns.end_time >= min([*since, *(span.start for span in spans)]))
-        .where(columns.start_time <= max(span.end for span in spans))
+        .where(columns.end_time >= min(since), columns.start_time <= max(span.end for span in spans))
         .order_by(columns.series, columns.start_time)
     )
     before: Mapping[int, list[Openings]] = defaultdict(list)
@@ -62,27 +52,24 @@ def cover(
     if gone:
         connection.execute(_UNCOVER, gone)
     bulk.upsert(connection, coverage, iter(grown))
-    if numbered := {series for series, *_ in grown} - set(changed):
+    if outdated := {series for series, *_ in grown} - {change.symbol.id for change in changes if len(change)}:
         table = tables.symbols
-        connection.execute(update(table).where(table.c.id.in_(numbered)).values(version=table.c.version + 1))
+        connection.execute(update(table).where(table.c.id.in_(outdated)).values(version=table.c.version + 1))
     return before
 
 
 def cover_candles(connection: Connection, changes: Sequence[Change], now: int) -> None:
     """Add the interval of each written candle to the coverage, and find gaps again if needed; `now` in us."""
-    answered, ends = {}, {}
+    answered = {
+        change.symbol.id: [Openings(opening, opening + change.symbol.interval) for opening in change.openings]
+        for change in changes
+    }
+    before = cover(connection, answered, changes)
     for change in changes:
-        symbol, first, step = change.symbol, change.openings[0], change.symbol.interval
-        answered[symbol.id] = [Openings(opening, opening + step) for opening in change.openings]
-        ends[symbol.id] = first if symbol.last_open is None else symbol.last_open + step
-    before = cover(connection, answered, [change.symbol.id for change in changes if change.new], [*ends.values()])
-    for change in changes:
-        series = change.symbol.id
         # what was asked for after the newest candle, and is not there, is a gap once a later candle is
-        is_asked_beyond = any(span.end > ends[series] for span in before[series])
+        is_asked_beyond = any(span.end > change.newest_end for span in before[change.symbol.id])
         if change.new and (is_asked_beyond or not change.is_appended):
-            written = Openings(answered[series][0].start, answered[series][-1].end)
-            renew(connection, change.symbol, now, written, None)
+            renew(connection, change.symbol, now, change.span, None)
 
 
 def _united(spans: Sequence[Openings]) -> Iterator[Openings]:

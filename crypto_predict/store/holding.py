@@ -110,7 +110,7 @@ class ReservableDatabase(Database):
                 # the server would lock it a second time for the same process
                 holder = locks.process_name() if lock in self._locks else self._lock_on(self._connected(), lock)
             finally:
-                self._close_if_idle()
+                self._close_server_if_idle()
         if holder is not None:
             raise self._refused(lock, holder)
         try:
@@ -129,7 +129,7 @@ class ReservableDatabase(Database):
                 self._server.execute("SELECT 1")
                 return self._server
             except psycopg.Error:
-                self._close_server()
+                self._server.close()
         pooled = self._connections.engine.raw_connection()
         server: Any = pooled.driver_connection
         pooled.detach()
@@ -166,14 +166,10 @@ class ReservableDatabase(Database):
         with contextlib.suppress(psycopg.Error):
             if server is self._server:
                 server.execute(_UNLOCK, (lock.first, lock.second))
-        self._close_if_idle()
+        self._close_server_if_idle()
 
-    def _close_if_idle(self) -> None:
-        if not self._locks:
-            self._close_server()
-
-    def _close_server(self) -> None:
-        if self._server is not None:
+    def _close_server_if_idle(self) -> None:
+        if self._server is not None and not self._locks:
             server, self._server = self._server, None
             with contextlib.suppress(psycopg.Error):
                 server.close()

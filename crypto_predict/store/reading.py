@@ -156,7 +156,8 @@ class Database:
         self._logged: set[tuple[str, str]] = set()  # tables and keys of damaged rows
         self._connections = connections
         try:
-            self._prepare()
+            if fault := self._fault():
+                raise connections.error(fault)
         except BaseException:
             self.close()
             raise
@@ -231,11 +232,10 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _prepare(self) -> None:
+    def _fault(self) -> str | None:
+        """Return why the tables cannot be used; None if they can."""
         with self._connections.snapshot() as connection:
-            fault = schema.check(connection)
-        if fault:
-            raise self._connections.error(fault)
+            return schema.check(connection)
 
     def _rows(
         self, table: str, query: _Select, read: Callable[[_Row], _T], values: Mapping[str, object] | None = None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
 
@@ -18,6 +18,15 @@ _UPDATE = (
     .where(symbols.c.id == bindparam("key"))
     .values({name: bindparam(name) for name in _HEAD} | {"version": symbols.c.version + 1})
 )
+
+
+class Openings(NamedTuple):
+    """Openings of a series, in seconds since 1970."""
+
+    start: int  # included
+    end: int  # not included
+
+
 Symbol = Row[*tuple[Any, ...]]  # the row of a series, locked against other writers: its id, interval and `_HEAD`
 
 
@@ -53,7 +62,10 @@ class Change:
         """Compare candles with the stored ones; `incoming` is not empty."""
         self.symbol, self.openings = symbol, sorted(incoming)
         first, last = self.openings[0], self.openings[-1]
+        self.span = Openings(first, last + symbol.interval)
         self.is_appended = symbol.last_open is None or first > symbol.last_open
+        # of the candles before the change; the first opening if there are none
+        self.newest_end: int = first if symbol.last_open is None else symbol.last_open + symbol.interval
         stored = {} if self.is_appended else _stored(connection, symbol, first, last)
         self._changed = incoming if not stored else dict[int, Candle]()
         self.revised: list[bulk.Values] = []  # as they were, ascending

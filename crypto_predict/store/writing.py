@@ -14,7 +14,7 @@ from crypto_predict.market.forecast import MinuteModel
 from crypto_predict.store import bulk, forecasts, gaps, purging, schema, streams
 from crypto_predict.store.columns import THE_SERIES, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
-from crypto_predict.store.storing import Change, Symbol, by_opening, lock, store
+from crypto_predict.store.storing import Change, Openings, Symbol, by_opening, lock, store
 from crypto_predict.store.tables import built_candles, minute_models, quarantine, symbols, top_of_book
 
 _FOLLOW = text(
@@ -56,23 +56,21 @@ class WritableDatabase(ReservableDatabase):
         quarantined: Sequence[Quarantined] = (),
     ) -> int:
         """See the port. Of two candles with one opening the last one is stored."""
-        now, step = microseconds(datetime.now(UTC)), series.interval.seconds
-        incoming = by_opening(candles, step)
+        now, incoming = microseconds(datetime.now(UTC)), by_opening(candles, series.interval.seconds)
         whole = covered.whole(series.interval) if covered else None
-        answered = (
-            gaps.Openings(*map(seconds_up, (whole.start, whole.end))) if whole and whole.start < whole.end else None
-        )
-        spans = [gaps.Openings(min(incoming), max(incoming) + step)] if incoming else []
+        is_whole = whole is not None and whole.start < whole.end
+        answered = Openings(seconds_up(whole.start), seconds_up(whole.end)) if whole and is_whole else None
         with self._connections.transaction() as connection:
             symbol = self._lock(connection, series)
             changes = [Change(connection, symbol, incoming)] if incoming else []
             store(connection, changes, now)
             _reject(connection, symbol.id, quarantined, now)
+            spans = [change.span for change in changes]
             if answered is not None:
                 spans.append(answered)
-                gaps.cover(connection, {symbol.id: [answered]}, [symbol.id for change in changes if len(change)])
+                gaps.cover(connection, {symbol.id: [answered]}, changes)
             if spans:
-                touched = gaps.Openings(min(span.start for span in spans), max(span.end for span in spans))
+                touched = Openings(min(span.start for span in spans), max(span.end for span in spans))
                 gaps.renew(connection, symbol, now, touched, answered)
         return sum(map(len, changes))
 
@@ -137,17 +135,16 @@ class WritableDatabase(ReservableDatabase):
         with self._connections.transaction() as connection:
             return purging.purge(connection, interval, before, limit)
 
-    def _prepare(self) -> None:
+    def _fault(self) -> str | None:
         path = self._connections.path
         if path is not None:
             with self._connections.errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
         with self._connections.transaction() as connection:
             fault = schema.upgrade(connection)
-        if fault:
-            raise self._connections.error(fault)
-        if path is not None:
+        if fault is None and path is not None:
             self._connections.use_wal()
+        return fault
 
     def _lock(self, connection: Connection, series: SeriesKey) -> Symbol:
         """Return the row of a series, locked against other writers."""

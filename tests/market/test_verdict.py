@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.market import Candle, Interval, Span, StoredCandle
 from crypto_predict.market.collected import StreamSpan, StreamState
-from crypto_predict.market.verdict import NO_STREAM, Judged, Verdict, judge, of_candle, silences
+from crypto_predict.market.verdict import NO_STREAM, Judged, Verdict, judge, silences
 
 START = datetime(2026, 11, 2, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -113,7 +113,6 @@ def test_a_longer_interval_has_the_worst_verdict_of_its_minutes(interval: Interv
 )
 def test_a_candle_without_volume_and_trades_is_quiet(volume: float, trades: int | None, verdict: Verdict) -> None:
     """Whatever is known of the stream: the exchange itself has said so."""
-    assert of_candle(stored(0, volume, trades).candle) is verdict
     (judged,) = judge(Span(START, START + MINUTE), Interval.MINUTE_1, [stored(0, volume, trades)], [], [])
     assert (judged.verdict, judged.asked) == (verdict, True)
 
