@@ -164,12 +164,12 @@ def test_lines_missing_repeated_or_out_of_order_are_refused(path: Path, order: l
     assert "missing, repeated or out of order" in fault.reason
 
 
-@pytest.mark.parametrize("kept", range(1, len(LINES)))
-def test_a_missing_end_is_found_by_the_digest_in_the_model(path: Path, kept: int) -> None:
+@pytest.mark.parametrize("count", range(1, len(LINES)))
+def test_a_missing_end_is_found_by_the_digest_in_the_model(path: Path, count: int) -> None:
     """The chain is whole up to where it was cut."""
-    assert read(path, beginning(kept)).entries == kept
+    assert read(path, beginning(count)).entries == count
     with pytest.raises(BrokenLedger, match=f"do not contain {head_of(DATA)[:12]}"):
-        read(path, beginning(kept), head_of(DATA))
+        read(path, beginning(count), head_of(DATA))
 
 
 def test_a_rewritten_ledger_is_found_by_the_digest_in_the_model(path: Path) -> None:
@@ -181,23 +181,23 @@ def test_a_rewritten_ledger_is_found_by_the_digest_in_the_model(path: Path) -> N
         read(path, forged, head)
 
 
-@pytest.mark.parametrize("kept", range(1, len(LINES)))
+@pytest.mark.parametrize("count", range(1, len(LINES)))
 def test_entries_after_the_one_that_the_model_names_are_dropped_with_a_warning(
-    path: Path, kept: int, caplog: pytest.LogCaptureFixture
+    path: Path, count: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The ledger is written before the model: a training that was killed in between released nothing."""
-    before = beginning(kept)
+    before = beginning(count)
     ledger = read(path, DATA, head_of(before))
     assert data_of(ledger) == before
     assert ledger == read(path, before)
-    assert f"ledger.jsonl: {len(DATA) - len(before)} bytes dropped after entry {kept}." in caplog.text
+    assert f"ledger.jsonl: {len(DATA) - len(before)} bytes dropped after entry {count}." in caplog.text
     # Damage after that entry does not matter.
     assert read(path, DATA[:-40], head_of(before)) == ledger
 
 
 def test_with_several_models_the_ledger_ends_at_the_last_entry_that_one_of_them_names(path: Path) -> None:
     """A champion may be older than the model beside the ledger; the chain must contain the entries of both."""
-    heads = [head_of(beginning(kept)) for kept in (1, 3)]
+    heads = [head_of(beginning(count)) for count in (1, 3)]
     assert read(path, DATA, *heads).entries == read(path, DATA, *heads[::-1]).entries == 3
     with pytest.raises(BrokenLedger, match="do not contain"):
         read(path, DATA, heads[0], "f" * 64)

@@ -20,7 +20,7 @@ from tests.support.databases import new_database
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.minutes import BTC, START, minutes
 from tests.support.replay.server import ReplayServer
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 KILLS = int(os.environ.get("KILLS", "2"))
 SECONDS = 3.0  # about as long as a whole run takes
@@ -67,10 +67,9 @@ def test_after_kills_at_random_moments_a_resume_has_every_candle_once(
 
 def is_killed(database: str, after: float, environ: Mapping[str, str]) -> bool:
     """Start a backfill and kill it after so many seconds; return False if it has ended before."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     command = [sys.executable, "collect.py", *ARGUMENTS, "--database", database]
     quiet = subprocess.DEVNULL
-    with subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stdout=quiet, stderr=quiet) as process:
+    with subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stdout=quiet, stderr=quiet) as process:
         try:
             process.wait(after)
         except subprocess.TimeoutExpired:

@@ -18,7 +18,7 @@ from crypto_predict.baked import store
 from tests.support.engine import free_port
 from tests.support.live import until
 from tests.support.models import make_model
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 SECONDS = 60.0
 QUICK = {"SOURCE": "simulated", "DAYS": "60", "EVERY": "60", "NO_GATE": "1"}
@@ -73,13 +73,12 @@ def start(tmp_path: Path) -> Iterator[Start]:
 
     def run(repeat: str = "6h", source: str = "simulated", **environ: str) -> Program:
         port = free_port()
-        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         words = ["--repeat", repeat, "--source", source, "--host", "127.0.0.1", "--port", str(port)]
         with (tmp_path / "output").open("wb") as output:
             process = subprocess.Popen(
                 [sys.executable, "-m", "crypto_predict.launch.live", *words],
                 cwd=tmp_path,
-                env={**kept, **QUICK, **environ},
+                env=surroundings(QUICK | environ),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

@@ -1,7 +1,6 @@
 """Run `collect.py` in a process and look into its database, and a source of given candles."""
 
 import io
-import os
 import signal
 import subprocess
 import sys
@@ -15,7 +14,7 @@ import collect
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_reader
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 EVER = Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 MINUTES = SeriesKey("alpaca", Pair("BTC", "USD"), Interval.MINUTE_1)
@@ -77,10 +76,9 @@ def collect_here(database: str, *arguments: str, **environ: str) -> Ended:
 @contextmanager
 def collecting(database: str, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
     """Start the command; kill it at the end of the context."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     command = [sys.executable, "collect.py", *arguments, "--database", database]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
     try:
         yield process
     finally:

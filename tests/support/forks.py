@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tests.support.processes import Finished
-from tests.support.serving import KEPT
+from tests.support.serving import surroundings
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
@@ -52,9 +52,9 @@ def _train(
     gc.freeze()  # the libraries of the server; they are never garbage
     for descriptor in (1, 2):
         os.dup2(os.open(folder / str(descriptor), os.O_CREAT | os.O_WRONLY | os.O_APPEND), descriptor)
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
+    inherited = surroundings(environ)
     os.environ.clear()
-    os.environ.update({**kept, **environ})
+    os.environ.update(inherited)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for jobs in the background
     import train  # noqa: PLC0415 already imported in the server; other processes need not import it
 

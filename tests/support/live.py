@@ -25,7 +25,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamSpan
 from crypto_predict.store import open_reader, open_writer
 from tests.support.replay.server import ReplayServer
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 PATIENCE = 60.0  # seconds for something to become true, on a machine that is busy with other tests
 
@@ -94,10 +94,9 @@ def collecting_apart(
     database: str, clock: Clock, environ: Mapping[str, str], *arguments: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a collector as a process with a clock that agrees with `clock`; kill it at the end."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     module = [sys.executable, "-m", "tests.support.live", "--start", clock.now().isoformat(), "--at", str(time.time())]
     command = [*module, "--speed", str(clock.speed), *arguments, "--database", database]
-    process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         yield process
     finally:

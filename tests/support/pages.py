@@ -32,7 +32,7 @@ from tests.support.histories import history_of, make_candle
 from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import MINUTE
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.serving import KEPT, ROOT, Served
+from tests.support.serving import ROOT, Served, surroundings
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -108,12 +108,11 @@ def serving_at(now: datetime, model: Path, database: Path | None = None, **envir
     """Run a server of a model, and of a database if one is given, whose time is `now` (UTC) until it is moved."""
     file = model.with_name(f"{model.stem}.now")
     file.write_text(now.isoformat())
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     options = ["--database", str(database)] if database else []
     command = [sys.executable, "-m", "tests.support.pages", str(file), "--model", str(model), *options]
     process = subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", "0"],
-        env={**kept, **environ},
+        env=surroundings(environ),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -1,13 +1,12 @@
 """Run a command as a process and measure it."""
 
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 
 @dataclass(frozen=True)
@@ -23,10 +22,9 @@ class Finished:
 
 def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | bytes], seconds: float = 100) -> Finished:
     """Run a command in the project's folder with a minimal environment and `environ`; kill it after `seconds`."""
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     began = time.monotonic()
     program = [sys.executable, "-c", _MEASURE, str(seconds), *command]
-    done = subprocess.run(program, env={**kept, **environ}, cwd=ROOT, capture_output=True, check=False)
+    done = subprocess.run(program, env=surroundings(environ), cwd=ROOT, capture_output=True, check=False)
     errors, _, peak = done.stderr.decode("utf-8", "replace").rpartition("peak ")
     return Finished(done.returncode, done.stdout.decode(), errors, time.monotonic() - began, int(peak))
 

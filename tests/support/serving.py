@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 from urllib.parse import urlsplit
 
 from crypto_predict.baked import store
@@ -37,6 +37,14 @@ ANSWER = (
     b'{"date": "Sat, 01 Jun 2024 00:00:00 GMT", "prediction": 68812.22, "prediction low": 61263.97, '
     b'"prediction_high": 77290.49}\n'
 )
+
+
+Value = TypeVar("Value", str, str | bytes)
+
+
+def surroundings(environ: Mapping[str, Value]) -> dict[str, str | Value]:
+    """Return the environment of a process: `environ`, and what a test passes of its own."""
+    return {**{name: os.environ[name] for name in KEPT if name in os.environ}, **environ}
 
 
 class Served:
@@ -100,10 +108,9 @@ def start(
 
     `merged` sends both outputs to one pipe.
     """
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     return subprocess.Popen(
         [python, *program, *arguments],
-        env={**kept, **environ},
+        env=surroundings(environ),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT if merged else subprocess.PIPE,

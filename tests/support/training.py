@@ -20,7 +20,7 @@ from typing import Any
 import train
 from crypto_predict.market.clock import Clock
 from tests.support.histories import as_csv, make_history
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
@@ -66,11 +66,10 @@ def repeating(clock: Clock, environ: Mapping[str, str], log: Path, *arguments: s
 
     What it writes to standard output and standard error is appended to `log`.
     """
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ}
     module = [sys.executable, "-m", "tests.support.training", "--start", clock.now().isoformat(), "--at", str(time())]
     command = [*module, "--speed", str(clock.speed), *arguments]
     with log.open("a") as file:
-        process = subprocess.Popen(command, env={**kept, **environ}, cwd=ROOT, stdout=file, stderr=file, text=True)
+        process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stdout=file, stderr=file, text=True)
     try:
         yield process
     finally:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,7 +19,7 @@ from typing import Any
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
 from tests.support.replay.motion import MINUTE, Motion
-from tests.support.serving import KEPT, ROOT
+from tests.support.serving import ROOT, surroundings
 
 STOP_SECONDS = 60
 
@@ -117,11 +116,10 @@ class Part:
         return self._log.read_text()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        kept = {name: os.environ[name] for name in KEPT if name in os.environ}
         when = ["--start", self._clock.now().isoformat(), "--at", str(time.time()), "--speed", str(self._clock.speed)]
         command = [sys.executable, "-m", self._module, *when, *self._options]
         with self._log.open("ab") as log:
-            return subprocess.Popen(command, env={**kept, **self._environ}, cwd=ROOT, stdout=log, stderr=log)
+            return subprocess.Popen(command, env=surroundings(self._environ), cwd=ROOT, stdout=log, stderr=log)
 
 
 class Visitor:

@@ -48,8 +48,8 @@ Market = tuple[Pair, str, list[Candle]]  # the pair, where the prices are from, 
 def simulated(pair: str, seed: int, days: int = 1200) -> Market:
     """Return days of the simulated market."""
     start = GENESIS + 1000 * DAY
-    known = Pair.parse(pair)
-    return known, "simulated", list(Simulated(seed).candles(known, Interval.DAY_1, Span(start, start + days * DAY)))
+    span = Span(start, start + days * DAY)
+    return Pair.parse(pair), "simulated", list(Simulated(seed).candles(Pair.parse(pair), Interval.DAY_1, span))
 
 
 def growing(days: int, daily: float) -> Market:
@@ -110,7 +110,7 @@ def test_texts_cover_neither_lines_nor_each_other(name: str, followed: int) -> N
     assert [text for text, box in boxes for line in lines(figure) if box.count_contains(line)] == []
     assert [text for text, box in boxes if not contains(figure.bbox, box)] == []
     pairs = itertools.combinations(texts, 2)
-    assert [(one, other) for (one, box), (other, another) in pairs if Bbox.intersection(box, another)] == []
+    assert [(text, other) for (text, box), (other, another) in pairs if Bbox.intersection(box, another)] == []
 
 
 def written(figure: Figure) -> tuple[Bbox, list[tuple[str, Bbox]]]:
@@ -222,16 +222,12 @@ def test_every_colour_of_an_svg_can_be_read_in_light_and_in_dark_mode(tmp_path: 
         assert contrast(modes[text], modes[paper]) >= 4.5
 
 
-def contrast(one: str, other: str) -> float:
+def contrast(*colours: str) -> float:
     """Compute the contrast ratio of WCAG 2.2, from 1 to 21."""
-    darker, brighter = sorted((luminance(one), luminance(other)))
-    return (brighter + 0.05) / (darker + 0.05)
-
-
-def luminance(colour: str) -> float:
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    channels = [[int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)] for colour in colours]
+    linear = [[c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in colour] for colour in channels]
+    darker, brighter = sorted(np.array(linear) @ [0.2126, 0.7152, 0.0722])
+    return float((brighter + 0.05) / (darker + 0.05))
 
 
 def test_pictures_can_be_svg_png_and_pdf(tmp_path: Path) -> None:
