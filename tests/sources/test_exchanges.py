@@ -83,8 +83,11 @@ def test_a_fault_that_stays_ends_in_an_error_with_its_reason(name: str, venue: V
     ("status", "headers", "error", "reason"),
     [
         (400, {}, SourceError, 'answered 400 Bad Request "not so"'),
+        (401, {}, SourceError, "it requires keys, and none are set"),
         (403, {}, Unreachable, 'answered 403 Forbidden "not so": access is refused'),
         (404, {}, SourceError, 'Not Found "not so": nothing is at this address'),
+        (407, {}, Unreachable, "the proxy requires a password"),
+        (410, {}, SourceError, "answered 410 Gone"),
         (418, {}, Unreachable, "it has banned this machine for a while"),
         (429, {"retry_after": "7200"}, Unreachable, "it asks to wait 7200 s, longer than the 60 s"),
         (451, {}, Unreachable, "it refuses requests from your location"),
@@ -115,8 +118,7 @@ def test_an_answer_without_end_is_not_read_to_it(venue: Venue) -> None:
 
 def test_retry_after_is_obeyed(venue: Venue) -> None:
     """The server refuses until its time is over, so a client that retries earlier runs out of attempts."""
-    with venue.serving(venue.minutes(10)) as server:
-        server.inject(replay.throttled(1), times=9)
+    with venue.serving(venue.minutes(10)) as server, server.failing(replay.Ban(429, 1)):
         assert venue.read(server, 10, attempts=2) == venue.minutes(10)
         assert len(server.requests) == 2
 

@@ -1,6 +1,5 @@
 import base64
 import logging
-import threading
 import traceback
 from dataclasses import replace
 from datetime import timedelta
@@ -23,8 +22,6 @@ KEYS = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET}
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
-        (replay.answer(451), "answered 451 Unavailable For Legal Reasons: it refuses requests from your location"),
-        (replay.refused(401, "unauthorized."), 'answered 401 Unauthorized "unauthorized.": it requires keys, and none'),
         (replay.answer(403, "<html>", "text/html"), "answered 403 Forbidden: access is refused"),
         (replay.answer(404, "[" * 100_000), "answered 404 Not Found: nothing is at this address"),
         (replay.answer(200, "[" + "{}," * 1_000_000 + "0]"), "sent more than 320,000 values in one answer"),
@@ -38,18 +35,6 @@ def test_a_refusal_is_reported_at_once_and_not_retried(fault: Fault, reason: str
             read(server, 10)
         assert len(server.requests) == 1
     assert reason in caught.value.reason
-
-
-def test_an_answer_that_takes_too_long_leaves_no_thread_behind() -> None:
-    """A thread that still reads would share the session with the next attempt."""
-    impatient = replace(QUICK, attempts=1, answer_timeout=0.2)
-    with exchange(minutes(10)) as server:
-        before = threading.enumerate()
-        for fault in (replay.stall, replay.drip_body, replay.drip_headers):
-            server.inject(fault)
-            with pytest.raises(SourceError, match=r"within 0\.2 s"):
-                read(server, 10, impatient)
-        assert threading.enumerate() == before
 
 
 def test_after_one_stall_nothing_is_lost() -> None:
@@ -75,30 +60,6 @@ def test_refused_keys_are_named_by_their_variables(status: int) -> None:
         with pytest.raises(RefusedKeys, match="the keys in ALPACA_API_KEY and ALPACA_SECRET_KEY; correct them"):
             next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
         assert len(server.requests) == 1
-
-
-UNREACHABLE = [
-    *[replay.answer(status) for status in (403, 407, 429, 502)],
-    *[replay.stall, replay.drip_headers],
-]
-REACHED = [
-    *[replay.answer(status) for status in (302, 401, 410)],
-    replay.answer(200, '{"bars": {"BTC/USD": [1]}}'),
-]
-
-
-@pytest.mark.parametrize(
-    ("fault", "unreachable"), [*((fault, True) for fault in UNREACHABLE), *((fault, False) for fault in REACHED)]
-)
-def test_an_unreachable_exchange_has_another_error_than_one_that_answers(fault: Fault, unreachable: bool) -> None:
-    """Simulated prices may replace only an unreachable exchange."""
-    once = replace(QUICK, attempts=1)
-    policy = replace(once, read_timeout=0.3, answer_timeout=0.6) if unreachable else replace(once, answer_timeout=30)
-    with exchange(minutes(10)) as server:
-        server.inject(fault, times=9)
-        with pytest.raises(SourceError) as caught:
-            read(server, 10, policy)
-    assert isinstance(caught.value, Unreachable) is unreachable
 
 
 @pytest.mark.parametrize("status", [403, 500])

@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 from enum import Enum
@@ -25,8 +25,8 @@ from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
-from tests.support.replay.server import Answer, Handler, ReplayServer
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, guarded
+from tests.support.replay.server import Handler, ReplayServer
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
 _PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token", "sort"})
@@ -167,9 +167,8 @@ class AlpacaInMotion(AlpacaExchange):
         self._pairs = {str(pair): pair for pair in motion.pairs}
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints. Those of REST do not answer during an outage."""
-        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
-        return [*rest, web.get(self._path, self._stream)]
+        """Return the endpoints."""
+        return live_routes(self._motion, self._rest(), self.streams, self._talk, self._path)
 
     def _newest_quotes(self) -> Mapping[str, Quote]:
         return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
@@ -198,11 +197,7 @@ class AlpacaInMotion(AlpacaExchange):
         """Return the symbols that the exchange has."""
         return [symbol for symbol, pair in self._pairs.items() if self._motion.is_listed(pair)]
 
-    async def _stream(self, request: web.Request) -> Answer:
-        return await self.streams.serve(request, self._talk)
-
     async def _talk(self, connection: Connection) -> None:
-        conversation = _Conversation(self.most_quotes, self._listed)
         answer = [{"T": "success", "msg": "connected"}]
         for number in count():
             frame = self.answers.get(number, packed(*answer))
@@ -211,37 +206,28 @@ class AlpacaInMotion(AlpacaExchange):
             message = await connection.websocket.receive()
             if message.type is not WSMsgType.BINARY:
                 return
-            others = sum("authenticated" in other.topics for other in self.streams.connections)
-            answer = conversation.answer(message.data, connection.topics, is_full=others > 0)
+            answer = self._answer(msgpack.unpackb(message.data), connection.topics)
 
-
-class _Conversation:
-    """What the exchange answers to the messages of one connection, whose topics say what it has subscribed to."""
-
-    def __init__(self, most_quotes: int, listed: Callable[[], Sequence[str]]) -> None:
-        self._most_quotes, self._listed = most_quotes, listed
-
-    def answer(self, message: bytes, topics: set[Topic], *, is_full: bool) -> list[dict[str, Any]]:
-        """Return the answer to a message; `is_full` if the user has as many connections as allowed."""
-        asked = msgpack.unpackb(message)
+    def _answer(self, asked: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:
+        """Return the answer to a message of a connection, whose `topics` say what it has subscribed to."""
         if asked.get("action") == "auth":
-            return self._authenticated(asked, topics, is_full=is_full)
+            return self._authenticated(asked, topics)
         if "authenticated" not in topics:
             return refusal(401, "not authenticated")
         if asked.get("action") != "subscribe" or set(asked) - {"action", *_CHANNELS}:
             return refusal(400, "invalid syntax")
-        if len(asked.get("quotes", [])) > self._most_quotes:
+        if len(asked.get("quotes", [])) > self.most_quotes:
             return refusal(405, "symbol limit exceeded")
         listed = self._listed()
         topics |= {f"{name} {symbol}" for name in _CHANNELS for symbol in asked.get(name, []) if symbol in listed}
         return [{"T": "subscription", **{name: _symbols(topics, name) for name in _CHANNELS}}]
 
-    def _authenticated(self, asked: Mapping[str, Any], topics: set[Topic], *, is_full: bool) -> list[dict[str, Any]]:
+    def _authenticated(self, asked: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:
         if "authenticated" in topics:
             return refusal(403, "already authenticated")
         if (asked.get("key"), asked.get("secret")) != KEYS:
             return refusal(402, "auth failed")
-        if is_full:
+        if any("authenticated" in other.topics for other in self.streams.connections):
             return refusal(406, "connection limit exceeded")
         topics.add("authenticated")
         return [{"T": "success", "msg": "authenticated"}]

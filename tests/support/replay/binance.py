@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import re
 import time
 from bisect import bisect_left, bisect_right
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from hypothesis import strategies as st
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
@@ -17,8 +18,8 @@ from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.network.wire import milliseconds
 from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
-from tests.support.replay.server import Answer, Handler
-from tests.support.replay.streams import Connection, Frame, StreamFault, Streams, Topic, guarded
+from tests.support.replay.server import Handler
+from tests.support.replay.streams import Connection, Frame, StreamFault, Streams, Topic, live_routes
 from tests.support.replay.venue import TETHER, Venue
 
 Market = Mapping[tuple[Pair, Interval], Sequence[Candle]]
@@ -169,11 +170,9 @@ class BinanceInMotion(BinanceExchange):
         self.streams = Streams(motion, self._encoded)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints. Those of REST do not answer during an outage."""
-        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
-        # Without streams in the address, a client subscribes later.
-        streams = [web.get(path, self._stream) for path in ("/stream", "/ws", "/ws/{streams:.+}")]
-        return [*rest, *streams]
+        """Return the endpoints. Without streams in the address, a client subscribes later."""
+        paths = ("/stream", "/ws", "/ws/{streams:.+}")
+        return live_routes(self._motion, self._rest(), self.streams, self._talk, *paths)
 
     def _candles(
         self, symbol: str, interval: Interval, openings: tuple[int, int], limit: int, *, is_newest: bool
@@ -195,18 +194,14 @@ class BinanceInMotion(BinanceExchange):
     def _listed(self) -> Iterable[str]:
         return [symbol for symbol, pair in self._pairs.items() if self._motion.is_listed(pair)]
 
-    async def _stream(self, request: web.Request) -> Answer:
-        return await self.streams.serve(request, self._talk)
-
     async def _talk(self, connection: Connection) -> None:
         request = connection.request
         if request.path == "/stream":
             connection.wrap = _combined
         names = request.match_info.get("streams") or request.query.get("streams", "")
         connection.topics.update(name for name in names.split("/") if name)
-        async for message in connection.websocket:
-            if message.type is WSMsgType.TEXT:
-                connection.say(_subscribed(connection, json.loads(message.data)))
+        async for text in connection.texts(self._motion.clock, lambda: math.inf):
+            connection.say(_subscribed(connection, json.loads(text)))
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
         if isinstance(happening, Candled):

@@ -8,20 +8,21 @@ that does not subscribe within 5 s.
 """
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from hypothesis import strategies as st
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.coinbase import EXCHANGE
 from tests.support.replay.minutes import BTC, minutes
 from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
-from tests.support.replay.server import Answer, Handler
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
+from tests.support.replay.server import Handler
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
 _MOST = 300
@@ -115,14 +116,12 @@ class CoinbaseInMotion(CoinbaseExchange):
         self._motion = motion
         self._pairs = {_symbol(pair): pair for pair in motion.pairs}
         self.streams = Streams(motion, self._encoded)
-        self.received: list[str] = []  # messages of clients
         self.refused: set[str] = set()  # products that it has, but does not stream
         self.reason = "{} is not a valid product"  # of a refusal; {} is replaced by the product
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints. Those of REST do not answer during an outage."""
-        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
-        return [*rest, web.get("/", self._stream)]
+        """Return the endpoints."""
+        return live_routes(self._motion, self._rest(), self.streams, self._talk, "/")
 
     def _is_listed(self, symbol: str) -> bool:
         return symbol in self._pairs and self._motion.is_listed(self._pairs[symbol])
@@ -137,25 +136,12 @@ class CoinbaseInMotion(CoinbaseExchange):
     def _now(self) -> datetime:
         return self._motion.now()
 
-    async def _stream(self, request: web.Request) -> Answer:
-        return await self.streams.serve(request, self._talk)
-
     async def _talk(self, connection: Connection) -> None:
-        """Answer the client until it leaves; drop one that does not subscribe."""
-        wait: float | None = _SUBSCRIBE_WITHIN
-        while True:
-            try:
-                async with self._motion.clock.timeout(wait or float("inf")):
-                    message = await connection.websocket.receive()
-            except TimeoutError:
-                drop(connection)
-                return
-            if message.type is WSMsgType.TEXT:
-                self.received.append(message.data)
-                self._reply(connection, message.data)
-                wait = None if connection.topics else wait
-            elif message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
-                return
+        def silence() -> float:
+            return math.inf if connection.topics else _SUBSCRIBE_WITHIN
+
+        async for text in connection.texts(self._motion.clock, silence):
+            self._reply(connection, text)
 
     def _reply(self, connection: Connection, text: str) -> None:
         try:

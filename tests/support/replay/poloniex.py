@@ -15,7 +15,7 @@ from enum import Enum
 from itertools import count
 from typing import Any
 
-from aiohttp import WSMsgType, web
+from aiohttp import web
 from hypothesis import strategies as st
 
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
@@ -23,8 +23,8 @@ from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex import EXCHANGE
 from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Happening, Motion, Trade, Traded
-from tests.support.replay.server import Answer, Handler
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, drop, guarded
+from tests.support.replay.server import Handler
+from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
 from tests.support.replay.venue import TETHER, Venue
 
 _PARAMETERS = frozenset({"interval", "startTime", "endTime", "limit"})
@@ -164,9 +164,8 @@ class PoloniexInMotion(PoloniexExchange):
         self.refusal = "Subscription failed"  # {} in it is replaced by the symbol
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints. Those of REST do not answer during an outage."""
-        rest = [web.get(path, guarded(self._motion, handler)) for path, handler in self._rest().items()]
-        return [*rest, web.get("/ws/public", self._stream)]
+        """Return the endpoints."""
+        return live_routes(self._motion, self._rest(), self.streams, self._talk, "/ws/public")
 
     def _found(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         interval, now = Interval[question.interval], milliseconds(self._motion.now())
@@ -187,23 +186,10 @@ class PoloniexInMotion(PoloniexExchange):
         last = self._motion.last_trade(self._pairs[symbol], quote.time)
         return quote.time - timedelta(days=2) if last is None else last.time
 
-    async def _stream(self, request: web.Request) -> Answer:
-        return await self.streams.serve(request, self._talk)
-
     async def _talk(self, connection: Connection) -> None:
-        """Answer the client until it leaves, or is silent for 30 s: then drop it without warning."""
-        while True:
-            try:
-                async with self._motion.clock.timeout(_SILENCE):
-                    message = await connection.websocket.receive()
-            except TimeoutError:
-                drop(connection)
-                return
-            if message.type is WSMsgType.TEXT:
-                self.received.append(message.data)
-                connection.say(self._reply(connection, message.data))
-            elif message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
-                return
+        async for text in connection.texts(self._motion.clock, lambda: _SILENCE):
+            self.received.append(text)
+            connection.say(self._reply(connection, text))
 
     def _reply(self, connection: Connection, text: str) -> str:
         try:

@@ -176,19 +176,6 @@ class Ban:
         return web.json_response(error, status=self._status, headers={"Retry-After": wait})
 
 
-def throttled(seconds: int) -> Fault:
-    """Answer 429 with ``Retry-After`` until `seconds` after the first request; then give the true answer."""
-    until: list[float] = []  # on the monotonic clock
-
-    async def fault(request: web.Request, handler: Handler) -> Answer:
-        until[:] = until or [time.monotonic() + seconds]
-        if time.monotonic() >= until[0]:
-            return await handler(request)
-        return web.json_response({"message": "too many requests."}, status=429, headers={"Retry-After": str(seconds)})
-
-    return fault
-
-
 def altered(change: Callable[[Any], Any]) -> Fault:
     """Change the JSON of the true answer; NaN is written as Python writes it."""
 

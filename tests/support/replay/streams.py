@@ -11,13 +11,14 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from email.utils import format_datetime
 from typing import NamedTuple
 
-from aiohttp import web
+from aiohttp import WSMsgType, web
 
+from crypto_predict.market.clock import Clock
 from tests.support.replay.motion import Happening, Motion
 from tests.support.replay.server import Answer, Handler
 
@@ -61,6 +62,20 @@ class Connection:
     def close(self, code: int, reason: str) -> None:
         """Close with a closing frame, after what waits to be sent."""
         self._waiting.put_nowait(_Closing(code, reason))
+
+    async def texts(self, clock: Clock, silence: Callable[[], float]) -> AsyncIterator[str]:
+        """Yield the messages of the client until it leaves, or is silent for so many seconds: then it is dropped."""
+        while True:
+            try:
+                async with clock.timeout(silence()):
+                    message = await self.websocket.receive()
+            except TimeoutError:
+                drop(self)
+                return
+            if message.type is WSMsgType.TEXT:
+                yield message.data
+            elif message.type in {WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED, WSMsgType.ERROR}:
+                return
 
     async def send_waiting(self) -> None:
         """Send, one after the other, until the connection ends. A slow client delays only itself."""
@@ -249,7 +264,19 @@ def together(*faults: StreamFault) -> StreamFault:
     return fault
 
 
-def guarded(motion: Motion, handler: Handler) -> Handler:
+def live_routes(
+    motion: Motion, rest: Mapping[str, Handler], streams: Streams, talk: Talk, *paths: str
+) -> Iterable[web.AbstractRouteDef]:
+    """Return the endpoints of REST and of the streams. Those of REST do not answer during an outage."""
+
+    async def stream(request: web.Request) -> Answer:
+        return await streams.serve(request, talk)
+
+    guarded = [web.get(path, _guarded(motion, handler)) for path, handler in rest.items()]
+    return [*guarded, *(web.get(path, stream) for path in paths)]
+
+
+def _guarded(motion: Motion, handler: Handler) -> Handler:
     """Return a handler of REST that answers 503 during an outage. Its answers have the time of the exchange."""
 
     async def handle(request: web.Request) -> Answer:
