@@ -11,16 +11,15 @@ from typing import Any
 import pytest
 
 from crypto_predict.collecting.live.streams.ticks import TickCandles
-from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import BuiltCandle
 from crypto_predict.market.events import FeedEvent, Heartbeat, Interrupted, PairRefused, TickReceived
 from crypto_predict.sources.network.stream import MOST_REQUESTS, SYMBOLS_A_REQUEST
 from crypto_predict.sources.network.wire import milliseconds
 from tests.support.replay import streams
 from tests.support.replay.motion import MINUTE, Trade, Traded, numbered_pairs
 from tests.support.replay.poloniex import VENUE, error_frame, trade_frame, trade_values
-from tests.support.replay.reading import FAST, QUICK, START, Market, market, number_of
+from tests.support.replay.reading import QUICK, START, Market, market, number_of
 
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 TRADE = Trade(START, 65_000.5, 1.0, is_bought=True)
@@ -59,37 +58,6 @@ def test_numbers_may_be_text(numbers: type[str] | type[float], live: Market) -> 
     for name in ("createTime", "id"):
         frame["data"][0][name] = (str if numbers is str else int)(frame["data"][0][name])
     assert ticks(live, json.dumps(frame)) == [TICK]
-
-
-def test_candles_of_the_ticks_are_those_of_rest() -> None:
-    """For each minute that the stream was connected in."""
-    built_candles: dict[SeriesKey, list[BuiltCandle]] = {}
-
-    async def collect(live: Market) -> None:
-        candles = TickCandles("poloniex", live.clock, grace=20)  # a third of a second, as the machine may be busy
-        candles.connected([BTC, ETH], live.clock.now())
-        async with asyncio.timeout(60), aclosing(live.feed().events([BTC, ETH])) as events:
-            async for event in events:
-                if isinstance(event, TickReceived):
-                    candles.add(event)
-                for series, built in candles.close().items():
-                    built_candles.setdefault(series, []).extend(built)
-                if live.clock.now() > START + 5 * MINUTE:
-                    return
-
-    with market(VENUE, FAST, moving=True) as live:
-        asyncio.run(collect(live))
-        compared = 0
-        for pair in (BTC, ETH):
-            rest = VENUE.source(live.server).candles(pair, Interval.MINUTE_1, Span(START, START + 4 * MINUTE))
-            official = {candle.open_time: candle for candle in rest}
-            for built in built_candles[SeriesKey("poloniex", pair, Interval.MINUTE_1)]:
-                if built.open_time in official and not (built.partial or built.late):
-                    candle = official[built.open_time]
-                    assert (built.open, built.high, built.low, built.close) == candle[1:5]
-                    assert (built.volume, built.ticks) == (candle.volume, candle.trades)
-                    compared += 1
-    assert compared > 0
 
 
 def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_last_confirmation() -> None:

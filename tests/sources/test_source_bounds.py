@@ -44,7 +44,7 @@ def market() -> ReplayServer:
     [
         (attacks.endless_pages(10_000), {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
         (attacks.endless_pages(1), {"SOURCE_SECONDS": "1"}, "it took longer than 1 s for one history"),
-        (attacks.endless_tokens(10**6), {}, "or is too long"),
+        (attacks.endless_pages(1, token=10**6), {}, "or is too long"),
         (attacks.huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
         (attacks.huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
         (server.bomb, {}, "sent more than 4 MiB in one answer"),

@@ -82,8 +82,6 @@ def test_the_sdk_of_binance_itself_reads_what_is_replayed() -> None:
     with ReplayServer(BinanceExchange({(pair, Interval.MINUTE_1): candles}, {pair: quote})) as server:
         client = Client(ping=False)
         client.API_URL = f"{server.url}/api"
-        assert client.ping() == {}
-        assert client.get_server_time()["serverTime"] > 1.6e12
         rows = client.get_historical_klines("BTCUSDT", "1m", int(START.timestamp()) * 1000)
         top = client.get_orderbook_ticker(symbol="BTCUSDT")
         assert client.get_orderbook_ticker() == [top]
@@ -144,8 +142,8 @@ def test_a_request_that_binance_refuses_is_refused_with_its_code(change: dict[st
 
 
 def test_binance_refuses_what_exceeds_the_weight_of_a_minute() -> None:
-    with ReplayServer(BinanceExchange({}, weight_a_minute=3)) as server:
-        answers = [requests.get(f"{server.url}/api/v3/ping", timeout=30) for _ in range(8)]
+    with ReplayServer(BinanceExchange({}, weight_a_minute=6)) as server:
+        answers = [requests.get(f"{server.url}/api/v3/ticker/bookTicker", timeout=30) for _ in range(6)]
     refused = [answer for answer in answers if answer.status_code == 429]
     assert len(refused) >= 2  # the minute may change between two of them
     assert refused[0].json()["code"] == -1003

@@ -1,4 +1,4 @@
-"""Binance on the replay server: ``GET /api/v3/klines``, ``ticker/bookTicker``, ``ping``, ``time``, and its streams."""
+"""Binance on the replay server: ``GET /api/v3/klines``, ``ticker/bookTicker``, and its streams."""
 
 import asyncio
 import json
@@ -67,8 +67,6 @@ class BinanceExchange:
         return {
             "/api/v3/klines": self._klines,
             "/api/v3/ticker/bookTicker": self._book_ticker,
-            "/api/v3/ping": self._ping,
-            "/api/v3/time": self._time,
         }
 
     def unknown(self) -> web.Response:
@@ -82,12 +80,6 @@ class BinanceExchange:
 
     async def _book_ticker(self, request: web.Request) -> web.Response:
         return self._answered(request, 2 if "symbol" in request.query else 4, self._tops)
-
-    async def _ping(self, request: web.Request) -> web.Response:
-        return self._answered(request, 1, _pong)
-
-    async def _time(self, request: web.Request) -> web.Response:
-        return self._answered(request, 1, _now)
 
     def _answered(self, request: web.Request, weight: int, answer: Callable[[web.Request], Any]) -> web.Response:
         """Return the answer or the refusal, with the weight that was used in this minute."""
@@ -270,16 +262,6 @@ def quote_frame(symbol: str, quote: Quote) -> str:
     texts = {"b": quote.bid, "B": quote.bid_size, "a": quote.ask, "A": quote.ask_size}
     message = {"u": milliseconds(quote.time), "s": symbol, **{name: _text(value) for name, value in texts.items()}}
     return json.dumps(message, separators=(",", ":"))
-
-
-def _pong(request: web.Request) -> dict[str, Any]:
-    _parameters(request)
-    return {}
-
-
-def _now(request: web.Request) -> dict[str, Any]:
-    _parameters(request)
-    return {"serverTime": time.time_ns() // 10**6}
 
 
 def kline(candle: Candle, interval: Interval) -> list[Any]:
