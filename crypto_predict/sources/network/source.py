@@ -120,38 +120,35 @@ class ExchangeSource:
         weight: int = 1,
     ) -> Answer:
         """Return what `read` makes of the answer about `pair` that `send` returns; repeat it as the policy allows."""
+
+        def may_wait() -> float:
+            allowance.seconds()  # raises with the name of the bound
+            if (seconds := seconds_left()) > 0:
+                return seconds
+            reason = f"{self._host} is asked as often as it allows already; try again in a minute"
+            raise Failure(reason, again=False, becomes=Unreachable)
+
+        def ask_once() -> Answer:
+            self.budget.spend(weight, most=may_wait)
+            answer: object = None
+            try:
+                answer = send()
+                if answer is None:
+                    raise Malformed("an empty answer")
+                return read(answer)
+            except Malformed as error:
+                fault = str(error)
+            except (ValueError, RecursionError):  # from reading JSON; errors of HTTP are a Failure already
+                fault = "no JSON, perhaps a page of a proxy in between"
+            reason = f"{self._host} answered 200, but not in {self.exchange.name}'s format: {fault}"
+            becomes = Unreachable if answer is None else SourceError
+            raise Failure(f"{reason}; try later or another source", again=True, becomes=becomes)
+
         try:
             with answer_within(allowance.seconds()):
-                return self._policy.run(self.id, lambda: self._ask_once(send, read, allowance, weight), seconds_left)
+                return self._policy.run(self.id, ask_once, seconds_left)
         except SourceError as error:
             if isinstance(error.__cause__, Failure) and error.__cause__.pair_is_unknown:
                 raise UnusableHistory(self.id, [f"it does not have the pair {self.traded(pair)}"]) from error
             allowance.seconds()  # names the bound if that is what was exceeded
             raise
-
-    def _may_wait(self, allowance: Allowance) -> float:
-        """Return the seconds for which the rate budget may be waited for."""
-        allowance.seconds()  # raises with the name of the bound
-        if (seconds := seconds_left()) > 0:
-            return seconds
-        reason = f"{self._host} is asked as often as it allows already; try again in a minute"
-        raise Failure(reason, again=False, becomes=Unreachable)
-
-    def _ask_once(
-        self, send: Callable[[], object], read: Callable[[object], Answer], allowance: Allowance, weight: int
-    ) -> Answer:
-        """Ask once. A `Failure` is a refusal, a missing answer, or one in another format."""
-        self.budget.spend(weight, most=lambda: self._may_wait(allowance))
-        answer: object = None
-        try:
-            answer = send()
-            if answer is None:
-                raise Malformed("an empty answer")
-            return read(answer)
-        except Malformed as error:
-            fault = str(error)
-        except (ValueError, RecursionError):  # from reading JSON; errors of HTTP are a Failure already
-            fault = "no JSON, perhaps a page of a proxy in between"
-        reason = f"{self._host} answered 200, but not in {self.exchange.name}'s format: {fault}"
-        becomes = Unreachable if answer is None else SourceError
-        raise Failure(f"{reason}; try later or another source", again=True, becomes=becomes)

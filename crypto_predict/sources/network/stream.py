@@ -63,7 +63,6 @@ class Stream:
         self.feed, self.clock = feed, feed.clock
         self.pairs = pairs  # by symbol
         self.waiting: asyncio.Queue[FeedEvent | None] = asyncio.Queue()  # None after the last one
-        self.batch: Sequence[str] = ()  # the symbols of the newest subscription
         self.is_subscribed = False
         self.is_confirmed = False  # the next heartbeat is
         # Of each connection: the last sign of life on the monotonic clock, and the pings since its last message.
@@ -77,9 +76,10 @@ class Stream:
         raise NotImplementedError
 
     def take(self, frame: str | bytes) -> object:
-        """Take a message: `put` its events. Return what it answers to a request, in a subscription a list of symbols.
+        """Take a message: `put` its events, and return what it answers to a request.
 
-        Everything else returns None; messages of an unknown kind are left out.
+        A confirmed subscription is a list of symbols, or True for all. Everything else returns None; messages of an
+        unknown kind are left out.
 
         Raises:
             Broken: It is an error.
@@ -120,7 +120,7 @@ class Stream:
         for _ in range(MOST_REQUESTS):
             if not waiting:
                 break
-            self.batch = batch = waiting.popleft()
+            batch = waiting.popleft()
             await self.clock.sleep(1 / self.requests_a_second)
             try:
                 confirmed = await self.request(
@@ -138,9 +138,10 @@ class Stream:
                 if refusal.is_repetition:
                     continue
             else:
-                if not isinstance(confirmed, list):
+                if confirmed is not True and not isinstance(confirmed, list):
                     raise Malformed("a subscription without a list of symbols")
-                refusal, judged = self.refusal("no confirmation"), [each for each in batch if each not in confirmed]
+                refusal = self.refusal("no confirmation")
+                judged = [] if confirmed is True else [symbol for symbol in batch if symbol not in confirmed]
             refused |= dict.fromkeys(judged, refusal)
         refused |= dict.fromkeys(chain.from_iterable(waiting), refusal)
         if len(refused) == len(symbols):
@@ -195,7 +196,7 @@ class Stream:
         if (refused := pause_of(self.feed.rest).now(stream=True)) is not None:
             raise Broken(f"{refused}: it has answered {refused.answer}")
         symbols, size = list(self.pairs), self.pairs_a_connection
-        parts = [symbols[first : first + size] for first in range(0, len(symbols), min(size, len(symbols)))]
+        parts = [symbols[first : first + size] for first in range(0, len(symbols), size)]
         async with AsyncExitStack() as connections:
             async with within(self.clock, ANSWER_WITHIN, "accept the connection"):
                 websockets = [

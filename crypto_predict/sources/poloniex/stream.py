@@ -55,7 +55,7 @@ class _Stream(Stream):
         if event == "pong":
             return event
         if event == "subscribe":
-            return message.get("symbols", self.batch)
+            return message.get("symbols", True)
         if event is None and message.get("channel") == _CHANNEL:
             self._take_trades(message.get("data"))
         # Other channels are not subscribed to.
