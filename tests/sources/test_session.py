@@ -2,17 +2,15 @@ import base64
 import logging
 import traceback
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
-from crypto_predict.market import Interval, Span
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import exchange, read
-from tests.support.replay.minutes import BTC, QUICK, START, minutes
+from tests.support.replay.minutes import BTC, QUICK, minutes
 from tests.support.replay.server import Fault
 
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
@@ -48,7 +46,7 @@ def test_an_unreachable_exchange_is_a_source_error() -> None:
         gone = server.url
     source = Alpaca(Settings(gone), policy=QUICK)
     with pytest.raises(SourceError, match=r"cannot be reached: .*; check the network and the address"):
-        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=3))))
+        source.quote(BTC)
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -58,7 +56,7 @@ def test_refused_keys_are_named_by_their_variables(status: int) -> None:
         server.inject(replay.refused(status, "no"))
         source = Alpaca(Settings(server.url, keys=KEYS), policy=QUICK)
         with pytest.raises(RefusedKeys, match="the keys in ALPACA_API_KEY and ALPACA_SECRET_KEY; correct them"):
-            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+            source.quote(BTC)
         assert len(server.requests) == 1
 
 
@@ -70,7 +68,7 @@ def test_errors_and_logs_do_not_contain_keys(status: int, caplog: pytest.LogCapt
         server.inject(replay.echoing_keys(status), times=9)
         source = Alpaca(Settings(server.url, keys=KEYS), policy=QUICK)
         with pytest.raises(SourceError, match=r"refused: \*\*\*, \*\*\*") as caught:
-            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+            source.quote(BTC)
     text = "".join(traceback.format_exception(caught.value)) + caplog.text + "".join(map(repr, caplog.records))
     assert KEY not in text
     assert SECRET not in text
@@ -90,7 +88,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_an_address(
         settings = Settings(server.url.replace("//", f"//user:{ENCODED}@"))
         source = Alpaca(settings, policy=replace(QUICK, attempts=2, read_timeout=0.3))
         with pytest.raises(SourceError) as caught:
-            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+            source.quote(BTC)
         assert server.requests[0].headers["authorization"] == f"Basic {SENT}"
     text = "".join(traceback.format_exception(caught.value)) + caplog.text + repr(settings)
     assert [secret for secret in (PASSWORD, ENCODED, SENT) if secret in text] == []
@@ -101,7 +99,7 @@ def test_a_password_that_begins_like_the_user_name_is_masked_to_its_end() -> Non
         server.inject(replay.refused(400, "no access for admin with admin-7351"))
         source = Alpaca(Settings(server.url.replace("//", "//admin:admin-7351@")), policy=QUICK)
         with pytest.raises(SourceError, match=r"no access for \*\*\* with \*\*\*\"") as caught:
-            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+            source.quote(BTC)
     assert "7351" not in str(caught.value)
 
 
@@ -111,7 +109,7 @@ def test_a_short_user_name_is_masked_only_as_a_whole_word() -> None:
         server.inject(replay.refused(400, "your request was refused, u"))
         source = Alpaca(Settings(server.url.replace("//", "//u:hush@")), policy=QUICK)
         with pytest.raises(SourceError, match=r"your request was refused, \*\*\*\""):
-            next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+            source.quote(BTC)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +134,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_a_proxy(
     monkeypatch.setenv("no_proxy", "")
     source = Alpaca(Settings("http://data.alpaca.invalid"), policy=replace(QUICK, attempts=2))
     with pytest.raises(SourceError) as caught:
-        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+        source.quote(BTC)
     text = "".join(traceback.format_exception(caught.value)) + caplog.text
     assert "hush" not in text
     assert "hu sh" not in text
@@ -146,7 +144,7 @@ def test_errors_and_logs_do_not_contain_the_password_of_a_proxy(
 def test_an_impossible_host_name_is_a_source_error(address: str) -> None:
     source = Alpaca(Settings(address), policy=QUICK)
     with pytest.raises(SourceError) as caught:
-        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+        source.quote(BTC)
     assert "tried" not in caught.value.reason
 
 
@@ -154,5 +152,5 @@ def test_a_name_that_cannot_be_resolved_is_looked_up_twice_at_most() -> None:
     """Without a network, all exchanges are found to be away at once: nobody waits for four attempts of each."""
     source = Alpaca(Settings("http://data.alpaca.invalid"))
     with pytest.raises(Unreachable, match=r"cannot be reached: .*; check the network and the address") as caught:
-        next(source.candles(BTC, Interval.DAY_1, Span(START, START + timedelta(days=1))))
+        source.quote(BTC)
     assert "tried" not in caught.value.reason or "(tried 2 times)" in caught.value.reason

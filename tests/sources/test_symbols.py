@@ -27,12 +27,6 @@ def test_each_exchange_writes_a_pair_in_its_own_way(pair: str, alpaca: str, bina
     assert [exchange.symbol(Pair.parse(pair)) for exchange in EXCHANGES] == [alpaca, binance, poloniex]
 
 
-@pytest.mark.parametrize(("exchange", "traded"), [(ALPACA, "BTC/USD"), (BINANCE, "BTC/USDT"), (POLONIEX, "BTC/USDT")])
-def test_dollars_are_traded_as_tether_where_an_exchange_has_no_dollars(exchange: Exchange, traded: str) -> None:
-    """Prices in another currency must bear its name."""
-    assert exchange.traded(Pair("BTC", "USD")) == Pair.parse(traded)
-
-
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda exchange: exchange.id)
 @given(pair=pairs)
 def test_a_traded_pair_is_traded_as_itself(exchange: Exchange, pair: Pair) -> None:

@@ -29,7 +29,7 @@ from tests.support.replay.server import Handler, ReplayServer
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
-_PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token", "sort"})
+_PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token"})
 _TIMEFRAME = re.compile(r"([1-9]|[1-5][0-9])Min|([1-9]|1[0-9]|2[0-3])Hour|1Day")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _opening = attrgetter("open_time")
@@ -123,8 +123,7 @@ class AlpacaExchange:
     def _found(self, question: "_Question") -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
-            rows = self._candles(symbol, question)
-            for candle in reversed(rows) if question.descending else rows:
+            for candle in self._candles(symbol, question):
                 yield symbol, candle
 
     def _page(self, question: "_Question") -> dict[str, Any]:
@@ -283,7 +282,6 @@ class _Question:
         if self.end < self.start:
             raise ValueError("end should not be before start")
         self.limit = _limit(given.get("limit", "1000"))
-        self.descending = _matching(re.compile("asc|desc"), given.get("sort", "asc"), "sort") == "desc"
         self.offset = _offset(given["page_token"]) if given.get("page_token") else 0
 
 

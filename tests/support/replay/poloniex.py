@@ -28,17 +28,6 @@ from tests.support.replay.streams import Connection, Frame, Streams, Topic, live
 from tests.support.replay.venue import TETHER, Venue
 
 _PARAMETERS = frozenset({"interval", "startTime", "endTime", "limit"})
-_INTERVALS = frozenset(
-    f"{unit}_{count}"
-    for unit, counts in {
-        "MINUTE": (1, 5, 10, 15, 30),
-        "HOUR": (1, 2, 4, 6, 12),
-        "DAY": (1, 3),
-        "WEEK": (1,),
-        "MONTH": (1,),
-    }.items()
-    for count in counts
-)
 _DEFAULT_LIMIT, _LARGEST_LIMIT = 100, 500
 _SILENCE = 30  # seconds, after which a client is dropped
 _BAD_PARAMETER, _NOT_FOUND = 21356, 404  # codes in the body of a refusal
@@ -236,7 +225,7 @@ class _Question:
         if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
             raise ValueError(f"Repeated parameter: {repeated[0]}")
         self.interval = given.get("interval", "")
-        if self.interval not in _INTERVALS:
+        if self.interval not in Interval.__members__:
             raise ValueError("Invalid interval")
         self.start = _milliseconds(given, "startTime")
         self.end = _milliseconds(given, "endTime")  # included, like the start
