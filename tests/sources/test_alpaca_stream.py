@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,18 +21,12 @@ from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.alpaca import KEYS, VENUE, AlpacaInMotion, bar_frame, packed, quote_frame, refusal
 from tests.support.replay.motion import MINUTE
-from tests.support.replay.reading import QUICK, START, Market, candles_of, market
+from tests.support.replay.reading import START, Market, candles_of, market
 from tests.support.replay.server import ReplayServer
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 NOON = Interval.MINUTE_1.floor(START)
 SERIES = SeriesKey("alpaca", BTC, Interval.MINUTE_1)
-
-
-@pytest.fixture
-def live() -> Iterator[Market]:
-    with market(VENUE, QUICK) as served:
-        yield served
 
 
 def minutes(live: Market, count: int = 10) -> list[Candle]:

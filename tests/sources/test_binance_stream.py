@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,12 +24,6 @@ from tests.support.replay.streams import Connection
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 NOON = Interval.MINUTE_1.floor(START)
 A_CONNECTION = 100  # pairs
-
-
-@pytest.fixture
-def live() -> Iterator[Market]:
-    with market(VENUE, QUICK) as served:
-        yield served
 
 
 def candle_of(live: Market, opening: datetime = NOON, pair: Pair = BTC) -> Candle:

@@ -1,7 +1,7 @@
 """Coinbase's stream: its wire format, and what only it does."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -34,12 +34,6 @@ NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 def match(number: int, time: str, **values: str) -> str:
     """Return the message of a trade at a time of the day."""
     return json.dumps({**MATCH, "trade_id": number, "time": f"2024-05-17T{time}Z", **values})
-
-
-@pytest.fixture
-def live() -> Iterator[Market]:
-    with market(VENUE, FAST, quiet=1.0) as served:
-        yield served
 
 
 def test_a_minute_is_closed_by_the_next_trade_and_unknown_messages_are_left_out(live: Market) -> None:

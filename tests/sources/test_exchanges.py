@@ -357,7 +357,7 @@ def test_the_password_of_an_address_is_sent_and_never_printed(venue: Venue) -> N
     """Settings and errors end up in logs."""
     with venue.serving(venue.minutes(10)) as server:
         url = server.url.replace("//", "//user:hush{0}@")
-        server.inject(replay.echoing_authorization)
+        server.inject(replay.echoing(400))
         with pytest.raises(SourceError, match=r"refused: Basic \*\*\*") as caught:
             venue.open(url, Bounds(), QUICK).quote(BTC)
         [request] = server.requests

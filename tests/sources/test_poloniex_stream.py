@@ -3,7 +3,7 @@
 import asyncio
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -24,12 +24,6 @@ from tests.support.replay.reading import QUICK, START, Market, market, number_of
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 TRADE = Trade(START, 65_000.5, 1.0, is_bought=True)
 TICK = TickReceived("poloniex", BTC, START, 65_000.5, 1.0, milliseconds(START))
-
-
-@pytest.fixture
-def live() -> Iterator[Market]:
-    with market(VENUE, QUICK) as served:
-        yield served
 
 
 def ticks(live: Market, *frames: str, **options: Any) -> list[TickReceived]:

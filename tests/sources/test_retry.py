@@ -1,6 +1,7 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -33,50 +34,43 @@ def test_a_passing_failure_is_retried() -> None:
     assert exchange.asked == 3
 
 
-def test_a_lasting_failure_is_reported_with_its_reason() -> None:
-    exchange = Exchange(*[Failure("busy", again=True)] * 9)
-    with pytest.raises(SourceError, match=r"^alpaca: busy \(tried 3 times\)$"):
-        QUICK.run("alpaca", exchange)
-    assert exchange.asked == 3
+def busy(**options: Any) -> Failure:
+    return Failure("busy", **{"again": True, **options})
 
 
-def test_a_refused_request_is_not_repeated() -> None:
-    """Asking again after 451 or 418 prolongs the ban."""
-    exchange = Exchange(Failure("refused", again=False))
-    with pytest.raises(SourceError, match=r"^alpaca: refused$"):
-        QUICK.run("alpaca", exchange)
-    assert exchange.asked == 1
+GIVEN_UP = {
+    "a lasting failure": (QUICK, busy(), r"busy \(tried 3 times\)", 3),
+    "a refusal, as asking again prolongs the ban": (QUICK, busy(again=False), "busy", 1),
+    "a name that does not exist": (QUICK, busy(most=2), r"busy \(tried 2 times\)", 2),
+    "a wait beyond the limit, as the next source answers sooner": (
+        QUICK,
+        busy(retry_after=3600),
+        "busy; it asks to wait 3600 s, longer than the 60 s this program waits",
+        1,
+    ),
+    "waits that are too long together": (
+        replace(QUICK, attempts=9, longest_retry_after=0.25),
+        busy(retry_after=0.1),
+        r"busy; it asks to wait 1 s, longer than the 0\.05 s this program waits",
+        3,
+    ),
+}
 
 
-def test_a_retry_after_beyond_the_limit_is_final() -> None:
-    """The next source answers sooner than an hour from now."""
-    exchange = Exchange(Failure("busy", again=True, retry_after=3600))
-    with pytest.raises(SourceError, match="busy; it asks to wait 3600 s, longer than the 60 s this program waits"):
-        QUICK.run("alpaca", exchange)
-    assert exchange.asked == 1
-
-
-def test_the_waits_that_an_exchange_asks_for_are_bounded_together() -> None:
-    """The next source answers sooner than several minutes from now."""
-    policy = replace(QUICK, attempts=9, longest_retry_after=0.25)
-    exchange = Exchange(*[Failure("busy", again=True, retry_after=0.1)] * 9)
-    with pytest.raises(SourceError, match=r"busy; it asks to wait 1 s, longer than the 0\.05 s this program waits"):
+@pytest.mark.parametrize(("policy", "failure", "reason", "attempts"), GIVEN_UP.values(), ids=GIVEN_UP)
+def test_an_exchange_is_given_up_with_a_reason(
+    policy: RetryPolicy, failure: Failure, reason: str, attempts: int
+) -> None:
+    exchange = Exchange(*[failure] * 9)
+    with pytest.raises(SourceError, match=f"^alpaca: {reason}$"):
         policy.run("alpaca", exchange)
-    assert exchange.asked == 3
+    assert exchange.asked == attempts
 
 
 def test_nothing_is_waited_for_that_comes_too_late() -> None:
     """Somebody who adds a pair waits ten seconds for an answer."""
-    exchange = Exchange(Failure("busy", again=True, retry_after=11))
     with pytest.raises(SourceError, match="busy; it asks to wait 11 s, longer than the 10 s this program waits"):
-        QUICK.run("alpaca", exchange, lambda: 10.0)
-    assert exchange.asked == 1
-
-
-def test_a_failure_may_allow_fewer_attempts() -> None:
-    exchange = Exchange(*[Failure("no such name", again=True, most=2)] * 3)
-    with pytest.raises(SourceError, match=r"^alpaca: no such name \(tried 2 times\)$"):
-        QUICK.run("alpaca", exchange)
+        QUICK.run("alpaca", Exchange(busy(retry_after=11)), lambda: 10.0)
 
 
 def test_errors_of_the_program_are_not_retried() -> None:

@@ -65,7 +65,7 @@ def test_errors_and_logs_do_not_contain_keys(status: int, caplog: pytest.LogCapt
     """The logs of a workflow are public, and some gateways quote the request."""
     caplog.set_level(logging.DEBUG)
     with exchange([]) as server:
-        server.inject(replay.echoing_keys(status), times=9)
+        server.inject(replay.echoing(status), times=9)
         source = Alpaca(Settings(server.url, keys=KEYS), policy=QUICK)
         with pytest.raises(SourceError, match=r"refused: \*\*\*, \*\*\*") as caught:
             source.quote(BTC)
@@ -77,7 +77,7 @@ def test_errors_and_logs_do_not_contain_keys(status: int, caplog: pytest.LogCapt
 PASSWORD, ENCODED, SENT = "hu/sh@h1", "hu%2Fsh%40h1", base64.b64encode(b"user:hu/sh@h1").decode()
 
 
-@pytest.mark.parametrize("fault", [replay.echoing_authorization, replay.reset, replay.answer(404), replay.stall])
+@pytest.mark.parametrize("fault", [replay.echoing(400), replay.reset, replay.answer(404), replay.stall])
 def test_errors_and_logs_do_not_contain_the_password_of_an_address(
     fault: Fault, caplog: pytest.LogCaptureFixture
 ) -> None:

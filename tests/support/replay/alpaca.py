@@ -16,7 +16,6 @@ from typing import Any
 import msgpack
 from aiohttp import WSMsgType, web
 from hypothesis import strategies as st
-from multidict import MultiMapping
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, Span
 from crypto_predict.sources.alpaca import EXCHANGE
@@ -25,7 +24,7 @@ from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
-from tests.support.replay.server import Handler, ReplayServer
+from tests.support.replay.server import Handler, ReplayServer, check_names
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
@@ -104,7 +103,7 @@ class AlpacaExchange:
 
     async def _latest_quotes(self, request: web.Request) -> web.Response:
         try:
-            _check_names(request.query, frozenset({"symbols"}))
+            check_names(request.query, frozenset({"symbols"}))
             symbols = _required(request.query, "symbols").split(",")
         except ValueError as error:
             return _refused(400, str(error))
@@ -273,7 +272,7 @@ class _Question:
             ValueError: A parameter is invalid; with the message of the exchange.
         """
         given = request.query
-        _check_names(given, _PARAMETERS)
+        check_names(given, _PARAMETERS)
         self.symbols = _required(given, "symbols").split(",")
         self.timeframe = _matching(_TIMEFRAME, _required(given, "timeframe"), "timeframe")
         now = datetime.now(UTC)
@@ -315,13 +314,6 @@ def _offset(text: str) -> int:
         return int(json.loads(base64.b64decode(text, validate=True))["o"])
     except (binascii.Error, ValueError, KeyError, TypeError) as error:
         raise ValueError("invalid page_token") from error
-
-
-def _check_names(given: MultiMapping[str], known: frozenset[str]) -> None:
-    if unknown := sorted(set(given) - known):
-        raise ValueError(f"unexpected query parameter(s): {', '.join(unknown)}")
-    if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
-        raise ValueError(f"repeated query parameter(s): {', '.join(repeated)}")
 
 
 def _required(given: Any, name: str) -> str:

@@ -23,7 +23,7 @@ from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex import EXCHANGE
 from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Happening, Motion, Trade, Traded
-from tests.support.replay.server import Handler
+from tests.support.replay.server import Handler, check_names
 from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
 from tests.support.replay.venue import TETHER, Venue
 
@@ -220,10 +220,7 @@ class _Question:
             ValueError: A parameter is invalid; with the message of the exchange.
         """
         given = request.query
-        if unknown := sorted(set(given) - _PARAMETERS):
-            raise ValueError(f"Unexpected parameter: {unknown[0]}")
-        if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
-            raise ValueError(f"Repeated parameter: {repeated[0]}")
+        check_names(given, _PARAMETERS)
         self.interval = given.get("interval", "")
         if self.interval not in Interval.__members__:
             raise ValueError("Invalid interval")

@@ -9,7 +9,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +19,7 @@ from typing import Any, Protocol, Self
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
+from multidict import MultiMapping
 
 from crypto_predict.sources.network.pause import forget
 
@@ -131,6 +132,14 @@ async def _run(work: Awaitable[Any]) -> Any:
     return await work
 
 
+def check_names(given: MultiMapping[str], known: Collection[str]) -> None:
+    """Raise `ValueError` if a parameter of a request is not known, or repeated."""
+    if unknown := sorted(set(given) - set(known)):
+        raise ValueError(f"unexpected query parameter(s): {', '.join(unknown)}")
+    if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
+        raise ValueError(f"repeated query parameter(s): {', '.join(repeated)}")
+
+
 def answer(status: int, body: str = "", content_type: str = "application/json", **headers: str) -> Fault:
     """Give the same answer to every request; ``retry_after="3"`` becomes the header ``Retry-After: 3``."""
     named = {name.replace("_", "-").title(): value for name, value in headers.items()}
@@ -197,21 +206,17 @@ def with_headers(**headers: str) -> Fault:
     return fault
 
 
-def echoing_keys(status: int) -> Fault:
-    """Refuse and quote the keys of the request, as some gateways do."""
+def echoing(status: int) -> Fault:
+    """Refuse and quote the secrets of the request, as some gateways do."""
 
     async def fault(request: web.Request, _: Handler) -> Answer:
-        keys = [value for name, value in request.headers.items() if name.lower().startswith("apca")]
-        return web.json_response({"message": f"refused: {', '.join(keys)}"}, status=status)
+        names = [name for name in request.headers if name.lower().startswith(("apca", "authorization"))]
+        secrets = [request.headers[name] for name in names]
+        decoded = base64.b64decode(request.headers.get("Authorization", "").removeprefix("Basic ")).decode()
+        message = f"refused: {', '.join(secrets)} {decoded} {request.url}"
+        return web.json_response({"message": message}, status=status)
 
     return fault
-
-
-async def echoing_authorization(request: web.Request, _: Handler) -> Answer:
-    """Refuse and quote the authorization of the request, encoded and decoded."""
-    sent = request.headers["Authorization"]
-    decoded = base64.b64decode(sent.removeprefix("Basic ")).decode()
-    return web.json_response({"message": f"refused: {sent} {decoded} {request.url}"}, status=400)
 
 
 async def stall(_: web.Request, __: Handler) -> Answer:
