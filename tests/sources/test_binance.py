@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from crypto_predict.errors import SourceError, UnusableHistory
 from crypto_predict.market import Interval, Pair, Quote
@@ -17,7 +16,7 @@ from tests.support.replay import server as replay
 from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.binance import BinanceExchange, kline
 from tests.support.replay.minutes import QUICK, START, full_minutes
-from tests.support.replay.server import Answer, Fault, Handler, ReplayServer
+from tests.support.replay.server import Fault, ReplayServer
 
 REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
 BTC, ETH, BTC_USD = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("BTC", "USD")
@@ -87,26 +86,16 @@ def test_an_opening_off_the_grid_is_passed_on() -> None:
 
 
 def test_the_weight_that_other_programs_have_used_is_respected() -> None:
-    async def exhausted(request: web.Request, handler: Handler) -> Answer:
-        answer = await handler(request)
-        answer.headers["X-MBX-USED-WEIGHT-1M"] = "6000"
-        return answer
-
     with BINANCE.serving(full_minutes(3 * BINANCE.page)) as server:
-        server.inject(exhausted, times=9)
+        server.inject(replay.with_headers(**{"x-mbx-used-weight-1m": "6000"}), times=9)
         with pytest.raises(SourceError, match="it took longer than 1 s"):
             BINANCE.read(server, 3 * BINANCE.page, bounds=Bounds(seconds=1))
         assert len(server.requests) == 1
 
 
 def test_a_weight_that_is_not_a_number_is_ignored() -> None:
-    async def unreadable(request: web.Request, handler: Handler) -> Answer:
-        answer = await handler(request)
-        answer.headers["X-MBX-USED-WEIGHT-1M"] = "many"
-        return answer
-
     with BINANCE.serving(full_minutes(10)) as server:
-        server.inject(unreadable)
+        server.inject(replay.with_headers(**{"x-mbx-used-weight-1m": "many"}))
         assert BINANCE.read(server, 10) == full_minutes(10)
 
 

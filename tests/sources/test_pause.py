@@ -12,10 +12,9 @@ import pytest
 from crypto_predict.collecting.registry import Registry
 from crypto_predict.errors import SourceError, Unreachable
 from crypto_predict.history import read_history
-from crypto_predict.market import Interval, Pair, Quote, Span
+from crypto_predict.market import Interval, Quote, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import FeedEvent, Interrupted
-from crypto_predict.market.ports import CandleFeed
 from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.network.pause import LONGEST, Pause, forget, pause_of
 from crypto_predict.store import open_writer
@@ -25,7 +24,7 @@ from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.exchanges import VENUES
 from tests.support.replay.minutes import BTC, QUICK, START
 from tests.support.replay.poloniex import VENUE as POLONIEX
-from tests.support.replay.server import Ban, answer
+from tests.support.replay.server import Ban, ReplayServer, answer
 from tests.support.replay.venue import MINUTE, Source, Venue
 
 TOP = Quote(START, 1.0, 2.0, 3.0, 4.0)
@@ -44,22 +43,13 @@ def questions(venue: Venue, url: str) -> list[Callable[[], object]]:
     ]
 
 
-def feed_of(venue: Venue, url: str) -> CandleFeed:
-    """Return the live stream of the exchange at the address of its REST."""
-    exchange = venue.exchange
-    addresses = {exchange.api.variable: url, exchange.stream.variable: url.replace("http", "ws")}
-    feed = exchange.open_feed({**addresses, **dict.fromkeys(exchange.keys, "key")}, Clock())
+def interruption(venue: Venue, server: ReplayServer) -> Interrupted:
+    """Return why the live stream of the exchange has no connection."""
+    feed = venue.exchange.open_feed(venue.environ(server), Clock())
     assert feed is not None
-    return feed
-
-
-def interruption(feed: CandleFeed, pair: Pair) -> Interrupted:
-    """Return why a feed has no connection."""
 
     async def read() -> FeedEvent:
-        async for event in feed.events([pair]):
-            return event
-        raise AssertionError("no event")
+        return await anext(feed.events([venue.traded]))
 
     event = asyncio.run(read())
     assert isinstance(event, Interrupted)
@@ -85,8 +75,7 @@ def test_during_a_ban_no_question_of_any_kind_is_sent(status: int, venue: Venue,
             assert f" UTC: it has answered {status} " in refusal.reason
         with pytest.raises(Unreachable, match="is not asked before 20"):
             Registry(file, [venue.source(server)], Clock(START + MINUTE)).add(BTC)
-        feed = feed_of(venue, server.url)
-        end = interruption(feed, venue.source(server).traded(BTC))
+        end = interruption(venue, server)
         assert f" UTC: it has answered {status} " in end.reason
         assert not end.exchange_down
         assert (len(server.requests), ban.early) == (1, [])
@@ -128,14 +117,13 @@ def test_the_pause_may_be_given_as_a_date() -> None:
 def test_a_ban_of_requests_is_one_of_the_handshake_and_the_reverse() -> None:
     """Both are of this machine's address. A limit on requests is not: the stream goes on."""
     with BINANCE.serving([], quote=TOP) as server:
-        feed = feed_of(BINANCE, server.url)
         server.inject(answer(429, retry_after="3600"))
         with pytest.raises(Unreachable):
             BINANCE.source(server).quote(BTC)
-        assert "answered 404" in interruption(feed, Pair("BTC", "USDT")).reason  # it has no streams
+        assert "answered 404" in interruption(BINANCE, server).reason  # it has no streams
         forget(server.url.partition("//")[2])
         server.inject(answer(418, retry_after="3600"))
-        assert "answered 418" in interruption(feed, Pair("BTC", "USDT")).reason
+        assert "answered 418" in interruption(BINANCE, server).reason
         with pytest.raises(Unreachable, match="it has answered 418"):
             BINANCE.source(server).quote(BTC)
         assert len(server.requests) == 3
