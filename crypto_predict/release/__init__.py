@@ -8,5 +8,5 @@ programs that every runner has: git, docker with buildx, gh and curl. `__main__`
 * ``page``, ``record``: the page of the release, and the public record of forecasts
 * ``deploy``, ``alert``: the deployment to Render, and the issue about a failure
 * ``images``, ``programs``: the registry and the engine; git, gh and curl
-* ``job``, ``markdown``: the outputs and the log of a job, and texts for GitHub
+* ``job``: the outputs, the log and the page of a job, in Markdown
 """

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release.job import Job
-from crypto_predict.release.markdown import code
+from crypto_predict.release.job import Job, code
 from crypto_predict.release.programs import gh
 from crypto_predict.wording import counted
 

@@ -14,8 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.images import DIGEST
-from crypto_predict.release.job import Job, one_line
-from crypto_predict.release.markdown import bullets, code, escape
+from crypto_predict.release.job import Job, bullets, code, escape, one_line
 from crypto_predict.release.programs import NoAnswer, fetch
 from crypto_predict.wording import read_duration
 

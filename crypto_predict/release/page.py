@@ -14,8 +14,7 @@ from crypto_predict.baked.schema import Card, Model, PairCard, PairForecast, Sco
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.release.images import take_out, take_out_model
-from crypto_predict.release.job import Job
-from crypto_predict.release.markdown import bullets, code, escape, table
+from crypto_predict.release.job import Job, bullets, code, escape, table
 from crypto_predict.wording import counted
 
 MOST_PAIRS = 12  # in each table

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.champion import ANYTHING, NOTHING
 from crypto_predict.release.images import DIGEST, SECONDS, digest_of, docker
-from crypto_predict.release.job import Job
-from crypto_predict.release.markdown import code
+from crypto_predict.release.job import Job, code
 
 # GHCR is eventually consistent: a tag read right after its push may still name the old digest.
 _PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the tag is read again

@@ -15,8 +15,7 @@ from crypto_predict.baked.schema import HORIZON_DAYS, Model, PairForecast
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.market import DAY
 from crypto_predict.release.images import LEDGER, take_out_model
-from crypto_predict.release.job import Job
-from crypto_predict.release.markdown import code
+from crypto_predict.release.job import Job, code
 from crypto_predict.release.page import page
 from crypto_predict.release.programs import ProgramFailed, Repository
 

@@ -12,7 +12,7 @@ from selenium.webdriver.common.keys import Keys
 
 from tests.support.browser import PHONE, Browser, needs_page
 from tests.support.models import BTC, ETH, TRAINED_AT
-from tests.support.page_documents import with_prices
+from tests.support.page import with_prices
 from tests.support.pages import NOW, RELEASED, collecting_site, published, serving_at, write_minutes
 
 pytestmark = needs_page

@@ -11,15 +11,25 @@ import requests
 
 from crypto_predict.baked import store
 from crypto_predict.market import Pair
-from tests.support.axe import findings, needs_axe
 from tests.support.browser import DESKTOP, PHONE, Browser, Screen, needs_page
 from tests.support.models import BTC, ETH, make_model
 from tests.support.pages import NOW, REAL, RELEASED, growing, serving_at, train
+from tests.support.serving import ROOT
 
 pytestmark = needs_page
 
 TETHER = Pair("BTC", "USDT")
 LOOKS = [(DESKTOP, False), (PHONE, True)]
+AXE = ROOT / "page" / "node_modules" / "axe-core" / "axe.min.js"
+needs_axe = pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed: `make lint` installs it")
+FIND = """
+const done = arguments[0];
+axe.run(document, { resultTypes: ["violations"] }).then(
+  (found) => done(found.violations.flatMap(({ id, help, nodes }) =>
+    nodes.map(({ html, any }) => `${id}: ${help}: ${html.slice(0, 200)} ${any.map((one) => one.message)}`))),
+  (error) => done([String(error)]),
+);
+"""
 
 
 class Site(NamedTuple):
@@ -84,14 +94,17 @@ def test_the_forecast_and_the_record_are_readable_without_scripts(site: Site, br
     if site.recorded:
         assert len(browser.one("#record").text) > 200
         assert browser.all("#record table")
-    assert [
-        web_element.get_attribute("id") for web_element in browser.all("main > section") if web_element.is_displayed()
-    ][:1] == ["forecast"]
-    needing = browser.all("[data-needs='scripts'], [data-needs='live']")
-    assert not any(
-        web_element.is_displayed() for web_element in needing if web_element.get_attribute("data-needs") == "scripts"
-    )
-    assert any(web_element.is_displayed() for web_element in browser.all(".banner")) == site.simulated
+    shown = [section.get_attribute("id") for section in browser.all("main > section") if section.is_displayed()]
+    assert shown[:1] == ["forecast"]
+    assert not any(part.is_displayed() for part in browser.all("[data-needs='scripts']"))
+    assert any(banner.is_displayed() for banner in browser.all(".banner")) == site.simulated
+
+
+def findings(browser: Browser) -> list[str]:
+    """Return what axe-core finds in the open page by all of its rules, the best practices included."""
+    if not browser.run("return 'axe' in globalThis"):
+        browser.run(AXE.read_text())
+    return list(browser.driver.execute_async_script(FIND))
 
 
 @needs_axe

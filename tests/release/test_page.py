@@ -16,8 +16,8 @@ from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import Gate
 from crypto_predict.market import Pair
-from crypto_predict.release import markdown
 from crypto_predict.release.__main__ import main
+from crypto_predict.release.job import code, escape
 from crypto_predict.release.page import PICTURE_DAYS, PICTURE_STEP, changes, page, picture
 from tests.support.engine import build, forget
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
@@ -84,7 +84,7 @@ def test_a_real_release_shows_forecast_scores_record_and_changes(
     was, now = (Evaluator(each.forecasts[pair]).at(day).price for each in (champion, model))
     assert moves[3] == [str(pair), str(day), f"{was:,.2f}", f"{now:,.2f}", f"{now / was - 1:+z.2%}"]
     for words in (
-        f"## Build {markdown.escape(model.card.build)}",
+        f"## Build {escape(model.card.build)}",
         "gate: passed",
         "1 forecast of 1 day came due",
         "2 releases since",
@@ -226,7 +226,7 @@ def test_a_picture_of_any_price_has_no_exponent_and_cuts_no_line(times: float) -
 @pytest.mark.parametrize("template", ["- {}", "| a |\n| --- |\n| {} |", "## {}"])
 def test_escaped_text_is_shown_unchanged(template: str, text: str) -> None:
     """In a list, a table and a heading it stays text on one line."""
-    tokens = MARKDOWN.parse(template.format(f"{markdown.escape(text)} end"))
+    tokens = MARKDOWN.parse(template.format(f"{escape(text)} end"))
     children = [token for token in tokens if token.type == "inline"][-1].children or []
     assert {child.type for child in children} <= {"text", "text_special"}
     visible = "".join("?" if category(letter).startswith("C") else letter for letter in " ".join(text.split()))
@@ -235,5 +235,5 @@ def test_escaped_text_is_shown_unchanged(template: str, text: str) -> None:
 
 @given(st.text(max_size=40))
 def test_no_text_can_end_code_early(text: str) -> None:
-    html = MARKDOWN.render(f"| a |\n| --- |\n| {markdown.code(text)} and more |")
+    html = MARKDOWN.render(f"| a |\n| --- |\n| {code(text)} and more |")
     assert re.fullmatch(r"(?s).*<td><code>[^<]*</code> and more</td>.*", html)

@@ -1,9 +1,11 @@
-"""The scripts of the page: their bundle, and a copy of their sources that can be changed and built."""
+"""The scripts of the page: their bundle, a copy of their sources that can be changed and built, and what they read."""
 
 import shutil
 import subprocess
 import sys
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,3 +53,16 @@ def bundle(page: Path) -> subprocess.CompletedProcess[str]:
 def files_in(folder: Path) -> dict[str, bytes]:
     """Return the content of each file by its name."""
     return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def with_prices(sent: dict[str, Any]) -> dict[str, Any]:
+    """Return a forecast document with prices in place of their differences, as `page/scripts/steps.js` makes it."""
+    unit = 10 ** sent["decimals"]
+
+    def prices(steps: list[int | None]) -> list[float | None]:
+        sums = accumulate(step or 0 for step in steps)
+        return [None if step is None else units / unit for step, units in zip(steps, sums, strict=True)]
+
+    prophet = {name: steps and prices(steps) for name, steps in sent["prophet"].items()}
+    by_day = {name: prices(sent[name]) for name in ("closes", "fitted", "prediction")}
+    return {**sent, **by_day, "quantiles": [prices(level) for level in sent["quantiles"]], "prophet": prophet}

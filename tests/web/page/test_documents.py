@@ -35,7 +35,7 @@ from crypto_predict.web.page import documents
 from tests.support import strategies
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, FIRST, LAST, blank, make_forecast, make_model
-from tests.support.page_documents import with_prices
+from tests.support.page import with_prices
 
 TYPES = Path(__file__).parents[3] / "page" / "scripts" / "types.d.ts"
 
