@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -114,31 +114,43 @@ class Fetch:
         asked_until = max(piece.start, asked_before or piece.start)  # what lies before is stored as covered
         listed = self._listed(piece)
         self._advance(Span(piece.start, listed))
-        for window in windows(Span(listed, piece.end), self._interval):
-            if self._run.stopped.is_set():
-                return
-            sound, rejected = self._read(window)
-            if self._run.stopped.is_set():
-                return
+        for window, sound, rejected in self._answers(windows(Span(listed, piece.end), self._interval)):
             if sound or rejected:
                 asked_until = self._store(Span(asked_until, window.end), sound, rejected)
             self._advance(window)
-        if asked_until < piece.end:
+        if asked_until < piece.end and not self._run.stopped.is_set():
             self._store(Span(asked_until, piece.end), [], [])
 
     def newest_first(self, piece: Span) -> Iterator[datetime]:
         """Read the windows of a piece, the newest first. After each yield the start of what is stored by then."""
         listed = self._listed(piece)
-        for window in reversed(list(windows(Span(listed, piece.end), self._interval))):
-            if self._run.stopped.is_set():
-                return
-            sound, rejected = self._read(window)
-            if self._run.stopped.is_set():
-                return
+        spans = reversed(list(windows(Span(listed, piece.end), self._interval)))
+        for window, sound, rejected in self._answers(spans):
             self._store(window, sound, rejected)
             yield window.start
-        if piece.start < listed:
+        if piece.start < listed and not self._run.stopped.is_set():
             self._store(Span(piece.start, listed), [], [])
+
+    def _answers(self, spans: Iterable[Span]) -> Iterator[tuple[Span, list[Candle], list[Quarantined]]]:
+        """Yield each window with its candles, judged: those that can be used, and the others."""
+        for window in spans:
+            if self._run.stopped.is_set():
+                return
+            sound: dict[datetime, Candle] = {}
+            rejected: dict[datetime, Quarantined] = {}
+            for candle in self._source.candles(self._series.pair, self._interval, window):
+                opening = candle.open_time
+                if opening not in window:
+                    continue
+                if fault := fault_of(candle, self._interval):
+                    rejected[opening] = Quarantined(candle, fault)
+                    sound.pop(opening, None)
+                else:
+                    sound[opening] = candle
+                    rejected.pop(opening, None)
+            if self._run.stopped.is_set():
+                return
+            yield window, list(sound.values()), list(rejected.values())
 
     def _advance(self, span: Span) -> None:
         candles = candles_in(span, self._interval)
@@ -165,22 +177,6 @@ class Fetch:
         # A source may be without days, or without the day of today.
         *_, last = windows(piece, self._interval)
         return piece.end if first(self._interval, last) is None else piece.start
-
-    def _read(self, window: Span) -> tuple[list[Candle], list[Quarantined]]:
-        """Return the candles of a window, judged: those that can be used, and the others."""
-        sound: dict[datetime, Candle] = {}
-        rejected: dict[datetime, Quarantined] = {}
-        for candle in self._source.candles(self._series.pair, self._interval, window):
-            opening = candle.open_time
-            if opening not in window:
-                continue
-            if fault := fault_of(candle, self._interval):
-                rejected[opening] = Quarantined(candle, fault)
-                sound.pop(opening, None)
-            else:
-                sound[opening] = candle
-                rejected.pop(opening, None)
-        return list(sound.values()), list(rejected.values())
 
     def _store(self, span: Span, sound: Sequence[Candle], rejected: Sequence[Quarantined]) -> datetime:
         """Store the answer to one window, or to none. Return the instant up to which the series is covered."""

@@ -28,15 +28,7 @@ class Registry:
         self._database, self._sources, self._clock = database, sources, clock or Clock()
 
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
-        """Follow the minutes of a pair from `since` (UTC) on, or as `follow` does; begin again if it was stopped.
-
-        The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing.
-
-        Raises:
-            InvalidValue: `source` is not one that is collected here.
-            UnusableHistory: No source has the pair.
-            SourceError: The source could not be asked.
-        """
+        """Follow a pair, as `PairRegistry.add` says."""
         chosen, stored = self.choose(pair, source)
         if stored is not None and since in {None, stored.since}:
             return stored
@@ -66,10 +58,7 @@ class Registry:
         return next(collected for collected in self._database.collected() if collected.series == series)
 
     def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
-        """Stop collecting a pair, in all its intervals, and return what is no longer collected; the candles stay.
-
-        Raise `InvalidValue` if the pair is not collected, or not from `source`.
-        """
+        """Stop collecting a pair, in all its intervals, as `PairRegistry.remove` says."""
         sources = {candidate.id for candidate in self._named(source)}
         active = [collected.series for collected in self._database.collected() if collected.state == ACTIVE]
         removed = [series for series in active if series.source in sources and is_named(series, pair)]

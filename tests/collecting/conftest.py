@@ -10,9 +10,15 @@ from tests.support.databases import KINDS, new_database
 
 
 @pytest.fixture(params=KINDS)
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[WritableDatabase]:
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, once on each kind."""
+    return new_database(request.param, tmp_path)
+
+
+@pytest.fixture
+def database(address: str) -> Iterator[WritableDatabase]:
     """An empty database, once on each kind."""
-    with open_writer(new_database(request.param, tmp_path)) as opened:
+    with open_writer(address) as opened:
         yield opened
 
 

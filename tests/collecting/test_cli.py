@@ -49,12 +49,6 @@ def server(market: list[Candle]) -> Iterator[ReplayServer]:
         yield started
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of a database that does not exist yet, once on each kind."""
-    return new_database(request.param, tmp_path)
-
-
 @pytest.fixture
 def path(tmp_path: Path) -> str:
     """The path of a file of SQLite that does not exist yet."""
@@ -66,12 +60,12 @@ def weeks_of(market: list[Candle]) -> list[Candle]:
 
 
 def test_a_backfill_stores_every_candle_of_the_exchange(
-    server: ReplayServer, market: list[Candle], database: str
+    server: ReplayServer, market: list[Candle], address: str
 ) -> None:
-    run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
+    run = collect_here(address, *THREE_WEEKS, **alpaca_of(server.url))
     assert run.code == 0, run.errors
     expected = weeks_of(market)
-    assert stored_candles(database) == expected
+    assert stored_candles(address) == expected
     assert run.output == (
         f"BTC/USD 1m from alpaca: {len(expected):,} candles new or changed, up to 2023-01-21 20:00 UTC, 0 gaps (0 "
         "candles missing)\n"
@@ -204,13 +198,13 @@ def test_a_pair_that_fails_does_not_harm_the_others(server: ReplayServer, path: 
         )
 
 
-def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, database: str) -> None:
-    with open_writer(database) as writer, writer.hold(MINUTES):
-        run = collect_here(database, *THREE_WEEKS, **alpaca_of(server.url))
+def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, address: str) -> None:
+    with open_writer(address) as writer, writer.hold(MINUTES):
+        run = collect_here(address, *THREE_WEEKS, **alpaca_of(server.url))
         assert run.code == 2
         assert f"process {os.getpid()} on " in run.output
         writer.follow(MINUTES, simulated=False)
-        run = collect_here(database, "--once", ALPACA_DATA_URL=server.url)
+        run = collect_here(address, "--once", ALPACA_DATA_URL=server.url)
         assert run.code == 0
         assert run.output.startswith("BTC/USD 1m from alpaca: skipped: ")
 
@@ -249,14 +243,14 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
         assert kept == market[: len(kept)]
 
 
-def test_once_fetches_what_is_missing_up_to_now(database: str, caplog: pytest.LogCaptureFixture) -> None:
-    """It needs no options: the database has the series. That their prices are invented was logged."""
-    collect_here(database, "--backfill", "--source", "simulated", "--since", yesterday(), "--until", yesterday())
+def test_once_fetches_what_is_missing_up_to_now(address: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It needs no options: the address has the series. That their prices are invented was logged."""
+    collect_here(address, "--backfill", "--source", "simulated", "--since", yesterday(), "--until", yesterday())
     assert caplog.text.count("SIMULATED PRICES") == 5
-    run = collect_here(database, "--once")
+    run = collect_here(address, "--once")
     assert run.code == 0, run.errors
     now = datetime.now(UTC)
-    with open_reader(database) as reader:
+    with open_reader(address) as reader:
         stored = reader.collected()
         assert {str(collected.series.pair) for collected in stored} == {
             "BTC/USD",

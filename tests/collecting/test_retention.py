@@ -2,9 +2,7 @@
 
 import dataclasses
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,6 @@ from crypto_predict.collecting.retention import BATCH, parse_keep
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Interval
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.databases import KINDS, new_database
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 
 DAY = 1440  # minutes
@@ -22,21 +19,14 @@ NOW = START + 12.5 * DAY * MINUTE
 KEEP = parse_keep("1m:2d,1h:1y")
 
 
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database, once on each kind."""
-    return new_database(request.param, tmp_path)
-
-
 @pytest.fixture
-def database(url: str) -> Iterator[WritableDatabase]:
+def database(database: WritableDatabase) -> WritableDatabase:
     """Twelve days of minutes, and hours of the same days."""
-    with open_writer(url) as opened:
-        for series in (MINUTES, HOURS):
-            opened.follow(series, simulated=False)
-        opened.write(MINUTES, candles(0, 12 * DAY), span(0, 12 * DAY))
-        opened.write(HOURS, [candle(minute) for minute in range(0, 12 * DAY, 60)], span(0, 12 * DAY))
-        yield opened
+    for series in (MINUTES, HOURS):
+        database.follow(series, simulated=False)
+    database.write(MINUTES, candles(0, 12 * DAY), span(0, 12 * DAY))
+    database.write(HOURS, [candle(minute) for minute in range(0, 12 * DAY, 60)], span(0, 12 * DAY))
+    return database
 
 
 @pytest.mark.parametrize(
@@ -92,10 +82,10 @@ def test_whole_days_older_than_kept_are_deleted(database: WritableDatabase) -> N
     assert database.coverage(HOURS) == [span(0, 12 * DAY)]
 
 
-def test_others_read_and_write_between_two_batches(database: WritableDatabase, url: str) -> None:
+def test_others_read_and_write_between_two_batches(database: WritableDatabase, address: str) -> None:
     """No lock is held in the pause, and a batch is small: that is the longest that a writer waits."""
     left: list[int] = []
-    with open_writer(url) as other:
+    with open_writer(address) as other:
 
         class Pause(threading.Event):
             """A pause in which another process writes."""

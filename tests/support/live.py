@@ -7,14 +7,16 @@ clock.
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import wraps
 
 from crypto_predict import logs
 from crypto_predict.collecting.live.collector import Collector
@@ -39,6 +41,23 @@ def until(condition: Callable[[], object], what: str = "the condition is true", 
             return
         assert time.monotonic() < end, f"not within {seconds} s: {what}"
         time.sleep(max(0.02, 4 * (time.monotonic() - began)))
+
+
+async def when(condition: Callable[[], object]) -> None:
+    """Wait in an event loop until a condition is true."""
+    async with asyncio.timeout(PATIENCE):
+        while not condition():  # noqa: ASYNC110 conditions are of many kinds
+            await asyncio.sleep(0.001)
+
+
+def in_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
+    """Run a test in an event loop."""
+
+    @wraps(test)
+    def run(**arguments: object) -> None:
+        asyncio.run(test(**arguments))
+
+    return run
 
 
 def binance_of(server: ReplayServer) -> Mapping[str, str]:

@@ -67,21 +67,11 @@ class Figures:
 Read = Callable[[], Figures | None]  # None: the collector has not begun, has ended, or does not answer
 
 
-class CannotServeMetrics(CryptoPredictError):
-    """The address of ``--metrics-host`` and ``--metrics-port`` cannot be used."""
-
-    def __init__(self, host: str, port: int, reason: str) -> None:
-        super().__init__(f"cannot serve metrics at {host} port {port}: {reason}; choose another --metrics-port")
-
-
 @contextmanager
 def serving(read: Read, host: str, port: int | None) -> Iterator[str | None]:
     """Serve the figures inside the context; return the address, with the port that the system chose for 0.
 
-    Without a `port` nothing is served.
-
-    Raises:
-        CannotServeMetrics: The address does not exist or is taken.
+    Without a `port` nothing is served. Raise `CryptoPredictError` if the address does not exist or is taken.
     """
     if port is None:
         yield None
@@ -92,7 +82,8 @@ def serving(read: Read, host: str, port: int | None) -> Iterator[str | None]:
         number = error.errno if isinstance(error, OSError) else None
         # Numbers of failed look-ups of a name are negative.
         reason = os.strerror(number) if number and number > 0 else "the host does not exist"
-        raise CannotServeMetrics(host, port, reason) from error
+        text = f"cannot serve metrics at {host} port {port}: {reason}; choose another --metrics-port"
+        raise CryptoPredictError(text) from error
     address = f"http://{host}:{server.server_address[1]}"
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     event(_log, logging.INFO, "serving metrics", address=address)

@@ -156,7 +156,7 @@ class Writer:
                 async with self._clock.timeout(RENEWED):
                     await self._arrived.wait()
             await self._clock.sleep(GATHER)
-            await asyncio.shield(self._begin())
+            await self._try()
             if self.outage.failures:
                 await self._clock.sleep(RETRY)
                 self._arrived.set()
@@ -168,15 +168,15 @@ class Writer:
                 if self._attempt is not None:
                     await asyncio.shield(self._attempt)
                 while self._waiting and not self.outage.failures:
-                    await asyncio.shield(self._begin())
+                    await self._try()
         if self._waiting or (self._attempt is not None and not self._attempt.done()):
             text = "the database did not take everything at the end; the next start asks for the candles again"
             event(_log, logging.WARNING, text, waiting=len(self._waiting))
 
-    def _begin(self) -> asyncio.Task[None]:
-        """Begin an attempt, which goes on if the caller is cancelled."""
+    async def _try(self) -> None:
+        """Make an attempt, which goes on if the caller is cancelled."""
         self._attempt = asyncio.create_task(self._write_waiting())
-        return self._attempt
+        await asyncio.shield(self._attempt)
 
     async def _write_waiting(self) -> None:
         self._arrived.clear()

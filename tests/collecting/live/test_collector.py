@@ -19,6 +19,7 @@ from tests.support.live_markets import (
     ETH,
     SOL,
     START,
+    Market,
     collecting,
     connected_until,
     interruptions,
@@ -126,22 +127,25 @@ def described(database: str, pair: Pair) -> CollectedSeries:
         return next(collected for collected in reader.collected() if collected.series.pair == pair)
 
 
+def make_mistakes(database: str, result: Market, **values: float) -> list[datetime]:
+    """Let the stream send these values for an hour once history is there; a connection that ends misses some."""
+    opening = wait_whole(database, result, minutes=1)
+    openings = [opening + number * MINUTE for number in range(1, 60)]
+    for minute in openings:
+        result.motion.mistake(BTC, minute, **values)
+    return openings
+
+
 def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> None:
     """A stream that sends a candle again with other values is right the second time."""
-    database = new_database("sqlite", tmp_path)
-    with market() as result:
+    database, series = new_database("sqlite", tmp_path), minutes_of("binance", BTC)
+    with market() as result, open_writer(database) as reader:
         with collecting(database, result):
-            opening = wait_whole(database, result, minutes=1)
-            mistaken = [opening + number * MINUTE for number in range(1, 60)]  # a connection that ends misses some
-            for minute in mistaken:
-                result.motion.mistake(BTC, minute, volume=123.0)
-            series = minutes_of("binance", BTC)
-            with open_reader(database) as reader:
-                until(lambda: reader.revisions(series, Span(BEGIN, mistaken[-1])), "a mistake is revised")
-                until(lambda: described(database, BTC).mismatched, "the mistake is counted")
+            mistaken = make_mistakes(database, result, volume=123.0)
+            until(lambda: reader.revisions(series, Span(BEGIN, mistaken[-1])), "a mistake is revised")
+            until(lambda: described(database, BTC).mismatched, "the mistake is counted")
             end = wait_whole(database, result, BTC)
-        with open_reader(database) as reader:
-            replaced = reader.revisions(series, Span(BEGIN, end))
+        replaced = reader.revisions(series, Span(BEGIN, end))
         assert {candle.open_time for candle in replaced} <= set(mistaken)
         # REST may answer before the stream on a busy machine: then the mistake first replaces what REST had.
         rest = {candle.open_time: candle for candle in result.truth(BTC, end)}
@@ -152,22 +156,16 @@ def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> Non
 
 def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
     """REST has sound ones, which are stored."""
-    database = new_database("sqlite", tmp_path)
-    with market() as result:
+    database, series = new_database("sqlite", tmp_path), minutes_of("binance", BTC)
+    with market() as result, open_writer(database) as reader:
         with collecting(database, result):
-            opening = wait_whole(database, result, minutes=1)
-            mistaken = [opening + number * MINUTE for number in range(1, 60)]  # a connection that ends misses some
-            for minute in mistaken:
-                result.motion.mistake(BTC, minute, low=-1.0)
-            series = minutes_of("binance", BTC)
-            with open_reader(database) as reader:
-                until(lambda: reader.quarantine(series, Span(BEGIN, mistaken[-1])), "a mistake is in quarantine")
+            mistaken = make_mistakes(database, result, low=-1.0)
+            until(lambda: reader.quarantine(series, Span(BEGIN, mistaken[-1])), "a mistake is in quarantine")
             end = wait_whole(database, result, BTC)
-        with open_reader(database) as reader:
-            rows = reader.quarantine(series, Span(BEGIN, end))
-            assert {row.candle.low for row in rows} == {-1.0}
-            assert {row.candle.open_time for row in rows} <= set(mistaken)
-            assert all(row.reason for row in rows)
+        rows = reader.quarantine(series, Span(BEGIN, end))
+        assert {row.candle.low for row in rows} == {-1.0}
+        assert {row.candle.open_time for row in rows} <= set(mistaken)
+        assert all(row.reason for row in rows)
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=10), timedelta(hours=20)], ids=str)

@@ -17,8 +17,7 @@ from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.simulated import Simulated
-from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.databases import KINDS, new_database
+from crypto_predict.store import WritableDatabase
 from tests.support.live import minutes_of
 from tests.support.replay.minutes import BTC, QUICK
 from tests.support.replay.venue import TETHER
@@ -30,12 +29,6 @@ DAY = timedelta(days=1)
 ETH = Pair("ETH", "USD")
 
 
-@pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database, once of each kind."""
-    return new_database(request.param, tmp_path)
-
-
 def sources(*names: str) -> dict[str, CandleSource]:
     every: dict[str, CandleSource] = {
         "simulated": Simulated(0),
@@ -44,10 +37,10 @@ def sources(*names: str) -> dict[str, CandleSource]:
     return {name: every[name] for name in names or every}
 
 
-def insert(url: str, source: str, pair: str, seconds: int = 60, *, simulated: bool = False) -> None:
+def insert(address: str, source: str, pair: str, seconds: int = 60, *, simulated: bool = False) -> None:
     """Follow a series by SQL, as an administrator does."""
-    address = url if url.startswith("postgresql") else f"sqlite:///{url}"
-    engine = create_engine(address.replace("postgresql://", "postgresql+psycopg://"))
+    url = address if address.startswith("postgresql") else f"sqlite:///{address}"
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
     statement = (
         "INSERT INTO symbols (source, pair, interval, simulated, state, candles)"
         " VALUES (:source, :pair, :interval, :simulated, 'active', 0)"
@@ -58,25 +51,26 @@ def insert(url: str, source: str, pair: str, seconds: int = 60, *, simulated: bo
     engine.dispose()
 
 
-def test_what_is_active_in_the_database_is_collected(url: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_active_in_the_database_is_collected(
+    address: str, database: WritableDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
     """Also a row that was inserted by hand, and until its state changes. The log has both once."""
     caplog.set_level(logging.INFO)
-    with open_writer(url) as database:
-        roster = Roster(database, EVERYTHING, sources())
-        roster.refresh()
-        assert roster.series == {}
-        insert(url, "simulated", "BTC/USD", simulated=True)
-        insert(url, "binance", "BTC/USDT", 3600)
-        first, second = minutes_of("simulated", BTC), SeriesKey("binance", TETHER, Interval.HOUR_1)
-        roster.refresh()
-        assert roster.series.keys() == {first, second}
-        database.set_state(first, ACTIVE, SINCE)
-        roster.refresh()
-        assert {series: stored.since for series, stored in roster.series.items()} == {second: None, first: SINCE}
-        database.set_state(first, STOPPED)
-        database.set_state(second, DELISTED)
-        roster.refresh()
-        assert roster.series == {}
+    roster = Roster(database, EVERYTHING, sources())
+    roster.refresh()
+    assert roster.series == {}
+    insert(address, "simulated", "BTC/USD", simulated=True)
+    insert(address, "binance", "BTC/USDT", 3600)
+    first, second = minutes_of("simulated", BTC), SeriesKey("binance", TETHER, Interval.HOUR_1)
+    roster.refresh()
+    assert roster.series.keys() == {first, second}
+    database.set_state(first, ACTIVE, SINCE)
+    roster.refresh()
+    assert {series: stored.since for series, stored in roster.series.items()} == {second: None, first: SINCE}
+    database.set_state(first, STOPPED)
+    database.set_state(second, DELISTED)
+    roster.refresh()
+    assert roster.series == {}
     for series in (first, second):
         name = f"{series.pair} {series.interval.label} from {series.source}: "
         lines = [message.removeprefix(name) for message in caplog.messages if message.startswith(name)]
@@ -113,15 +107,14 @@ def test_a_series_that_cannot_be_collected_is_left_out_with_one_line(  # noqa: P
     assert caplog.records[0].levelno == logging.WARNING
 
 
-def test_an_empty_database_begins_with_the_default_pairs(url: str) -> None:
+def test_an_empty_database_begins_with_the_default_pairs(database: WritableDatabase) -> None:
     """One that was removed later does not come back with the next start."""
-    with open_writer(url) as database:
-        roster = Roster(database, EVERYTHING, sources("simulated"))
-        roster.begin()
-        assert {series.pair for series in roster.series} == set(DEFAULT_PAIRS)
-        database.set_state(minutes_of("simulated", BTC), STOPPED)
-        roster.begin()
-        assert {series.pair for series in roster.series} == {*DEFAULT_PAIRS} - {BTC}
+    roster = Roster(database, EVERYTHING, sources("simulated"))
+    roster.begin()
+    assert {series.pair for series in roster.series} == set(DEFAULT_PAIRS)
+    database.set_state(minutes_of("simulated", BTC), STOPPED)
+    roster.begin()
+    assert {series.pair for series in roster.series} == {*DEFAULT_PAIRS} - {BTC}
 
 
 def test_named_pairs_are_followed_also_if_they_were_stopped(file: WritableDatabase) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,17 @@ class Lines:
         self.lines.extend(self._process.stderr)
 
 
+@contextmanager
+def running(
+    server: ReplayServer, database: str, *arguments: str, event: str = "stream connected"
+) -> Iterator[tuple[subprocess.Popen[str], Lines]]:
+    """Collect in a process, once its log has an event."""
+    with collecting_process(database, *(arguments or PAIR), **binance_of(server)) as process:
+        log = Lines(process)
+        until(lambda: log.has(event) or process.poll() is not None, event)
+        yield process, log
+
+
 @pytest.mark.parametrize(
     ("number", "code", "kind"), [(signal.SIGTERM, 0, "sqlite"), (signal.SIGINT, 130, "postgresql")]
 )
@@ -81,9 +93,7 @@ def test_a_signal_ends_it_with_everything_stored(
 ) -> None:
     """The state of the stream is stored up to the signal, though it is otherwise stored every 15 s."""
     database = new_database(kind, tmp_path)
-    with collecting_process(database, *PAIR, "--metrics-port", "0", **binance_of(server)) as process:
-        log = Lines(process)
-        until(lambda: log.has("stream connected"))
+    with running(server, database, *PAIR, "--metrics-port", "0") as (process, log):
         connected = datetime.now(UTC)
         metrics = next(event["address"] for event in log.events() if event["event"] == "serving metrics") + "/metrics"
         delivers = 'stream_connected{source="binance"} 1.0'
@@ -103,9 +113,7 @@ def test_an_exchange_that_does_not_answer_does_not_delay_the_end(
     server.inject(stall, times=99, when=lambda request: request.path.startswith("/api"))
     exchange.streams.inject(streams.silence)
     database = new_database("sqlite", tmp_path)
-    with collecting_process(database, *PAIR, **binance_of(server)) as process:
-        log = Lines(process)
-        until(lambda: log.has("collecting"))
+    with running(server, database, event="collecting") as (process, log):
         process.send_signal(signal.SIGTERM)
         assert log.finish() == 0
     assert log.has("stopped collecting"), log.lines
@@ -114,9 +122,7 @@ def test_an_exchange_that_does_not_answer_does_not_delay_the_end(
 def test_a_database_that_stands_still_does_not_delay_the_end(server: ReplayServer, tmp_path: Path) -> None:
     """Nothing is lost: the next start asks for what was not stored."""
     database = new_database("postgresql", tmp_path)
-    with collecting_process(database, *PAIR, **binance_of(server)) as process:
-        log = Lines(process)
-        until(lambda: log.has("stream connected"))
+    with running(server, database) as (process, log):
         backends = backends_of(database, process.pid)
         assert backends
         try:
@@ -137,9 +143,7 @@ def backends_of(database: str, process: int) -> list[int]:
 
 
 def test_a_second_signal_ends_it_at_once(server: ReplayServer, tmp_path: Path) -> None:
-    with collecting_process(new_database("sqlite", tmp_path), *PAIR, **binance_of(server)) as process:
-        log = Lines(process)
-        until(lambda: log.has("stream connected"))
+    with running(server, new_database("sqlite", tmp_path)) as (process, log):
         process.send_signal(signal.SIGSTOP)
         os.waitpid(process.pid, os.WUNTRACED)  # so that it cannot end between the two
         process.send_signal(signal.SIGTERM)
@@ -175,28 +179,22 @@ def test_a_signal_while_libraries_are_imported_ends_it(mode: tuple[str, ...], co
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_second_collector_ends_with_2_and_names_the_first(kind: str, server: ReplayServer, tmp_path: Path) -> None:
     database = new_database(kind, tmp_path)
-    with collecting_process(database, *PAIR, **binance_of(server)) as first:
-        log = Lines(first)
-        until(lambda: log.has("collecting"))
-        with collecting_process(database, *PAIR, **binance_of(server)) as second:
-            other = Lines(second)
+    with running(server, database, event="collecting") as (first, _):
+        with running(server, database) as (_, other):
             assert other.finish() == 2
         assert f"process {first.pid} on {os.uname().nodename}" in other.lines[-1]
         assert first.poll() is None, "the first one goes on"
 
 
 def test_a_pair_that_no_source_has_ends_it_with_3(server: ReplayServer, tmp_path: Path) -> None:
-    with collecting_process(new_database("sqlite", tmp_path), "--pair", "ADA/USD", **binance_of(server)) as process:
-        log = Lines(process)
+    with running(server, new_database("sqlite", tmp_path), "--pair", "ADA/USD") as (_, log):
         assert log.finish() == 3
     assert "collect.py: error: no usable history in ADA/USD" in "".join(log.lines)
 
 
 def test_a_backfill_can_run_beside_it(server: ReplayServer, tmp_path: Path) -> None:
     database = new_database("sqlite", tmp_path)
-    with collecting_process(database, *PAIR, **binance_of(server)) as process:
-        log = Lines(process)
-        until(lambda: log.has("stream connected"))
+    with running(server, database) as (process, log):
         yesterday = f"{datetime.now(UTC) - timedelta(days=1):%Y-%m-%d}"
         assert collect_here(database, "--backfill", *PAIR, "--since", yesterday, **binance_of(server)).code == 0
         process.send_signal(signal.SIGTERM)

@@ -133,14 +133,12 @@ class Filler:
             self._comparison.streamed(news.series, [candle.open_time for candle in news.candles])
 
     def collected(self, series: SeriesKey) -> Collected:
-        """Return what has been collected of a series since the start."""
-        parts = [part for kind in Kind if (part := self._collected.get((kind, series)))]
-        return Collected(
-            series,
-            sum(part.windows for part in parts),
-            sum(part.changed for part in parts),
-            sum(part.quarantined for part in parts),
-        )
+        """Return what has been added to a series since the start."""
+        total = Collected(series)
+        for part in filter(None, (self._collected.get((kind, series)) for kind in Kind)):
+            total.changed += part.changed
+            total.quarantined += part.quarantined
+        return total
 
     def _start(self, name: str) -> None:
         """Begin to do the jobs of a source."""

@@ -36,11 +36,6 @@ class Heartbeats:
         self._data = self._now  # the last data
         self.certain = self._state, self._now, self._reason  # the newest certain state, since when (UTC), and why
 
-    @property
-    def is_connected(self) -> bool:
-        """Whether the stream is connected and has delivered data."""
-        return self._state is StreamState.CONNECTED and self._proven
-
     def following(self, pairs: Sequence[Pair]) -> None:
         """Note the pairs for which a connection is about to be made."""
         self.flush()

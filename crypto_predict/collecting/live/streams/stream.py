@@ -142,7 +142,8 @@ class Stream:
             event(_log, logging.WARNING, "stream without a pair", **facts)
         self._refused = frozenset(connection.refused)
         pairs = frozenset(connection.pairs)
-        added = pairs - self._followed if self._heartbeats.is_connected else pairs
+        was_connected = self._heartbeats.certain[0] is StreamState.CONNECTED
+        added = pairs - self._followed if was_connected else pairs
         lost, self._followed = self._followed - pairs, pairs
         self._heartbeats.connected(connection.pairs)
         if not self._feed.sends_candles:

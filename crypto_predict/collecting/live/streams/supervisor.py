@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
@@ -234,9 +234,9 @@ class _Connection:
         self.delivers = False  # data has arrived
         self.is_mute = False  # it was ended because no data has arrived
         self.complete_until = clock.now()  # UTC, the last event
-        self._feed, self._clock, self._mute, self._receive = feed, clock, mute, receive
+        self._clock, self._mute, self._receive = clock, mute, receive
         self._began = clock.monotonic()
-        self.task = asyncio.create_task(self._run())
+        self.task = asyncio.create_task(self._run(feed))
 
     @property
     def seconds(self) -> float:
@@ -250,40 +250,33 @@ class _Connection:
         if self.task.done() and not self.task.cancelled():
             self.task.exception()  # was reported, or came with the end
 
-    async def _run(self) -> Interrupted:
+    async def _run(self, feed: CandleFeed) -> Interrupted:
+        loop = asyncio.get_running_loop()
+        heard_at, data_at, data_until = self._began, self._began, self.complete_until
         try:
-            async with (
-                self._clock.timeout(SILENT) as patience,
-                aclosing(self._feed.events(self.pairs)) as events,
-            ):
-                return await self._take(events, patience)
+            async with self._clock.timeout(SILENT) as patience, aclosing(feed.events(self.pairs)) as events:
+                async for message in events:
+                    if isinstance(message, Interrupted):
+                        return message
+                    if isinstance(message, PairRefused):
+                        self.refused[message.pair] = message.reason
+                        continue
+                    now = self._clock.monotonic()
+                    if now - heard_at >= 1:  # not for each of many events
+                        heard_at, self.complete_until = now, self._clock.now()
+                        patience.reschedule(loop.time() + SILENT / self._clock.speed)
+                    is_data = not isinstance(message, Heartbeat | Retiring)
+                    if is_data or (isinstance(message, Heartbeat) and message.is_confirmed):
+                        data_at, data_until, self.delivers = now, self.complete_until, self.delivers or is_data
+                    elif now - data_at >= self._mute:
+                        self.is_mute = True
+                        return Interrupted(f"connected, but no data for {self._mute:g} s", data_until)
+                    self.alive.set()
+                    self._receive(self, message)
         except TimeoutError:
             if not patience.expired():
                 raise
             return Interrupted(f"nothing was received for {SILENT:g} s", self.complete_until)
-
-    async def _take(self, events: AsyncGenerator[FeedEvent], patience: asyncio.Timeout) -> Interrupted:
-        loop = asyncio.get_running_loop()
-        heard_at, data_at, data_until = self._began, self._began, self.complete_until
-        async for message in events:
-            if isinstance(message, Interrupted):
-                return message
-            if isinstance(message, PairRefused):
-                self.refused[message.pair] = message.reason
-                continue
-            now = self._clock.monotonic()
-            if now - heard_at >= 1:  # not for each of many events
-                heard_at = now
-                self.complete_until = self._clock.now()
-                patience.reschedule(loop.time() + SILENT / self._clock.speed)
-            is_data = not isinstance(message, Heartbeat | Retiring)
-            if is_data or (isinstance(message, Heartbeat) and message.is_confirmed):
-                data_at, data_until, self.delivers = now, self.complete_until, self.delivers or is_data
-            elif now - data_at >= self._mute:
-                self.is_mute = True
-                return Interrupted(f"connected, but no data for {self._mute:g} s", data_until)
-            self.alive.set()
-            self._receive(self, message)
         return Interrupted("the stream ended without a reason", self.complete_until)
 
 

@@ -1,8 +1,7 @@
 """Candles of streams against those of REST, on a real database."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -13,9 +12,8 @@ from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBE
 from crypto_predict.market import Candle
 from crypto_predict.market.candle import differ
 from crypto_predict.market.collected import StreamSpan, StreamState
-from crypto_predict.store import WritableDatabase, open_writer
+from crypto_predict.store import WritableDatabase
 from tests.support.clocks import MovedClock
-from tests.support.databases import KINDS, new_database
 from tests.support.minutes import MINUTE, MINUTES, START, candle, candles, span
 
 
@@ -56,18 +54,16 @@ class Live:
         self.missed += event.openings
 
 
-@pytest.fixture(params=KINDS)
-def live(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Live]:
+@pytest.fixture
+def live(database: WritableDatabase) -> Live:
     """An empty database, once on each kind, in the minute 0."""
-    with open_writer(new_database(request.param, tmp_path)) as opened:
-        yield Live(opened)
+    return Live(database)
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Iterator[Live]:
+def on_file(file: WritableDatabase) -> Live:
     """The same on SQLite alone."""
-    with open_writer(str(tmp_path / "market.db")) as opened:
-        yield Live(opened)
+    return Live(file)
 
 
 def test_each_candle_of_a_stream_is_compared_once_and_rest_wins(live: Live) -> None:
@@ -83,10 +79,10 @@ def test_each_candle_of_a_stream_is_compared_once_and_rest_wins(live: Live) -> N
     assert live.database.revisions(MINUTES, span(0, 9)) == [other]
 
 
-def test_a_value_that_a_stream_does_not_send_does_not_differ(file: Live) -> None:
-    file.stream(candle(1)._replace(quote_volume=None, trades=None))
-    file.answer(candles(1, 2), 3)
-    assert file.counts == (1, 0)
+def test_a_value_that_a_stream_does_not_send_does_not_differ(on_file: Live) -> None:
+    on_file.stream(candle(1)._replace(quote_volume=None, trades=None))
+    on_file.answer(candles(1, 2), 3)
+    assert on_file.counts == (1, 0)
 
 
 def test_a_traded_minute_that_a_connected_stream_did_not_send_is_a_mismatch(live: Live) -> None:
@@ -108,56 +104,56 @@ def test_a_traded_minute_that_a_connected_stream_did_not_send_is_a_mismatch(live
     ids=["connected later", "disconnected at the close", "down"],
 )
 def test_a_stream_need_not_send_what_closed_while_it_was_not_connected(
-    first: int, last: int, state: StreamState, file: Live
+    first: int, last: int, state: StreamState, on_file: Live
 ) -> None:
-    file.connected(first, last, state)
-    file.answer(candles(2, 3), 9)
-    assert (file.missed, file.counts) == ([], (0, 0))
+    on_file.connected(first, last, state)
+    on_file.answer(candles(2, 3), 9)
+    assert (on_file.missed, on_file.counts) == ([], (0, 0))
 
 
-def test_a_candle_may_come_later_than_the_answer_of_rest(file: Live) -> None:
-    file.connected(0, 9)
-    file.answer(candles(1, 2), 2)
-    assert file.clock.now() < START + 2 * MINUTE + PATIENCE
-    file.stream(candle(1))
-    file.answer(candles(1, 2), 4)
-    assert (file.missed, file.counts) == ([], (1, 0))
+def test_a_candle_may_come_later_than_the_answer_of_rest(on_file: Live) -> None:
+    on_file.connected(0, 9)
+    on_file.answer(candles(1, 2), 2)
+    assert on_file.clock.now() < START + 2 * MINUTE + PATIENCE
+    on_file.stream(candle(1))
+    on_file.answer(candles(1, 2), 4)
+    assert (on_file.missed, on_file.counts) == ([], (1, 0))
 
 
-def test_what_was_before_the_collector_began_is_not_missed(file: Live) -> None:
-    file.connected(-9, 9)
-    file.answer(candles(-8, 0), 9)
-    assert (file.missed, file.counts) == ([], (0, 0))
+def test_what_was_before_the_collector_began_is_not_missed(on_file: Live) -> None:
+    on_file.connected(-9, 9)
+    on_file.answer(candles(-8, 0), 9)
+    assert (on_file.missed, on_file.counts) == ([], (0, 0))
 
 
-def test_a_candle_that_is_not_stored_yet_is_compared_later(file: Live) -> None:
+def test_a_candle_that_is_not_stored_yet_is_compared_later(on_file: Live) -> None:
     """The writer keeps candles while the database is away."""
-    file.comparison.streamed(MINUTES, [START + MINUTE])
-    file.answer(candles(2, 4), 5)
-    with file.comparison.storing(MINUTES, candles(1, 2)):
+    on_file.comparison.streamed(MINUTES, [START + MINUTE])
+    on_file.answer(candles(2, 4), 5)
+    with on_file.comparison.storing(MINUTES, candles(1, 2)):
         pass
-    assert file.counts == (0, 0)
-    file.stream(candle(1)._replace(high=999.0))
-    file.answer(candles(1, 2), 6)
-    assert file.counts == (1, 1)
+    assert on_file.counts == (0, 0)
+    on_file.stream(candle(1)._replace(high=999.0))
+    on_file.answer(candles(1, 2), 6)
+    assert on_file.counts == (1, 1)
 
 
-def test_a_failed_transaction_is_compared_again(file: Live) -> None:
-    file.stream(candle(1)._replace(high=999.0))
-    with pytest.raises(ZeroDivisionError), file.comparison.storing(MINUTES, candles(1, 2)):
+def test_a_failed_transaction_is_compared_again(on_file: Live) -> None:
+    on_file.stream(candle(1)._replace(high=999.0))
+    with pytest.raises(ZeroDivisionError), on_file.comparison.storing(MINUTES, candles(1, 2)):
         raise ZeroDivisionError
-    assert file.counts == (0, 0)
-    file.answer(candles(1, 2), 6)
-    assert file.counts == (1, 1)
+    assert on_file.counts == (0, 0)
+    on_file.answer(candles(1, 2), 6)
+    assert on_file.counts == (1, 1)
 
 
-def test_the_memory_is_bounded_and_what_is_forgotten_is_not_missed(file: Live) -> None:
+def test_the_memory_is_bounded_and_what_is_forgotten_is_not_missed(on_file: Live) -> None:
     """REST may be away for hours."""
     many = REMEMBERED + 100
-    file.connected(0, many + 9)
-    file.stream(*candles(0, many))
-    file.answer(candles(0, many), many + 5)
-    assert (file.missed, file.counts) == ([], (REMEMBERED, 0))
+    on_file.connected(0, many + 9)
+    on_file.stream(*candles(0, many))
+    on_file.answer(candles(0, many), many + 5)
+    assert (on_file.missed, on_file.counts) == ([], (REMEMBERED, 0))
 
 
 VALUES = st.one_of(st.none(), st.sampled_from([0.0, 1.0, 2.0]))

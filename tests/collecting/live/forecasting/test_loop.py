@@ -192,18 +192,6 @@ def frozen(minutes: int, after: Candle) -> list[Candle]:
     ]
 
 
-def test_a_frozen_price_has_no_forecast(past: WritableDatabase, caplog: pytest.LogCaptureFixture) -> None:
-    """An interval of no width would be wrong, and so would that of a market that moves."""
-    caplog.set_level(logging.INFO)
-    with forecasting(past) as collected:
-        last = collected.forecast(MARKET[PAST - 1])
-        collected.store(frozen(40, MARKET[PAST - 1]))
-        until(lambda: len(logged(caplog, "no minute forecasts")) == 2)
-        reason = logged(caplog, "no minute forecasts")[-1]["reason"]
-        assert str(reason).startswith("the price has not moved for 40 minutes")
-        assert cutoffs(past) == [last.cutoff]
-
-
 def test_a_price_that_never_moved_is_not_fitted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with filled(new_database("sqlite", tmp_path), frozen(DAY + 10, MARKET[0])) as database, forecasting(database):
         until(lambda: "coefficients of minute forecasts cannot be fitted" in caplog.text)

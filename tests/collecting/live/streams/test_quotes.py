@@ -1,6 +1,5 @@
 """One quote a minute of every pair, whether the stream sends many, few or none."""
 
-import asyncio
 import math
 from datetime import UTC, datetime, timedelta
 
@@ -10,6 +9,7 @@ from crypto_predict.collecting.live.streams.quotes import TopOfBook, is_sound
 from crypto_predict.errors import SourceError
 from crypto_predict.market import Pair, Quote
 from tests.support.clocks import MovedClock
+from tests.support.live import in_loop, when
 
 START = datetime(2024, 5, 17, 12, 0, 10, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
@@ -71,21 +71,16 @@ def test_a_quote_that_has_not_changed_is_stored_with_the_present_time_of_its_exc
     assert {quote.bid for _, quote in book.stored} == {1.0}
 
 
-def test_after_an_interruption_the_exchange_is_asked_and_one_that_fails_does_not_harm_the_others() -> None:
+@in_loop
+async def test_after_an_interruption_the_exchange_is_asked_and_one_that_fails_does_not_harm_the_others() -> None:
     """The quotes of the stream may no longer be true."""
     exchange = Asked()
     book = Book(exchange)
-
-    async def play() -> None:
-        book.top.received(BTC, quote(1.0, START))
-        book.top.received(ETH, quote(1.0, START))
-        book.top.interrupted()
-        book.top.every_minute([SOL, BTC, ETH])
-        async with asyncio.timeout(30):
-            while len(exchange.pairs) < 3 or not book.stored:  # noqa: ASYNC110 threads answer
-                await asyncio.sleep(0.005)
-
-    asyncio.run(play())
+    book.top.received(BTC, quote(1.0, START))
+    book.top.received(ETH, quote(1.0, START))
+    book.top.interrupted()
+    book.top.every_minute([SOL, BTC, ETH])
+    await when(lambda: len(exchange.pairs) == 3 and book.stored)
     assert sorted(exchange.pairs) == [BTC, ETH, SOL]
     assert book.stored == [(BTC, quote(5.0, START))]
 

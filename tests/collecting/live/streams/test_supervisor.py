@@ -1,10 +1,9 @@
 """A stream under supervision, with a feed whose connections are scripts. `test_collector` has real ones."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from functools import wraps
 from itertools import count
 
 import pytest
@@ -14,6 +13,7 @@ from crypto_predict.errors import RefusedKeys, UnusableHistory
 from crypto_predict.market import Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import FeedEvent, Heartbeat, Interrupted, PairRefused, Retiring, TickReceived
+from tests.support.live import in_loop, when
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 BTC, ETH, SOL = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT")
@@ -156,21 +156,6 @@ async def supervising(feed: Feed, *pairs: Pair) -> AsyncGenerator[tuple[Supervis
         task.cancel()
         await asyncio.wait([task])
     assert feed.open == 0, "every connection is closed in the end"
-
-
-def in_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """Run a test in an event loop."""
-
-    @wraps(test)
-    def run(**arguments: object) -> None:
-        asyncio.run(test(**arguments))
-
-    return run
-
-
-async def when(condition: Callable[[], object]) -> None:
-    while not condition():  # noqa: ASYNC110 conditions are of many kinds
-        await asyncio.sleep(0.001)
 
 
 def ticks_of(heard: Heard, pair: Pair) -> int:

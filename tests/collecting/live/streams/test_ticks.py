@@ -275,40 +275,40 @@ def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_
     assert [candle.partial for candle in market.of(Interval.MINUTE_10)] == [True, True]
 
 
-def test_an_interruption_that_no_tick_shows_makes_its_candles_partial() -> None:
-    """It lay between two ticks, and another one may have been missed."""
+@pytest.mark.parametrize(
+    ("steps", "partial"),
+    [
+        # Between two ticks there was an interruption, in which another one may have been missed.
+        ([(-60, "on"), (5, "tick"), (70, "off"), (80, "on"), (130, "tick")], {0: False, 2: False, "5m": True}),
+        # A half-open connection is noticed late: it counts from the time until which nothing is missing.
+        ([(-60, "on"), (55, "tick"), (59, "tick"), (61, "off since 59")], {0: True, "5m": True}),
+        # Another pair was connected.
+        ([(-60, "other"), (5, "tick")], {0: True, "5m": True}),
+        ([(-60, "on"), (5, "tick")], {0: False, "5m": False}),
+    ],
+    ids=["between ticks", "noticed late", "never", "always"],
+)
+def test_a_candle_is_partial_unless_the_stream_was_connected_throughout(
+    steps: list[tuple[float, str]], partial: dict[int | str, bool]
+) -> None:
     market = Market()
-    market.connect()
-    market.tick(5, 7.0)
-    market.wait(70)
-    market.drop()
-    market.wait(80)
-    market.connect()
-    market.tick(130, 7.0)
+    for seconds, step in steps:
+        market.wait(seconds)
+        match step:
+            case "on":
+                market.connect()
+            case "tick":
+                market.tick(seconds, 7.0)
+            case "off":
+                market.drop()
+            case "other":
+                market.candles.connected([ETH], market.clock.now())
+            case _:
+                market.candles.disconnected([BTC], NOON + 59 * SECOND)
     market.wait(700)
-    assert [(candle.open_time, candle.partial) for candle in market.of()] == [(NOON, False), (NOON + 2 * MINUTE, False)]
-    assert [candle.partial for candle in market.of(Interval.MINUTE_5)] == [True]
-
-
-def test_a_drop_that_is_noticed_late_counts_from_the_time_until_which_nothing_is_missing() -> None:
-    """A half-open connection is noticed only after a while of silence."""
-    market = Market()
-    market.connect()
-    market.tick(55, 7.0)
-    market.tick(59, 8.0)
-    market.wait(61)
-    market.candles.disconnected([BTC], NOON + 59 * SECOND)
-    market.wait(100)
-    assert [candle.partial for candle in market.of()] == [True]
-
-
-def test_a_pair_that_was_never_connected_has_partial_candles() -> None:
-    market = Market()
-    market.candles.connected([ETH], market.clock.now())
-    market.tick(5, 7.0)
-    market.tick(5, 7.0, ETH)
-    market.wait(100)
-    assert [market.of(pair=pair)[0].partial for pair in (BTC, ETH)] == [True, False]
+    minutes: dict[int | str, bool] = {(candle.open_time - NOON) // MINUTE: candle.partial for candle in market.of()}
+    (longer,) = market.of(Interval.MINUTE_5)
+    assert {**minutes, "5m": longer.partial} == partial
 
 
 @pytest.mark.parametrize(
