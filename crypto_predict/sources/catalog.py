@@ -27,11 +27,7 @@ _CURRENCY = re.compile(r"[A-Z0-9]{2,5}")
 
 
 def source_names(text: str) -> tuple[str, ...]:
-    """Read one name of ``--source``, or ``exchanges``, which means the names of all exchanges.
-
-    Raises:
-        InvalidValue: A source with this name does not exist.
-    """
+    """Read one name of ``--source``, or ``exchanges``, which means the names of all exchanges; refuse others."""
     if text == EVERY_EXCHANGE:
         return tuple(EXCHANGES)
     names = [*EXCHANGES, STORE, SIMULATED]
@@ -52,8 +48,7 @@ def pair_in_name(text: str) -> Pair:
 def traded_at(source: str, pair: Pair) -> Pair:
     """Return the pair that the exchange with this id trades for `pair`; other sources have every pair itself.
 
-    Raises:
-        UnusableHistory: The exchange cannot have such a pair.
+    `UnusableHistory` is raised if the exchange cannot have such a pair.
     """
     return EXCHANGES[source].traded(pair) if source in EXCHANGES else pair
 
@@ -79,9 +74,8 @@ def open_sources(
     `environ` has the settings of the exchanges and the bounds of a history, `seed` is for the simulated market, `pairs`
     will be read, and `open_database` is called for ``store``, which becomes one source for each that was collected.
 
-    Raises:
-        InvalidValue: A name or a setting is not valid, several pairs would be read from one file, or ``store`` is named
-            where a database cannot be opened.
+    `InvalidValue` is raised if a name or a setting is not valid, if several pairs would be read from one file, or if
+    ``store`` is named where a database cannot be opened.
     """
     bounds = Bounds.from_environ(environ)
     sources: list[CandleSource] = []
@@ -108,9 +102,6 @@ def open_feeds(names: Sequence[str], environ: Mapping[str, str], clock: Clock) -
     """Return the live streams of these sources by their names. No connection is made yet.
 
     A source whose stream needs keys that are not set is left out, and the log says so.
-
-    Raises:
-        InvalidValue: A name or a setting is not valid.
     """
     feeds: dict[str, CandleFeed] = {}
     for name in _expanded(names):

@@ -64,8 +64,7 @@ class Address(NamedTuple):
     def read(self, environ: Mapping[str, str]) -> str:
         """Return the base address without a slash at its end; an empty variable counts as absent.
 
-        Raises:
-            InvalidValue: The value is not an address with the scheme of the default. Passwords in it are masked.
+        One that is not an address with the scheme of the default is refused, with passwords in it masked.
         """
         url = environ.get(self.variable) or self.default
         schemes = ("http", "https") if self.default.startswith("http") else ("ws", "wss")
@@ -90,11 +89,7 @@ class Bounds:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Bounds:
-        """Read ``SOURCE_SECONDS`` and ``SOURCE_CANDLES``. An empty value counts as absent.
-
-        Raises:
-            InvalidValue: A bound is not a whole number in its range.
-        """
+        """Read ``SOURCE_SECONDS`` and ``SOURCE_CANDLES``, whole numbers in a range. An empty value counts as absent."""
         seconds = whole_number("SOURCE_SECONDS", 1, 86_400)(environ.get("SOURCE_SECONDS") or str(cls().seconds))
         candles = whole_number("SOURCE_CANDLES", 1, 10**7)(environ.get("SOURCE_CANDLES") or str(cls().candles))
         return cls(seconds, candles)
@@ -153,8 +148,7 @@ class Exchange:
     def settings(self, environ: Mapping[str, str]) -> Settings:
         """Read the addresses and keys of this exchange. An empty variable counts as absent.
 
-        Raises:
-            InvalidValue: An address is not one, or a key contains a character that HTTP headers cannot contain.
+        A key with a character that HTTP headers cannot contain is refused.
         """
         keys = {name: key for name in self.keys if (key := environ.get(name))}
         for name, key in keys.items():
@@ -178,11 +172,7 @@ class Exchange:
         return traded
 
     def symbol(self, pair: Pair) -> str:
-        """Return the name of the pair that the exchange trades for `pair`: ``BTCUSDT``, ``BTC_USDT`` or ``BTC/USD``.
-
-        Raises:
-            UnusableHistory: The exchange cannot have such a pair.
-        """
+        """Return the name of the pair that the exchange trades for `pair`: ``BTCUSDT``, ``BTC_USDT`` or ``BTC/USD``."""
         return self.symbols.join(self.traded(pair))
 
     def open_source(self, environ: Mapping[str, str], **options: object) -> CandleSource:

@@ -23,11 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def pair_or_collected(text: str) -> Pair | None:
-    """Read a pair, or ``collected``, which is None.
-
-    Raises:
-        InvalidValue: It is neither.
-    """
+    """Read a pair, or ``collected``, which is None."""
     return None if text.strip().lower() == COLLECTED else Pair.parse(text)
 
 
@@ -72,10 +68,8 @@ class Stored:
         """Return the candles that open in `span`, ascending, from the series with the newest and the most data.
 
         Shorter candles are joined. Those at both ends of what is stored are left out if they are incomplete.
-
-        Raises:
-            Unreachable: The database cannot be read, or does not have candles of the pair that can be joined.
-            UnusableHistory: Less than one whole `interval` is stored.
+        `Unreachable` is raised if the database cannot be read, or does not have candles of the pair that can be joined,
+        and `UnusableHistory` if less than one whole `interval` is stored.
         """
         series = self._best(pair, interval)
         stored = self._series[series]

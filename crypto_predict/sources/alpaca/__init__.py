@@ -20,11 +20,7 @@ _STREAM = Address("ALPACA_STREAM_URL", f"wss://stream.data.alpaca.markets/v1beta
 
 
 def _located(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Read ``ALPACA_LOCATION``. The location of an address of the stream is that of REST, too.
-
-    Raises:
-        InvalidValue: The value is not a location, or the address of the stream is that of another one.
-    """
+    """Read ``ALPACA_LOCATION``. The location of an address of the stream is that of REST, too; another is refused."""
     named = environ.get("ALPACA_LOCATION")
     if named and not _LOCATION.fullmatch(named):
         raise InvalidValue("ALPACA_LOCATION", named, "a location of Alpaca such as us, us-1 or eu-1")

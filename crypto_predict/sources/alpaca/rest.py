@@ -129,11 +129,7 @@ def _read_bar(row: object) -> Candle:
 
 
 def read_candle(row: Mapping[str, object], opening: datetime) -> Candle:
-    """Return a bar as a candle. REST and the stream name its values alike, and write only the time in another way.
-
-    Raises:
-        Malformed: A value is missing or of another type.
-    """
+    """Return a bar as a candle. REST and the stream name its values alike, and write only the time in another way."""
     open_, high, low, close, volume = (number(row.get(key), key) for key in ("o", "h", "l", "c", "v"))
     trades = None if row.get("n") is None else whole(row["n"], "n")
     return Candle(opening, open_, high, low, close, volume, trades=trades)

@@ -60,11 +60,7 @@ class _Stream(Stream):
         return self._begun if self._newest is None else min(self._newest, self.clock.now())
 
     async def subscribe(self, websocket: ClientConnection, symbols: Sequence[str]) -> None:
-        """Authenticate and subscribe.
-
-        Raises:
-            UnusableHistory: The exchange does not confirm all bars.
-        """
+        """Authenticate and subscribe. A pair whose bars are not confirmed is one that the exchange does not have."""
         greeting = await self.answer("accept the connection")
         key, secret = (self.feed.settings.keys[name] for name in EXCHANGE.keys)
         login = msgpack.packb({"action": "auth", "key": key, "secret": secret})

@@ -96,11 +96,7 @@ class _Client(Client):  # type: ignore[misc]  # python-binance has no types
 
 
 def read_candle(values: Sequence[object]) -> Candle:
-    """Return a candle: open time, four prices, volumes of base and of quote, trades, the same volumes of takers.
-
-    Raises:
-        Malformed: A value is missing or of another type.
-    """
+    """Return a candle: open time, four prices, volumes of base and of quote, trades, the same volumes of takers."""
     opening, *numbers, trades, taker_base, taker_quote = values
     names = ("open", "high", "low", "close", "volume", "quote volume")
     taker = decimal(taker_base, "taker base volume"), decimal(taker_quote, "taker quote volume")

@@ -15,10 +15,7 @@ def forwards(source: str, ask: Callable[[Span], Sequence[Candle]], span: Span, i
     """Yield every candle that opens in `span`, ascending, each opening once: the last copy wins.
 
     `ask` returns the first candles of a span, as many as fit into a page. The next page begins after the newest of
-    them. A short page is not the last one, an empty page is.
-
-    Raises:
-        SourceError: A page has candles, but not one of the span that was asked for.
+    them. A short page is not the last one, an empty page is. A page without any candle of its span is an error.
     """
     while span.start < span.end and (received := ask(span)):
         page = {candle.open_time: candle for candle in received if candle.open_time in span}

@@ -64,8 +64,7 @@ class RetryPolicy:
     def run(self, source: str, ask: Callable[[], Answer], seconds: Callable[[], float] = lambda: math.inf) -> Answer:
         """Return what `ask` returns. Repeat it after a `Failure` that may pass, within the `seconds` that are left.
 
-        Raises:
-            SourceError: The failure is final, or the last attempt failed; of the class that the failure names.
+        After a final failure, or the last attempt, the error that the failure names is raised.
         """
         attempt, waited = 0, 0.0  # seconds, as the exchange asked
         while True:

@@ -77,11 +77,6 @@ class ExchangeSource:
         """Return every candle that opens in `span`, ascending, each opening once: the last copy wins.
 
         One page of candles is held at a time.
-
-        Raises:
-            SourceError: The exchange cannot be reached, refuses or sends another format, or the history exceeds the
-                bounds.
-            UnusableHistory: The exchange does not have the pair.
         """
         symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
 
@@ -101,12 +96,7 @@ class ExchangeSource:
         return in_windows(ask, interval, span, self.exchange.page)
 
     def quote(self, pair: Pair) -> Quote:
-        """Return the best bid and ask, with a time of the exchange's clock unless the exchange does not have one.
-
-        Raises:
-            SourceError: The exchange cannot be reached, refuses or sends another format.
-            UnusableHistory: The exchange does not have the pair.
-        """
+        """Return the best bid and ask, with a time of the exchange's clock unless the exchange does not have one."""
         symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
         send = partial(self._send_quote, symbol)
         return self.ask(pair, send, lambda answer: self._read_quote(answer, symbol), allowance, self.weights[1])

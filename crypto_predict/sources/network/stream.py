@@ -79,11 +79,7 @@ class Stream:
         """Take a message: `put` its events, and return what it answers to a request.
 
         A confirmed subscription is a list of symbols, or True for all. Everything else returns None; messages of an
-        unknown kind are left out.
-
-        Raises:
-            Broken: It is an error.
-            Malformed: It is not in the exchange's format.
+        unknown kind are left out. An error message raises `Broken`, and another format `Malformed`.
         """
         raise NotImplementedError
 
@@ -111,8 +107,7 @@ class Stream:
     async def subscribe(self, websocket: ClientConnection, symbols: Sequence[str]) -> None:
         """Subscribe to all symbols but those that are refused alone, and put a `PairRefused` for each of these.
 
-        Raises:
-            Refused: The exchange refuses all of them, or is not available.
+        `Refused` is raised if the exchange refuses all of them, or is not available.
         """
         refused, size = dict[str, Broken](), SYMBOLS_A_REQUEST
         waiting = deque(symbols[first : first + size] for first in range(0, len(symbols), size))
@@ -155,11 +150,7 @@ class Stream:
         return Refused(message, sanitized, exchange_down=exchange_down, is_repetition=is_repetition)
 
     async def request(self, websocket: ClientConnection, message: str | bytes, step: str) -> Any:
-        """Send a message, and return what `take` has made of the answer; `step` is what the exchange is to do.
-
-        Raises:
-            Broken: The exchange does not answer, or refuses.
-        """
+        """Send a message, and return what `take` has made of the answer; `step` is what the exchange is to do."""
         self._answer = asyncio.get_running_loop().create_future()
         await websocket.send(message)
         return await self.answer(step)
@@ -170,11 +161,7 @@ class Stream:
             return await self._answer
 
     def put(self, event: FeedEvent) -> None:
-        """Let an event wait until it is taken.
-
-        Raises:
-            Broken: Too many wait.
-        """
+        """Let an event wait until it is taken, unless too many wait."""
         most = self.feed.most_waiting
         if self.waiting.qsize() >= most:
             raise Broken(f"has sent {most:,} events that were not taken yet; this machine is too slow")
@@ -185,14 +172,7 @@ class Stream:
         self.put(CandleClosed(SeriesKey(self.exchange.id, pair, Interval.MINUTE_1), candle))
 
     async def read(self) -> None:
-        """Connect, subscribe, and read until a connection ends; it ends with an error.
-
-        Raises:
-            Broken: The exchange does not answer, has sent an error message, or sends more than is taken.
-            Malformed: It has sent something that is not in its format.
-            OSError: The network failed.
-            WebSocketException: The handshake failed, or the connection was closed.
-        """
+        """Connect, subscribe, and read until a connection ends; it ends with an error."""
         if (refused := pause_of(self.feed.rest).now(stream=True)) is not None:
             raise Broken(f"{refused}: it has answered {refused.answer}")
         symbols, size = list(self.pairs), self.pairs_a_connection
@@ -274,10 +254,6 @@ class Feed:
         The first heartbeat comes when the exchange has answered all subscriptions, after a `PairRefused` for each pair
         that it has refused; if it has refused all of them, the connection ends. A message that is not in the exchange's
         format ends the feed: it may have been a candle.
-
-        Raises:
-            RefusedKeys: The exchange does not accept the keys that are set, or asks for keys and none are set.
-            UnusableHistory: The exchange does not have one of the pairs.
         """
         exchange = self.stream.exchange
         stream = self.stream(self, {exchange.symbol(pair): pair for pair in pairs})

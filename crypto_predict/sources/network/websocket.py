@@ -39,12 +39,7 @@ class _Connect(connect):
 
 
 async def dial(url: str, headers: Mapping[str, str]) -> ClientConnection:
-    """Connect to a stream. The caller bounds the time, and sends pings.
-
-    Raises:
-        OSError: The network failed.
-        WebSocketException: The handshake failed.
-    """
+    """Connect to a stream. The caller bounds the time, and sends pings."""
     return await _Connect(
         url,
         additional_headers=headers,
@@ -82,11 +77,7 @@ def broken(error: Exception, exchange: Exchange, sanitize: Callable[[str], str],
 
 @asynccontextmanager
 async def within(clock: Clock, seconds: float, step: str) -> AsyncIterator[None]:
-    """Bound a step of the exchange's, such as ``answer a ping``, to seconds of the market.
-
-    Raises:
-        Broken: It took longer.
-    """
+    """Bound a step of the exchange's, such as ``answer a ping``, to seconds of the market."""
     try:
         async with clock.timeout(seconds):
             yield
