@@ -16,9 +16,9 @@ def diebold_mariano(losses: FloatArray, reference_losses: FloatArray, overlap: i
     autocovariances up to ``overlap - 1``. Harvey, Leybourne and Newbold, "Testing the equality of prediction mean
     squared errors", International Journal of Forecasting 13, 1997, give the factor and Student's t for small samples.
 
-    Both losses are (n,) in the order of the same cutoffs. `overlap` consecutive cutoffs, from 1, have overlapping
-    forecast spans: the horizon (h in the papers) where cutoffs are one step apart. Return None if n <= overlap, where
-    the factor is not positive.
+    Both losses are (n,) of the same cutoffs, ascending, of which `overlap` consecutive ones, from 1, have overlapping
+    forecast spans: the horizon (h in the papers) where they are one step apart. None if n <= overlap: the factor is not
+    positive then.
     """
     differences = losses - reference_losses
     n, mean = len(differences), float(np.mean(differences))

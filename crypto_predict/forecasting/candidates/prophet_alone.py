@@ -8,7 +8,7 @@ quantile of past absolute errors in units of the deviation. While few non-overla
 known, the multiplier is shrunk towards that of the next shorter horizon, and that of the shortest towards the
 Gaussian one.
 
-The interval is symmetric around the curve in log price. A bias of Prophet widens both sides.
+The interval is symmetric in log price: a bias of Prophet widens both sides.
 """
 
 import math
@@ -49,9 +49,8 @@ def replay_prophet(
 ) -> ProphetReplay:
     """Calibrate the interval at every cutoff on the errors that were known by then.
 
-    `cutoffs` (m,) are ascending indices into the whole history `series`, `curve` (m, horizons) is the log price that
-    Prophet forecasts there, and `noise` (m,) the standard deviation of the closes around its curve. `horizons` are days
-    ahead, ascending, `KNOTS` among them.
+    `cutoffs` (m,) are ascending indices into the whole history `series`, `curve` (m, horizons) is Prophet's forecast,
+    and `noise` (m,) the standard deviation of the closes around it. `horizons` are as in the result.
     """
     increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
     errors = series.log_close[cutoffs, None] + increments - curve
@@ -69,9 +68,9 @@ def replay_prophet(
 
 
 def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: FloatArray) -> FloatArray:
-    """Return (m,) the half-width in deviations at every cutoff, from the `scores` (m,) that were known by then.
+    """Return (m,) the half-width in deviations at every cutoff, from the errors that were known by then.
 
-    Scores are absolute errors in deviations, NaN where unknown; `prior` (m,) are the multipliers to start from.
+    Their sizes in deviations are `scores` (m,), NaN where unknown; `prior` (m,) are the multipliers to start from.
     """
     issued, past, due = np.empty(len(cutoffs)), list[float](), 0
     share = min(1.0, spacing(cutoffs) / horizon)  # how much of an error does not overlap with the one before

@@ -25,10 +25,9 @@ _SEED = 0  # the same forecasts have the same intervals
 
 
 def mean_block(count: int, overlap: int) -> float:
-    """Return the mean length of the blocks of `count` losses.
+    """Return the mean length of the blocks of `count` losses, `overlap` consecutive ones being correlated.
 
-    `overlap` consecutive cutoffs, from 1, have overlapping spans, so losses are correlated up to that distance; blocks
-    of twice that length keep most of it. Blocks are not shorter than n^(1/3), for the dependence that comes from
+    Blocks of twice that length keep most of it. They are not shorter than n^(1/3), for the dependence that comes from
     volatility: at this rate the error of the estimated variance is least (Politis and Romano, section 3).
     """
     return max(2.0 * overlap, math.cbrt(count))
@@ -44,10 +43,7 @@ class Bootstrap:
         self._weights = _weights(count, 1 / block) if self.blocks >= LEAST_BLOCKS else None
 
     def mean(self, losses: FloatArray) -> Confidence | None:
-        """Return the interval of the mean of losses (n,); None if they are fewer than three blocks, or all the same.
-
-        A sample that does not vary does not show how much its mean varies.
-        """
+        """Return the interval of the mean of losses (n,); None if they are fewer than three blocks, or do not vary."""
         if self._weights is None or np.ptp(losses) == 0:
             return None
         return self._around(float(np.mean(losses)), self._weights @ losses)
@@ -58,10 +54,9 @@ class Bootstrap:
         return None if interval is None else Confidence(max(0.0, interval.low), min(1.0, interval.high))
 
     def ratio(self, losses: FloatArray, reference: FloatArray) -> Confidence | None:
-        """Return the interval of the ratio of two means.
+        """Return the interval of the ratio of the means of two losses (n,) of the same forecasts, resampled together.
 
-        Both losses are (n,) of the same forecasts and are resampled together. None if they are fewer than three blocks,
-        or if the divisor is not positive in every resample.
+        None if they are fewer than three blocks, or if the divisor is not positive in every resample.
         """
         if self._weights is None:
             return None
@@ -78,11 +73,7 @@ class Bootstrap:
 
 
 def _weights(count: int, new_block: float) -> FloatArray:
-    """Return (RESAMPLES, count) how often each loss is drawn, as a share; rows sum to 1.
-
-    Each draw begins a block anywhere with the probability `new_block`, and otherwise continues the last one; the first
-    loss follows the last.
-    """
+    """Return (RESAMPLES, count) how often each loss is drawn, as a share; the first loss follows the last."""
     random, places = np.random.default_rng(_SEED), np.arange(count)
     begins = random.random((RESAMPLES, count)) < new_block
     begins[:, 0] = True

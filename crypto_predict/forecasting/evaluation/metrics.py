@@ -23,8 +23,8 @@ _LEAST_VALUES = 10  # of a test of uniformity
 def mae(actual: FloatArray, predicted: FloatArray) -> float:
     """Return the mean absolute error, ``mean |y - f|``.
 
-    Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 3rd edition, 2021, section 5.8. That section
-    also defines RMSE, MAPE and the scaled errors (MAE or RMSE divided by the in-sample one of persistence).
+    Hyndman and Athanasopoulos, "Forecasting: Principles and Practice", 3rd edition, 2021, section 5.8, also defines
+    RMSE, MAPE and the scaled errors (divided by the in-sample one of persistence).
     """
     return float(np.mean(np.abs(actual - predicted)))
 
@@ -72,11 +72,10 @@ def crps_quantiles(actual: FloatArray, quantiles: FloatArray, levels: FloatArray
 
 
 def pit(actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> FloatArray:
-    """Return the probability integral transform F(y) of every outcome, in [0, 1].
+    """Return the probability integral transform F(y) of every outcome, in [0, 1]; inside F's jump at equal quantiles.
 
     They are uniform if the distributions are right: Dawid, "Statistical theory: the prequential approach", Journal of
-    the Royal Statistical Society A 147, 1984. An outcome at which F jumps, since quantiles are equal, gets a value
-    inside the jump.
+    the Royal Statistical Society A 147, 1984.
     """
     lower, scores, _, scales = _pieces(actual, quantiles, levels)
     inner = np.sum(special.ndtr(scores) - special.ndtr(lower), axis=1)
@@ -151,10 +150,10 @@ def _beyond(distance: FloatArray, mean: FloatArray) -> FloatArray:
 def direction(actual_moves: FloatArray, predicted_moves: FloatArray) -> tuple[float, float, float] | None:
     """Return the share of moves predicted with the right sign, and both ends of its 95 % confidence interval.
 
-    None if no row has two nonzero moves.
-    Rows with a zero move do not count: Pesaran and Timmermann, "A simple nonparametric test of predictive performance",
-    Journal of Business and Economic Statistics 10, 1992. The interval is Wilson's ("Probable inference, the law of
-    succession, and statistical inference", Journal of the American Statistical Association 22, 1927).
+    Rows with a zero move do not count; None if all have one. Pesaran and Timmermann, "A simple nonparametric test of
+    predictive performance", Journal of Business and Economic Statistics 10, 1992. The interval is Wilson's ("Probable
+    inference, the law of succession, and statistical inference", Journal of the American Statistical Association 22,
+    1927).
     """
     signs = np.sign(actual_moves) * np.sign(predicted_moves)
     right, moved = int(np.sum(signs > 0)), int(np.count_nonzero(signs))

@@ -41,7 +41,7 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
     due = [forecasts for horizon in horizons if len((forecasts := replay.forecasts(horizon)).cutoffs)]
     if not due:
         return None
-    prophet = filter(None, [_prophet_score(replay, forecasts) for forecasts in due])
+    prophet = tuple(filter(None, [_prophet_score(replay, forecasts) for forecasts in due]))
     return Backtest(
         first_cutoff=replay.series.day(replay.cutoffs[0]),
         last_cutoff=replay.series.day(replay.cutoffs[-1]),
@@ -49,7 +49,7 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
         scores=tuple(_score(replay, forecasts) for forecasts in due),
         years=tuple(year for forecasts in due for year in _years(replay, forecasts)),
         candidates=tuple(candidate for forecasts in due for candidate in _candidates(replay, forecasts.horizon)),
-        prophet=_prophet(list(prophet)),
+        prophet=ProphetBacktest(prophet, prophet_words(prophet)) if prophet else None,
         losses=tuple(loss for forecasts in due for loss in _losses(replay, forecasts)),
     )
 
@@ -57,12 +57,13 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
 def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
     """Return the scores of these horizons alone. All losses stay, since the next release is compared by them."""
     prophet = () if backtest.prophet is None else backtest.prophet.scores
+    prophet = tuple(score for score in prophet if score.horizon_days in horizons)
     return replace(
         backtest,
         scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
         years=tuple(year for year in backtest.years if year.horizon_days in horizons),
         candidates=tuple(candidate for candidate in backtest.candidates if candidate.horizon_days in horizons),
-        prophet=_prophet([score for score in prophet if score.horizon_days in horizons]),
+        prophet=ProphetBacktest(prophet, prophet_words(prophet)) if prophet else None,
     )
 
 
@@ -219,10 +220,6 @@ def prophet_words(scores: Sequence[ProphetScore]) -> str:
     compared = f"error {listed(list(errors.values()))} times persistence's at {days_listed(list(errors))}"
     coverage = f"its interval held {listed([f'{100 * score.coverage:.0f}' for score in scores])} % of the outcomes"
     return f"Prophet alone: {compared if errors else 'not comparable with persistence'}; {coverage}"
-
-
-def _prophet(scores: Sequence[ProphetScore]) -> ProphetBacktest | None:
-    return ProphetBacktest(tuple(scores), prophet_words(scores)) if scores else None
 
 
 def _ratio(ours: FloatArray, theirs: FloatArray) -> float | None:

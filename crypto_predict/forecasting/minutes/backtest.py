@@ -9,7 +9,7 @@ Persistence forecasts that the price stays. Its band is Gaussian, with the stand
 of one minute times the root of the horizon, and centred on the newest price.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -64,8 +64,14 @@ def walk_forward(
     Raises:
         UnusableHistory: The first half is too short for a fit, or no forecast has a known outcome.
     """
-    blocks = list(_blocks(minutes, progress))
-    first = len(minutes) // 2
+    blocks, coefficients, first = [], None, len(minutes) // 2
+    for row in refits(len(minutes)):
+        with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
+            # What was known at the close before: no move that ends later.
+            coefficients = Coefficients.of(minutes[:row], coefficients)
+        day = minutes[row : row + REFIT]
+        blocks.append(coefficients.moves(day.known, day.minute))
+        progress(1)
     points, quantiles = (np.concatenate([block[part] for block in blocks]) for part in (0, 1))
     volatility = last_day_volatility(minutes)
     cutoffs = minutes.can_speak & (np.arange(len(minutes)) >= first) & ((minutes.minute + 1) % every == 0)
@@ -88,18 +94,6 @@ def walk_forward(
             )
         )
     return forecasts
-
-
-def _blocks(minutes: Minutes, progress: Progress) -> Iterator[tuple[FloatArray, FloatArray]]:
-    """Yield the points and quantiles, as moves, of each day of the second half."""
-    coefficients = None
-    for row in refits(len(minutes)):
-        with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
-            # What was known at the close before: no move that ends later.
-            coefficients = Coefficients.of(minutes[:row], coefficients)
-        day = minutes[row : row + REFIT]
-        yield coefficients.moves(day.known, day.minute)
-        progress(1)
 
 
 def last_day_volatility(minutes: Minutes) -> FloatArray:

@@ -88,9 +88,7 @@ class Coefficients:
 
     @classmethod
     def fit(cls, candles: Candles, start: "Coefficients | None" = None) -> "Coefficients":
-        """Return the coefficients fitted on these candles of one minute, ascending.
-
-        `start` is an earlier fit, for speed alone.
+        """Return the coefficients fitted on ascending candles of one minute; `start`, an earlier fit, saves time.
 
         Raises:
             UnusableHistory: There are too few candles, or the price hardly moves.
@@ -138,13 +136,11 @@ class Coefficients:
         except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
             raise InvalidValue("coefficients", text, expected) from error
         arrays = {name: getattr(fit, name) for name in _SHAPES}
-        numbers = np.concatenate([[fit.usual, fit.tick], *(array.ravel() for array in arrays.values())])
         if (
             content
             or {name: array.shape for name, array in arrays.items()} != _SHAPES
-            or not np.isfinite(numbers).all()
-            or fit.usual <= 0
-            or fit.tick <= 0
+            or not all(np.isfinite(array).all() for array in arrays.values())
+            or not (0 < fit.usual < math.inf and 0 < fit.tick < math.inf)
             or np.any(np.diff(fit.centres) < 0)
             or np.any(np.diff(fit.quantiles) < 0)
         ):
@@ -153,11 +149,9 @@ class Coefficients:
 
     def to_json(self) -> str:
         """Return the coefficients as JSON, from which `from_json` makes equal ones."""
+        content = {"version": _VERSION, "minutes": self.minutes, "usual": self.usual, "tick": self.tick}
         arrays = {name: getattr(self, name).tolist() for name in _SHAPES}
-        return json.dumps(
-            {"version": _VERSION, "minutes": self.minutes, "usual": self.usual, "tick": self.tick, **arrays},
-            allow_nan=False,
-        )
+        return json.dumps({**content, **arrays}, allow_nan=False)
 
     def forecast(self, state: MinuteState) -> MinuteForecast:
         """Return the forecast at the close of the newest candle of `state`.
@@ -345,13 +339,8 @@ def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: FloatAr
     return np.asarray(values[order][np.minimum(np.searchsorted(total, levels * total[-1]), len(values) - 1)])
 
 
-def _between() -> FloatArray:
-    """Return (15, 5) the weights with which values at `KNOTS` make those at 1 to 15 minutes."""
-    knots = np.log(KNOTS)
-    return np.column_stack([np.interp(np.log(_AHEAD), knots, unit) for unit in np.eye(len(KNOTS))])
-
-
-_BETWEEN = _between()
+# (15, 5) the weights with which values at `KNOTS` make those at 1 to 15 minutes.
+_BETWEEN = np.column_stack([np.interp(np.log(_AHEAD), np.log(KNOTS), unit) for unit in np.eye(len(KNOTS))])
 _SHAPES = {
     "scale": (len(KNOTS), _FEATURES),
     "centres": (len(KNOTS), BINS),

@@ -20,7 +20,7 @@ Forecasts = tuple[FloatArray, FloatArray, FloatArray, Estimates]
 ENTRY_BYTES = 8 + 4 * sum(candidate.numbers for candidate in CANDIDATES)
 
 
-def asked(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -> Forecasts:
+def forecast(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -> Forecasts:
     """The forecasts of a history that starts at the place `first`, at every third day from the place 400 on."""
     series = series_of(log_close).until(len(log_close) - 1, len(log_close) - first)
     return forecast_weekly(series, np.arange(400, len(log_close), 3) - first, (1, 7), (1, 7), LONGEST, earlier=earlier)
@@ -29,7 +29,7 @@ def asked(log_close: FloatArray, earlier: Estimates = NOTHING, first: int = 0) -
 @pytest.fixture(scope="module")
 def fresh() -> Forecasts:
     """The forecasts without earlier estimates."""
-    return asked(MARKET)
+    return forecast(MARKET)
 
 
 def same(ours: Forecasts, theirs: Forecasts) -> bool:
@@ -44,15 +44,15 @@ def test_what_is_written_is_read_back(fresh: Forecasts) -> None:
 
 
 def test_the_forecasts_are_the_same_with_and_without_earlier_estimates(fresh: Forecasts) -> None:
-    again = asked(MARKET, Estimates.parse(fresh[3].texts()))
+    again = forecast(MARKET, Estimates.parse(fresh[3].texts()))
     assert again[3].carried == len(fresh[3].by_digest)
     assert same(again, fresh)
 
 
 def test_a_day_later_only_new_weeks_are_estimated() -> None:
     """The history has then moved on at both ends."""
-    before = asked(MARKET[:-1])
-    after, fresh = (asked(MARKET, earlier, first=1) for earlier in (before[3], NOTHING))
+    before = forecast(MARKET[:-1])
+    after, fresh = (forecast(MARKET, earlier, first=1) for earlier in (before[3], NOTHING))
     assert after[3].carried >= len(fresh[3].by_digest) - 1
     assert same(after, fresh)
 
@@ -61,7 +61,7 @@ def test_a_changed_past_is_noticed(fresh: Forecasts) -> None:
     """Every estimation that has seen the changed close is made again, and only these."""
     changed = MARKET.copy()
     changed[150] += 1e-9
-    earlier, anew = asked(changed, fresh[3]), asked(changed)
+    earlier, anew = forecast(changed, fresh[3]), forecast(changed)
     assert same(earlier, anew)
     affected = (150 + WINDOW - 400) // WEEK
     assert len(anew[3].by_digest) - earlier[3].carried == pytest.approx(affected, abs=1)
@@ -71,7 +71,7 @@ def test_estimates_of_another_method_are_noticed(fresh: Forecasts, caplog: pytes
     """As those of an older program, or of a file that was tampered with: a sample is estimated again."""
     altered = Estimates({digest: numbers[::-1] for digest, numbers in fresh[3].by_digest.items()})
     with caplog.at_level(logging.WARNING):
-        done = asked(MARKET, altered)
+        done = forecast(MARKET, altered)
     assert done[3].carried == 0
     assert same(done, fresh)
     assert "all are made anew" in caplog.text
@@ -81,7 +81,7 @@ def test_the_newest_estimate_is_always_in_the_sample(fresh: Forecasts) -> None:
     assert len(fresh[3].by_digest) < CHECKED_EVERY
     newest = list(fresh[3].by_digest)[-1]
     altered = Estimates({**fresh[3].by_digest, newest: bytes(ENTRY_BYTES - 8)})
-    assert asked(MARKET, altered)[3].carried == 0
+    assert forecast(MARKET, altered)[3].carried == 0
 
 
 @pytest.mark.parametrize(

@@ -53,9 +53,9 @@ HISTORIES = [(45, 0), (60, 10), (100, 0), (365, 30), (729, 0), (731, 0), (900, 1
 def case(request: pytest.FixtureRequest) -> Case:
     count, gaps = request.param
     market = random_walk if count % 2 else lambda seed, days: trending(seed, days, 0.6)
-    kept = np.sort(np.random.default_rng(count).permutation(np.arange(1, count - 1))[gaps:])
-    kept = np.concatenate([[0], kept, [count - 1]])
-    days, log_close = FIRST_DAY + kept, market(count, count)[kept]
+    places = np.sort(np.random.default_rng(count).permutation(np.arange(1, count - 1))[gaps:])
+    places = np.concatenate([[0], places, [count - 1]])
+    days, log_close = FIRST_DAY + places, market(count, count)[places]
     ours, model = fit_map(days, log_close), fitted(days, log_close)
     time = model.history["t"].to_numpy()
     return Case(

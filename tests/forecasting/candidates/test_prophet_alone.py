@@ -37,8 +37,8 @@ def inside(done: ProphetReplay, horizon: int) -> float:
     """The share of outcomes inside the interval."""
     column = done.horizons.index(horizon)
     errors, half_widths = done.errors[:, column], done.half_widths[:, column]
-    known = np.isfinite(errors)
-    return float(np.mean(np.abs(errors[known]) <= half_widths[known]))
+    due = np.isfinite(errors)
+    return float(np.mean(np.abs(errors[due]) <= half_widths[due]))
 
 
 @pytest.mark.parametrize("bias", [0.0, -0.3])

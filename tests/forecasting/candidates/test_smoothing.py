@@ -1,5 +1,7 @@
 """Exponential smoothing, against statsmodels."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
@@ -38,43 +40,38 @@ def forecasts(model: LocalLevel | DampedTrend | Theta, later: FloatArray) -> Flo
 
 
 @pytest.mark.parametrize("later", [0, 1, LATER])
-def test_a_local_level_forecasts_as_statsmodels_with_the_parameters_of_the_estimation(
-    log_close: FloatArray, later: int
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [(LocalLevel, {}), (DampedTrend, {"trend": "add", "damped_trend": True})],
+    ids=["level", "trend"],
+)
+def test_smoothing_forecasts_as_statsmodels_with_the_parameters_of_the_estimation(
+    kind: type[LocalLevel | DampedTrend], options: dict[str, Any], log_close: FloatArray, later: int
 ) -> None:
-    known, end = log_close[:-LATER], len(log_close) - LATER + later
-    fit = ETSModel(known).fit(disp=False)
-    expected = ETSModel(log_close[:end]).smooth(fit.params).forecast(90)[HORIZONS - 1]
-    assert forecasts(LocalLevel.estimate(known), log_close[len(known) : end]) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize("later", [0, 1, LATER])
-def test_a_damped_trend_forecasts_as_statsmodels_with_the_parameters_of_the_estimation(
-    log_close: FloatArray, later: int
-) -> None:
-    known, end = log_close[:-LATER], len(log_close) - LATER + later
-    fit = ETSModel(known, trend="add", damped_trend=True).fit(disp=False)
-    expected = ETSModel(log_close[:end], trend="add", damped_trend=True).smooth(fit.params).forecast(90)[HORIZONS - 1]
-    assert forecasts(DampedTrend.estimate(known), log_close[len(known) : end]) == pytest.approx(expected, abs=1e-12)
+    past, end = log_close[:-LATER], len(log_close) - LATER + later
+    fit = ETSModel(past, **options).fit(disp=False)
+    expected = ETSModel(log_close[:end], **options).smooth(fit.params).forecast(90)[HORIZONS - 1]
+    assert forecasts(kind.estimate(past), log_close[len(past) : end]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_theta_forecasts_as_statsmodels(log_close: FloatArray) -> None:
     """To within a thousandth of the price at all horizons: statsmodels stops a little before the optimum."""
-    known = log_close[:-LATER]
-    fit = ThetaModel(known, period=1, deseasonalize=False).fit()
-    ours = Theta.estimate(known)
+    past = log_close[:-LATER]
+    fit = ThetaModel(past, period=1, deseasonalize=False).fit()
+    ours = Theta.estimate(past)
     assert ours.drift == pytest.approx(fit.params["b0"], rel=1e-9, abs=1e-15)
     assert ours.forecast(HORIZONS) == pytest.approx(np.asarray(fit.forecast(90))[HORIZONS - 1], abs=1e-3)
-    assert squares(known, ours.alpha) <= squares(known, fit.params["alpha"]) * (1 + 1e-9)
+    assert squares(past, ours.alpha) <= squares(past, fit.params["alpha"]) * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("later", [0, 1, LATER])
 def test_theta_goes_on_with_its_smoothing_and_keeps_its_drift(log_close: FloatArray, later: int) -> None:
-    known, end = log_close[:-LATER], len(log_close) - LATER + later
-    ours = Theta.estimate(known)
+    past, end = log_close[:-LATER], len(log_close) - LATER + later
+    ours = Theta.estimate(past)
     level = smoothed(log_close[:end], ours.alpha).forecast(1)[0]
     lag = (1 - (1 - ours.alpha) ** end) / ours.alpha
     expected = level + ours.drift / 2 * (HORIZONS - 1 + lag)
-    assert forecasts(ours, log_close[len(known) : end]) == pytest.approx(expected, abs=1e-12)
+    assert forecasts(ours, log_close[len(past) : end]) == pytest.approx(expected, abs=1e-12)
 
 
 def squares(log_close: FloatArray, alpha: float) -> float:

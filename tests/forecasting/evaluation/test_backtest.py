@@ -213,8 +213,8 @@ def test_the_interval_of_prophet_alone_holds_four_fifths_on_real_histories(horiz
         alone = real_replay(base, every).prophet
         column = alone.horizons.index(horizon)
         errors = alone.errors[:, column]
-        known = np.isfinite(errors)
-        inside += (np.abs(errors) <= alone.half_widths[:, column])[known].tolist()
+        due = np.isfinite(errors)
+        inside += (np.abs(errors) <= alone.half_widths[:, column])[due].tolist()
     assert len(inside) > 200
     assert 0.74 <= np.mean(inside) <= 0.88
 

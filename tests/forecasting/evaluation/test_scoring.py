@@ -137,8 +137,8 @@ def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
     """A backtest in which Prophet's curve was level, `curve(c)` above the last close at the cutoff `c`."""
     at, past = np.array(cutoffs), series()
     off = np.array([curve(cutoff) for cutoff in cutoffs])
-    asked = len({*KNOTS, horizon})
-    alone = prophet_replay(past, at, [horizon], np.repeat((past.log_close[at] + off)[:, None], asked, axis=1))
+    count = len({*KNOTS, horizon})
+    alone = prophet_replay(past, at, [horizon], np.repeat((past.log_close[at] + off)[:, None], count, axis=1))
     return replace(forecasting(lambda _: 0.0, cutoffs, horizon), prophet=alone)
 
 
@@ -155,11 +155,11 @@ def test_prophet_alone_is_scored_with_its_own_interval_relative_to_persistence()
     missed = 10 * np.maximum(0, np.abs(error) - half_width)
     gaussian = gaussian_half_widths(log_close, 7)[100 : DAYS - 7]
     reference = 2 * gaussian + 10 * np.maximum(0, np.abs(move) - gaussian)
-    [one] = prophet_backtest.scores
-    assert (one.horizon_days, one.forecasts) == (7, DAYS - 107)
-    assert one.relative_mae == pytest.approx(np.abs(error).mean() / np.abs(move).mean(), rel=1e-5)
-    assert one.coverage == pytest.approx(np.mean(np.abs(error) <= half_width), rel=1e-5)
-    assert one.relative_winkler == pytest.approx(np.mean(2 * half_width + missed) / np.mean(reference), rel=1e-5)
+    [result] = prophet_backtest.scores
+    assert (result.horizon_days, result.forecasts) == (7, DAYS - 107)
+    assert result.relative_mae == pytest.approx(np.abs(error).mean() / np.abs(move).mean(), rel=1e-5)
+    assert result.coverage == pytest.approx(np.mean(np.abs(error) <= half_width), rel=1e-5)
+    assert result.relative_winkler == pytest.approx(np.mean(2 * half_width + missed) / np.mean(reference), rel=1e-5)
 
 
 def test_cutoffs_without_a_fit_of_prophet_count_for_the_others() -> None:
@@ -171,12 +171,12 @@ def test_cutoffs_without_a_fit_of_prophet_count_for_the_others() -> None:
 
 
 def test_the_words_on_prophet_alone_name_every_horizon_once() -> None:
-    known = [ProphetScore(1, 90, 4.883, 0.791, 4.1), ProphetScore(7, 84, 2.178, 0.805, 2.0)]
-    assert prophet_words(known) == (
+    scores = [ProphetScore(1, 90, 4.883, 0.791, 4.1), ProphetScore(7, 84, 2.178, 0.805, 2.0)]
+    assert prophet_words(scores) == (
         "Prophet alone: error 4.88 and 2.18 times persistence's at 1 and 7 days; its interval held 79 and 80 % of the "
         "outcomes"
     )
-    assert prophet_words(known[:1]) == (
+    assert prophet_words(scores[:1]) == (
         "Prophet alone: error 4.88 times persistence's at 1 day; its interval held 79 % of the outcomes"
     )
     assert prophet_words([ProphetScore(1, 90, None, 1.0, None)]) == (
@@ -197,22 +197,22 @@ def test_only_leaves_other_horizons_out_of_the_words_too() -> None:
 def test_the_scores_of_a_distribution_follow_from_its_quantiles() -> None:
     """Recomputed from the definitions: each quantile's pinball loss, shares inside, and the served probabilities."""
     past = forecasting(lambda _: 0.0, range(100, DAYS), half_width=0.02)
-    forecasts, [one] = past.forecasts(1), scored(score(past, [1])).scores
+    forecasts, [result] = past.forecasts(1), scored(score(past, [1])).scores
     below, losses = forecasts.actual[:, None] <= forecasts.quantiles, []
-    for column, (level, each) in enumerate(zip(LEVELS, one.quantiles, strict=True)):
+    for column, (level, each) in enumerate(zip(LEVELS, result.quantiles, strict=True)):
         miss = forecasts.actual - forecasts.quantiles[:, column]
         losses.append(np.where(miss > 0, level * miss, (level - 1) * miss).mean())
         assert each.level == level
         assert each.below == pytest.approx(below[:, column].mean(), rel=1e-5)
         assert each.pinball == pytest.approx(losses[-1], rel=1e-5)
-    assert one.pinball == pytest.approx(np.mean(losses), rel=1e-5)
+    assert result.pinball == pytest.approx(np.mean(losses), rel=1e-5)
     inside = [np.mean(below[:, high] & ~below[:, low]) for low, high in ((2, 4), (1, 5), (0, 6))]
-    assert [one.coverage_50, one.coverage, one.coverage_90] == pytest.approx(inside, rel=1e-5)
+    assert [result.coverage_50, result.coverage, result.coverage_90] == pytest.approx(inside, rel=1e-5)
     rows = zip(np.exp(forecasts.actual).tolist(), forecasts.quantiles.tolist(), strict=True)
     probabilities = [Distribution(LEVELS, tuple(row)).below(actual) for actual, row in rows]
     tenths = np.bincount(np.minimum((10 * np.array(probabilities)).astype(int), 9), minlength=10) / len(probabilities)
-    assert one.pit == pytest.approx(tenths, abs=1e-5)
-    assert one.pit_p_value == pytest.approx(metrics.uniformity(np.array(probabilities)), rel=1e-5)
+    assert result.pit == pytest.approx(tenths, abs=1e-5)
+    assert result.pit_p_value == pytest.approx(metrics.uniformity(np.array(probabilities)), rel=1e-5)
 
 
 def test_persistence_with_its_own_gaussian_distribution_scores_as_itself() -> None:
@@ -220,23 +220,23 @@ def test_persistence_with_its_own_gaussian_distribution_scores_as_itself() -> No
     past = forecasting(lambda _: 0.0, range(100, DAYS))
     half_widths = gaussian_half_widths(past.series.log_close, 1)[past.cutoffs][:, None]
     own = replace(past, quantiles=gaussian_quantiles(half_widths))
-    one = scored(score(own, [1])).scores[0]
-    assert one.relative_crps == pytest.approx(1, rel=1e-3)
-    assert one.relative_winkler == pytest.approx(1)
-    assert [each.relative_pinball for each in one.quantiles] == pytest.approx([1] * 7)
+    result = scored(score(own, [1])).scores[0]
+    assert result.relative_crps == pytest.approx(1, rel=1e-3)
+    assert result.relative_winkler == pytest.approx(1)
+    assert [each.relative_pinball for each in result.quantiles] == pytest.approx([1] * 7)
 
 
 def test_every_figure_lies_inside_its_confidence_interval() -> None:
     past = replay(series(400), [1, 7], 3, 400)
     assert past is not None
-    for one in scored(score(past, [1, 7])).scores:
+    for result in scored(score(past, [1, 7])).scores:
         names = {"mae", "pinball", "crps", "winkler", "coverage", "coverage_50", "coverage_90"}
         always = names - {"coverage_90"}  # which may be 100 %
-        assert always <= one.confidence.keys() <= names | {"relative_mae", "relative_crps", "relative_winkler"}
-        for name, ends in one.confidence.items():
-            assert ends.low <= getattr(one, name) <= ends.high
+        assert always <= result.confidence.keys() <= names | {"relative_mae", "relative_crps", "relative_winkler"}
+        for name, ends in result.confidence.items():
+            assert ends.low <= getattr(result, name) <= ends.high
             assert ends.low < ends.high or name == "relative_mae"
-        for each in one.quantiles:
+        for each in result.quantiles:
             assert each.confidence.keys() <= {"below", "pinball", "relative_pinball"}
             for name, ends in each.confidence.items():
                 assert ends.low <= getattr(each, name) <= ends.high
@@ -262,10 +262,10 @@ def test_without_a_due_forecast_the_score_is_none() -> None:
 def test_every_candidate_is_scored_alone_with_its_weight() -> None:
     """The first was right, the others forecast persistence."""
     result = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
-    assert tuple(one.candidate for one in result) == NAMES
+    assert tuple(score.candidate for score in result) == NAMES
     others = len(NAMES) - 1
-    assert [one.weight for one in result] == [1.0, *[0.0] * others]
-    assert [one.relative_mae for one in result] == pytest.approx([0.0, *[1.0] * others], abs=1e-12)
+    assert [score.weight for score in result] == [1.0, *[0.0] * others]
+    assert [score.relative_mae for score in result] == pytest.approx([0.0, *[1.0] * others], abs=1e-12)
 
 
 def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
@@ -278,9 +278,9 @@ def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:
     assert backtest.cutoffs == len(past.cutoffs)
     rows = list(past.rows([7]))
     expected = {year: len(list(group)) for year, group in groupby(rows, key=lambda row: row.cutoff.year)}
-    assert {one.year: one.forecasts for one in backtest.years} == expected
+    assert {year.year: year.forecasts for year in backtest.years} == expected
     assert set(expected) == {2021, 2022}
-    inside = sum(one.forecasts * one.coverage for one in backtest.years)
+    inside = sum(year.forecasts * year.coverage for year in backtest.years)
     assert inside == pytest.approx(backtest.scores[0].forecasts * backtest.scores[0].coverage, rel=1e-5)
 
 
@@ -300,10 +300,17 @@ def test_a_market_that_never_moves_is_scored_without_dividing_by_zero() -> None:
     past = replay(DailySeries.of(make_history(DAYS, flat)), [1, 7], every=10, longest=DAYS)
     assert past is not None
     backtest = scored(score(past, [1, 7]))
-    for one in backtest.scores:
-        assert (one.mae, one.coverage) == (0.0, 1.0)
-        assert (one.mase, one.rmsse, one.relative_mae, one.skill, one.relative_winkler, one.direction) == (None,) * 6
-        assert one.words.startswith("not comparable with persistence")
+    for result in backtest.scores:
+        assert (result.mae, result.coverage) == (0.0, 1.0)
+        assert (
+            result.mase,
+            result.rmsse,
+            result.relative_mae,
+            result.skill,
+            result.relative_winkler,
+            result.direction,
+        ) == (None,) * 6
+        assert result.words.startswith("not comparable with persistence")
     assert not_finite(backtest) == []
 
 

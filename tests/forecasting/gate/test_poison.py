@@ -109,12 +109,12 @@ def filled_in(first: int, last: int) -> Candles:
 
 def with_closes(first: int, close: Callable[[int], float], volume: float = 1.0) -> Candles:
     """The clean history up to the day `first`, and these closes from then on."""
-    made = CLEAN[:first]
+    candles = CLEAN[:first]
     for n in range(first, DAYS):
-        opened, closed = made[-1].close if made else close(-1), close(n)
+        opened, closed = candles[-1].close if candles else close(-1), close(n)
         high, low = max(opened, closed) * 1.001, min(opened, closed) * 0.999
-        made = [*made, Candle(CLEAN[n].open_time, opened, high, low, closed, volume)]
-    return made
+        candles = [*candles, Candle(CLEAN[n].open_time, opened, high, low, closed, volume)]
+    return candles
 
 
 def hanging(days: int, noise: float) -> Candles:
