@@ -33,17 +33,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
 CONTEXT = [
-    "Dockerfile",
-    ".dockerignore",
-    "LICENSE",
-    "api.py",
-    "collect.py",
-    "train.py",
-    "requirements-api.txt",
-    "requirements-live.txt",
-    "requirements-page.txt",
-    "requirements-train.txt",
-    "requirements-uv.txt",
+    *("Dockerfile", ".dockerignore", "LICENSE", "api.py", "collect.py", "train.py"),
+    *(f"requirements-{name}.txt" for name in ("api", "live", "page", "train", "uv")),
 ]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
 INSTALLING = re.compile(r"RUN .*(pip install|install\.py)")

@@ -1,6 +1,6 @@
 """Dates and numbers in the notations of several countries, and what the whole of a file decides."""
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
+from crypto_predict.history import read_history
 from crypto_predict.market import EPOCH, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.csv_file.notations import DayOrder, day_order, decimal_mark, instant, number
-from tests.support.forks import forked_training
+from crypto_predict.sources.simulated import Simulated
 from tests.support.histories import read_candles
 
 DAY = timedelta(days=1)
@@ -91,19 +92,18 @@ def test_a_few_consecutive_days_decide_without_a_number_above_12(days: range) ->
     assert decided[0] is DayOrder.DAY_FIRST
 
 
-def test_dates_with_two_readings_end_the_training_with_2_and_both(tmp_path: Path) -> None:
-    """A wrong guess would shuffle the days of a year."""
+def test_dates_with_two_readings_end_the_training_with_both(tmp_path: Path) -> None:
+    """A wrong guess would shuffle the days of a year, and simulated prices would hide it."""
     texts = [f"{day:02}/{month:02}/2025" for month, day in ((1, 3), (2, 5), (4, 7), (6, 9), (8, 11))]
     path = tmp_path / "prices.csv"
     path.write_text("\n".join(["time,open,high,low,close,volume", *(f"{text},1,1,1,1,1" for text in texts)]))
-    run = forked_training("--pair", "SOL/USD", "--source", f"file:{path},simulated", environ={})
-    assert run.code == 2
-    assert (
+    sources = [CsvFile(str(path)), Simulated(0)]
+    with pytest.raises(InvalidValue) as error:
+        read_history(sources, Pair("SOL", "USD"), Interval.DAY_1, 365, None, datetime.now(UTC))
+    assert str(error.value) == (
         f"file:{path}: '03/01/2025' is not one day: 2025-01-03 (day/month/year) and 2025-03-01 (month/day/year) fit "
-        "every row. Write the dates of this file as 2025-06-30" in run.errors
+        "every row. Write the dates of this file as 2025-06-30"
     )
-    with pytest.raises(InvalidValue):
-        read_candles(path)
 
 
 GROUPS = {".": (",", "'", "\u00a0", " "), ",": (".", "'", "\u202f", " ")}

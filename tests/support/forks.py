@@ -11,7 +11,6 @@ import resource
 import signal
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -33,17 +32,15 @@ def forked_training(
     """Execute `before`, which must be picklable, and ``train.py ARGUMENTS``; kill the process after `seconds`."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        began = time.monotonic()
         process = _SERVER.Process(target=_train, args=(folder, arguments, dict(environ), before))
         process.start()
         process.join(seconds)
         process.kill()
         process.join()
-        taken = time.monotonic() - began
         assert process.exitcode is not None
         output, errors = (folder / "1").read_text(), (folder / "2").read_text()
         peak = int((folder / "peak").read_text()) if process.exitcode >= 0 else 0  # a killed process leaves none
-        return Finished(process.exitcode, output, errors, taken, peak)
+        return Finished(process.exitcode, output, errors, peak)
 
 
 def _train(

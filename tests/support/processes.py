@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,17 +15,15 @@ class Finished:
     code: int
     output: str
     errors: str
-    seconds: float
     peak: int  # bytes of resident memory
 
 
 def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | bytes], seconds: float = 100) -> Finished:
     """Run a command in the project's folder with a minimal environment and `environ`; kill it after `seconds`."""
-    began = time.monotonic()
     program = [sys.executable, "-c", _MEASURE, str(seconds), *command]
     done = subprocess.run(program, env=surroundings(environ), cwd=ROOT, capture_output=True, check=False)
     errors, _, peak = done.stderr.decode("utf-8", "replace").rpartition("peak ")
-    return Finished(done.returncode, done.stdout.decode(), errors, time.monotonic() - began, int(peak))
+    return Finished(done.returncode, done.stdout.decode(), errors, int(peak))
 
 
 # A process in between, as RUSAGE_CHILDREN covers all children of a process: this one has one child.
