@@ -271,22 +271,18 @@ def _check_usable(history: History) -> None:
     unusable = {FUTURE}  # a clock is wrong, so the last closed candle is unknown
     if history.quarantined > len(history.candles):
         unusable |= {OFF_GRID, IMPOSSIBLE}
-    if faults := [str(defect) for defect in history.defects if defect.kind in unusable]:
+    faults = [str(defect) for defect in history.defects if defect.kind in unusable]
+    if not faults and len(history.candles) < MIN_CANDLES:
+        faults = [f"{len(history.candles)} usable candles of {history.pair}, {MIN_CANDLES} are needed"]
+    if faults:
         raise UnusableHistory(history.source, faults)
-    if len(history.candles) < MIN_CANDLES:
-        fault = f"{len(history.candles)} usable candles of {history.pair}, {MIN_CANDLES} are needed"
-        raise UnusableHistory(history.source, [fault])
 
 
 def _reasons(source: CandleSource, error: SourceError | UnusableHistory | Refused) -> list[str]:
     """Return why this source is not used, each reason with the name of the source."""
-    where = source.id
-    if isinstance(error, UnusableHistory):
-        # The error names the very file. The id of the source may be a pattern for several files.
-        where, faults = error.subject, error.faults
-    else:
-        faults = error.reasons if isinstance(error, Refused) else (error.reason,)
-    return [f"{where}: {fault}" for fault in faults]
+    if isinstance(error, UnusableHistory):  # names the very file; the id of the source may be a pattern for several
+        return [f"{error.subject}: {fault}" for fault in error.faults]
+    return [f"{source.id}: {fault}" for fault in (error.reasons if isinstance(error, Refused) else (error.reason,))]
 
 
 def _chosen(history: History, passed_over: Sequence[str]) -> History:

@@ -299,12 +299,10 @@ def _is_authority(text: str) -> bool:
     match = _AUTHORITY.fullmatch(text)
     if match is None or int(match["port"] or 0) > 65_535:
         return False
-    if match["address"]:
-        try:
-            IPv6Address(match["address"])
-        except AddressValueError:
-            return False
-    return True
+    try:
+        return not match["address"] or bool(IPv6Address(match["address"]))
+    except AddressValueError:
+        return False
 
 
 def _items(text: str) -> list[str]:

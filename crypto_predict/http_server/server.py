@@ -118,7 +118,7 @@ class Server:
         self._resume_accepting()
         signal.set_wakeup_fd(self._wakeup_writer.fileno(), warn_on_full_buffer=False)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+            signal.signal(number, lambda *_: self.stop())
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -137,12 +137,9 @@ class Server:
         self._drain()
 
     def stop(self) -> None:
-        """End `run` as SIGTERM does. It may be called from any thread."""
+        """End `run`, as a signal does. It may be called from any thread."""
         self._signals += 1
         self._wake()
-
-    def _on_signal(self, _number: int, _frame: object) -> None:
-        self._signals += 1
 
     def _wake(self) -> None:
         """End the wait for events, if there is one."""

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.history import read_history
 from crypto_predict.market import EPOCH, Interval, Pair, Span
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.csv_file.notations import DayOrder, day_order, decimal_mark, instant, number
 from crypto_predict.sources.simulated import Simulated
@@ -97,7 +98,7 @@ def test_dates_with_two_readings_end_the_training_with_both(tmp_path: Path) -> N
     texts = [f"{day:02}/{month:02}/2025" for month, day in ((1, 3), (2, 5), (4, 7), (6, 9), (8, 11))]
     path = tmp_path / "prices.csv"
     path.write_text("\n".join(["time,open,high,low,close,volume", *(f"{text},1,1,1,1,1" for text in texts)]))
-    sources = [CsvFile(str(path)), Simulated(0)]
+    sources: list[CandleSource] = [CsvFile(str(path)), Simulated(0)]
     with pytest.raises(InvalidValue) as error:
         read_history(sources, Pair("SOL", "USD"), Interval.DAY_1, 365, None, datetime.now(UTC))
     assert str(error.value) == (
