@@ -23,10 +23,7 @@ T = TypeVar("T")
 _PLAIN = frozenset({str, int, float, bool, types.NoneType})  # are plain data; most values are one of them
 
 # Most of a model are tuples of these types, whose items need not be decoded one by one.
-_SIMPLE: dict[Any, frozenset[type]] = {
-    float: frozenset({float}),
-    float | None: frozenset({float, types.NoneType}),
-}
+_SIMPLE: dict[Any, frozenset[type]] = {float: frozenset({float}), float | None: frozenset({float, types.NoneType})}
 
 MOST_FAULTS = 100  # kept; a hostile file may have a million
 

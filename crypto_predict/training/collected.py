@@ -136,11 +136,7 @@ def _stored(series: CollectedSeries) -> timedelta:
 
 
 def complete(
-    model: Model,
-    settings: TrainSettings,
-    champion: Model | None,
-    left_out: Mapping[Pair, Sequence[str]],
-    now: datetime,
+    model: Model, settings: TrainSettings, champion: Model | None, left_out: Mapping[Pair, Sequence[str]], now: datetime
 ) -> Model:
     """Add the forecasts that pairs which were `left_out` keep of the `champion` while it is not old at `now` (UTC).
 

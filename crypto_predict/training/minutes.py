@@ -21,7 +21,7 @@ from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.options import TrainSettings
-from crypto_predict.training.outputs import check_backtest, locked_outputs
+from crypto_predict.training.outputs import as_csv, check_backtest, locked_outputs
 from crypto_predict.training.report import BAR, completeness, origin, relative, table, wrapped
 from crypto_predict.wording import counted
 
@@ -69,17 +69,16 @@ def score_minutes(settings: TrainSettings, now: datetime, open_database: Callabl
                 except UnusableHistory as error:
                     raise UnusableHistory(f"{pair} from {history.source}", error.faults) from error
         if settings.backtest is not None:
-            write_atomically(settings.backtest, as_csv(forecasts))
+            write_atomically(settings.backtest, as_csv(HEADER, _rows(forecasts)))
     return {pair: (histories[pair], tuple(map(score, past))) for pair, past in forecasts.items()}
 
 
-def as_csv(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[bytes]:
-    """Yield a CSV file with `HEADER`, sorted by pair, horizon and cutoff.
+def _rows(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[tuple[object, ...]]:
+    """Yield the rows under `HEADER`, sorted by pair, horizon and cutoff.
 
     A forecast is made at the close `cutoff`, with nothing but what was known by then, for the close `target`. Both are
-    ISO 8601, UTC. Prices are in the quote currency, with twelve significant digits.
+    ISO 8601, UTC. Prices are in the quote currency.
     """
-    yield f"{','.join(HEADER)}\n".encode()
     for pair, horizons in forecasts.items():
         for horizon in horizons:
             prices = np.exp(
@@ -90,8 +89,7 @@ def as_csv(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[bytes]:
                 for times in (horizon.cutoffs, horizon.cutoffs + horizon.horizon)
             )
             for cutoff, target, row in zip(cutoffs, targets, prices.T.tolist(), strict=True):
-                cells = ",".join(f"{price:.12g}" for price in row)
-                yield f"{pair},{cutoff},{horizon.horizon},{target},{cells}\n".encode()
+                yield pair, cutoff, horizon.horizon, target, *row
 
 
 def as_json(pairs: Scores, output: Path | None) -> str:

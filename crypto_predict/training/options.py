@@ -13,15 +13,7 @@ from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.forecast import MINUTES_AHEAD
-from crypto_predict.settings import (
-    DEFAULT_DATABASE,
-    boolean,
-    day,
-    file_path,
-    instant_of_epoch,
-    label,
-    whole_number,
-)
+from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, file_path, instant_of_epoch, label, whole_number
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, pair_in_name, source_names
 from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.stored import COLLECTED, pair_or_collected

@@ -1,11 +1,9 @@
 """The files that a training run writes: their names, their checks before training and writing, and the CSV."""
 
 import contextlib
-import csv
-import io
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from crypto_predict.baked import schema, store
@@ -13,7 +11,7 @@ from crypto_predict.baked.files import locked, real_path, temporary_for
 from crypto_predict.baked.schema import Model
 from crypto_predict.baked.unpickle import MOST_OPCODES
 from crypto_predict.errors import InvalidValue, UnusableModel
-from crypto_predict.forecasting.evaluation.replay import HORIZONS, Row
+from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.market import Pair
 from crypto_predict.settings import ledger_beside
 from crypto_predict.sources.catalog import FILE
@@ -124,17 +122,8 @@ def readable(model: Model, path: Path) -> bytes:
     return data
 
 
-def as_csv(rows: Mapping[Pair, Iterable[Row]]) -> bytes:
-    """Format a CSV file: ``pair,cutoff,horizon_days,target,actual,prediction,low,high,persistence``.
-
-    A forecast is made at the close of the UTC day `cutoff`, with nothing but what was known by then, for the close of
-    the day `target`. Prices are in the quote currency, with twelve significant digits.
-    """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["pair", *(field.name for field in fields(Row))])
-    for pair, forecasts in rows.items():
-        for row in forecasts:
-            cells = (f"{value:.12g}" if isinstance(value, float) else value for value in astuple(row))
-            writer.writerow([pair, *cells])
-    return text.getvalue().encode()
+def as_csv(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[bytes]:
+    """Yield the lines of a CSV file; prices, which are floats, have twelve significant digits."""
+    for cells in chain([header], rows):
+        texts = (f"{cell:.12g}" if isinstance(cell, float) else str(cell) for cell in cells)
+        yield f"{','.join(texts)}\n".encode()

@@ -21,14 +21,7 @@ from crypto_predict.forecasting.gate.quality import anchor_faults, cross_check_f
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.history import (
-    MIN_CANDLES,
-    History,
-    candles_since,
-    closing_limit,
-    compare_last_close,
-    read_history,
-)
+from crypto_predict.history import MIN_CANDLES, History, candles_since, closing_limit, compare_last_close, read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within

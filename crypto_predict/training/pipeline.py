@@ -5,6 +5,7 @@ import logging
 import platform
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import astuple, fields
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import COVERAGE, Card, Gate, Model, PairCard
 from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.prophet_fit import to_json
+from crypto_predict.forecasting.evaluation.replay import Row
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource
@@ -31,13 +33,7 @@ from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
 from crypto_predict.training.pair import PairHistory, TrainedPair, candles_after, count_cutoffs, read_pair, train_pair
 from crypto_predict.training.picture import save_picture
-from crypto_predict.training.previous_release import (
-    clean_up,
-    continue_record,
-    keep_ledger,
-    read_champion,
-    with_earlier,
-)
+from crypto_predict.training.previous_release import clean_up, continue_record, keep_ledger, read_champion, with_earlier
 from crypto_predict.training.report import BAR
 from crypto_predict.version import __version__
 from crypto_predict.wording import counted
@@ -95,7 +91,8 @@ def train(
             progress.total = sum(1 + count_cutoffs(history, settings.every) for history in histories.values())
             trained = _train_pairs(histories, settings, champion, left_out, progress)
         if settings.backtest is not None:  # also if the gate refuses the model: it shows why
-            write_atomically(settings.backtest, as_csv({pair: result.rows for pair, result in trained.items()}))
+            rows = ((pair, *astuple(row)) for pair, result in trained.items() for row in result.rows)
+            write_atomically(settings.backtest, as_csv(("pair", *(field.name for field in fields(Row))), rows))
         faults = {pair: result.faults for pair, result in trained.items()}
         if settings.collected and settings.enforced and not all(faults.values()):
             left_out |= {pair: faults.pop(pair) for pair in trained if faults[pair]}

@@ -41,9 +41,7 @@ def pickled(envelope: Any) -> bytes:
 def sealed(payload: Any, version: Any = schema.VERSION) -> bytes:
     """A model file of this payload, with the right digest."""
     canonical = json.dumps(payload, sort_keys=True, separators=(",", ":"))
-    return pickled(
-        {"schema": version, "sha256": hashlib.sha256(canonical.encode()).hexdigest(), "payload": payload},
-    )
+    return pickled({"schema": version, "sha256": hashlib.sha256(canonical.encode()).hexdigest(), "payload": payload})
 
 
 def reason(data: bytes) -> str:
