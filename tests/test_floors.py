@@ -61,7 +61,7 @@ PARTS = {
         parts=SERVING | {"sources", "history", "forecasting"},
     ),
     "web": part(
-        *(4, "flask", "flask_cors", "flask_swagger_ui", "jinja2", "markupsafe", "prometheus_client", "werkzeug"),
+        *(4, "flask", "flask_cors", "flask_swagger_ui", "jinja2", "prometheus_client", "werkzeug"),
         parts=SERVING | {"http_server"},
     ),
     "api": part(5, "click", parts=SERVING | {"http_server", "web", "store", "collecting"}),

@@ -81,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m crypto_predict.release", description=__doc__, epilog=EXIT_CODES)
     commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND", required=True)
     for name, (run, required, optional) in COMMANDS.items():
-        text = (run.__doc__ or "").partition("Raises:")[0]
+        text = run.__doc__ or ""
         command = commands.add_parser(
             name, help=text.partition("\n")[0], description=text, epilog=EXIT_CODES, allow_abbrev=False
         )

@@ -36,11 +36,6 @@ def champion(image: str, into: Path, repository: Path, job: Job, *, begin_anew: 
     with another schema cannot be compared, and is left out. Each is empty if it does not exist.
 
     With --begin-anew a new record of forecasts begins, and an unusable last release is not an error.
-
-    Raises:
-        BrokenLedger, UnusableModel: The files in the image are damaged.
-        UnfitImage: The image is not signed by this repository's release workflow.
-        ReleaseFailed: The last release is newer than this commit, or registry or engine failed.
     """
     outputs = {"follows": NOTHING, "digest": "", "build": "", "champion": "", "ledger": ""}
     last = None

@@ -45,8 +45,7 @@ def docker(*words: str, seconds: float = 120, both: bool = False) -> str:
 def digest_of(tag: str) -> str | None:
     """Return the digest that a tag names, of the index if it names one; None if the registry does not have the tag.
 
-    Raises:
-        ReleaseFailed: The registry does not answer, or answers with an error.
+    Raise `ReleaseFailed` if the registry does not answer, or answers with an error.
     """
     try:
         inspect = ("buildx", "imagetools", "inspect", "--format", "{{print .Manifest.Digest}}")

@@ -88,9 +88,7 @@ def output_of(
 def gh(*words: str, stdin: str = "") -> str:
     """Return the output of gh, which reads the token of the job from ``GH_TOKEN``.
 
-    Raises:
-        ProgramFailed: GitHub refused.
-        ReleaseFailed: GitHub did not answer, after several attempts.
+    Raise `ProgramFailed` if GitHub refused, and `ReleaseFailed` if it did not answer after several attempts.
     """
     for pause in (0.0, *_PAUSES):
         time.sleep(pause)

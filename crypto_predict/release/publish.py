@@ -18,10 +18,6 @@ def publish(source: str, to: Sequence[str], replacing: str, job: Job) -> None:
     """Put tags on an image, in the order given, and read each back.
 
     A failure is repaired by the same call again.
-
-    Raises:
-        InvalidValue: The source is not named by its digest.
-        ReleaseFailed: A registry failed, or another release came between.
     """
     name, _, digest = source.partition("@")
     if not name or not DIGEST.fullmatch(digest):

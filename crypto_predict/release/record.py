@@ -31,10 +31,6 @@ def record(image: str, pictures: Path | None, repository: Path, job: Job) -> Non
     """Commit ledger, scorecard and forecasts of a release to the branch `record` of the checkout's `origin`.
 
     The checkout itself stays as it is.
-
-    Raises:
-        BrokenLedger, UnusableModel: The files in the image are damaged.
-        ReleaseFailed: GitHub refused the commit, or the image has no model that this program can read.
     """
     with tempfile.TemporaryDirectory() as name:
         files, taken = Path(name) / "files", Path(name) / "image"

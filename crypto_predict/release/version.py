@@ -72,10 +72,6 @@ def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noq
     A commit with a version tag keeps that version, whatever started the run. Any other commit gets the next version:
     major or minor by Conventional Commits, else patch. `tagged` is whether the commit has its tag, which proves that
     its tests passed. `changes` has the subjects of the commits since the highest tag, newest first, one a line.
-
-    Raises:
-        InvalidValue: ``SOURCE_DATE_EPOCH`` is not a timestamp.
-        ReleaseFailed: This is not a whole repository, or a later commit was released already.
     """
     at, git = timestamp(job.environ), Repository(repository)
     if git.ask("rev-parse", "--is-shallow-repository") == "true":

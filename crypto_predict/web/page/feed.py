@@ -34,9 +34,7 @@ def feed(model: Model, releases: Releases, month: str | None, address: str | Non
     """Return ``feed.xml``, or ``feed/2026-11.xml`` for one of the months of the releases.
 
     `address` is that of the site, with a slash at its end; None: it is not known. Without a ledger it has no entries.
-
-    Raises:
-        ReleasesUnavailable: The ledger is being read, or has changed since the start.
+    Raise `ReleasesUnavailable` while the ledger is read, or if it has changed since the start.
     """
     months, card = releases.months, model.card
     published = list(releases.newest() if month is None else releases.of_month(month))

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
@@ -59,11 +58,7 @@ class State(NamedTuple):
 
 
 def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> str:
-    """Return the page of a pair; `root` is the prefix of all addresses: ``./`` or ``../../``.
-
-    Raises:
-        KeyError: The model does not have the pair.
-    """
+    """Return the page of one of the pairs; `root` is the prefix of all addresses: ``./`` or ``../../``."""
     model = answers.model
     card, baked = model.card, model.forecasts[pair]
     facts, decimals = card.pairs[pair], price_decimals(baked.last_close)
@@ -193,10 +188,8 @@ def _environment() -> Environment:
     environment.globals |= {"price_decimals": price_decimals, "words": words}
     environment.filters |= {
         "count": lambda number: f"{number:,}",
-        "day": _day,
         "direction": lambda change: "up" if change >= 0 else "down",
         "encoded": plain.encode,
-        "instant": _instant,
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
         "ratio": _ratio,
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
@@ -219,12 +212,3 @@ def _signed(share: float) -> str:
 def _written(moment: date | datetime) -> str:
     """Format a day, or an instant in UTC, as the charts do: ``2025-07-01``, ``2025-07-01 00:00 UTC``."""
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if isinstance(moment, datetime) else str(moment)
-
-
-def _instant(moment: datetime) -> Markup:
-    return Markup('<time datetime="{}">{}</time>').format(plain.encode(moment), _written(moment))
-
-
-def _day(moment: date | datetime) -> Markup:
-    day = moment.astimezone(UTC).date() if isinstance(moment, datetime) else moment
-    return Markup('<time datetime="{}">{}</time>').format(day, day)
