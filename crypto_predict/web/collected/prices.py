@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Annotated
 
 from crypto_predict.market import DAY, Pair
-from crypto_predict.market.collected import ACTIVE, CollectedSeries
+from crypto_predict.market.collected import ACTIVE
 from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample
@@ -39,20 +39,21 @@ class PairPrice:
 
 def last(reader: SeriesReader) -> list[PairPrice]:
     """Return the last price of every collected pair, sorted by pair."""
+    result = []
     prices = sorted(reader.last_prices(DAY, TOLERANCE), key=rank)
-    return [_of_pair(best(of_pair)) for _, of_pair in groupby(prices, key=lambda price: price.series.pair)]
+    for pair, of_pair in groupby(prices, key=lambda price: price.series.pair):
+        last = best(of_pair)
+        change = last.price / last.earlier - 1 if last.price and last.earlier else math.inf
+        facts = (last.simulated, last.state, last.price, last.newest_close)
+        change_24h = round(change, _DIGITS) if math.isfinite(change) else None
+        result.append(PairPrice(pair, last.series.source, *facts, change_24h))
+    return result
 
 
 def answer(call: Call) -> Rendered:
     """Return the last prices, which are read once for all requests until the next close."""
     parameters(call.query)
     return call.until_close(lambda reader: render_rows(last(reader)))
-
-
-def _of_pair(last: CollectedSeries) -> PairPrice:
-    change = last.price / last.earlier - 1 if last.price and last.earlier else math.inf
-    series, change_24h = last.series, round(change, _DIGITS) if math.isfinite(change) else None
-    return PairPrice(series.pair, series.source, last.simulated, last.state, last.price, last.newest_close, change_24h)
 
 
 def _example(sample: Sample) -> list[list[PairPrice]]:

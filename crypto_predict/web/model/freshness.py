@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
-from crypto_predict.market import Pair
 from crypto_predict.wording import duration
 
 
@@ -53,11 +52,6 @@ def newest_price(model: Model) -> datetime:
     That is the close of the newest hourly candle, or of the newest daily one if the source has no hourly ones.
     """
     return min(forecast.anchor.at for forecast in model.forecasts.values())
-
-
-def basis(model: Model, pair: Pair | None) -> datetime:
-    """Return the instant from which the age of answers about a pair counts, or of those about all of them."""
-    return min(model.card.trained_at, newest_price(model) if pair is None else model.forecasts[pair].anchor.at)
 
 
 def freshness(model: Model, now: datetime, stale_after: timedelta, schedule: Schedule | None = None) -> Freshness:

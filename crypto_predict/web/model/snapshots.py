@@ -24,7 +24,7 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web.http.response import STALE, Headers, Rendered
 from crypto_predict.web.model.answers import Answers, Series
-from crypto_predict.web.model.freshness import basis
+from crypto_predict.web.model.freshness import newest_price
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
@@ -51,7 +51,9 @@ class Validity:
         self.etag, self._changed_at = etag, model.card.trained_at
         lasts = limits.cache_for if schedule is None else schedule.next_at - self._changed_at
         limit = limits.stale_after.total_seconds() + 1  # ages are whole seconds
-        ages = {pair: self._changed_at - basis(model, pair) for pair in (None, *model.forecasts)}
+        newest: dict[Pair | None, datetime] = {pair: forecast.anchor.at for pair, forecast in model.forecasts.items()}
+        newest[None] = newest_price(model)
+        ages = {pair: max(self._changed_at - at, timedelta()) for pair, at in newest.items()}  # at the training
         self._lasts = lasts.total_seconds()
         self._stale_at = {pair: limit - age.total_seconds() for pair, age in ages.items()}
         self._validators = [("ETag", etag), ("Last-Modified", format_datetime(self._changed_at, usegmt=True))]
