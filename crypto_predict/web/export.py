@@ -185,11 +185,11 @@ def _check(folder: Path) -> None:
         raise InvalidValue("FOLDER", str(folder), expected)
 
 
-def _write(temporary: Path, made: Iterator[tuple[str, bytes]]) -> tuple[int, int]:
+def _write(temporary: Path, named: Iterator[tuple[str, bytes]]) -> tuple[int, int]:
     """Write the files to a new folder; return their number and their size in bytes."""
     temporary.mkdir()
     count, size, shown_at = 0, 0, time.monotonic()
-    for name, content in made:
+    for name, content in named:
         path = temporary / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)

@@ -77,11 +77,11 @@ def test_one_connection_carries_several_requests(served: Served) -> None:
 def test_an_answer_304_keeps_the_connection(served: Served, path: str) -> None:
     """Such an answer needs no length, so the next one can follow, unless the client asks to close."""
     etag = requests.get(f"{served.url}{path}", timeout=30).headers["ETag"]
-    asked = request(path, f"If-None-Match: {etag}")
+    conditional = request(path, f"If-None-Match: {etag}")
     with socket.create_connection(served.address, timeout=30) as connection:
         stream = connection.makefile("rb")
         for _ in range(2):
-            connection.sendall(asked)
+            connection.sendall(conditional)
             status, headers, _ = read_answer(stream)
             assert status == 304
             assert "connection" not in headers

@@ -91,7 +91,7 @@ def test_everything_follows_the_new_model_as_after_a_restart(world: World) -> No
     store.save(FIRST, world.path)
     world.look()
     assert world.client.get("/forecast/ETH-USD").status_code == 404
-    assert [one["pair"] for one in world.get("/pairs")] == ["BTC/USD"]
+    assert [pair["pair"] for pair in world.get("/pairs")] == ["BTC/USD"]
 
 
 @pytest.mark.parametrize(

@@ -97,7 +97,7 @@ def crawl(start: str) -> dict[str, int]:
             elif address.endswith(".xml"):
                 document = parse(answer.content)
                 named = [*links(document).values(), *(links(entry)["alternate"] for entry in entries(answer.content))]
-                waiting += [urljoin(address, one) for one in named]
+                waiting += [urljoin(address, link) for link in named]
             elif address.endswith("/releases.json"):
                 waiting += [urljoin(address, f"releases/{day}.json") for day in answer.json()["days"]]
     return result
@@ -109,9 +109,9 @@ def test_in_a_sub_folder_of_any_server_every_address_that_is_named_answers(folde
     with served(folder) as address:
         root = f"{address}site/"
         result = crawl(root)
-        assert [one for one, status in result.items() if status != 200] == []
-        reached = {urlsplit(one).path.removeprefix("/site/") for one in result}
-        reached = {f"{one}index.html" if one.endswith("/") or not one else one for one in reached}
+        assert [address for address, status in result.items() if status != 200] == []
+        reached = {urlsplit(address).path.removeprefix("/site/") for address in result}
+        reached = {f"{address}index.html" if address.endswith("/") or not address else address for address in reached}
         assert reached <= files(folder / "site").keys()
         left = files(folder / "site").keys() - OWN - reached
         assert [name for name in left if not name.startswith("page/built/licenses-")] == []
@@ -304,9 +304,9 @@ def started(folder: Path) -> Iterator[subprocess.Popen[str]]:
     """An export that has begun to write."""
     command = [sys.executable, "-m", "crypto_predict.web.export", str(folder / "site")]
     # Without coverage: an interrupt while it has its lock would leave it locked, and the process would wait for ever.
-    kept = {name: os.environ[name] for name in KEPT if name in os.environ and not name.startswith("COVERAGE")}
+    environ = {name: os.environ[name] for name in KEPT if name in os.environ and not name.startswith("COVERAGE")}
     with subprocess.Popen(
-        [*command, "--model", str(folder / "model.pkl")], cwd=ROOT, env=kept, stderr=subprocess.PIPE, text=True
+        [*command, "--model", str(folder / "model.pkl")], cwd=ROOT, env=environ, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             deadline = time.monotonic() + START_SECONDS

@@ -48,7 +48,7 @@ MODEL = backtested(make_model(BTC, ETH, simulated={ETH}))
 CLIENT = client(MODEL)
 
 
-def asked(query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200) -> dict[str, Any]:
+def answer_to(query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200) -> dict[str, Any]:
     """Return the body of an answer with this status."""
     text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
     response = CLIENT.get(f"/probability/{pair}?{text}")
@@ -58,7 +58,7 @@ def asked(query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200)
 
 def ask(**query: object) -> dict[str, Any]:
     """Return the answer about BTC/USD."""
-    return asked(query)
+    return answer_to(query)
 
 
 def probability(**query: object) -> float:
@@ -72,8 +72,8 @@ def test_the_probability_is_that_of_the_distribution() -> None:
 
 
 @given(st.dates(make_forecast().first, make_forecast().end), PRICES, PRICES, st.sampled_from(MODELS))
-def test_below_between_and_above_make_up_everything(day: date, one: float, other: float, model: str) -> None:
-    low, high = min(one, other), math.nextafter(max(one, other), math.inf)
+def test_below_between_and_above_make_up_everything(day: date, limit: float, other: float, model: str) -> None:
+    low, high = min(limit, other), math.nextafter(max(limit, other), math.inf)
     parts = (
         probability(date=day, model=model, below=low),
         probability(date=day, model=model, above=low, below=high),
@@ -125,7 +125,7 @@ NOT_PRICES = [
 @pytest.mark.parametrize("name", ["above", "below"])
 @pytest.mark.parametrize("text", NOT_PRICES)
 def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> None:
-    problem = asked({"date": DAY, name: text}, status=400)
+    problem = answer_to({"date": DAY, name: text}, status=400)
     assert problem["parameter"] == name
     assert "a number above 0 without thousands separators, such as 100000" in problem["detail"]
     assert len(problem["detail"]) < 250
@@ -160,7 +160,7 @@ def test_a_question_without_an_answer_is_refused_with_the_reason(
 
 @pytest.mark.parametrize(("pair", "status"), [("DOGE-USD", 404), ("money", 400)])
 def test_a_pair_that_is_not_in_the_model_is_named(pair: str, status: int) -> None:
-    assert asked({"date": DAY, "above": 1}, pair, status)["parameter"] == "pair"
+    assert answer_to({"date": DAY, "above": 1}, pair, status)["parameter"] == "pair"
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255)))
@@ -177,23 +177,12 @@ def test_an_answer_says_what_it_is_based_on() -> None:
     ]
     assert (answer["date"], answer["above"], answer["below"]) == ("2024-06-01", 70_000, None)
     assert (answer["kind"], answer["as_of"], answer["pair"]) == ("forecast", "2024-05-18T12:00:00Z", "BTC/USD")
-    assert answer["based_on"] == {
-        "source": "alpaca",
-        "build": "0.3.1-20240518121047",
-        "trained_at": "2024-05-18T12:10:47Z",
-        "newest_candle": "2024-05-17",
-        "horizon_days": 15,
-        "extrapolated": False,
-        "calibration": {
-            "horizon_days": 7,
-            "forecasts": 993,
-            "nominal": 0.8,
-            "coverage": 0.811,
-            "confidence": {"low": pytest.approx(0.791), "high": pytest.approx(0.831)},
-            "coverage_50": 0.51,
-            "coverage_90": 0.91,
-        },
-    }
+    model = {"source": "alpaca", "build": "0.3.1-20240518121047", "trained_at": "2024-05-18T12:10:47Z"}
+    confidence = {"low": pytest.approx(0.791), "high": pytest.approx(0.831)}
+    coverages = {"coverage": 0.811, "confidence": confidence, "coverage_50": 0.51, "coverage_90": 0.91}
+    calibration = {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, **coverages}
+    basis = {"newest_candle": "2024-05-17", "horizon_days": 15, "extrapolated": False, "calibration": calibration}
+    assert answer["based_on"] == model | basis
     assert answer["words"] == (
         f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. Out "
         "of sample the 80 % interval held 81.1 % of 993 outcomes after 7 days; nothing nearer to 15 days was measured."
@@ -218,13 +207,9 @@ def test_prophet_alone_has_its_own_distribution_and_calibration() -> None:
     answer = ask(date=DAY, above=70_000, model="prophet")
     assert answer["model"] == "prophet"
     assert answer["probability"] != probability(date=DAY, above=70_000)
-    assert answer["based_on"]["calibration"] == {
-        "horizon_days": 7,
-        "forecasts": 900,
-        "nominal": 0.8,
-        "coverage": 0.7,
-        **dict.fromkeys(("confidence", "coverage_50", "coverage_90")),
-    }
+    measured = {"horizon_days": 7, "forecasts": 900, "nominal": 0.8, "coverage": 0.7}
+    unknown = dict.fromkeys(("confidence", "coverage_50", "coverage_90"))
+    assert answer["based_on"]["calibration"] == measured | unknown
 
 
 def test_a_coverage_of_too_few_forecasts_has_no_confidence_interval() -> None:
@@ -246,7 +231,7 @@ def test_the_past_is_answered_from_the_fitted_distribution_and_says_so(moment: s
 
 
 def test_a_model_without_a_backtest_says_that_nothing_was_measured() -> None:
-    answer = asked({"date": DAY, "above": 70_000}, "ETH-USD")
+    answer = answer_to({"date": DAY, "above": 70_000}, "ETH-USD")
     assert answer["based_on"]["calibration"] is None
     assert "Nothing was measured out of sample" in answer["words"]
     assert "The prices are simulated." in answer["words"]

@@ -132,8 +132,8 @@ def test_every_origin_may_read_every_answer(path: str) -> None:
 
 
 def test_a_preflight_allows_reading() -> None:
-    asked = {"Origin": "https://example.org", "Access-Control-Request-Method": "GET"}
-    response = CLIENT.options("/bitcoin", headers=asked)
+    preflight = {"Origin": "https://example.org", "Access-Control-Request-Method": "GET"}
+    response = CLIENT.options("/bitcoin", headers=preflight)
     assert response.status_code == 200
     assert response.headers["Access-Control-Allow-Origin"] == "*"
     assert response.headers["Access-Control-Allow-Methods"] == "GET, HEAD, OPTIONS"

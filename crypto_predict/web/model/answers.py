@@ -52,7 +52,7 @@ class Series:
         self._evaluator, self._model = evaluator, model
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
         self.fitted = Provenance(FITTED, close, pair, model, simulated)
-        self._known = Provenance(FITTED, newest, pair, model, simulated)  # after the last close, up to the newest price
+        self._between = Provenance(FITTED, newest, pair, model, simulated)  # the last close and the newest price
         self.forecast = Provenance(FORECAST, newest, pair, model, simulated)
 
     def row(self, moment: date | datetime) -> Row:
@@ -66,7 +66,7 @@ class Series:
             return Row(moment, price, self.fitted if moment <= self.last_candle else self.forecast)
         if moment > self.forecast.as_of:
             return Row(moment, price, self.forecast)
-        return Row(moment, price, self.fitted if moment <= self.fitted.as_of else self._known)
+        return Row(moment, price, self.fitted if moment <= self.fitted.as_of else self._between)
 
     def distribution(self, moment: date | datetime) -> Distribution:
         """Return the distribution of the price at the close of a day or at an instant. Errors are those of `row`."""

@@ -408,8 +408,8 @@ def test_pages_of_other_origins_cannot_send_the_token(path: str, shared: Client)
         ("POST", "Authorization", ""),
         ("DELETE", "Authorization", ""),
     ):
-        asked = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": names}
-        preflight = shared.options(path, headers={"Origin": "https://example.org", **asked})
+        requested = {"Access-Control-Request-Method": method, "Access-Control-Request-Headers": names}
+        preflight = shared.options(path, headers={"Origin": "https://example.org", **requested})
         assert preflight.status_code == 200
         assert preflight.headers.get("Access-Control-Allow-Headers", "") == allowed
         assert preflight.headers.get("Access-Control-Allow-Methods", "") == (

@@ -43,9 +43,9 @@ def test_stored_candles_are_served_as_they_were_written_with_their_vwap(served: 
     answer = read(served.get(f"/candles/BTC-USD?{ONE_DAY}"))
     written = [candle for candle in minutes() if candle.open_time.date().day == 2]
     names = list(Candle._fields[1:])
-    assert [[candle[name] for name in names] for candle in answer["candles"]] == [list(one[1:]) for one in written]
+    assert [[candle[name] for name in names] for candle in answer["candles"]] == [list(row[1:]) for row in written]
     assert [candle["time"] for candle in answer["candles"]] == [
-        f"{one.open_time:%Y-%m-%dT%H:%M:%SZ}" for one in written
+        f"{row.open_time:%Y-%m-%dT%H:%M:%SZ}" for row in written
     ]
     assert [candle["vwap"] for candle in answer["candles"]] == pytest.approx(vwaps(written), rel=1e-12)
     described = ("pair", "source", "interval", "resampled_from", "simulated", "columns")
@@ -197,9 +197,9 @@ def test_the_etag_changes_with_the_candles_only(writer: WritableDatabase, own: C
     assert compressed.headers["Content-Encoding"] == "gzip"
     assert compressed.headers["ETag"] != first, "the bytes differ, so a cache must not join them"
     assert gzip.decompress(compressed.data) == own.get("/candles/BTC-USD").data
-    held = {"If-None-Match": compressed.headers["ETag"], "Accept-Encoding": "gzip"}
-    assert own.get("/candles/BTC-USD", headers=held).status_code == 304
-    assert own.get("/candles/BTC-USD", headers={**held, "Accept-Encoding": "identity"}).status_code == 200
+    small = {"If-None-Match": compressed.headers["ETag"], "Accept-Encoding": "gzip"}
+    assert own.get("/candles/BTC-USD", headers=small).status_code == 304
+    assert own.get("/candles/BTC-USD", headers={**small, "Accept-Encoding": "identity"}).status_code == 200
     condition = {"If-None-Match": first}
     copy = own.get("/candles/BTC-USD", headers=condition)
     assert (copy.status_code, copy.data, copy.headers["Vary"]) == (304, b"", "Accept, Accept-Encoding")
@@ -244,17 +244,17 @@ def test_a_304_is_only_answered_for_the_same_bytes(
         writer.follow(MINUTES, simulated=True)
         writer.write(MINUTES, minutes(END - timedelta(minutes=20), END), Span(END - timedelta(minutes=20), END))
         served = client(make_model(), lambda: LATE, database=url)
-        held = dict.fromkeys(["/candles/BTC-USD", "/candles/BTC-USD?interval=5m"], b"")
-        etags = dict.fromkeys(held, "")
+        bodies = dict.fromkeys(["/candles/BTC-USD", "/candles/BTC-USD?interval=5m"], b"")
+        etags = dict.fromkeys(bodies, "")
         for first, count, with_candles in [(0, 0, False), *writes]:
             span = Span(END + timedelta(minutes=first), END + timedelta(minutes=first + count))
             candles = minutes(END, later, seed=count) if with_candles else []
             writer.write(MINUTES, [candle for candle in candles if candle.open_time in span], span)
-            for address in held:
+            for address in bodies:
                 answer = served.get(address, headers={"If-None-Match": etags[address]})
                 fresh = client(make_model(), lambda: LATE, database=url).get(address)
-                assert (answer.status_code == 304) == (fresh.data == held[address])
-                held[address], etags[address] = fresh.data, fresh.headers["ETag"]
+                assert (answer.status_code == 304) == (fresh.data == bodies[address])
+                bodies[address], etags[address] = fresh.data, fresh.headers["ETag"]
                 assert answer.headers["ETag"] == fresh.headers["ETag"]
 
 

@@ -52,8 +52,8 @@ def path(tmp_path: Path) -> Path:
         span = Span(END - timedelta(hours=1), END)
         writer.write_streams("simulated", [BTC], StreamSpan(span, StreamState.CONNECTED, ""))
         writer.write_built({MINUTES: [BuiltCandle(END - MINUTE, 1.0, 2.0, 1.0, 1.5, 3, 0, partial=False)]})
-        made = replace(forecast(0), cutoff=END)
-        writer.write_forecasts({MINUTES: [ForecastStep(made, END, (scores(1), scores(15)))]}, KEEP)
+        latest = replace(forecast(0), cutoff=END)
+        writer.write_forecasts({MINUTES: [ForecastStep(latest, END, (scores(1), scores(15)))]}, KEEP)
     return path
 
 
@@ -70,7 +70,7 @@ def strict(text: bytes) -> Any:
 def damaged(path: Path, table: str, column: str, value: object) -> Iterator[bool]:
     """Put a value into the newest row of a table inside the context; yield whether the database accepts it."""
     key = metadata.tables[table].primary_key.columns.values()[-1].name
-    others = " AND ".join(f"{one.name} IS ?" for one in metadata.tables[table].columns if one.name != column)
+    others = " AND ".join(f"{other.name} IS ?" for other in metadata.tables[table].columns if other.name != column)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA synchronous = OFF")  # no test ends the machine, and the disk may be slow
@@ -100,7 +100,7 @@ def test_no_value_in_any_column_takes_other_answers_away(table: str, path: Path)
                     result = strict(answer.data)
                     assert answer.status_code == 200 or is_missing(result), (case, result)
                     if address == "/series":
-                        assert any(one["source"] == "alpaca" for one in result), case
+                        assert any(series["source"] == "alpaca" for series in result), case
     assert {address: served.get(address).data for address in READS[table]} == {
         address: answer.data for address, answer in before.items()
     }

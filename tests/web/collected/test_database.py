@@ -176,7 +176,7 @@ def test_readers_of_a_locked_database_delay_nobody_else(
             assert ask(served.url, address).status_code == 200
             seconds.append(time.perf_counter() - started)
         assert ask(served.url, "/bitcoin?date=2024-06-01").content == ANSWER
-        assert [one["collected"] for one in ask(served.url, "/pairs").json()] == [None]
+        assert [pair["collected"] for pair in ask(served.url, "/pairs").json()] == [None]
         assert ask(served.url, "/scorecard").json()["minutes"] is None
         assert ask(served.url, "/openapi.json").status_code == 200
         assert set(statuses) == {503}

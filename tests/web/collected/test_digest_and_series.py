@@ -25,16 +25,9 @@ def test_a_digest_is_that_of_the_documented_text(served: Client) -> None:
             text += f"{candle.open_time:%Y-%m-%dT%H:%M:%SZ},{candle.open!r},{candle.high!r},{candle.low!r}"
             text += f",{candle.close!r},{candle.volume!r}\n"
     answer = json.loads(served.get("/digest/BTC-USD?day=2026-11-02&source=simulated").data)
-    assert answer == {
-        "pair": "BTC/USD",
-        "source": "simulated",
-        "interval": "1m",
-        "day": "2026-11-02",
-        "candles": text.count("\n") - 1,
-        "complete": True,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-        "simulated": True,
-    }
+    names = {"pair": "BTC/USD", "source": "simulated", "interval": "1m", "simulated": True, "day": "2026-11-02"}
+    digest = {"candles": text.count("\n") - 1, "sha256": hashlib.sha256(text.encode()).hexdigest(), "complete": True}
+    assert answer == names | digest
 
 
 def test_two_collectors_agree_whatever_the_order_of_their_writes(tmp_path: Path, served: Client) -> None:
@@ -92,27 +85,15 @@ def test_a_bad_query_is_400_and_names_the_parameter(query: str, parameter: str, 
 def test_series_have_their_span_lag_and_gaps(served: Client) -> None:
     """Sorted by pair and source. A lag is that of the newest candle that can exist."""
     result = json.loads(served.get("/series").data)
-    assert [(one["pair"], one["source"], one["interval"]) for one in result] == [
+    assert [(series["pair"], series["source"], series["interval"]) for series in result] == [
         ("BTC/USD", "alpaca", "1d"),
         ("BTC/USD", "simulated", "1m"),
         ("BTC/USDT", "binance", "1m"),
     ]
-    assert result[1] == {
-        "pair": "BTC/USD",
-        "source": "simulated",
-        "interval": "1m",
-        "simulated": True,
-        "state": "active",
-        "start": "2026-11-01T00:03:00Z",
-        "end": "2026-11-04T09:47:00Z",
-        "lag_seconds": 0,
-        "gaps": 3,
-        "missing": 1 + 28 + 180,
-        "since": None,
-        "compared": 0,
-        "mismatched": 0,
-        "mismatch_rate": None,
-    }
+    names = {"pair": "BTC/USD", "source": "simulated", "interval": "1m", "simulated": True, "state": "active"}
+    span = {"start": "2026-11-01T00:03:00Z", "end": "2026-11-04T09:47:00Z", "lag_seconds": 0, "since": None}
+    counts = {"gaps": 3, "missing": 1 + 28 + 180, "compared": 0, "mismatched": 0, "mismatch_rate": None}
+    assert result[1] == names | span | counts
 
 
 def test_lag_grows_with_the_intervals_that_have_closed(url: str) -> None:
@@ -124,8 +105,8 @@ def test_lag_grows_with_the_intervals_that_have_closed(url: str) -> None:
 
 @pytest.mark.usefixtures("writer")
 def test_a_series_without_candles_is_listed(own: Client) -> None:
-    (one,) = json.loads(own.get("/series").data)
-    assert [one[name] for name in ("start", "end", "lag_seconds", "gaps", "missing")] == [None, None, None, 0, 0]
+    (series,) = json.loads(own.get("/series").data)
+    assert [series[name] for name in ("start", "end", "lag_seconds", "gaps", "missing")] == [None, None, None, 0, 0]
     assert json.loads(own.get("/candles/BTC-USD").data)["candles"] == []
     assert own.get("/openapi.json").status_code == 200
 
@@ -135,7 +116,7 @@ def test_pairs_have_their_collected_series(served: Client) -> None:
     plain = json.loads(client(make_model(BTC, ETH)).get("/pairs").data)
     series = json.loads(served.get("/series").data)
     *result, only_collected = json.loads(served.get("/pairs").data)
-    assert [one.pop("collected") for one in result] == [series[:2], []]
+    assert [pair.pop("collected") for pair in result] == [series[:2], []]
     assert result == plain
     assert only_collected == {
         **dict.fromkeys(plain[0]),
@@ -151,8 +132,8 @@ def test_series_have_the_rate_of_mismatch_and_how_far_back_they_are_collected(
     writer.set_state(MINUTES, STOPPED, since=START)
     writer.compared(MINUTES, 300, 1)
     writer.compared(MINUTES, 100, 2)
-    (one,) = json.loads(own.get("/series").data)
-    shown = [one[name] for name in ("state", "since", "compared", "mismatched", "mismatch_rate")]
+    (series,) = json.loads(own.get("/series").data)
+    shown = [series[name] for name in ("state", "since", "compared", "mismatched", "mismatch_rate")]
     assert shown == ["stopped", "2026-11-01T00:03:00Z", 400, 3, 0.0075]
 
 

@@ -64,14 +64,14 @@ def test_the_newest_forecast_is_answered(writer: WritableDatabase, served: Clien
     """Point, 80 % interval and every quantile of each minute ahead, in ten digits."""
     writer.write_forecasts({MINUTES: [step(9), step(10)]}, KEEP)
     answer = read(served.get(ADDRESS))
-    made = forecast(10)
+    stored = forecast(10)
     head = {"pair": "BTC/USDT", "source": "binance", "simulated": False, "cutoff": "2024-05-17T00:10:00Z"}
     assert {name: answer[name] for name in head} == head
-    assert answer["price"] == made.price
+    assert answer["price"] == stored.price
     for horizon in (1, 5, 15):
         assert read(served.get(f"{ADDRESS}?horizon={horizon}"))["forecast"] == answer["forecast"][:horizon]
     assert [row["minutes"] for row in answer["forecast"]] == list(range(1, MINUTES_AHEAD + 1))
-    for row, point, quantiles in zip(answer["forecast"], made.points, made.quantiles, strict=True):
+    for row, point, quantiles in zip(answer["forecast"], stored.points, stored.quantiles, strict=True):
         assert row["time"] == f"2024-05-17T00:{10 + row['minutes']}:00Z"
         assert row["prediction"] == pytest.approx(point, rel=2e-7)
         assert list(row["quantiles"]) == [str(level) for level in LEVELS]
@@ -172,14 +172,14 @@ def test_past_forecasts_stand_beside_what_happened(writer: WritableDatabase, ser
     writer.write_forecasts({MINUTES: [step(minute) for minute in (3, 4, 7, 8, 9, 10)]}, KEEP)
     response = served.get(f"{PAST}?horizon=2")
     result = rows(response)
-    assert [one["time"] for one in result] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (5, 6, 9, 10, 11, 12)]
-    assert [one["cutoff"] for one in result] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (3, 4, 7, 8, 9, 10)]
-    assert [one["close"] for one in result] == [*(candle(minute).close for minute in (4, 5, 8, 9)), None, None]
-    made = forecast(7)
-    assert [*result[2].values()][3:] == pytest.approx([made.price, made.points[1], *made.quantiles[1]], rel=2e-7)
+    assert [row["time"] for row in result] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (5, 6, 9, 10, 11, 12)]
+    assert [row["cutoff"] for row in result] == [f"2024-05-17T00:{minute:02}:00Z" for minute in (3, 4, 7, 8, 9, 10)]
+    assert [row["close"] for row in result] == [*(candle(minute).close for minute in (4, 5, 8, 9)), None, None]
+    stored = forecast(7)
+    assert [*result[2].values()][3:] == pytest.approx([stored.price, stored.points[1], *stored.quantiles[1]], rel=2e-7)
     assert (read(response)["horizon"], read(response)["source"]) == (2, "binance")
     whole = rows(served.get(PAST))
-    assert [one["time"][11:16] for one in whole] == ["00:18", "00:19", "00:22", "00:23", "00:24", "00:25"]
+    assert [row["time"][11:16] for row in whole] == ["00:18", "00:19", "00:22", "00:23", "00:24", "00:25"]
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ def test_a_price_that_stood_still_has_no_relative_error(writer: WritableDatabase
     """Persistence is right then; a quotient would be infinite."""
     still = dataclasses.replace(scores(1), persistence_error=0.0, persistence_crps=0.0)
     writer.write_forecasts({MINUTES: [ForecastStep(None, START, (still,))]}, KEEP)
-    ((result,),) = (one["by_horizon"] for one in read(served.get("/scorecard"))["minutes"])
+    ((result,),) = (record["by_horizon"] for record in read(served.get("/scorecard"))["minutes"])
     assert (result["relative_mae"], result["relative_winkler"], result["relative_crps"]) == (None, 0.5, None)
 
 

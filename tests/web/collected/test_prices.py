@@ -30,15 +30,9 @@ def test_each_pair_has_the_price_that_candles_end_with(served: Client) -> None:
     """Where no source is asked for, real candles come before simulated ones, even if these are newer."""
     bitcoin, tether = prices(served)
     last, before = days()[-1].close, days()[-2].close
-    assert bitcoin == {
-        "pair": "BTC/USD",
-        "source": "alpaca",
-        "simulated": False,
-        "state": "active",
-        "price": last,
-        "time": "2026-11-04T00:00:00Z",
-        "change_24h": pytest.approx(last / before - 1, abs=1e-6),
-    }
+    change = pytest.approx(last / before - 1, abs=1e-6)
+    price = {"price": last, "time": "2026-11-04T00:00:00Z", "change_24h": change}
+    assert bitcoin == {"pair": "BTC/USD", "source": "alpaca", "simulated": False, "state": "active", **price}
     stored = {minute.open_time: minute.close for minute in minutes(seed=3)}
     last, before = stored[END - MINUTE], stored[END - MINUTE - DAY]
     assert (tether["pair"], tether["source"], tether["price"]) == ("BTC/USDT", "binance", last)
@@ -46,9 +40,9 @@ def test_each_pair_has_the_price_that_candles_end_with(served: Client) -> None:
         "2026-11-04T09:47:00Z",
         pytest.approx(last / before - 1, abs=1e-6),
     )
-    for one in (bitcoin, tether):
-        page = json.loads(served.get(f"/candles/{one['pair'].replace('/', '-')}?limit=1").data)
-        assert (page["source"], page["candles"][-1][4]) == (one["source"], one["price"])
+    for last_price in (bitcoin, tether):
+        page = json.loads(served.get(f"/candles/{last_price['pair'].replace('/', '-')}?limit=1").data)
+        assert (page["source"], page["candles"][-1][4]) == (last_price["source"], last_price["price"])
 
 
 def test_the_shortest_interval_of_a_source_has_the_newest_price(own_url: str) -> None:
@@ -58,8 +52,8 @@ def test_the_shortest_interval_of_a_source_has_the_newest_price(own_url: str) ->
             writer.follow(series, simulated=False)
         writer.write(TETHER, minutes())
         writer.write(hours, [minutes()[0]._replace(open_time=Interval.HOUR_1.floor(END) - timedelta(hours=1))])
-    (one,) = prices(client(make_model(), lambda: LATE, database=own_url))
-    assert one["time"] == "2026-11-04T09:47:00Z"
+    (price,) = prices(client(make_model(), lambda: LATE, database=own_url))
+    assert price["time"] == "2026-11-04T09:47:00Z"
 
 
 def test_a_pair_without_candles_is_listed_and_a_stopped_one_keeps_its_price(own_url: str) -> None:

@@ -32,12 +32,8 @@ from tests.support.serving import serving_model
 
 MODEL = make_model(BTC, ETH, trained_at=LATE, last=(LATE - timedelta(hours=36)).date())
 UNLISTED = {  # routes that the document leaves out, and why
-    "/": "is a page for people, as are the next two",
-    "/page/{slug}/": "is the page of a pair",
-    "/page/{slug}": "redirects to the page",
-    "/page/{slug}.json": "is what the page reads, and may change with it",
-    "/page/{slug}/record.json": "likewise",
-    "/page/{slug}/releases.json": "likewise",
+    **dict.fromkeys(("/", "/page/{slug}/", "/page/{slug}"), "are pages for people"),
+    **dict.fromkeys((f"/page/{{slug}}{end}.json" for end in ("", "/record", "/releases")), "are what the page reads"),
     "/feed.xml": "is for readers of news",
     "/page/{slug}/releases/{day}.json": "has a day of the list of releases, which may be empty",
     "/page/built/{file}": "is what the page loads",
@@ -45,8 +41,7 @@ UNLISTED = {  # routes that the document leaves out, and why
     "/docs": "is the page that shows the document",
     "/docs/{file}": "is what that page loads",
     "/openapi.json": "is the document",
-    "/forecast/{pair}/minutes.csv": "is another way to write format=csv",
-    "/forecast/{pair}/minutes/past.csv": "likewise",
+    **dict.fromkeys((f"/forecast/{{pair}}/minutes{end}.csv" for end in ("", "/past")), "are for format=csv"),
 }
 PLACEHOLDERS = {"string", "additionalProp1", 0, 1}  # invented by Swagger UI if an example is missing
 
@@ -230,14 +225,8 @@ def test_the_running_server_conforms_to_the_document(database: str, tmp_path: Pa
     with serving_model(model, tmp_path, *options, ADMIN_TOKEN="not known to the tests") as served:
         document_url = f"{served.url}/openapi.json"
         paths = requests.get(document_url, timeout=30).json()["paths"]
-        result = subprocess.run(
-            [command, "run", document_url, *steady, *warnings],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=100,
-            check=False,
-        )
+        run = [command, "run", document_url, *steady, *warnings]
+        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
     operations = sum(map(len, paths.values()))
     assert f"Selected: {operations}/{operations}" in result.stdout, result.stdout
     failures = set(re.findall(r"^- (.*)$", result.stdout, re.MULTILINE))

@@ -39,10 +39,12 @@ def test_a_client_gets_gzip_if_it_accepts_it_and_prefers_nothing_else(accepted: 
 )
 def test_a_client_gets_brotli_if_it_names_it_and_prefers_nothing_else(accepted: str | None, expected: bool) -> None:
     assert ("br" in accepted_codings(accepted)) is expected
-    made = represent(BODY, TYPE, b"compressed elsewhere")
-    assert (made.preferred(accepted).body == b"compressed elsewhere") is expected
-    assert (dict(made.preferred(accepted).headers).get("Content-Encoding") == "br") is expected
-    assert len({dict(rendered.headers)["ETag"] for rendered in map(made.preferred, (None, "gzip", "br"))}) == 3
+    representations = represent(BODY, TYPE, b"compressed elsewhere")
+    assert (representations.preferred(accepted).body == b"compressed elsewhere") is expected
+    assert (dict(representations.preferred(accepted).headers).get("Content-Encoding") == "br") is expected
+    assert (
+        len({dict(rendered.headers)["ETag"] for rendered in map(representations.preferred, (None, "gzip", "br"))}) == 3
+    )
 
 
 def test_brotli_that_is_not_smaller_is_not_sent() -> None:
@@ -59,8 +61,8 @@ def test_any_header_has_an_answer(accepted: str) -> None:
 @given(st.binary(max_size=2_000))
 def test_both_representations_have_the_same_content_and_are_described(body: bytes) -> None:
     """With a tag of its own each: a cache must not join bytes of one to those of the other."""
-    made = represent(body, TYPE)
-    plain, small = made.preferred(None), made.preferred("gzip")
+    representations = represent(body, TYPE)
+    plain, small = representations.preferred(None), representations.preferred("gzip")
     assert plain.body == body
     assert "Content-Encoding" not in dict(plain.headers)
     for rendered in (plain, small):
