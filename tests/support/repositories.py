@@ -7,15 +7,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_PERSON = {
-    f"GIT_{role}_{what}": value
-    for role in ("AUTHOR", "COMMITTER")
-    for what, value in (
-        ("NAME", "A Person"),
-        ("EMAIL", "person@example.org"),
-        ("DATE", "2024-05-18T12:10:47Z"),
-    )
-}
+_PERSON = {"NAME": "A Person", "EMAIL": "person@example.org", "DATE": "2024-05-18T12:10:47Z"}
+_PERSONS = {f"GIT_{role}_{name}": value for role in ("AUTHOR", "COMMITTER") for name, value in _PERSON.items()}
 _OWN_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
@@ -41,16 +34,15 @@ class Repository:
 
     def raw(self, *words: str, given: bytes = b"") -> bytes:
         """Return the output of git as bytes."""
-        surroundings = {**os.environ, **_PERSON, **_OWN_SETTINGS}
+        surroundings = {**os.environ, **_PERSONS, **_OWN_SETTINGS}
         command = ["git", "-C", str(self.folder), *words]
         return subprocess.run(command, input=given, env=surroundings, capture_output=True, check=True).stdout
 
     def commit(self, message: str | bytes) -> str:
         """Make an empty commit with exactly this message; return its hash."""
         given = message if isinstance(message, bytes) else message.encode()
-        self.git(
-            "commit", "--quiet", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim", "-F-", given=given
-        )
+        options = ("--quiet", "--allow-empty", "--allow-empty-message", "--cleanup=verbatim")
+        self.git("commit", *options, "-F-", given=given)
         return self.head()
 
     def put(self, message: bytes, headers: str = "") -> None:

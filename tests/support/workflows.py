@@ -91,11 +91,6 @@ class World:
         path = self.folder / "attested"
         return path.read_text().splitlines() if path.exists() else []
 
-    @property
-    def pages(self) -> Path:
-        """The folder that GitHub Pages publishes, if one has been deployed."""
-        return self.folder / "pages"
-
     def push(self, message: str) -> str:
         """Commit a change with this message and push it to main; return the commit."""
         with (self.clone.folder / "NEWS").open("a") as news:
@@ -160,7 +155,7 @@ class World:
             "no_proxy": direct,
             "STAND_IN_ACTIONS": str(ACTIONS),
             "STAND_IN_ARTIFACTS": str(self.folder / "artifacts"),
-            "STAND_IN_PAGES": str(self.pages),
+            "STAND_IN_PAGES": str(self.folder / "pages"),
             "STAND_IN_ATTESTED": str(self.folder / "attested"),
             "STAND_IN_SIGSTORE": str(self.authority.folder),
             "GIT_TERMINAL_PROMPT": "0",  # act gives each step a terminal, at which git would wait for a password
@@ -181,14 +176,9 @@ class World:
             *("--env-file", _file(self.folder / "environ", environ)),
             *more,
         ]
+        environ = self._surroundings()
         return subprocess.run(
-            command,
-            cwd=copy,
-            env=self._surroundings(),
-            capture_output=True,
-            text=True,
-            timeout=RUN_SECONDS,
-            check=False,
+            command, cwd=copy, env=environ, capture_output=True, text=True, timeout=RUN_SECONDS, check=False
         )
 
     def _copy(self, at: str) -> Path:
@@ -293,7 +283,7 @@ def _first_release(folder: Path) -> First:
             readme=made.recorded("README.md"),
             record=made.github.repository.run("ls-tree", "--name-only", "record").splitlines(),
             ledger=f"{made.recorded('ledger.jsonl')}\n".encode(),
-            pages=made.pages,
+            pages=folder / "pages",
         )
 
 

@@ -45,26 +45,22 @@ def pushed(first: First, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
         yield pushed
 
 
-def test_a_first_release_is_published_under_three_tags_of_one_digest(first: First) -> None:
-    """The owner's name is in lower case: a registry refuses capitals."""
+def test_a_first_release_is_attested_live_and_published_under_three_tags_of_one_digest(first: First) -> None:
+    """The owner's name is in lower case: a registry refuses capitals.
+
+    The index has a provenance, and a bill of materials for each architecture.
+    """
     assert set(first.tags) == {"latest", "0.1.0", first.build}
     assert len(set(first.tags.values())) == 1
     assert first.build.startswith("0.1.0-20")
-
-
-def test_the_published_image_is_attested_and_is_the_one_that_went_live(first: First) -> None:
-    """The index has a provenance, and a bill of materials for each architecture."""
     reference = f"{first.image}@{first.tags['latest']}"
     assert first.attested == [f"{kind} {reference}" for kind in ("provenance", "sbom", "sbom")]
     assert first.switched == [reference]
 
 
-def test_the_image_is_smoke_tested_on_both_architectures(first: First) -> None:
+def test_the_image_is_smoke_tested_on_both_architectures_and_the_commit_has_a_tag_and_a_release(first: First) -> None:
     """Here both are machines of one architecture."""
     assert first.run.stdout.count("**Smoke test**: passed") == 2
-
-
-def test_the_tested_commit_has_a_version_tag_and_a_github_release(first: First) -> None:
     assert first.refs["refs/tags/v0.1.0"] == first.revision
     (release,) = first.releases
     assert (release["tag_name"], release["body"]) == ("v0.1.0", "- feat: everything so far")
