@@ -122,23 +122,19 @@ def _converted(origin: str, text: str, read: Callable[[str], Any]) -> Any:
         raise InvalidValue(origin, error.value, error.expected) from error
 
 
-class Argument(click.Argument):
-    """A required argument without an option, such as ``FOLDER``, whose text is converted by `read`."""
+def argument(name: str, read: Callable[[str], Any]) -> click.Argument:
+    """Return a required argument without an option, such as ``FOLDER``, whose text is converted by `read`."""
 
-    def __init__(self, name: str, read: Callable[[str], Any]) -> None:
-        self._read = read
-        super().__init__([name.lower()], metavar=name)
+    def convert(_context: click.Context, _parameter: click.Parameter, text: str) -> Any:
+        return _converted(name, _one_line(name, text), read)
 
-    def type_cast_value(self, ctx: click.Context, value: Any) -> Any:  # noqa: ARG002 click's signature
-        """Convert the text to a value; None if it is missing, which click reports."""
-        name = str(self.metavar)
-        return None if value is None else _converted(name, _one_line(name, value), self._read)
+    return click.Argument([name.lower()], metavar=name, callback=convert)
 
 
 class CommandLine:
     """A command and its options. `prog` is what follows ``python``: ``api.py`` or ``-m crypto_predict.web.export``."""
 
-    def __init__(self, prog: str, description: str, options: Sequence[Option | Argument], epilog: str = "") -> None:
+    def __init__(self, prog: str, description: str, options: Sequence[click.Parameter], epilog: str = "") -> None:
         self._prog = prog.removeprefix("-m ")
         self._advice = f"`python {prog} --help` lists the options"
         self._command = click.Command(

@@ -25,7 +25,7 @@ def process_name() -> str:
 
 
 @contextlib.contextmanager
-def held(lock: Path, refused: Callable[[str], Exception]) -> Iterator[None]:
+def holding(lock: Path, refused: Callable[[str], Exception]) -> Iterator[None]:
     """Hold a lock file inside the context; it is removed afterwards.
 
     If the file system does not support locks (some NFS mounts), log a warning and go on without one. `refused` returns

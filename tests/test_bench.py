@@ -71,11 +71,11 @@ def test_garch_uses_the_past_only_and_its_variance_follows_the_recursion() -> No
     log_close = np.cumsum(0.03 * random.standard_t(5, FIRST + 3 * REFIT_EVERY))
     later = log_close.copy()
     later[FIRST + 40 :] += random.standard_normal(len(later) - FIRST - 40)
-    one, other = garch(log_close, "t"), garch(later, "t")
-    assert one.cutoffs.tolist() == list(range(FIRST, len(log_close)))
-    assert np.array_equal(one.variances[:40], other.variances[:40])
-    assert not np.array_equal(one.variances[40:], other.variances[40:])
-    each = np.diff(one.variances[10], prepend=0)  # of each day ahead
+    first, other = garch(log_close, "t"), garch(later, "t")
+    assert first.cutoffs.tolist() == list(range(FIRST, len(log_close)))
+    assert np.array_equal(first.variances[:40], other.variances[:40])
+    assert not np.array_equal(first.variances[40:], other.variances[40:])
+    each = np.diff(first.variances[10], prepend=0)  # of each day ahead
     shares = np.diff(each)[1:] / np.diff(each)[:-1]
     assert shares == pytest.approx(np.full(88, shares[0]), rel=1e-3)
     assert 0 < shares[0] <= 1.001

@@ -92,8 +92,8 @@ def test_the_published_table_is_the_measured_one() -> None:
             f"{horizon} min",
             *(f"**{float(network[name]):.3f}**" for name in ("relative_mae", "relative_mse")),
             *(f"{float(ours[name]):.3f}" for name in ("relative_mae", "relative_mse")),
-            *(f"{float(one['relative_winkler']):.3f}" for one in (network, ours)),
-            *(f"{100 * float(one['coverage']):.1f} %" for one in (network, ours)),
+            *(f"{float(row['relative_winkler']):.3f}" for row in (network, ours)),
+            *(f"{100 * float(row['coverage']):.1f} %" for row in (network, ours)),
         ]
         assert f"| {' | '.join(cells)} |" in text
 

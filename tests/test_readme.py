@@ -165,15 +165,15 @@ def changing(stranger: Clone) -> Clone:
 def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line: str) -> None:
     """The model before is served until the new one is trained. `make serve` serves the model of the last training."""
     ended = f"UNTIL={make_history().candles[-1].open_time:%Y-%m-%d} " if "file:" in line else ""
-    asked = re.findall(r"PAIR=(\S+)", line)[0].split(",")
+    named = re.findall(r"PAIR=(\S+)", line)[0].split(",")
 
     def pairs() -> list[str]:
         return [row["pair"] for row in json.loads(changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs"))]
 
     with changing.running(f"{ended}{line}"):
-        until(lambda: pairs() == asked, f"{asked} are served")
+        until(lambda: pairs() == named, f"{named} are served")
     with changing.running("make serve"):
-        assert pairs() == asked
+        assert pairs() == named
 
 
 def test_prices_are_collected_live_while_forecasts_are_served(changing: Clone) -> None:

@@ -134,7 +134,7 @@ def locked(path: Path, name: str) -> Iterator[None]:
     def refused(holder: str) -> Exception:
         return InvalidValue(name, str(path), f"free: {holder} writes it; {advice}")
 
-    with locks.held(real.with_name(f".{real.name}.lock"), refused):
+    with locks.holding(real.with_name(f".{real.name}.lock"), refused):
         yield
 
 

@@ -59,8 +59,8 @@ class History:
     def last(self, days: int) -> "History":
         """Return the part that opens within the last `days` days. The defects stay the same."""
         start = self.end - timedelta(days=days)
-        kept = self.candles[int(self.candles.open_time.searchsorted(start.timestamp())) :]
-        return replace(self, candles=kept, gaps=tuple(gap for gap in self.gaps if gap.start > kept[0].open_time))
+        candles = self.candles[int(self.candles.open_time.searchsorted(start.timestamp())) :]
+        return replace(self, candles=candles, gaps=tuple(gap for gap in self.gaps if gap.start > candles[0].open_time))
 
     def sha256(self) -> str:
         """Return the digest of interval and candles, for a model card; see `market.digest`."""

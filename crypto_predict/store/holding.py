@@ -102,7 +102,7 @@ class ReservableDatabase(Database):
             with contextlib.ExitStack() as stack:
                 with self._connections.errors():
                     file = _lock_file(path, lock.name)
-                    stack.enter_context(locks.held(file, lambda holder: self._refused(lock, holder)))
+                    stack.enter_context(locks.holding(file, lambda holder: self._refused(lock, holder)))
                 yield
             return
         with self._mutex, self._connections.errors():

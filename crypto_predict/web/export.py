@@ -17,7 +17,7 @@ from crypto_predict.prerequisites import needed, quick_imports
 with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_imports():
     from crypto_predict.baked import files, store
     from crypto_predict.baked.schema import Model
-    from crypto_predict.command_line import DONE, Argument, CommandLine, Option, exit_code, print_report
+    from crypto_predict.command_line import DONE, CommandLine, Option, argument, exit_code, print_report
     from crypto_predict.errors import CryptoPredictError, InvalidValue
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
     from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
@@ -55,7 +55,7 @@ COMMAND = CommandLine(
     PROGRAM,
     __doc__ or "",
     [
-        Argument("FOLDER", file_path),
+        argument("FOLDER", file_path),
         Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
         Option("--ledger", file_path, "the ledger of past releases; by default the one beside the model", "FILE"),
         Option("--site", site_address, _LIVE_SITE, "URL", variable="SITE_URL"),

@@ -192,7 +192,7 @@ def test_it_contains_the_locked_libraries_for_serving_and_no_others(files: Layer
     """It contains neither Prophet nor pandas nor NumPy."""
     metadata = [content for name, content in files.items() if name.endswith(".dist-info/METADATA")]
     parsed = [HeaderParser().parsestr(content.decode()) for content in metadata]
-    installed = {f"{normal(one['Name'])}=={one['Version']}" for one in parsed}
+    installed = {f"{normal(package['Name'])}=={package['Version']}" for package in parsed}
     lock = (ROOT / "requirements-api.txt").read_text(encoding="utf-8")
     assert installed == {f"{normal(name)}=={version}" for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock)}
 

@@ -78,8 +78,8 @@ class Clone:
         raise AssertionError(f"the server does not answer: {log.read_text()}")
 
     def _environ(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
-        return {**kept, "PORT": str(self.port), **self.environ}
+        own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        return {**own, "PORT": str(self.port), **self.environ}
 
 
 def clone(folder: Path, **environ: str) -> Clone:

@@ -170,8 +170,8 @@ def forget_all_of(registry: str) -> None:
     """Remove the images of a registry, by tag and by digest, from every engine of these tests."""
     for environ in _engines():
         listing = ["docker", "images", "--all", "--digests", "--format", "{{.Repository}} {{.Tag}} {{.Digest}}"]
-        held = subprocess.run(listing, env=environ, capture_output=True, text=True, check=False).stdout
-        names = [line.split() for line in held.splitlines() if line.startswith(f"{registry}/")]
+        listed = subprocess.run(listing, env=environ, capture_output=True, text=True, check=False).stdout
+        names = [line.split() for line in listed.splitlines() if line.startswith(f"{registry}/")]
         by_tag = [f"{name}:{tag}" for name, tag, _ in names if tag != "<none>"]
         _remove(by_tag + [f"{name}@{digest}" for name, _, digest in names if digest != "<none>"], environ)
 

@@ -51,8 +51,8 @@ def make_history(
     days: int = 900, close: Callable[[int], float] = wandering, missing: frozenset[int] = frozenset()
 ) -> History:
     """Return a daily history from 2021-01-01 on, without the days in `missing`."""
-    kept = [day for day in range(days) if day not in missing]
-    return history_of([make_candle(START + timedelta(days=day), close(day), close(day - 1)) for day in kept])
+    present = [day for day in range(days) if day not in missing]
+    return history_of([make_candle(START + timedelta(days=day), close(day), close(day - 1)) for day in present])
 
 
 def history_of(

@@ -60,8 +60,8 @@ class Layout:
     def attest(self, platform: str, predicate_type: str, predicate: Mapping[str, object]) -> None:
         """Add an attestation to the image of a platform."""
         index = self._read(self.digest)
-        wanted = _platform(platform)
-        image = next(one for one in index["manifests"] if _matches(one.get("platform", {}), wanted))
+        named = _platform(platform)
+        image = next(entry for entry in index["manifests"] if _matches(entry.get("platform", {}), named))
         subject = [{"name": platform, "digest": {"sha256": image["digest"].partition(":")[2]}}]
         statement = {"_type": "https://in-toto.io/Statement/v0.1", "subject": subject, "predicateType": predicate_type}
         layer = self._blob(json.dumps({**statement, "predicate": predicate}).encode(), STATEMENT)

@@ -123,7 +123,7 @@ def quantiles(reach: float) -> st.SearchStrategy[tuple[float, ...]]:
     def row(drawn: tuple[float, float, float, float, list[float], bool]) -> tuple[float, ...]:
         *ends, middle, left = drawn
         lows, highs = sorted(-end for end in ends[:2]), sorted(ends[2:])
-        inner = [max(-one, lows[1]) if left else min(one, highs[0]) for one in middle]
+        inner = [max(-part, lows[1]) if left else min(part, highs[0]) for part in middle]
         return (*lows, *sorted([*inner, 0.0]), *highs)
 
     return rows.map(row)
