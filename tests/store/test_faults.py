@@ -85,6 +85,14 @@ def check(reader: Database) -> int:
     return len(stored)
 
 
+def finish(url: str) -> None:
+    """Continue to the end, which is as if nothing had ended before."""
+    with child(BACKFILL, url) as process:
+        assert process.communicate(timeout=60)[0].endswith("done\n")
+    with open_reader(url) as reader:
+        assert check(reader) == check_forecasts(reader) == WINDOWS * WINDOW
+
+
 @ON_BOTH
 def test_a_process_killed_at_any_moment_leaves_whole_windows(url: str) -> None:
     """What was reported as stored is there; the next process continues, and the end is as if none had been killed."""
@@ -100,10 +108,7 @@ def test_a_process_killed_at_any_moment_leaves_whole_windows(url: str) -> None:
         with open_reader(url) as reader:
             result = min(check(reader), check_forecasts(reader))
         assert result >= (WINDOWS * WINDOW if reported == "done" else int(reported) + WINDOW)
-    with child(BACKFILL, url) as process:
-        assert process.communicate(timeout=60)[0].endswith("done\n")
-    with open_reader(url) as reader:
-        assert check(reader) == check_forecasts(reader) == WINDOWS * WINDOW
+    finish(url)
 
 
 def test_a_full_disk_ends_with_an_error_and_whole_windows(tmp_path: Path) -> None:
@@ -115,8 +120,7 @@ def test_a_full_disk_ends_with_an_error_and_whole_windows(tmp_path: Path) -> Non
     assert "check the disk and its free space" in output[-1] or "make room on the disk" in output[-1]
     with open_reader(url) as reader:
         assert check(reader) in {int(output[-2]) + WINDOW, int(output[-2]) + 2 * WINDOW}, "with forecasts or without"
-    with child(BACKFILL, url) as process:
-        assert process.communicate(timeout=60)[0].endswith("done\n")
+    finish(url)
 
 
 def test_a_server_that_goes_away_is_an_error_until_it_is_back() -> None:
@@ -127,7 +131,13 @@ def test_a_server_that_goes_away_is_an_error_until_it_is_back() -> None:
         writer.write(MINUTES, candles(0, 50), span(0, 50))
         assert check(reader) == 50
         with stopped_server():
-            for attempt in (lambda: writer.write(MINUTES, candles(50, 99)), reader.collected, lambda: open_reader(url)):
+            for attempt in (
+                lambda: open_reader(url),
+                reader.collected,
+                lambda: reader.minute_forecasts(MINUTES, EVER, 1),
+                lambda: writer.write(MINUTES, candles(50, 99)),
+                lambda: writer.write_forecasts({MINUTES: []}, KEEP),
+            ):
                 with pytest.raises(DatabaseError, match=r"^database postgresql://\*\*\*@/market_\d+\?\*\*\*: "):
                     attempt()
         assert check(reader) == 50
@@ -147,10 +157,7 @@ def test_a_connection_lost_in_a_transaction_undoes_it() -> None:
     assert output[-1].startswith("failed: database postgresql://***@/market_"), output
     with open_reader(url) as reader:
         assert check(reader) >= WINDOW
-    with child(BACKFILL, url) as process:
-        assert process.communicate(timeout=60)[0].endswith("done\n")
-    with open_reader(url) as reader:
-        assert check(reader) == WINDOWS * WINDOW
+    finish(url)
 
 
 def test_a_hold_does_not_outlive_its_server() -> None:

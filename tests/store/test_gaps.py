@@ -23,7 +23,7 @@ def gaps(reader: Database) -> list[tuple[int, int, int]]:
 
 
 def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableDatabase, reader: Database) -> None:
-    """It shrinks, is split, and disappears. What was not asked for is not one: the source may have it."""
+    """It shrinks, is split, and disappears. What was not asked for, or follows the newest candle, is not one."""
     for written, asked, expected in (
         ([candle(0), candle(9)], span(0, 10), [(1, 9, 1)]),
         ([candle(1), candle(5)], None, [(2, 5, 1), (6, 9, 1)]),
@@ -31,22 +31,10 @@ def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableData
         ([candle(29)], None, []),
         ([], span(9, 15), [(10, 15, 1)]),
         ([], span(25, 30), [(10, 15, 1), (25, 29, 1)]),
-        ([], span(15, 25), [(10, 29, 1)]),
+        ([], span(15, 35), [(10, 29, 1)]),
     ):
         writer.write(MINUTES, written, asked)
         assert gaps(reader) == expected
-
-
-def test_before_the_first_and_after_the_newest_candle_there_is_no_gap(
-    writer: WritableDatabase, reader: Database
-) -> None:
-    """A pair was not listed yet, and the newest candles may still come. A later candle makes the latter a gap."""
-    writer.write(MINUTES, candles(5, 8), span(0, 12))
-    assert gaps(reader) == []
-    writer.write(MINUTES, [candle(14)], span(12, 20))
-    assert gaps(reader) == [(8, 14, 1)]
-    writer.write(MINUTES, [candle(2)], span(0, 3))
-    assert gaps(reader) == [(3, 5, 1), (8, 14, 1)]
 
 
 def test_after_enough_attempts_the_source_does_not_have_it(writer: WritableDatabase, reader: Database) -> None:

@@ -18,25 +18,28 @@ from tests.support.minutes import MINUTES, candles
 
 HOSTILE = dataclasses.replace(MINUTES, source="file:../../../etc/passwd\n%s' --")
 
+# Holds what an expression returns until it is killed.
 HOLD = """
 import sys
+from crypto_predict.market.collected import Shard
 from crypto_predict.store import open_writer
 from tests.support.minutes import MINUTES
-with open_writer(sys.argv[1]) as writer, writer.hold(MINUTES):
-    print("held", flush=True)
+with open_writer(sys.argv[1]) as writer, eval(sys.argv[2]):
+    print("ready", flush=True)
     sys.stdin.read()
 """
+OTHER = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
 
 
 @ON_BOTH
 def test_a_second_process_is_refused_and_told_the_first(writer: WritableDatabase, url: str) -> None:
     """Other series are free. A process that is killed holds nothing any more."""
-    with child(HOLD, url) as holder:
-        assert line(holder) == "held"
+    with child(HOLD, url, "writer.hold(MINUTES)") as holder:
+        assert line(holder) == "ready"
         text = rf"BTC/USDT 1m from binance is held by process {holder.pid} on .+ since 2\d\d\d-.+ UTC, which writes it"
         with pytest.raises(SeriesHeld, match=text), writer.hold(MINUTES):
             pass
-        with writer.hold(dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))):
+        with writer.hold(OTHER):
             pass
         holder.kill()
         holder.wait()
@@ -47,13 +50,12 @@ def test_a_second_process_is_refused_and_told_the_first(writer: WritableDatabase
 @ON_BOTH
 def test_a_series_is_held_once_by_a_process_too(writer: WritableDatabase, url: str) -> None:
     """By another thread or another connection. Several series are held at once; each is free after its context."""
-    other = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
     with open_writer(url) as second:
-        with writer.hold(MINUTES), writer.hold(other):
+        with writer.hold(MINUTES), writer.hold(OTHER):
             for database in (writer, second):
                 with pytest.raises(SeriesHeld, match=f"process {os.getpid()} on "), database.hold(MINUTES):
                     pass
-        with second.hold(MINUTES), writer.hold(other):
+        with second.hold(MINUTES), writer.hold(OTHER):
             pass
 
 
@@ -96,16 +98,6 @@ def test_of_many_threads_one_holds_a_series(writer: WritableDatabase) -> None:
         assert sum(pool.map(can_hold, range(8))) == 1
 
 
-COLLECT = """
-import sys
-from crypto_predict.market.ports import Shard
-from crypto_predict.store import open_writer
-with open_writer(sys.argv[1]) as writer, writer.hold_collector(Shard(1, 2)):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
 def refused(database: WritableDatabase, shard: Shard) -> str:
     """Return why a collector of a shard cannot run; an empty text if it can."""
     try:
@@ -118,8 +110,8 @@ def refused(database: WritableDatabase, shard: Shard) -> str:
 @ON_BOTH
 def test_a_second_collector_is_refused_and_told_the_first(writer: WritableDatabase, url: str) -> None:
     """A file has one collector, a server one of each shard. A series can be held beside it."""
-    with child(COLLECT, url) as holder:
-        assert line(holder) == "held"
+    with child(HOLD, url, "writer.hold_collector(Shard(1, 2))") as holder:
+        assert line(holder) == "ready"
         assert f"its pairs are collected by process {holder.pid} on " in refused(writer, Shard(1, 2))
         assert bool(refused(writer, Shard(2, 2))) == ("://" not in url)
         with writer.hold(MINUTES):

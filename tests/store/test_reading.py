@@ -146,20 +146,6 @@ def test_who_may_write_reads_beside_another_writer(writer: WritableDatabase, url
         assert [collected.series for collected in writer.collected()] == [MINUTES]
 
 
-@ON_BOTH
-def test_writers_of_one_series_wait_for_each_other(writer: WritableDatabase, reader: Database) -> None:
-    """Two threads that write one half each, and meet in every session, leave what one would."""
-    with ThreadPoolExecutor(4) as pool:
-        writing = [
-            pool.submit(writer.write, MINUTES, candles(first, first + 30), span(first, first + 30))
-            for first in range(0, 600, 30)
-        ]
-        assert sum(future.result() for future in writing) == 600
-    assert [row.candle for row in reader.candles(MINUTES, EVER, MANY)] == candles(0, 600)
-    assert reader.coverage(MINUTES) == [span(0, 600)]
-    assert [(collected.gaps, collected.first_open) for collected in reader.collected()] == [(0, START)]
-
-
 def test_reading_needs_neither_numpy_nor_pandas() -> None:
     """The API of the live image has neither in its requirements."""
     code = "import sys, crypto_predict.store; print(*sorted({'numpy', 'pandas'} & sys.modules.keys()))"

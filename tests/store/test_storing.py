@@ -1,4 +1,4 @@
-"""Closed candles of many series in one transaction. Gaps and VWAP are compared with a plain model in `test_gaps`."""
+"""Closed candles of many series in one transaction. `test_gaps` compares all that follows from them with a model."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -27,10 +27,6 @@ def series(writer: WritableDatabase) -> Sequence[SeriesKey]:
     return SERIES
 
 
-def missing(reader: Database, series: SeriesKey) -> list[int]:
-    return [gap.missing for gap in reader.gaps(series, EVER)]
-
-
 def test_closed_candles_continue_each_series(
     writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
 ) -> None:
@@ -51,36 +47,6 @@ def test_closed_candles_continue_each_series(
         assert reader.coverage(key) == [span(first, last)]
     assert {collected.state for collected in reader.collected()} == {ACTIVE}
     assert UNKNOWN not in [collected.series for collected in reader.collected()]
-
-
-def test_a_hole_before_a_closed_candle_was_not_asked_for_yet(
-    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
-) -> None:
-    """So it is not a gap but a span that is not covered. Once the source was asked for it, it is one."""
-    first, second, third = series
-    writer.write_closed({first: [candle(1443), candle(1445)]})
-    assert reader.coverage(first) == [span(1430, 1440), span(1443, 1444), span(1445, 1446)]
-    assert missing(reader, first) == []
-    writer.write(first, [candle(1440)], span(1440, 1445))
-    assert missing(reader, first) == [2, 1]
-    writer.write_closed({first: candles(1441, 1443)})
-    assert missing(reader, first) == [1]
-    writer.write(second, [], span(1440, 1442))  # beyond the newest candle, until a later one closes
-    writer.write_closed({key: [candle(1443)] for key in (second, third)})
-    assert (missing(reader, second), missing(reader, third)) == ([2], [])
-
-
-def test_a_closed_candle_that_differs_is_a_revision(
-    writer: WritableDatabase, reader: Database, series: Sequence[SeriesKey]
-) -> None:
-    """It keeps the old values, and the VWAP of the rest of its session follows; the candle after it is new."""
-    changed = [candle(1435)._replace(close=99.5), candle(1440)]
-    assert writer.write_closed({series[1]: changed}) == 2
-    assert reader.revisions(series[1], EVER) == [candle(1435)]
-    expected = [*candles(1430, 1435), changed[0], *candles(1436, 1441)]
-    assert [(row.candle, row.vwap) for row in reader.candles(series[1], EVER, MANY)] == list(
-        zip(expected, vwaps(expected), strict=True)
-    )
 
 
 def test_a_value_that_one_side_lacks_is_no_revision_and_is_kept(

@@ -24,20 +24,6 @@ def state(first: int, last: int, state: StreamState = CONNECTED, reason: str = "
 
 
 @ON_BOTH
-def test_a_heartbeat_extends_the_span_of_a_stream(writer: WritableDatabase, reader: Database) -> None:
-    """Of every pair alike. After a time in which nothing was known, another span begins."""
-    for first in (0, 20, 40, 100):
-        writer.write_streams("binance", [BTC, ETH, BTC], state(first, first + 20))
-    writer.write_streams("binance", [ETH], state(110, 140))
-    assert reader.streams("binance", BTC, EVER) == [state(0, 60), state(100, 120)]
-    assert reader.streams("binance", ETH, EVER) == [state(0, 60), state(100, 140)]
-    assert reader.streams("alpaca", BTC, EVER) == []
-    writer.write_streams("binance", [], state(200, 220))
-    writer.write_streams("binance", [BTC], state(220, 220))
-    assert reader.streams("binance", BTC, EVER) == [state(0, 60), state(100, 120)]
-
-
-@ON_BOTH
 def test_a_span_replaces_what_it_overlaps_of_another_state(writer: WritableDatabase, reader: Database) -> None:
     """That a stream was silent is known only afterwards. Of spans that become one, the first reason stays."""
     writer.write_streams("binance", [BTC], state(0, 100))
@@ -49,7 +35,10 @@ def test_a_span_replaces_what_it_overlaps_of_another_state(writer: WritableDatab
     assert reader.streams("binance", BTC, EVER) == [state(0, 30), down, state(40, 80), silent]
     assert reader.streams("binance", BTC, Span(START + timedelta(seconds=40), silent.span.start)) == [state(40, 80)]
     writer.write_streams("binance", [BTC], state(-5, 200))
+    writer.write_streams("binance", [], state(200, 220))
+    writer.write_streams("binance", [BTC], state(220, 220))
     assert reader.streams("binance", BTC, EVER) == [state(-5, 200)]
+    assert reader.streams("binance", ETH, EVER) == reader.streams("alpaca", BTC, EVER) == []
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -57,13 +57,6 @@ def test_a_changed_candle_keeps_its_old_values(writer: WritableDatabase, reader:
     assert reader.revisions(MINUTES, span(3, 5)) == []
 
 
-def test_of_two_candles_with_one_opening_the_last_is_stored(writer: WritableDatabase, reader: Database) -> None:
-    """In any order: a stream may repeat itself."""
-    changed = candle(1)._replace(close=99.5)
-    assert writer.write(MINUTES, [candle(2), candle(1), candle(0), changed]) == 3
-    assert stored(reader) == [candle(0), changed, candle(2)]
-
-
 @pytest.mark.parametrize(
     ("broken", "error"),
     [
@@ -90,10 +83,7 @@ def test_a_series_must_be_added_before_it_is_written(writer: WritableDatabase) -
     writer.follow(DAYS, simulated=True)
     with pytest.raises(DatabaseError, match="BTC/USDT 1d from binance has simulated prices; use another database"):
         writer.follow(DAYS, simulated=False)
-    assert [(collected.series, collected.simulated) for collected in writer.collected()] == [
-        (MINUTES, False),
-        (DAYS, True),
-    ]
+    assert {collected.series: collected.simulated for collected in writer.collected()} == {MINUTES: False, DAYS: True}
 
 
 def test_coverage_is_merged_and_whole(writer: WritableDatabase, reader: Database) -> None:

@@ -1,7 +1,7 @@
 """A market of minutes with gaps, written to a database as a collector does."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from crypto_predict.market import DAY, Candle, Interval, Pair, Quote, SeriesKey, Span, aggregate
@@ -57,17 +57,6 @@ def quotes() -> list[Quote]:
         time = END + timedelta(minutes=minute, microseconds=chance.randrange(60_000_000))
         bid = 60_000 + chance.random()
         result.append(Quote(time, bid, chance.random(), bid + 0.5, chance.random()))
-    return result
-
-
-def vwaps(candles: Sequence[Candle]) -> list[float | None]:
-    """Return the VWAP of each candle's day up to its end: the formula, term by term."""
-    result: list[float | None] = []
-    for index, candle in enumerate(candles):
-        session = [one for one in candles[: index + 1] if one.open_time.date() == candle.open_time.date()]
-        volume = sum(one.volume for one in session)
-        turnover = sum((one.high + one.low + one.close) / 3 * one.volume for one in session)
-        result.append(turnover / volume if volume else None)
     return result
 
 

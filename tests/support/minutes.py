@@ -4,7 +4,7 @@ import csv
 import gzip
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate, takewhile
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -40,21 +40,17 @@ def span(first: int, last: int) -> Span:
 
 def vwap(session: Sequence[Candle]) -> float | None:
     """Return the VWAP at the end of a session's candles, straight from its definition."""
-    turnover = [(one.high + one.low + one.close) / 3 * one.volume for one in session]
-    # accumulate, since sum adds floats differently in some versions of Python
-    (*_, top), (*_, bottom) = (
-        accumulate(turnover, initial=0.0),
-        accumulate((one.volume for one in session), initial=0.0),
-    )
-    return top / bottom if bottom else None
+    turnover, volume = 0.0, 0.0  # `sum` adds floats differently in some versions of Python
+    for candle in session:
+        turnover += (candle.high + candle.low + candle.close) / 3 * candle.volume
+        volume += candle.volume
+    return turnover / volume if volume else None
 
 
 def vwaps(ascending: Sequence[Candle]) -> list[float | None]:
     """Return the VWAP of the session of each candle up to its end, each one computed anew."""
-    return [
-        vwap([other for other in ascending if one.open_time.date() == other.open_time.date() and other <= one])
-        for one in ascending
-    ]
+    days = [candle.open_time.date() for candle in ascending]
+    return [vwap(ascending[days.index(day) : end]) for end, day in enumerate(days, 1)]
 
 
 def real_minutes(days: int) -> list[Candle]:
@@ -65,11 +61,10 @@ def real_minutes(days: int) -> list[Candle]:
     with gzip.open(_REAL, "rt", newline="") as file:
         rows = iter(csv.reader(file))
         next(rows)  # the names of the columns
-        result = (_real_candle(row) for row in rows)
-        return list(takewhile(lambda one: one.open_time < end, result))
+        result = (_real_candle(*row) for row in rows)
+        return list(takewhile(lambda candle: candle.open_time < end, result))
 
 
-def _real_candle(row: Sequence[str]) -> Candle:
-    milliseconds, *values = row
-    open_, high, low, close, volume = map(float, values)
-    return Candle(EPOCH + timedelta(milliseconds=int(milliseconds)), open_, high, low, close, volume)
+def _real_candle(milliseconds: str, *values: str) -> Candle:
+    first, high, low, close, volume = map(float, values)
+    return Candle(EPOCH + timedelta(milliseconds=int(milliseconds)), first, high, low, close, volume)

@@ -18,8 +18,9 @@ from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.collected.candles import MOST_PARTS, TABLE
 from tests.support.applications import client, problem
-from tests.support.collected import BTC, END, LATE, MINUTES, START, days, fill, minutes, vwaps
+from tests.support.collected import BTC, END, LATE, MINUTES, START, days, fill, minutes
 from tests.support.databases import new_database
+from tests.support.minutes import vwaps
 from tests.support.models import make_model
 from tests.web.collected.test_tables import links
 
