@@ -131,7 +131,7 @@ class SeriesReader(Protocol):
         """Return every series, or those of one pair, sorted."""
 
     def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[CollectedSeries]:
-        """Return what `collected` returns, with the newest price of each series and the price `ago` before it.
+        """Return every series, sorted, with its newest price and the price `ago` before it, but without its gaps.
 
         That is the newest close at least `ago` and at most `ago + tolerance` old: minutes without trades often have
         no candle.

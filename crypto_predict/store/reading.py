@@ -8,11 +8,11 @@ import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import Row, Select, Table, bindparam, func, select
+from sqlalchemy import ColumnElement, Row, Select, Table, bindparam, func, literal, select
 from sqlalchemy import text as statement
 
 from crypto_predict import logs
@@ -104,24 +104,25 @@ _MODELS = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content)
 )
 
 
-_COLLECTED = (
-    select(
-        symbols,
-        func.count(gaps.c.series).label("gaps"),
-        func.sum(gaps.c.end_time - gaps.c.start_time).label("length"),
+def _collected_query(*conditions: ColumnElement[bool]) -> _Select:
+    """Return the query of series with the number and length of their gaps, which are counted before they are joined."""
+    holes = (
+        select(gaps.c.series, func.count().label("gaps"), func.sum(gaps.c.end_time - gaps.c.start_time).label("length"))
+        .where(gaps.c.start_time >= LEAST_SECONDS, gaps.c.end_time > gaps.c.start_time, gaps.c.end_time <= MOST_SECONDS)
+        .where(*(gaps.c.series.in_(select(symbols.c.id).where(condition)) for condition in conditions))
+        .group_by(gaps.c.series)
+        .subquery()
     )
-    .outerjoin(
-        gaps,
-        (gaps.c.series == symbols.c.id)
-        & (gaps.c.start_time >= LEAST_SECONDS)
-        & (gaps.c.end_time > gaps.c.start_time)
-        & (gaps.c.end_time <= MOST_SECONDS),
-    )
-    .group_by(symbols.c.id)
-)
-_COLLECTED_OF_PAIR = _COLLECTED.where(symbols.c.pair == bindparam("of_pair"))
+    query = select(symbols, holes.c.gaps, holes.c.length).outerjoin(holes, symbols.c.id == holes.c.series)
+    return query.where(*conditions)
+
+
+_COLLECTED, _COLLECTED_OF_PAIR = _collected_query(), _collected_query(symbols.c.pair == bindparam("of_pair"))
 _CANDLE, _EARLIER = price_history.c, symbols.c.last_open - bindparam("ago")
-_LAST_PRICES = _COLLECTED.add_columns(  # each price is one look into the primary key of the candles
+_LAST_PRICES = select(  # each price is one look into the primary key of the candles
+    symbols,
+    literal(0).label("gaps"),
+    literal(0).label("length"),
     select(_CANDLE.close)
     .where(_CANDLE.series == symbols.c.id, _CANDLE.open_time == symbols.c.last_open)
     .scalar_subquery()
@@ -302,7 +303,7 @@ def _key(row: _Row) -> SeriesKey:
     return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))
 
 
-def _collected(row: _Row) -> CollectedSeries:
+def _collected(row: _Row, price: float | None = None, earlier: float | None = None) -> CollectedSeries:
     key = _key(row)
     first, last = (None if at is None else instant(at) for at in (row.first_open, row.last_open))
     if (first is None) != (last is None) or (first is not None and last is not None and first > last):
@@ -315,21 +316,24 @@ def _collected(row: _Row) -> CollectedSeries:
         state=row.state,
         first_open=first,
         newest_close=None if last is None else last + key.interval.length,
-        gaps=row.gaps,
+        gaps=row.gaps or 0,
         missing=int(row.length or 0) // key.interval.seconds,
         since=None if row.since is None else instant(row.since),
         compared=whole(row.compared),
         mismatched=whole(row.mismatched),
         version=whole(row.version),
         candles=whole(row.candles),
+        price=price,
+        earlier=earlier,
     )
 
 
 def _with_prices(row: _Row) -> CollectedSeries:
-    price, earlier = (
-        price if isinstance(price, float) and 0 < price < math.inf else None for price in (row.price, row.earlier)
-    )
-    return replace(_collected(row), price=price, earlier=earlier)
+    return _collected(row, _price(row.price), _price(row.earlier))
+
+
+def _price(value: object) -> float | None:
+    return value if isinstance(value, float) and 0 < value < math.inf else None
 
 
 def _span(row: Sequence[Any]) -> Span:
