@@ -172,7 +172,8 @@ class Collector:
             task.cancel()
         await asyncio.wait([*self._stream_tasks, *stopping], timeout=CLOSING)
         for stream in self._streams.values():
-            stream.close()
+            stream.every_second()
+            stream.save_state()
         await self._writer.close(CLOSING)
         event(_log, logging.INFO, "stopped collecting", not_stored=self._writer.depth)
 

@@ -58,11 +58,6 @@ class TopOfBook:
         if missing and self._exchange is not None and (self._asking is None or self._asking.done()):
             self._asking = asyncio.create_task(self._ask(self._exchange, missing))
 
-    def close(self) -> None:
-        """Stop asking."""
-        if self._asking is not None:
-            self._asking.cancel()
-
     async def _ask(self, exchange: QuoteSource, pairs: Collection[Pair]) -> None:
         places = asyncio.Semaphore(AT_ONCE)
 

@@ -64,12 +64,6 @@ class Stream:
                 self._publish(TailMissing(series))
         self._quotes.every_minute(pairs)
 
-    def close(self) -> None:
-        """Hand everything that has arrived to the writer."""
-        self.every_second()
-        self.save_state()
-        self._quotes.close()
-
     def figures(self, lag: float | None) -> dict[str, float | None]:
         """Return what is measured of the stream, nothing without pairs; `lag` is that of its newest candle, in seconds.
 
