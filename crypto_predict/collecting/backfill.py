@@ -95,7 +95,7 @@ def _collect(
         for piece in pieces:
             fetch.oldest_first(piece)
     finally:
-        run.expect(fetch.asked - wanted_candles)
+        run.expect(fetch.questioned - wanted_candles)
     if fetch.newest_close is None and not run.stopped.is_set():
         days = f"from {wanted.start:%Y-%m-%d %H:%M} to {wanted.end:%Y-%m-%d %H:%M} UTC"
         rejected = f", and {counted(collected.quarantined, 'rejected row')}" if collected.quarantined else ""

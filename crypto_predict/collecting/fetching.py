@@ -37,7 +37,7 @@ class Progress:
         self._bar: tqdm[Never] = tqdm(total=0, bar_format=_BAR, unit_scale=True, disable=None, leave=False, unit="")
         self.close = self._bar.close
         self._lock = Lock()
-        self._wanted = self._asked = 0
+        self._wanted = self._done = 0
         self._began = self._logged = time.monotonic()
 
     def expect(self, candles: int) -> None:
@@ -49,15 +49,15 @@ class Progress:
     def advance(self, name: str, candles: int) -> None:
         """Count candles of the series `name` that were asked for, whether they exist or not."""
         with self._lock:
-            self._asked += candles
+            self._done += candles
             self._bar.set_description_str(f"{name} ", refresh=False)
             self._bar.update(candles)
             now = time.monotonic()
             if self._bar.disable and now - self._logged >= self._seconds:
                 self._logged = now
-                rate = self._asked / (now - self._began)
-                left = duration(timedelta(seconds=max(self._wanted - self._asked, 0) / max(rate, 1e-9)))
-                counts = self._asked, self._wanted, 100 * self._asked / max(self._wanted, 1), rate
+                rate = self._done / (now - self._began)
+                left = duration(timedelta(seconds=max(self._wanted - self._done, 0) / max(rate, 1e-9)))
+                counts = self._done, self._wanted, 100 * self._done / max(self._wanted, 1), rate
                 _log.info("%s: %d of %d candles (%.0f %%), %.0f a second, %s left", name, *counts, left)
 
 
@@ -99,7 +99,7 @@ class Fetch:
     def __init__(self, run: Run, source: CandleSource, collected: Collected, stored: CollectedSeries | None) -> None:
         self._run, self._source, self._collected = run, source, collected
         self._series, self._interval = collected.series, collected.series.interval
-        self.asked = 0  # candles, existing or not
+        self.questioned = 0  # candles, existing or not
         self._is_followed = stored is not None and stored.simulated == source.simulated
         self._first_open = None if stored is None else stored.first_open
         self.newest_close = None if stored is None else stored.newest_close  # of a candle that surely exists
@@ -154,7 +154,7 @@ class Fetch:
 
     def _advance(self, span: Span) -> None:
         candles = candles_in(span, self._interval)
-        self.asked += candles
+        self.questioned += candles
         if self._run.progress is not None:
             self._run.progress.advance(str(self._series.pair), candles)
 

@@ -184,9 +184,9 @@ class CollectSettings:
 def settings_beside(database: str, environ: Mapping[str, str]) -> CollectSettings:
     """Return the settings of live collecting beside a server, from the environment; exit as `read_settings` does."""
     options = {option.envvar for option in OPTIONS} - BESIDE_VARIABLES
-    kept = {name: value for name, value in environ.items() if name not in options}
-    kept["SOURCE"] = ",".join(collected_sources(environ))
-    return read_settings(["--database", database], kept, command=BESIDE)
+    others = {name: value for name, value in environ.items() if name not in options}
+    others["SOURCE"] = ",".join(collected_sources(environ))
+    return read_settings(["--database", database], others, command=BESIDE)
 
 
 def collected_sources(environ: Mapping[str, str]) -> list[str]:

@@ -109,7 +109,7 @@ def test_a_clock_that_was_put_back_asks_for_nothing(file: WritableDatabase) -> N
     fill(file, Market(minutes(100)), now=START + 100 * MINUTE + SETTLE)
     market = Market(minutes(100))
     fill(file, market, now=START + 50 * MINUTE)
-    assert market.asked == []
+    assert market.questions == []
     assert stored(file) == minutes(100)
 
 
@@ -129,7 +129,7 @@ def test_a_gap_is_asked_for_again_until_it_is_final(file: WritableDatabase) -> N
     for source in sources:
         fill(file, source, until=START.date(), now=NOW)
     hole = Span(START + 100 * MINUTE, START + 110 * MINUTE)
-    assert [sum(hole == span for _, span in source.asked) for source in sources] == [0, 1, 1, 1, 0, 0]
+    assert [sum(hole == span for _, span in source.questions) for source in sources] == [0, 1, 1, 1, 0, 0]
     (gap,) = file.gaps(MINUTES, EVER)
     assert gap.attempts == MOST_ATTEMPTS
     assert gap.verdict != "open"
@@ -183,12 +183,12 @@ def test_years_before_the_listing_are_one_question(file: WritableDatabase) -> No
     """They are covered afterwards, and not a gap."""
     market = Market(minutes(2 * 1440))
     fill(file, market, START - 3000 * DAY, until=date(2023, 1, 2))
-    assert len(market.asked) <= 3
+    assert len(market.questions) <= 3
     assert gaps_of(file) == []
     assert file.coverage(MINUTES) == [Span(START - 3000 * DAY, START + 2 * DAY)]
     again = Market(minutes(2 * 1440))
     fill(file, again, START - 3000 * DAY, until=date(2023, 1, 2))
-    assert again.asked == []
+    assert again.questions == []
 
 
 def test_a_source_without_days_is_asked_for_every_window(file: WritableDatabase) -> None:
@@ -217,9 +217,9 @@ def test_minutes_in_which_the_exchange_was_down_are_caught_up(file: WritableData
     catch_up(run_of(file, now=now + SETTLE), early, series)
     assert stored(file) == thin
     hole = Span(first + 100 * MINUTE, first + 110 * MINUTE)
-    assert hole not in [span for _, span in early.asked]
+    assert hole not in [span for _, span in early.questions]
     catch_up(run_of(file, now=now + 2 * MINUTE), due, series)
-    assert hole in [span for _, span in due.asked]
+    assert hole in [span for _, span in due.questions]
     assert stored(file) == full
 
 
@@ -252,7 +252,7 @@ def test_a_stopped_run_asks_for_no_further_window(file: WritableDatabase) -> Non
     run, market = run_of(file), Market(minutes(3 * WINDOW))
     run.stopped.set()
     backfill(run, [market], BTC, Interval.MINUTE_1, START)
-    assert all(interval is Interval.DAY_1 for interval, _ in market.asked)
+    assert all(interval is Interval.DAY_1 for interval, _ in market.questions)
     assert file.collected() == []
 
 
@@ -272,10 +272,10 @@ def test_a_fault_that_stays_keeps_every_window_before_it(fault: Fault, reason: s
         server.inject(fault, 9, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
         with pytest.raises(SourceError, match=reason):
             fill(database, source, until=date(2023, 1, 19))
-    kept = stored(database)
-    assert 0 < len(kept) < len(market)
-    assert kept == market[: len(kept)]
-    assert database.coverage(MINUTES) == [Span(START, kept[-1].open_time + MINUTE)]
+    whole = stored(database)
+    assert 0 < len(whole) < len(market)
+    assert whole == market[: len(whole)]
+    assert database.coverage(MINUTES) == [Span(START, whole[-1].open_time + MINUTE)]
 
 
 def test_a_database_that_goes_away_in_the_middle_keeps_what_it_has(tmp_path: Path) -> None:
@@ -296,8 +296,8 @@ def test_a_database_that_goes_away_in_the_middle_keeps_what_it_has(tmp_path: Pat
         assert "Traceback" not in str(error.value)
         allow(url, str(name), is_allowed=True)
         with open_writer(url) as opened:
-            kept = stored(opened)
-            assert 0 < len(kept) < len(market)
+            whole = stored(opened)
+            assert 0 < len(whole) < len(market)
             fill(opened, source, until=date(2023, 1, 19))
             assert stored(opened) == market
 

@@ -80,8 +80,8 @@ def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: li
     expected = [candle for candle in market if START + 3 * DAY <= candle.open_time < START + 14 * DAY]
     assert stored_candles(path) == expected
     queries = [request.query for request in server.requests]
-    asked = [datetime.fromisoformat(query["end"]) - datetime.fromisoformat(query["start"]) for query in queries]
-    assert sum(asked, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
+    spans = [datetime.fromisoformat(query["end"]) - datetime.fromisoformat(query["start"]) for query in queries]
+    assert sum(spans, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
         assert run.code == 1
         assert "make room on the disk" in run.output + run.errors
         assert "Traceback" not in run.errors
-        kept = stored_candles(database)
-        assert kept == market[: len(kept)]
+        whole = stored_candles(database)
+        assert whole == market[: len(whole)]
 
 
 def test_once_fetches_what_is_missing_up_to_now(address: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -44,8 +44,8 @@ def test_covered_and_uncovered_parts_make_the_whole(first: int, last: int, edges
     """Nothing is asked for twice, and nothing is left out."""
     wanted, covered = Span(at(first), at(last)), spans(edges)
     missing = list(uncovered(wanted, covered))
-    known = {minute for minute in minutes(covered) if minute in wanted}
-    assert minutes(missing) == [minute for minute in minutes([wanted]) if minute not in known]
+    covered_minutes = {minute for minute in minutes(covered) if minute in wanted}
+    assert minutes(missing) == [minute for minute in minutes([wanted]) if minute not in covered_minutes]
     assert all(part.start < part.end for part in missing)
 
 
@@ -78,14 +78,14 @@ def test_one_question_is_enough_for_the_gaps_of_a_window(steps: list[tuple[int, 
         gaps.append(gap(end + apart, length))
         end += apart + length
     wanted = Span(at(0), at(end + 1))
-    asked = list(asked_again(gaps, wanted, MINUTE))
+    questions = list(asked_again(gaps, wanted, MINUTE))
     for stored_gap in gaps:
         for edge in (stored_gap.start, stored_gap.end - MINUTE.length):
-            assert sum(edge in span for span in asked) == 1
-    numbers = [{(edge - EPOCH) // (WINDOW * MINUTE.length) for edge in (span.start, last(span))} for span in asked]
+            assert sum(edge in span for span in questions) == 1
+    numbers = [{(edge - EPOCH) // (WINDOW * MINUTE.length) for edge in (span.start, last(span))} for span in questions]
     assert all(len(number) == 1 for number in numbers)
-    assert len(set().union(*numbers)) == len(asked), "two questions about one window"
-    assert all(before.end <= after.start for before, after in pairwise(asked))
+    assert len(set().union(*numbers)) == len(questions), "two questions about one window"
+    assert all(before.end <= after.start for before, after in pairwise(questions))
 
 
 def test_a_gap_is_asked_for_less_and_less_often_and_then_no_more() -> None:
@@ -107,11 +107,11 @@ def test_the_newest_end_is_all_that_is_missing_and_the_newest_few_again(
 ) -> None:
     covered, wanted = spans(edges), Span(at(first), at(end))
     pieces = list(newest_pieces(wanted, covered, None if newest is None else at(newest), MINUTE))
-    asked = {minute for span, _ in pieces for minute in minutes([span])}
+    questions = {minute for span, _ in pieces for minute in minutes([span])}
     missing = set(minutes(list(uncovered(wanted, covered))))
     last_known = at(min(newest, end)) if newest is not None else EPOCH
     again = set(minutes([Span(last_known - REVISED * MINUTE.length, last_known)])) & set(minutes([wanted]))
-    assert missing | again <= asked <= set(minutes([wanted]))
+    assert missing | again <= questions <= set(minutes([wanted]))
     for span, asked_before in pieces:
         inside = [minute for minute in sorted(missing) if minute in span]
         assert asked_before <= min(inside, default=span.end), "what is missing counts as asked for afterwards"

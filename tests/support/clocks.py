@@ -1,5 +1,7 @@
-"""A clock that stands still until it is moved."""
+"""A clock that stands still until it is moved, and clocks of processes that agree with one of a test."""
 
+import argparse
+import time
 from datetime import datetime, timedelta
 
 from crypto_predict.market.clock import Clock
@@ -25,3 +27,22 @@ class MovedClock(Clock):
     def monotonic(self) -> float:
         """Return the seconds by which the clock was moved."""
         return self.elapsed
+
+
+def clock_options(clock: Clock) -> list[str]:
+    """Return the options from which `read_clock` makes a clock that agrees with this one."""
+    return ["--start", clock.now().isoformat(), "--at", str(time.time()), "--speed", str(clock.speed)]
+
+
+def read_clock() -> tuple[Clock, list[str]]:
+    """Return the clock of this process, and its other arguments.
+
+    It showed ``--start`` when this machine's showed ``--at``, in seconds since 1970, and is ``--speed`` times as fast.
+    """
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--start", type=datetime.fromisoformat)
+    parser.add_argument("--at", type=float)
+    parser.add_argument("--speed", type=float)
+    traits, others = parser.parse_known_args()
+    passed = timedelta(seconds=(time.time() - traits.at) * traits.speed)
+    return Clock(traits.start + passed, traits.speed), others

@@ -29,7 +29,7 @@ class Market:
     simulated: bool = False
     intervals: frozenset[Interval] = frozenset(Interval)
     failing: frozenset[int] = frozenset()  # numbers of questions that are not answered
-    asked: list[tuple[Interval, Span]] = field(default_factory=list)
+    questions: list[tuple[Interval, Span]] = field(default_factory=list)
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair itself."""
@@ -41,8 +41,8 @@ class Market:
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
         """Return the candles of `span`."""
-        self.asked.append((interval, span))
-        if len(self.asked) in self.failing:
+        self.questions.append((interval, span))
+        if len(self.questions) in self.failing:
             raise Unreachable(self.id, "it does not answer")
         if interval is Interval.DAY_1:
             days = sorted({interval.floor(candle.open_time) for candle in self.market})

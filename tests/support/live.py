@@ -1,12 +1,11 @@
 """Run the live collector: in a thread with a fast clock, or as a process that can be killed.
 
-``python -m tests.support.live --start 2024-05-17T12:00:00+00:00 --speed 60 --options ...`` is `collect.py` with another
-clock.
+``python -m tests.support.live --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 60 ...`` is `collect.py` with the
+clock of `clocks.read_clock`.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import os
 import subprocess
@@ -15,7 +14,6 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime, timedelta
 from functools import wraps
 
 from crypto_predict import logs
@@ -26,6 +24,7 @@ from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamSpan
 from crypto_predict.store import open_reader, open_writer
+from tests.support.clocks import clock_options, read_clock
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT, surroundings
 
@@ -113,8 +112,7 @@ def collecting_apart(
     database: str, clock: Clock, environ: Mapping[str, str], *arguments: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Run a collector as a process with a clock that agrees with `clock`; kill it at the end."""
-    module = [sys.executable, "-m", "tests.support.live", "--start", clock.now().isoformat(), "--at", str(time.time())]
-    command = [*module, "--speed", str(clock.speed), *arguments, "--database", database]
+    command = [sys.executable, "-m", "tests.support.live", *clock_options(clock), *arguments, "--database", database]
     process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         yield process
@@ -125,18 +123,13 @@ def collecting_apart(
 
 def main() -> int:
     """Run a collector with the clock that the arguments describe."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--start", type=datetime.fromisoformat)
-    parser.add_argument("--at", type=float)
-    parser.add_argument("--speed", type=float)
-    given, others = parser.parse_known_args()
+    clock, arguments = read_clock()
     lines = logs.Lines(sys.stderr.fileno())
     logs.configure("info", lines.write)
     ending = Ending(lambda: lines.close(1))
-    settings = read_settings(others, os.environ)
+    settings = read_settings(arguments, os.environ)
     with open_writer(settings.database) as database:
-        passed = timedelta(seconds=(time.time() - given.at) * given.speed)
-        collector = Collector(settings, database, Clock(given.start + passed, given.speed))
+        collector = Collector(settings, database, clock)
         ending.when_asked(collector.stop)
         collector.run()
     lines.close(1)

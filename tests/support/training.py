@@ -1,10 +1,9 @@
 """Run `train.py` in a process, or in this one, which is faster; or with another clock.
 
-``python -m tests.support.training --start 2024-05-17T12:00:00+00:00 --at 1763900000 --speed 600 --repeat 6h ...`` is
-`train.py` with a clock that showed `--start` at `--at` (seconds since 1970) and is so many times as fast.
+``python -m tests.support.training --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 600 --repeat 6h ...`` is
+`train.py` with the clock of `clocks.read_clock`.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -12,13 +11,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from pathlib import Path
-from time import time
 from typing import Any
 
 import train
 from crypto_predict.market.clock import Clock
+from tests.support.clocks import clock_options, read_clock
 from tests.support.histories import as_csv, make_history
 from tests.support.serving import ROOT, surroundings
 
@@ -66,8 +64,7 @@ def repeating(clock: Clock, environ: Mapping[str, str], log: Path, *arguments: s
 
     What it writes to standard output and standard error is appended to `log`.
     """
-    module = [sys.executable, "-m", "tests.support.training", "--start", clock.now().isoformat(), "--at", str(time())]
-    command = [*module, "--speed", str(clock.speed), *arguments]
+    command = [sys.executable, "-m", "tests.support.training", *clock_options(clock), *arguments]
     with log.open("a") as file:
         process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stdout=file, stderr=file, text=True)
     try:
@@ -84,16 +81,6 @@ def price_file(folder: Path, days: int) -> tuple[str, ...]:
     return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")
 
 
-def main() -> int:
-    """Run `train.py` with the clock that the arguments describe."""
-    parser = argparse.ArgumentParser(allow_abbrev=False)
-    parser.add_argument("--start", type=datetime.fromisoformat)
-    parser.add_argument("--at", type=float)
-    parser.add_argument("--speed", type=float)
-    given, others = parser.parse_known_args()
-    passed = timedelta(seconds=(time() - given.at) * given.speed)
-    return train.main(others, os.environ, Clock(given.start + passed, given.speed))
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    time, options = read_clock()
+    sys.exit(train.main(options, os.environ, time))

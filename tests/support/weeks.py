@@ -18,6 +18,7 @@ from typing import Any
 
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
+from tests.support.clocks import clock_options
 from tests.support.replay.motion import MINUTE, Motion
 from tests.support.serving import ROOT, surroundings
 
@@ -116,8 +117,7 @@ class Part:
         return self._log.read_text()
 
     def _started(self) -> subprocess.Popen[bytes]:
-        when = ["--start", self._clock.now().isoformat(), "--at", str(time.time()), "--speed", str(self._clock.speed)]
-        command = [sys.executable, "-m", self._module, *when, *self._options]
+        command = [sys.executable, "-m", self._module, *clock_options(self._clock), *self._options]
         with self._log.open("ab") as log:
             return subprocess.Popen(command, env=surroundings(self._environ), cwd=ROOT, stdout=log, stderr=log)
 

@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from crypto_predict.collecting.live.events import Event, Missed, Stored, TailMissing
+from crypto_predict.collecting.live.events import Event, Stored, TailMissing
 from crypto_predict.collecting.live.fetching.comparison import FillDatabase
 from crypto_predict.collecting.live.fetching.filler import Filler
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
@@ -85,6 +85,7 @@ class Collector:
             streaming=[name for name, feed in self._feeds.items() if feed.sends_candles],
             keep=settings.keep,
             publish=self._publish,
+            missed=self._renew,
         )
         self._forecasts = Forecasts(database, self._clock) if settings.forecasts else None
 
@@ -221,7 +222,7 @@ class Collector:
             }
             for series, figures in self._forecasts.figures().items():
                 values[_labels(series)] |= figures
-        return Figures(faults, values)
+        return faults, values
 
     async def _begin(self) -> None:
         """Follow the pairs that the settings name, from sources that stream; the others go on meanwhile."""
@@ -305,12 +306,13 @@ class Collector:
                     self._forecasts.stored(news)
             case TailMissing():
                 self._filler.tail(news.series)
-            case Missed():
-                facts = {"source": news.series.source, "pair": news.series.pair}
-                first = f"{news.openings[0]:%Y-%m-%d %H:%M}"
-                event(_log, logging.WARNING, "the stream did not send a candle", **facts, at=first)
-                if news.series.source in self._streams:  # it is connected anew, though it was connected
-                    self._call(self._streams[news.series.source].renew)
+
+    def _renew(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
+        """Connect a stream anew which did not send these candles, though it was connected; a thread calls this."""
+        facts = {"source": series.source, "pair": series.pair, "at": f"{openings[0]:%Y-%m-%d %H:%M}"}
+        event(_log, logging.WARNING, "the stream did not send a candle", **facts)
+        if series.source in self._streams:
+            self._call(self._streams[series.source].renew)
 
 
 def _labels(series: SeriesKey) -> tuple[str, str, str]:

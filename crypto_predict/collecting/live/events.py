@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 
 from crypto_predict.market import Candle, SeriesKey
 
@@ -18,19 +17,11 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Missed:
-    """A stream was connected and did not send candles that REST has, with volume. Published in any thread."""
-
-    series: SeriesKey
-    openings: Sequence[datetime]  # UTC
-
-
-@dataclass(frozen=True, slots=True)
 class TailMissing:
     """The newest candles may be missing. Published in the event loop."""
 
     series: SeriesKey | None = None  # None: of every series, since the database was away or candles were dropped
 
 
-Event = Stored | Missed | TailMissing
+Event = Stored | TailMissing
 Publish = Callable[[Event], None]  # the receivers do not wait

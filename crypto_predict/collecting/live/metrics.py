@@ -9,7 +9,6 @@ import os
 import socketserver
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
@@ -56,14 +55,9 @@ LABELS = ("source", "pair", "interval", "by")  # a value has the first one, or m
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Figures:
-    """What a live collector measures of itself at one instant."""
-
-    faults: Sequence[str]  # why it is not ready: all reasons; none if it is
-    values: Mapping[tuple[str, ...], Mapping[str, float | None]]  # by the labels, and by the metric; None: not known
-
-
+Values = Mapping[tuple[str, ...], Mapping[str, float | None]]  # by the labels, and by the metric; None: not known
+# What a live collector measures of itself at one instant: why it is not ready, all reasons or none, and its values.
+Figures = tuple[Sequence[str], Values]
 Read = Callable[[], Figures | None]  # None: the collector has not begun, has ended, or does not answer
 
 
@@ -103,12 +97,13 @@ class Metrics:
     def collect(self) -> Iterator[Metric]:
         """Yield every metric."""
         figures = self._read()
-        is_ready = figures is not None and not figures.faults
+        is_ready = figures is not None and not figures[0]
         yield GaugeMetricFamily(f"{PREFIX}ready", "Whether /readyz answers 200.", value=is_ready)
         if figures is None:
             return
+        _, rows = figures
         for name, meaning in METRICS.items():
-            values = [(labels, value) for labels, row in figures.values.items() if (value := row.get(name)) is not None]
+            values = [(labels, value) for labels, row in rows.items() if (value := row.get(name)) is not None]
             if values:
                 kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
                 family = kind(PREFIX + name, meaning, labels=LABELS[: len(values[0][0])])
@@ -136,7 +131,7 @@ def _handler(read: Read) -> type[BaseHTTPRequestHandler]:
         figures = read()
         faults = ["the collector has not begun, has ended, or does not answer"]
         if figures is not None:
-            faults = list(figures.faults) if is_ready else []
+            faults = list(figures[0]) if is_ready else []
         status, text = (503, "unavailable") if faults else (200, "ok")
         return status, "application/json", json.dumps({"status": text, "reasons": faults}).encode() + b"\n"
 

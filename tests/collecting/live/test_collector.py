@@ -119,7 +119,7 @@ def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> Non
 
 def followed(collector: Collector) -> set[Pair]:
     figures = collector.figures()
-    return {Pair.parse(labels[1]) for labels in figures.values if len(labels) == 3} if figures else set()
+    return {Pair.parse(labels[1]) for labels in figures[1] if len(labels) == 3} if figures else set()
 
 
 def described(database: str, pair: Pair) -> CollectedSeries:
@@ -178,15 +178,20 @@ def test_a_candle_of_the_future_is_quarantined_and_does_not_hide_the_lag(ahead: 
             invented = candle_of((), opening, 1.0)
             frame = candle_frame("BTCUSDT", Candled(BTC, invented, is_closed=True, time=result.motion.now()))
             message = f'{{"stream":"btcusdt@kline_1m","data":{frame}}}'
-            result.exchange.streams.apply(lambda connection: connection.say(message))
             span = Span(opening, opening + MINUTE)
             with open_reader(database) as reader:
-                until(lambda: reader.quarantine(minutes_of("binance", BTC), span), "the candle is in quarantine")
+
+                def is_quarantined() -> bool:
+                    """Send the candle once more: a busy machine may not have been connected the last time."""
+                    result.exchange.streams.apply(lambda connection: connection.say(message))
+                    return bool(reader.quarantine(minutes_of("binance", BTC), span))
+
+                until(is_quarantined, "the candle is in quarantine")
             wait_whole(database, result, minutes=3)
             assert (described(database, BTC).newest_close or BEGIN) < opening
         with open_reader(database) as reader:
-            (row,) = reader.quarantine(minutes_of("binance", BTC), span)
-            assert "too far in the future" in row.reason
+            rows = reader.quarantine(minutes_of("binance", BTC), span)
+            assert all("too far in the future" in row.reason for row in rows)
             assert not reader.candles(minutes_of("binance", BTC), span, 1)
 
 
@@ -197,10 +202,10 @@ def test_two_shards_collect_all_pairs_of_one_database() -> None:
     with market(pairs=pairs) as result:
         names = ("--pair", "BTC/USD,ETH/USD,SOL/USD")
         first = collecting(database, result, *names, "--shard", "1/2")
-        with first as one, collecting(database, result, *names, "--shard", "2/2") as other:
+        with first as half, collecting(database, result, *names, "--shard", "2/2") as other:
             wait_whole(database, result, *pairs)
-            for collector, shard in ((one, Shard(1, 2)), (other, Shard(2, 2))):
+            for collector, shard in ((half, Shard(1, 2)), (other, Shard(2, 2))):
                 figures = collector.figures()
                 assert figures is not None
-                forecast = {labels[1] for labels, row in figures.values.items() if "forecasts_total" in row}
+                forecast = {labels[1] for labels, row in figures[1].items() if "forecasts_total" in row}
                 assert forecast == {str(pair) for pair in pairs if pair in shard}

@@ -127,7 +127,7 @@ def test_pairs_that_poloniex_does_not_stream_harm_no_other(tmp_path: Path) -> No
         until(partial(is_quoted, database, "poloniex", unstreamed), "the top of the book is stored")
         end = Interval.MINUTE_1.floor(motion.now())
         until(lambda: openings(database, "poloniex", unstreamed, end) == true_openings(motion, unstreamed, end))
-        until(lambda: DELISTED in {one.state for one in reader.collected()}, "the unknown pair is delisted")
+        until(lambda: DELISTED in {collected.state for collected in reader.collected()}, "the unknown pair is delisted")
         assert {collected.series.pair: collected.state for collected in reader.collected()} == {
             good: ACTIVE,
             unstreamed: ACTIVE,

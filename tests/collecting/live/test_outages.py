@@ -55,7 +55,8 @@ def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.
             """Return whether a connection was stored, an interruption that outlasts the fault, and another one."""
             kinds = states(database, "binance", BTC, Span(START, result.motion.now()))
             return any(
-                [one.state for one in three] == [StreamState.CONNECTED, StreamState.DISCONNECTED, StreamState.CONNECTED]
+                [span.state for span in three]
+                == [StreamState.CONNECTED, StreamState.DISCONNECTED, StreamState.CONNECTED]
                 and three[1].span.end > broken
                 and three[1].reason
                 for three in zip(kinds, kinds[1:], kinds[2:], strict=False)

@@ -2,14 +2,13 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from threading import Lock
 from typing import Protocol
 
 from crypto_predict.collecting.fetching import FetchDatabase
-from crypto_predict.collecting.live.events import Missed, Publish
 from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.candle import differ
 from crypto_predict.market.clock import Clock
@@ -19,6 +18,8 @@ from crypto_predict.market.ports import CandleReader, ComparisonWriter, StreamRe
 REMEMBERED = 256  # newest openings of a series; those that REST did not answer for by then are not compared
 LATE = timedelta(seconds=10)  # after the close; a stream has sent the candle by then
 PATIENCE = timedelta(seconds=30)  # after the close; by then it is stored that the stream was connected
+
+Missed = Callable[[SeriesKey, Sequence[datetime]], object]
 
 _log = logging.getLogger(__name__)
 
@@ -31,11 +32,11 @@ class Comparison:
     """Compares each candle that came by stream once, when REST answers for it. Safe to share between threads.
 
     A candle with volume that REST has and the stream did not send, though it was connected from the opening until
-    `LATE`, counts as one that differs; `Missed` is published with the openings of such candles.
+    `LATE`, counts as one that differs; `missed` is called with the series and the openings of such candles.
     """
 
-    def __init__(self, database: FillDatabase, clock: Clock, publish: Publish) -> None:
-        self._database, self._clock, self._publish = database, clock, publish
+    def __init__(self, database: FillDatabase, clock: Clock, missed: Missed) -> None:
+        self._database, self._clock, self._report = database, clock, missed
         self._began = clock.now()
         # Of the newest openings that came by stream or were compared: whether they are still to be compared.
         self._is_due: dict[SeriesKey, dict[datetime, bool]] = defaultdict(dict)
@@ -76,7 +77,7 @@ class Comparison:
             text = "%s: %d of %d candles of the stream differ from those of REST; the first: %s, then %s"
             _log.info(text, str(series), len(differing), len(compared), stored[first.open_time], first)
         if missed:
-            self._publish(Missed(series, missed))
+            self._report(series, missed)
 
     def _remember(self, series: SeriesKey, openings: Iterable[datetime], *, is_due: bool) -> None:
         with self._lock:

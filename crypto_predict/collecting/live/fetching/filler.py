@@ -18,7 +18,7 @@ from threading import Event, Lock
 
 from crypto_predict.collecting.fetching import Collected, Fetch, Run
 from crypto_predict.collecting.live.events import Publish, Stored
-from crypto_predict.collecting.live.fetching.comparison import Comparison, FillDatabase
+from crypto_predict.collecting.live.fetching.comparison import Comparison, FillDatabase, Missed
 from crypto_predict.collecting.live.fetching.schedule import Kind, Schedule
 from crypto_predict.collecting.windows import TAIL, due_pieces, newest_pieces, uncovered
 from crypto_predict.errors import DatabaseError, RefusedKeys, SeriesHeld, SourceError, Unreachable, UnusableHistory
@@ -58,8 +58,8 @@ class Filler:
     """Asks sources, by name, over REST for what the streams do not deliver. Any thread may call the methods.
 
     All waiting follows the clock, except for rate budgets and timeouts of HTTP. `streaming` names the sources whose
-    streams deliver closed minutes. Candles older than their interval is kept are not asked for. `publish` is called
-    from a thread of the filler with `Stored` and `Missed`.
+    streams deliver closed minutes. Candles older than their interval is kept are not asked for. A thread of the filler
+    calls `publish` with `Stored`, and `missed` with what a stream did not send though it was connected.
     """
 
     def __init__(  # noqa: PLR0913 each is one fact
@@ -71,10 +71,11 @@ class Filler:
         streaming: Collection[str] = (),
         keep: Mapping[Interval, timedelta] | None = None,
         publish: Publish = lambda _: None,
+        missed: Missed = lambda _series, _openings: None,
     ) -> None:
         self._database, self._sources, self._clock, self._publish = database, sources, clock, publish
         self._streaming, self._keep = frozenset(streaming), dict(keep or {})
-        self._comparison = Comparison(database, clock, publish)
+        self._comparison = Comparison(database, clock, missed)
         self._followed: dict[SeriesKey, _Progress] = {}
         self._collected: dict[tuple[Kind, SeriesKey], Collected] = {}  # since the start
         self._schedules: dict[str, Schedule] = {}  # by source

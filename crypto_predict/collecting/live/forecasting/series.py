@@ -53,7 +53,7 @@ class ForecastSeries:
     not_before: float = 0.0  # the same for everything
     fault: str | None = None  # why the newest candle had no forecast, as it was logged
     cutoff: datetime | None = None  # UTC, of the newest forecast that is stored
-    made: int = 0  # forecasts that are stored, since the start
+    forecasts: int = 0  # forecasts that are stored, since the start
     fits: int = 0  # since the start
     rebuilds: int = 0  # since the start
 
@@ -62,7 +62,7 @@ class ForecastSeries:
         lag = None if self.cutoff is None else (Interval.MINUTE_1.floor(now) - self.cutoff).total_seconds()
         return {
             "forecast_lag_seconds": None if lag is None else max(0.0, lag),
-            "forecasts_total": self.made,
+            "forecasts_total": self.forecasts,
             "forecast_fits_total": self.fits,
             "forecast_rebuilds_total": self.rebuilds,
         }
@@ -113,7 +113,7 @@ class ForecastSeries:
         """Note that the steps up to a close (UTC) are stored."""
         cutoffs = [step.forecast.cutoff for step in self.pending if step.forecast is not None and step.until <= close]
         self.pending = [step for step in self.pending if step.until > close]
-        self.made += len(cutoffs)
+        self.forecasts += len(cutoffs)
         self.cutoff = max(cutoffs, default=self.cutoff)
 
     def due(self, seconds: float, now: datetime) -> tuple[Work, datetime] | None:

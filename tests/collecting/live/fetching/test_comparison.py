@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.collecting.live.events import Event, Missed
 from crypto_predict.collecting.live.fetching.comparison import PATIENCE, REMEMBERED, Comparison
-from crypto_predict.market import Candle
+from crypto_predict.market import Candle, SeriesKey
 from crypto_predict.market.candle import differ
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase
@@ -48,10 +47,9 @@ class Live:
         (series,) = self.database.collected()
         return series.compared, series.mismatched
 
-    def _note(self, event: Event) -> None:
-        assert isinstance(event, Missed)
-        assert event.series == MINUTES
-        self.missed += event.openings
+    def _note(self, series: SeriesKey, openings: Sequence[datetime]) -> None:
+        assert series == MINUTES
+        self.missed += openings
 
 
 @pytest.fixture

@@ -201,8 +201,8 @@ def test_nothing_before_since_and_nothing_that_is_purged_is_asked_for(
 ) -> None:
     since = NOON - timedelta(days=2)
     first = since if keep is None else NOON - keep
-    kept = None if keep is None else {Interval.MINUTE_1: keep}
-    with working(file, 60, history=timedelta(days=3), since=since, keep=kept) as work:
+    lifetimes = None if keep is None else {Interval.MINUTE_1: keep}
+    with working(file, 60, history=timedelta(days=3), since=since, keep=lifetimes) as work:
         end = later(work.motion.clock, 1)
         until(lambda: is_whole(work.motion, candles_in(file, SERIES, end), TETHER, end))
         until(lambda: candles_in(file, SERIES)[0].open_time <= first + timedelta(hours=1))
@@ -301,7 +301,7 @@ def test_streams_questions_and_failures_in_any_order_end_in_the_whole_market(
                 elif kind == "ask":
                     filler.tail(SERIES)
                 elif kind == "away":
-                    source.failing = frozenset(range(len(source.asked) + 1, len(source.asked) + 1 + first))
+                    source.failing = frozenset(range(len(source.questions) + 1, len(source.questions) + 1 + first))
                 else:
                     running.close()
                     filler = begin()

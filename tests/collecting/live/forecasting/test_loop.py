@@ -316,5 +316,5 @@ def test_switched_off_it_only_collects(tmp_path: Path) -> None:
         until(lambda: len(reader.candles(series, EVER, 10**6)) > 36 * 60, "its history and two minutes are stored")
         figures = collector.figures()
         assert figures is not None
-        assert "forecast_step_seconds" not in figures.values[()]
+        assert "forecast_step_seconds" not in figures[1][()]
         assert reader.minute_models() == {}

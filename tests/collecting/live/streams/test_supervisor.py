@@ -31,7 +31,7 @@ class Feed:
 
     def __init__(self, *scripts: Script, speed: float = SPEED) -> None:
         self.clock = Clock(START, speed)
-        self.asked: list[tuple[Pair, ...]] = []  # the pairs of each connection
+        self.requested: list[tuple[Pair, ...]] = []  # the pairs of each connection
         self.open = self.most = 0  # connections at once
         self.began = self.clock.monotonic()
         self._scripts = list(scripts)
@@ -39,7 +39,7 @@ class Feed:
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         """Yield the events of the next script."""
         script = self._scripts.pop(0) if len(self._scripts) > 1 else self._scripts[0]
-        self.asked.append(tuple(pairs))
+        self.requested.append(tuple(pairs))
         self.open += 1
         self.most = max(self.most, self.open)
         try:
@@ -228,7 +228,7 @@ async def test_a_connection_that_will_end_is_replaced_before() -> None:
     """Binance announces that a server shuts down: there is neither an interruption nor a wait."""
     feed = Feed(retiring, alive, speed=CALM)
     async with supervising(feed) as (supervisor, heard):
-        await when(lambda: len(feed.asked) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
+        await when(lambda: len(feed.requested) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
     assert heard.of("interrupted") == []
     assert (feed.most, supervisor.reconnects) == (2, 0)
 
@@ -253,7 +253,7 @@ async def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair
     feed = Feed(one_at_a_time, speed=CALM)
     async with supervising(feed) as (supervisor, heard):
         await add_pair(supervisor, heard)
-    assert feed.asked[-1] == (BTC, ETH)
+    assert feed.requested[-1] == (BTC, ETH)
     assert heard.of("connected") == [(BTC,), (BTC, ETH)]
 
 
@@ -268,7 +268,7 @@ async def test_a_removed_pair_does_not_end_the_connection() -> None:
         await when(lambda: feed.open == 0)
         supervisor.follow([SOL])
         await when(lambda: ticks_of(heard, SOL))
-    assert feed.asked == [(BTC, ETH), (SOL,)]
+    assert feed.requested == [(BTC, ETH), (SOL,)]
     assert heard.of("connected") == [(BTC, ETH), (BTC,), (SOL,)]
 
 
@@ -278,7 +278,7 @@ async def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start
     async with supervising(feed, BTC, ETH) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
     assert heard.of("unusable") == [ETH]
-    assert feed.asked == [(BTC, ETH), (BTC,)]
+    assert feed.requested == [(BTC, ETH), (BTC,)]
     assert supervisor.pairs == (BTC,)
     assert heard.of("interrupted") == []
 
@@ -293,7 +293,7 @@ async def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_co
         supervisor.follow([BTC, ETH])  # the database is read before the new state is in it
         before = ticks_of(heard, BTC)
         await when(lambda: ticks_of(heard, BTC) > before + 3)
-    assert feed.asked == [(BTC,), (BTC, ETH)]
+    assert feed.requested == [(BTC,), (BTC, ETH)]
     assert heard.of("connected") == [(BTC,)]
 
 
@@ -307,7 +307,7 @@ async def test_a_pair_whose_subscription_is_refused_is_left_out_and_later_asked_
         await when(lambda: ticks_of(heard, ETH))
     assert heard.of("unusable") == []
     assert heard.of("connected")[-1] == (BTC, ETH)
-    assert (set(feed.asked), supervisor.pairs) == ({(BTC, ETH)}, (BTC, ETH))
+    assert (set(feed.requested), supervisor.pairs) == ({(BTC, ETH)}, (BTC, ETH))
 
 
 @in_loop
