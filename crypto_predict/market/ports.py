@@ -41,10 +41,7 @@ class CandleSource(Protocol):
         """The intervals of its candles."""
 
     def traded(self, pair: Pair) -> Pair:
-        """Return the pair whose prices `candles` returns for `pair`; raise `UnusableHistory` if there cannot be one.
-
-        It differs from `pair` where an exchange trades another currency for it: BTC/USDT for BTC/USD.
-        """
+        """Return the pair whose prices `candles` returns, such as BTC/USDT for BTC/USD, or raise `UnusableHistory`."""
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:
         """Return the close of the newest candle that can exist, at or before `limit` (UTC).
@@ -298,10 +295,7 @@ class Reservations(Protocol):
     """Keeps two processes from collecting the same at once."""
 
     def hold(self, series: SeriesKey) -> AbstractContextManager[None]:
-        """Reserve a series for this process inside the context.
-
-        Raise `SeriesHeld` if another process, which the error names, has reserved it.
-        """
+        """Reserve a series inside the context; raise `SeriesHeld` if another process, which it names, has done that."""
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Callable[[], None]]:
         """Reserve the pairs of a shard for one live collector inside the context.

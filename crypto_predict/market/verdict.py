@@ -64,7 +64,8 @@ def judge(
                 verdict = Verdict.TRADED if row.candle.volume > 0 or row.candle.trades else Verdict.QUIET
                 yield Judged(opening, verdict, True, "", row)
             else:
-                is_covered = _is_covered(Span(opening, closing), covered)
+                before = bisect_right(covered, opening, key=lambda part: part.start)
+                is_covered = before > 0 and closing <= covered[before - 1].end
                 yield Judged(opening, silence.verdict, is_covered, silence.reason, None)
             opening = closing
 
@@ -111,9 +112,3 @@ def _of_missing(opened: Span, overlapping: Sequence[StreamSpan]) -> tuple[Verdic
     if reached >= opened.end and not reasons:
         return Verdict.QUIET, ""
     return Verdict.DISCONNECTED, next(filter(None, reasons), NO_STREAM)
-
-
-def _is_covered(opened: Span, covered: Sequence[Span]) -> bool:
-    """Return whether one of the spans, which are ascending and apart, contains all of `opened`."""
-    index = bisect_right(covered, opened.start, key=lambda part: part.start) - 1
-    return index >= 0 and opened.end <= covered[index].end

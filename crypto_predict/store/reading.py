@@ -247,12 +247,7 @@ class Database:
         return self._sound(table, rows, read)
 
     def _page(
-        self,
-        table: str,
-        query: _Select,
-        read: Callable[[Sequence[Any]], _T],
-        values: Mapping[str, object],
-        limit: int,
+        self, table: str, query: _Select, read: Callable[[Sequence[Any]], _T], values: Mapping[str, object], limit: int
     ) -> list[_T]:
         """Return at most `limit` sound rows; fewer mean that there are no more."""
         limit, page, offset = min(max(limit, 0), _MOST_ROWS), list[_T](), 0

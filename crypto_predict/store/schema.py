@@ -17,7 +17,9 @@ def check(connection: Connection) -> str | None:
         return "it does not contain the tables of this program; collect.py --database creates them"
     if version < SCHEMA:
         return f"its schema {version} is older than that of this program, {SCHEMA}; run collect.py to upgrade it"
-    return None if version == SCHEMA else _newer(version)
+    if version > SCHEMA:
+        return f"its schema {version} is newer than that of this program, {SCHEMA}; update the program"
+    return None
 
 
 def upgrade(connection: Connection) -> str | None:
@@ -33,7 +35,7 @@ def upgrade(connection: Connection) -> str | None:
     if version is None and connection.dialect.name == "sqlite" and inspect(connection).get_table_names():
         return "the file belongs to another program; name another one"
     if version is not None and version > SCHEMA:
-        return _newer(version)
+        return check(connection)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # at level info it lists its own plugins
     from alembic import command  # noqa: PLC0415 a server that only reads does not wait for this import
     from alembic.config import Config  # noqa: PLC0415 the same
@@ -51,7 +53,3 @@ def _version(connection: Connection) -> str | None:
     if not inspect(connection).has_table(_TABLE):
         return None
     return connection.execute(text(f"SELECT version_num FROM {_TABLE}")).scalar()  # noqa: S608 - a constant
-
-
-def _newer(version: str) -> str:
-    return f"its schema {version} is newer than that of this program, {SCHEMA}; update the program"
