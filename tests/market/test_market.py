@@ -110,13 +110,10 @@ def test_a_digest_depends_on_interval_openings_and_prices() -> None:
     assert digest([SOUND], Interval.MINUTE_1) == digest([SOUND._replace(trades=5)], Interval.MINUTE_1)
 
 
-@pytest.mark.parametrize(
-    "prices",
-    [(10.0, 12.0, 9.0, 11.0, 0.0), (10.0, 10.0, 10.0, 10.0, 5.0), (5e-324, 5e-324, 5e-324, 5e-324, 1e300)],
-)
-def test_a_sound_candle_has_no_faults(prices: tuple[float, float, float, float, float]) -> None:
+def test_a_sound_candle_has_no_faults() -> None:
     """No trade and no movement happen in thin markets."""
-    assert Candle(NOON, *prices).faults() == []
+    thin = [(10.0, 12.0, 9.0, 11.0, 0.0), (10.0, 10.0, 10.0, 10.0, 5.0), (5e-324, 5e-324, 5e-324, 5e-324, 1e300)]
+    assert [candle.faults() for candle in (SOUND, *(Candle(NOON, *numbers) for numbers in thin))] == [[]] * 4
 
 
 @pytest.mark.parametrize("price", [0.0, -0.0, -1.0, math.nan, math.inf, -math.inf])
@@ -128,20 +125,20 @@ def test_a_price_that_is_not_a_positive_number_is_named(price: float) -> None:
 @pytest.mark.parametrize("field", SOUND._fields[5:])
 def test_an_impossible_volume_is_named(field: str) -> None:
     """Also the optional ones."""
-    assert SOUND.faults() == []
     for volume in (-1.0, math.nan, math.inf):
         faults = SOUND._replace(**{field: volume}).faults()  # type: ignore[arg-type] # one field
         assert faults == [f"{field.replace('_', ' ')} {volume} is not zero or a positive number"]
 
 
 @pytest.mark.parametrize(
-    "prices",
-    [(10.0, 9.0, 12.0, 11.0), (13.0, 12.0, 9.0, 11.0), (10.0, 12.0, 9.0, 8.0), (10.0, 12.0, 10.5, 11.0)],
-    ids=["high below low", "open above high", "close below low", "open below low"],
+    ("numbers", "count"),
+    [
+        ((10.0, 9.0, 12.0, 11.0, 1.0), 1),  # high below low
+        ((13.0, 12.0, 9.0, 11.0, 1.0), 1),  # open above high
+        ((10.0, 12.0, 9.0, 8.0, 1.0), 1),  # close below low
+        ((10.0, 12.0, 10.5, 11.0, 1.0), 1),  # open below low
+        ((-1.0, math.nan, 0.0, math.inf, -5.0), 5),  # every fault is reported at once
+    ],
 )
-def test_prices_outside_low_and_high_are_a_fault(prices: tuple[float, float, float, float]) -> None:
-    assert len(Candle(NOON, *prices, volume=1.0).faults()) == 1
-
-
-def test_every_fault_of_a_candle_is_reported_at_once() -> None:
-    assert len(Candle(NOON, -1.0, math.nan, 0.0, math.inf, -5.0).faults()) == 5
+def test_prices_outside_low_and_high_are_a_fault(numbers: tuple[float, float, float, float, float], count: int) -> None:
+    assert len(Candle(NOON, *numbers).faults()) == count

@@ -50,17 +50,8 @@ def test_old_candles_are_deleted_in_batches(writer: WritableDatabase, reader: Da
     assert (facts[OTHER], facts[FIVES][0]) == ((0, None, None), 60)
 
 
-def test_a_series_goes_on_after_its_candles_were_deleted(writer: WritableDatabase, reader: Database) -> None:
-    writer.write(MINUTES, candles(0, 30), span(0, 30))
-    assert purge(writer, 60) == [30]
-    for minute in (60, 61):
-        assert writer.write_closed({MINUTES: [candle(minute)]}) == 1
-    assert [row.vwap for row in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(60, 62))
-    assert reader.coverage(MINUTES) == [span(60, 62)]
-
-
 def test_whole_days_leave_the_vwap_right(writer: WritableDatabase, reader: Database) -> None:
-    """Also where the day that stays is computed again, and where a candle follows."""
+    """Also where the day that stays is computed again, where a candle follows, and where none is left."""
     writer.write(MINUTES, candles(DAY - 50, DAY + 50), span(DAY - 50, DAY + 50))
     assert purge(writer, DAY, 20) == [20, 20, 10]
     day = candles(DAY, DAY + 51)
@@ -68,6 +59,11 @@ def test_whole_days_leave_the_vwap_right(writer: WritableDatabase, reader: Datab
         day[number] = written
         writer.write_closed({MINUTES: [written]})
         assert [row.vwap for row in reader.candles(MINUTES, EVER, MANY)] == vwaps(day)
+    assert purge(writer, 2 * DAY) == [51]
+    for minute in (2 * DAY, 2 * DAY + 1):
+        assert writer.write_closed({MINUTES: [candle(minute)]}) == 1
+    assert [row.vwap for row in reader.candles(MINUTES, EVER, MANY)] == vwaps(candles(2 * DAY, 2 * DAY + 2))
+    assert reader.coverage(MINUTES) == [span(2 * DAY, 2 * DAY + 2)]
 
 
 def test_what_is_kept_for_each_minute_goes_with_the_minutes(writer: WritableDatabase, reader: Database) -> None:

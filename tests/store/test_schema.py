@@ -110,7 +110,7 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
         assert stored[-1].vwap == vwap([row.candle for row in stored])
         assert reader.coverage(MINUTES) == [span(0, 91)]
         writer.write_forecasts({MINUTES: [step(91, 1)]}, KEEP)
-        assert reader.minute_records().get(MINUTES) is not None
+        assert list(reader.minute_records()) == [MINUTES]
         built = BuiltCandle(START, 1.0, 1.0, 1.0, 1.0, 1, 0, False, volume=0.5)
         writer.write_built({MINUTES: [built]})
         assert reader.built(MINUTES, EVER, MANY) == [built]
@@ -166,13 +166,11 @@ def test_a_wrong_file_is_one_clear_error(make: Callable[[Path], object], tmp_pat
     assert beside <= ({"market.db-wal", "market.db-shm"} if make is a_truncated_one else set())
 
 
-def test_a_missing_file_is_not_created_by_a_reader(tmp_path: Path) -> None:
+def test_a_path_that_does_not_exist_or_cannot_be_made_is_an_error(tmp_path: Path) -> None:
+    """A reader creates nothing."""
     with pytest.raises(DatabaseError, match=r"the file does not exist; collect\.py --database creates it"):
         open_reader(str(tmp_path / "folder" / "market.db"))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(DatabaseError, match=r"Not a directory|File exists"):
         open_writer(str(tmp_path / "file" / "market.db"))

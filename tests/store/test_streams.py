@@ -98,10 +98,11 @@ def test_built_candles_are_read_back(writer: WritableDatabase, reader: Database)
 @ON_BOTH
 def test_of_two_built_candles_the_one_of_more_ticks_stays(writer: WritableDatabase, reader: Database) -> None:
     """A collector that was started again saw less of the minute. With as many ticks, the late ones have grown."""
+    first, later = built(0, 5), built(0, 5, late=1)
     for written, stays in (
-        ([built(0, 5)], built(0, 5)),
-        ([built(0, 3, partial=True)], built(0, 5)),
-        ([built(0, 5, late=1)], built(0, 5, late=1)),
+        ([first], first),
+        ([built(0, 3, partial=True)], first),
+        ([later], later),
         ([built(0, 7), built(0, 6)], built(0, 7)),
         ([built(0, 2), built(0, 8), built(0, 4)], built(0, 8)),
     ):
