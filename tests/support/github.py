@@ -57,16 +57,8 @@ class Repository:
     def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT) -> dict[str, Any]:
         """Open an issue and return it."""
         number = 1 + max((issue["number"] for issue in self.issues), default=0)
-        self.issues.append(
-            {
-                "number": number,
-                "title": title,
-                "body": body,
-                "user": dict(user),
-                "state": "open",
-                "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            }
-        )
+        issue = {"number": number, "title": title, "body": body, "user": dict(user), "state": "open"}
+        self.issues.append({**issue, "created_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"})
         return self.issues[-1]
 
     def texts(self, number: int) -> list[str]:
@@ -147,6 +139,13 @@ class GitHub(ReplayServer):
                 await asyncio.gather(_pump(reader, outer), _pump(inner, writer))
 
 
+class Refused(Exception):
+    """GitHub refuses a request."""
+
+    def __init__(self, status: int, message: str, **more: Any) -> None:
+        self.response = web.json_response({"message": message, "status": str(status), **more}, status=status)
+
+
 class GitHubSide:
     """The endpoints of GitHub that releases use; see `Repository` for what they read and change."""
 
@@ -174,19 +173,22 @@ class GitHubSide:
 
     def unknown(self) -> web.Response:
         """Answer that the endpoint does not exist."""
-        return _refused(404, "Not Found")
+        return Refused(404, "Not Found").response
 
     def _rest(self, permission: str, handler: Handler) -> Handler:
         """Return the handler behind the checks of host, token and permission."""
 
         async def check_and_answer(request: web.Request) -> web.Response:
-            if request.host != API:
-                return self.unknown()
-            if request.headers.get(hdrs.AUTHORIZATION) not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
-                return _refused(401, "Bad credentials")
-            if not self._permits(permission, write=request.method != hdrs.METH_GET):
-                return _refused(403, "Resource not accessible by integration")
-            return await handler(request)
+            try:
+                if request.host != API:
+                    raise Refused(404, "Not Found")
+                if request.headers.get(hdrs.AUTHORIZATION) not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
+                    raise Refused(401, "Bad credentials")
+                if not self._permits(permission, write=request.method != hdrs.METH_GET):
+                    raise Refused(403, "Resource not accessible by integration")
+                return await handler(request)
+            except Refused as refusal:
+                return refusal.response
 
         return check_and_answer
 
@@ -200,62 +202,57 @@ class GitHubSide:
 
     async def _list_issues(self, request: web.Request) -> web.Response:
         """List the newest first. GitHub lists pull requests too, even if issues are switched off."""
-        state = request.query.get("state", "open")
-        return _page(
-            request,
-            [
-                issue
-                for issue in reversed(self._repository.issues)
-                if state in (issue["state"], "all") and (self._repository.has_issues or "pull_request" in issue)
-            ],
-        )
+        state, has_issues = request.query.get("state", "open"), self._repository.has_issues
+        shown = [issue for issue in self._repository.issues if has_issues or "pull_request" in issue]
+        return _page(request, [issue for issue in reversed(shown) if state in (issue["state"], "all")])
 
     async def _open_issue(self, request: web.Request) -> web.Response:
         given = await _body(request)
-        if not self._repository.has_issues:
-            return _refused(410, "Issues has been disabled in this repository.")
+        self._check_issues()
         if not given.get("title"):
-            return _invalid("Issue", "missing_field", "title")
+            raise _invalid("Issue", "missing_field", "title")
         return web.json_response(self._repository.open(given["title"], given.get("body", "")), status=201)
 
     async def _change_issue(self, request: web.Request) -> web.Response:
         issue = self._issue(request)
-        if isinstance(issue, web.Response):
-            return issue
         issue.update(await _body(request))
         return web.json_response(issue)
 
     async def _comment(self, request: web.Request) -> web.Response:
-        issue = self._issue(request)
-        if isinstance(issue, web.Response):
-            return issue
-        text = (await _body(request))["body"]
-        self._repository.comments.append((issue["number"], text))
+        number, text = self._issue(request)["number"], (await _body(request))["body"]
+        self._repository.comments.append((number, text))
         return web.json_response({"id": len(self._repository.comments), "body": text, "user": BOT}, status=201)
 
-    def _issue(self, request: web.Request) -> dict[str, Any] | web.Response:
-        """Return the issue that a request names, or the refusal."""
+    def _check_issues(self) -> None:
         if not self._repository.has_issues:
-            return _refused(410, "Issues has been disabled in this repository.")
-        result = (issue for issue in self._repository.issues if str(issue["number"]) == request.match_info["number"])
-        return next(result, self.unknown())
+            raise Refused(410, "Issues has been disabled in this repository.")
+
+    def _issue(self, request: web.Request) -> dict[str, Any]:
+        """Return the issue that a request names."""
+        self._check_issues()
+        for issue in self._repository.issues:
+            if str(issue["number"]) == request.match_info["number"]:
+                return issue
+        raise Refused(404, "Not Found")
 
     async def _show_release(self, request: web.Request) -> web.Response:
-        tag = request.match_info["tag"]
-        result = [release for release in self._repository.releases if release["tag_name"] == tag]
-        return web.json_response(result[0]) if result else self.unknown()
+        for release in self._repository.releases:
+            if release["tag_name"] == request.match_info["tag"]:
+                return web.json_response(release)
+        raise Refused(404, "Not Found")
 
     async def _release(self, request: web.Request) -> web.Response:
         """Publish a release. GitHub makes its tag at HEAD if the repository does not have it."""
         given = await _body(request)
         tag = given["tag_name"]
         if any(release["tag_name"] == tag for release in self._repository.releases):
-            return _invalid("Release", "already_exists", "tag_name")
+            raise _invalid("Release", "already_exists", "tag_name")
         if f"refs/tags/{tag}" not in self._repository.refs():
             self._repository.run("update-ref", f"refs/tags/{tag}", "HEAD^{commit}", "")
-        release = {"tag_name": tag, "name": given.get("name", tag), "body": given.get("body", "")}
-        self._repository.releases.append(release)
-        return web.json_response(release, status=201)
+        self._repository.releases.append(
+            {"tag_name": tag, "name": given.get("name", tag), "body": given.get("body", "")}
+        )
+        return web.json_response(self._repository.releases[-1], status=201)
 
     async def _list_attestations(self, request: web.Request) -> web.Response:
         """List attestations. GitHub answers 404 without any, as `gh attestation verify` shows."""
@@ -270,7 +267,7 @@ class GitHubSide:
 
     async def _attest(self, request: web.Request) -> web.Response:
         if self._repository.private:
-            return _refused(403, "Feature not available for user-owned private repositories.")
+            raise Refused(403, "Feature not available for user-owned private repositories.")
         self._repository.attest((await _body(request))["bundle"])
         return web.json_response({"id": sum(map(len, self._repository.attestations.values()))}, status=201)
 
@@ -365,12 +362,8 @@ def _statement(bundle: dict[str, Any]) -> dict[str, Any]:
     return statement
 
 
-def _invalid(resource: str, code: str, name: str) -> web.Response:
-    return _refused(422, "Validation Failed", errors=[{"resource": resource, "code": code, "field": name}])
-
-
-def _refused(status: int, message: str, **more: Any) -> web.Response:
-    return web.json_response({"message": message, "status": str(status), **more}, status=status)
+def _invalid(resource: str, code: str, name: str) -> Refused:
+    return Refused(422, "Validation Failed", errors=[{"resource": resource, "code": code, "field": name}])
 
 
 def _git_environ() -> dict[str, str]:
