@@ -123,17 +123,3 @@ def test_the_saved_run_contains_no_path_and_no_time(saved: NotebookNode) -> None
     assert set(saved.metadata) == {"kernelspec", "language_info"}
     assert saved.metadata.language_info == {"name": "python"}
     assert NOTEBOOK.stat().st_size < MOST_BYTES
-
-
-@pytest.mark.parametrize(
-    ("text", "result"),
-    [
-        ("/home/someone/prices.csv", 1),
-        ("in /usr/lib", 1),
-        (r"C:\prices", 1),
-        ("https://a.b/c/d", 0),
-        ("a/b/c </td>", 0),
-    ],
-)
-def test_absolute_paths_are_recognised(text: str, result: int) -> None:
-    assert len(ABSOLUTE_PATH.findall(text)) == result

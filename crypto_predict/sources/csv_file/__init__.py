@@ -2,8 +2,7 @@
 
 * ``lines``: the lines of a file as text, bounded, decompressed, decoded; and their fields
 * ``notations``: times and numbers in the notations of several countries; the whole file decides between two readings
-* ``columns``: which field is the time, the open and so on, by the names of the header or without a header
-* ``dialect``: where the table begins, and what separates its fields
+* ``table``: where the table begins, what separates its fields, and which of them is the time, the open and so on
 * ``reading``: all of them together; a file becomes a source of candles, or every fault of it is reported
 """
 

@@ -16,10 +16,9 @@ from statistics import median_low
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span, resample
-from crypto_predict.sources.csv_file.columns import PRICES, Columns
-from crypto_predict.sources.csv_file.dialect import find_table
 from crypto_predict.sources.csv_file.lines import MOST_LINES, BadRow, Lines, Unreadable, fields_of, lines, opened
 from crypto_predict.sources.csv_file.notations import DayOrder, day_order, decimal_mark, instant, milliseconds, number
+from crypto_predict.sources.csv_file.table import PRICES, Columns, find_table
 
 MOST_FAULTS = 1_000
 _MOST_FOOTER = 5  # lines
