@@ -24,11 +24,6 @@ EVERY_FAULT += ["/docs/nothing.js"]
 CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))
 
 
-@pytest.mark.parametrize("path", EVERY_ANSWER)
-def test_every_address_answers(path: str) -> None:
-    assert CLIENT.get(path).status_code == 200
-
-
 BAD = [
     *("date", "date=", "date=2024-06-01&date=2024-06-02", "date=2024-02-30", "date=yesterday", "date=0000-01-01"),
     *("date=2024-06-01T12:00%2B25:00", "date=%00", "date=2024-06-01%00", "date=%ff%fe", "date=%zz"),
@@ -113,6 +108,7 @@ def test_another_method_is_405_and_lists_the_allowed_ones(path: str, method: str
 @pytest.mark.parametrize("path", [*EVERY_ANSWER, *EVERY_FAULT])
 def test_head_equals_get_without_the_body(path: str) -> None:
     got, head = CLIENT.get(path), CLIENT.head(path)
+    assert (got.status_code == 200) == (path in EVERY_ANSWER)
     assert head.data == b""
     assert head.status == got.status
     varying = {"Content-Length"} if path == "/metrics" else set()

@@ -116,12 +116,6 @@ def test_a_page_of_resampled_candles_reads_a_bounded_number_of_stored_ones(tmp_p
     assert openings(served.get("/candles/BTC-USD?interval=1d&limit=10000"))[-1] == end - DAY
 
 
-def test_by_default_the_shortest_stored_interval_is_served(served: Client) -> None:
-    """Of the source that is preferred: real days rather than simulated minutes."""
-    assert read(served.get("/candles/BTC-USD"))["interval"] == "1d"
-    assert read(served.get("/candles/BTC-USD?source=simulated"))["interval"] == "1m"
-
-
 def test_a_real_source_comes_before_a_simulated_one(served: Client) -> None:
     """The header marks invented prices, and is absent otherwise."""
     real, invented = (served.get(f"/candles/BTC-USD?interval=1d{more}") for more in ("", "&source=simulated"))
@@ -130,6 +124,8 @@ def test_a_real_source_comes_before_a_simulated_one(served: Client) -> None:
     assert (read(invented)["source"], read(invented)["simulated"]) == ("simulated", True)
     assert invented.headers["Crypto-Predict-Simulated"] == "true"
     assert read(served.get("/candles/BTC-USD?interval=1h"))["source"] == "simulated"  # days cannot be split
+    for source, interval in (("", "1d"), ("source=simulated", "1m")):  # by default the shortest that is stored
+        assert read(served.get(f"/candles/BTC-USD?{source}"))["interval"] == interval
 
 
 def test_of_two_real_sources_the_one_with_the_newest_candle_is_served(own_url: str) -> None:

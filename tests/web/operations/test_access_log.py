@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.support.applications import client
-from tests.support.models import TRAINED_AT, make_model
+from tests.support.models import TRAINED_AT, make_forecast, make_model
 
 
 class Watched:
@@ -98,16 +98,13 @@ def test_requests_are_counted_by_route_method_and_status() -> None:
     assert watched.metric('crypto_predict_request_duration_seconds_count{route="/bitcoin"}') == 3
 
 
-def test_the_model_is_among_the_metrics() -> None:
-    """An alert on age needs no second source."""
-    watched = Watched()
-    info = '{build="0.3.1-20240518121047",simulated="false",version="0.3.1"}'
-    assert watched.metric(f"crypto_predict_model_info{info}") == 1
-    assert watched.metric("crypto_predict_model_trained_timestamp_seconds") == TRAINED_AT.timestamp()
-
-
-def test_the_process_is_among_the_metrics() -> None:
-    assert Watched().metric("process_resident_memory_bytes") > 0
+def test_the_model_and_the_process_are_among_the_metrics() -> None:
+    """Alerts on the age of the model, and of its newest price, need no second source."""
+    watched, of_model = Watched(), "crypto_predict_model"
+    assert watched.metric(f'{of_model}_info{{build="0.3.1-20240518121047",simulated="false",version="0.3.1"}}') == 1
+    assert watched.metric(f"{of_model}_trained_timestamp_seconds") == TRAINED_AT.timestamp()
+    assert watched.metric(f"{of_model}_newest_price_timestamp_seconds") == make_forecast().anchor.at.timestamp()
+    assert watched.metric("process_resident_memory_bytes") > 0
 
 
 def test_two_applications_count_apart() -> None:

@@ -78,13 +78,6 @@ def test_a_stale_model_still_answers() -> None:
     assert stale.get("/readyz").status_code == 200
 
 
-def test_the_newest_price_is_among_the_metrics() -> None:
-    """An alert on its age needs no second source."""
-    text = client(make_model()).get("/metrics").get_data(as_text=True)
-    name = "crypto_predict_model_newest_price_timestamp_seconds"
-    assert [float(line.split()[1]) for line in text.splitlines() if line.startswith(name)] == [ANCHOR.timestamp()]
-
-
 STALE = "Crypto-Predict-Stale"
 ANSWERS = (
     *("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-01T12:00Z", "/forecast/BTC-USD", "/model", "/version"),
