@@ -27,7 +27,6 @@ from crypto_predict.web.collected.tables import Page, Table, Values, instant
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT
 
 JUDGED_AFTER = timedelta(minutes=1)  # from the end of a minute, until its candle or the state of the stream is stored
-_WITHOUT_CANDLE, _NOT_BUILT = [None] * 10, [None] * 8  # the columns of a minute that describe a candle
 
 
 class Minute(NamedTuple):
@@ -60,11 +59,9 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question, now: da
 
 
 def _values(minute: Minute, _: Question) -> Values:
-    judged, built = minute
-    candle: Values = _WITHOUT_CANDLE
-    if judged.stored is not None:
-        candle = [*judged.stored.candle[1:], judged.stored.vwap]
-    ticks: Values = _NOT_BUILT
+    (judged, built), stored = minute, minute.judged.stored
+    candle = [None] * 10 if stored is None else [*stored.candle[1:], stored.vwap]
+    ticks: Values = [None] * 8
     if built is not None:
         prices = (built.open, built.high, built.low, built.close, built.volume)
         ticks = [*prices, built.ticks, built.late, built.partial]

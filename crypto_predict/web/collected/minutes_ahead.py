@@ -45,12 +45,7 @@ _SCHEMA = schemas.record({**_SERIES, "cutoff": INSTANT, "price": _PRICE, "foreca
 
 
 def newest(reader: Connection, asks: Question, now: datetime) -> tuple[CollectedSeries, MinuteForecast]:
-    """Return the newest forecast, made at most `OLDEST` before `now`, and its series.
-
-    Raises:
-        NotCollected: The database does not hold minutes of the pair, or not from that source.
-        Problem: There is no forecast that is new enough.
-    """
+    """Return the newest forecast, made at most `OLDEST` before `now`, and its series; else raise a `Problem`."""
     collected, _ = choose(of_pair(reader, asks.pair, MINUTE), MINUTE, asks.source)
     before = Span(EPOCH, now + OLDEST)  # later ones are of a clock that was wrong
     forecast = next(iter(reader.minute_forecasts(collected.series, before, 1, newest=True)), None)

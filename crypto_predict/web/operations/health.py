@@ -2,8 +2,8 @@
 
 import json
 import threading
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
@@ -77,15 +77,8 @@ def _marked(_: Rendered) -> dict[str, Any]:
     return refs("headers", [SIMULATED])
 
 
-@dataclass(frozen=True, kw_only=True)
-class HealthOperation(Operation[Snapshot]):
-    """An endpoint of operators: ``answer(health)``."""
-
-    tag: str = "operation"
-    validated: bool = False
-
-
-LIVE = HealthOperation(
+_operation = partial(Operation[Snapshot], tag="operation", validated=False)  # ``answer(health)``
+LIVE = _operation(
     rule="/livez",
     answer=lambda _: _state(status="alive"),
     text="Is the process alive?",
@@ -93,7 +86,7 @@ LIVE = HealthOperation(
     schemas={"Alive": record({"status": TEXT})},
     examples=lambda _: [_state(status="alive")],
 )
-READY = HealthOperation(
+READY = _operation(
     rule="/readyz",
     answer=ready,
     text="May it be sent requests?",
@@ -103,7 +96,7 @@ READY = HealthOperation(
     headers=_marked,
     failures=lambda _: [Failure("NotReady", f"The {_STOPPING}.", Problem(503, f"this {_STOPPING}"))],
 )
-FRESH = HealthOperation(
+FRESH = _operation(
     rule="/fresh",
     answer=fresh,
     text="""Are the model and its newest price as young as they should be?
@@ -118,7 +111,7 @@ candle, or of the newest daily one if the source has no hourly ones. Of several 
     headers=_marked,
     failures=lambda snapshot: [Failure("Stale", _TOO_OLD, _stale(_ages(snapshot, 148 * 86_400)))],
 )
-METRICS = HealthOperation(
+METRICS = _operation(
     rule="/metrics",
     answer=lambda health: _measured(health.metrics.exposition()),
     text="What Prometheus collects",
