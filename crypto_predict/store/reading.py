@@ -12,7 +12,7 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import ColumnElement, Row, Select, Table, bindparam, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, bindparam, func, literal, select
 from sqlalchemy import text as statement
 
 from crypto_predict import logs
@@ -66,11 +66,11 @@ def _in_span(table: Table, *names: str, until: str | None = None, newest: bool =
     columns, keys = [table.c[name] for name in names], ("source", "pair", "interval")
     time, unit = columns[0], "_us" if names[0].endswith("_us") else ""
     own = [table.c[name] == bindparam(f"of_{name}") for name in keys if name in table.c]
+    start, end = (bindparam(f"{edge}{unit}", type_=BigInteger) for edge in ("start", "end"))
     return (
         select(*columns)
         .where(*own or [table.c.series == THE_SERIES])
-        .where(time < bindparam(f"end{unit}"))
-        .where((time.__ge__ if until is None else table.c[until].__gt__)(bindparam(f"start{unit}")))
+        .where(time < end, time >= start if until is None else table.c[until] > start)
         .order_by(time.desc() if newest else time, *(table.c[name] for name in ("id",) if name in table.c))
     )
 
@@ -209,7 +209,7 @@ class Database:
         query, values = (forecasts.RECORDS, {}) if series is None else (forecasts.RECORD, parameters(series))
         records = forecasts.grouped(self._rows("forecast_scores", query, forecasts.scored, values))
         if series is not None:
-            return dict(zip([series], records.values(), strict=False))
+            return {series: next(iter(records.values()))} if records else {}
         keys = self._rows("symbols", select(symbols), lambda row: (row.id, _key(row)))
         return {key: records[number] for number, key in keys if number in records}
 

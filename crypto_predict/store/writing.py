@@ -108,8 +108,10 @@ class WritableDatabase(ReservableDatabase):
                 streams.write(connection, source, pairs, stream)
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
-        key = (source, str(pair))
-        rows = {(at := microseconds(quote.time)): (*key, at, *astuple(quote)[1:]) for quote in quotes}
+        key, rows = (source, str(pair)), dict[int, bulk.Values]()
+        for quote in quotes:
+            time = microseconds(quote.time)
+            rows[time] = (*key, time, *astuple(quote)[1:])
         if not rows:
             return 0
         with self._connections.transaction() as connection:
