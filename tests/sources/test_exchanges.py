@@ -153,7 +153,7 @@ def test_every_candle_is_returned_once_for_any_gaps_and_pages(
 ) -> None:
     """A short page is not the last one, pages may overlap, and the market may have gaps anywhere."""
     missing = {minute for first, length in gaps for minute in range(first, first + length)}
-    candles = [one for minute, one in enumerate(venue.minutes(count)) if minute not in missing]
+    candles = [candle for minute, candle in enumerate(venue.minutes(count)) if minute not in missing]
     market = data.draw(venue.cuts)
     span = Span(START + start * MINUTE, START + max(start, count + 5) * MINUTE)
     with ReplayServer(market(candles)) as server:

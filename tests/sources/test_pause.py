@@ -100,8 +100,8 @@ def test_the_first_question_after_a_pause_goes_alone() -> None:
         with pytest.raises(Unreachable):
             BINANCE.source(server, longest_retry_after=0.0).quote(BTC)
         with ThreadPoolExecutor(8) as threads:
-            asked = [threads.submit(BINANCE.source(server, attempts=5).quote, BTC) for _ in range(8)]
-            assert {future.result().bid for future in asked} == {TOP.bid}
+            quotes = [threads.submit(BINANCE.source(server, attempts=5).quote, BTC) for _ in range(8)]
+            assert {future.result().bid for future in quotes} == {TOP.bid}
         assert (len(server.requests), ban.early) == (3 + 8, [])
 
 

@@ -17,7 +17,7 @@ from crypto_predict.sources.poloniex.rest import CANDLES, TICKER, Poloniex
 from tests.support.minutes import real_minutes
 from tests.support.replay import server as replay
 from tests.support.replay.minutes import BTC, QUICK, START, full_minutes
-from tests.support.replay.poloniex import UNKNOWN_SYMBOL, Answers, Kept, PoloniexExchange, refusal
+from tests.support.replay.poloniex import UNKNOWN_SYMBOL, Answers, Filled, PoloniexExchange, refusal
 from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.server import Fault, ReplayServer
 from tests.support.replay.venue import MINUTE, TETHER
@@ -55,9 +55,9 @@ def test_every_request_has_a_start_an_end_and_a_limit() -> None:
     """With only a start Poloniex returns the newest candles, whatever the start is."""
     with POLONIEX.serving(full_minutes(2 * POLONIEX.page)) as server:
         POLONIEX.read(server, POLONIEX.page + 10)
-        asked = [request.query for request in server.requests]
+        queries = [request.query for request in server.requests]
     first = milliseconds(START)
-    assert asked == [
+    assert queries == [
         {
             "interval": "MINUTE_1",
             "startTime": str(first + start * 60_000),
@@ -170,15 +170,15 @@ def test_the_rate_budget_allows_ten_tickers_a_second() -> None:
     assert POLONIEX_EXCHANGE.rate == (10 * TICKER, 1) == (20 * CANDLES, 1)
 
 
-@pytest.mark.parametrize("kept", Kept)
-def test_real_minutes_are_returned_with_exactly_their_gaps(kept: Kept) -> None:
+@pytest.mark.parametrize("filled_from", Filled)
+def test_real_minutes_are_returned_with_exactly_their_gaps(filled_from: Filled) -> None:
     """Nothing is lost at a gap, and nothing is filled in."""
     candles = [
         candle._replace(quote_volume=candle.close, trades=i % 90, taker_base_volume=i / 2, taker_quote_volume=i)
         for i, candle in enumerate(real_minutes(31))
     ]
     with ReplayServer(
-        PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((POLONIEX.page, 320), kept))
+        PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((POLONIEX.page, 320), filled_from))
     ) as server:
         source = Poloniex(Settings(server.url), policy=QUICK, budget=RateBudget(10**6))
         span = Span(candles[0].open_time, candles[-1].open_time + MINUTE)

@@ -18,11 +18,11 @@ class Exchange:
 
     def __init__(self, *failures: Exception) -> None:
         self.failures = list(failures)
-        self.asked = 0
+        self.attempts = 0
 
     def __call__(self) -> int:
         """Fail, or answer."""
-        self.asked += 1
+        self.attempts += 1
         if self.failures:
             raise self.failures.pop(0)
         return 42
@@ -31,7 +31,7 @@ class Exchange:
 def test_a_passing_failure_is_retried() -> None:
     exchange = Exchange(Failure("busy", again=True), Failure("busy", again=True, retry_after=0))
     assert QUICK.run("alpaca", exchange) == 42
-    assert exchange.asked == 3
+    assert exchange.attempts == 3
 
 
 def busy(**options: Any) -> Failure:
@@ -64,7 +64,7 @@ def test_an_exchange_is_given_up_with_a_reason(
     exchange = Exchange(*[failure] * 9)
     with pytest.raises(SourceError, match=f"^alpaca: {reason}$"):
         policy.run("alpaca", exchange)
-    assert exchange.asked == attempts
+    assert exchange.attempts == attempts
 
 
 def test_nothing_is_waited_for_that_comes_too_late() -> None:
@@ -78,7 +78,7 @@ def test_errors_of_the_program_are_not_retried() -> None:
     exchange = Exchange(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
         QUICK.run("alpaca", exchange)
-    assert exchange.asked == 1
+    assert exchange.attempts == 1
 
 
 @given(seconds=st.integers(0, 10**9 - 1))

@@ -119,7 +119,7 @@ class AlpacaExchange:
         first = bisect_left(candles, question.start, key=_opening)
         return candles[first : bisect_right(candles, question.end, key=_opening)]
 
-    def _found(self, question: "_Question") -> Iterator[tuple[str, Candle]]:
+    def _rows(self, question: "_Question") -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
             for candle in self._candles(symbol, question):
@@ -129,7 +129,7 @@ class AlpacaExchange:
         rows = min(self._paging.rows[self._served % len(self._paging.rows)], question.limit)
         self._served += 1
         offset = question.offset
-        result = list(self._found(question))
+        result = list(self._rows(question))
         if self._paging.tokens is Tokens.ENDLESS:
             offset = min(offset, max(0, len(result) - rows))
         bars: dict[str, list[dict[str, Any]]] = {}
@@ -206,24 +206,24 @@ class AlpacaInMotion(AlpacaExchange):
                 return
             answer = self._answer(msgpack.unpackb(message.data), connection.topics)
 
-    def _answer(self, asked: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:
+    def _answer(self, message: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:
         """Return the answer to a message of a connection, whose `topics` say what it has subscribed to."""
-        if asked.get("action") == "auth":
-            return self._authenticated(asked, topics)
+        if message.get("action") == "auth":
+            return self._authenticated(message, topics)
         if "authenticated" not in topics:
             return refusal(401, "not authenticated")
-        if asked.get("action") != "subscribe" or set(asked) - {"action", *_CHANNELS}:
+        if message.get("action") != "subscribe" or set(message) - {"action", *_CHANNELS}:
             return refusal(400, "invalid syntax")
-        if len(asked.get("quotes", [])) > self.most_quotes:
+        if len(message.get("quotes", [])) > self.most_quotes:
             return refusal(405, "symbol limit exceeded")
         listed = self._listed()
-        topics |= {f"{name} {symbol}" for name in _CHANNELS for symbol in asked.get(name, []) if symbol in listed}
+        topics |= {f"{name} {symbol}" for name in _CHANNELS for symbol in message.get(name, []) if symbol in listed}
         return [{"T": "subscription", **{name: _symbols(topics, name) for name in _CHANNELS}}]
 
-    def _authenticated(self, asked: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:
+    def _authenticated(self, message: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:
         if "authenticated" in topics:
             return refusal(403, "already authenticated")
-        if (asked.get("key"), asked.get("secret")) != KEYS:
+        if (message.get("key"), message.get("secret")) != KEYS:
             return refusal(402, "auth failed")
         if any("authenticated" in other.topics for other in self.streams.connections):
             return refusal(406, "connection limit exceeded")

@@ -76,7 +76,7 @@ class BinanceExchange:
         )
 
     async def _klines(self, request: web.Request) -> web.Response:
-        return self._answered(request, 2, self._found)
+        return self._answered(request, 2, self._rows)
 
     async def _book_ticker(self, request: web.Request) -> web.Response:
         return self._answered(request, 2 if "symbol" in request.query else 4, self._tops)
@@ -97,7 +97,7 @@ class BinanceExchange:
         except _RefusedError as refusal:
             return web.json_response({"code": refusal.code, "msg": str(refusal)}, status=400, headers=headers)
 
-    def _found(self, request: web.Request) -> list[list[Any]]:
+    def _rows(self, request: web.Request) -> list[list[Any]]:
         given = _parameters(request, "symbol", "interval", "startTime", "endTime", "timeZone", "limit")
         symbol, label = self._symbol(_mandatory(given, "symbol")), _mandatory(given, "interval")
         if label not in _INTERVALS:
@@ -119,8 +119,8 @@ class BinanceExchange:
         self, symbol: str, interval: Interval, openings: tuple[int, int], limit: int, *, is_newest: bool
     ) -> Sequence[Candle]:
         """Return at most `limit` candles that open from the first to the last of `openings` (ms), both included."""
-        known = self._openings.get((symbol, interval), [])
-        begin, end = bisect_left(known, openings[0]), bisect_right(known, openings[1])
+        listed = self._openings.get((symbol, interval), [])
+        begin, end = bisect_left(listed, openings[0]), bisect_right(listed, openings[1])
         begin, end = (max(begin, end - limit), end) if is_newest else (begin, min(end, begin + limit))
         return self._market.get((symbol, interval), ())[begin:end]
 
@@ -220,13 +220,13 @@ def _combined(topic: Topic, frame: Frame) -> Frame:
     return f'{{"stream":"{topic}","data":{frame!s}}}'
 
 
-def _subscribed(connection: Connection, asked: Any) -> str:
-    """Subscribe or unsubscribe as asked, and return the answer."""
+def _subscribed(connection: Connection, message: Any) -> str:
+    """Subscribe or unsubscribe, and return the answer."""
     change = {"SUBSCRIBE": connection.topics.update, "UNSUBSCRIBE": connection.topics.difference_update}
-    if not isinstance(asked, dict) or asked.get("method") not in change:
+    if not isinstance(message, dict) or message.get("method") not in change:
         return json.dumps({"error": {"code": 2, "msg": "Invalid request: unknown method"}})
-    change[asked["method"]](asked["params"])
-    return json.dumps({"result": None, "id": asked.get("id")})
+    change[message["method"]](message["params"])
+    return json.dumps({"result": None, "id": message.get("id")})
 
 
 def candle_frame(symbol: str, candled: Candled) -> str:
@@ -289,13 +289,13 @@ def _text(value: float | None) -> str:
     return _ZERO if value is None else f"{value:.8f}"
 
 
-def _parameters(request: web.Request, *known: str) -> Mapping[str, str]:
+def _parameters(request: web.Request, *names: str) -> Mapping[str, str]:
     given = request.query
     if len(given) > len(set(given)):
         raise _RefusedError(-1101, "Duplicate values for a parameter detected.")
-    if len(given) > len(known):
-        raise _RefusedError(-1101, f"Too many parameters; expected '{len(known)}' and received '{len(given)}'.")
-    if unread := set(given) - set(known):
+    if len(given) > len(names):
+        raise _RefusedError(-1101, f"Too many parameters; expected '{len(names)}' and received '{len(given)}'.")
+    if unread := set(given) - set(names):
         read = len(given) - len(unread)
         message = f"Not all sent parameters were read; read '{read}' parameter(s) but was sent '{len(given)}'."
         raise _RefusedError(-1104, message)

@@ -47,7 +47,7 @@ class CoinbaseExchange:
         most: int = _MOST,
         empty: float = 0.0,
     ) -> None:
-        self._random, self._empty, self._asked = Random(0), empty, set[str]()
+        self._random, self._empty, self._questions = Random(0), empty, set[str]()
         self._market = {(_symbol(pair), interval): candles for (pair, interval), candles in market.items()}
         self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
         self._most = most
@@ -94,9 +94,9 @@ class CoinbaseExchange:
             first = last - _MOST * interval.length
         preceding = first - _PRECEDING * interval.length
         candles = self._candles_in(symbol, interval, Span(preceding, last + timedelta(microseconds=1)))
-        if request.path_qs not in self._asked and self._random.random() < self._empty:
+        if request.path_qs not in self._questions and self._random.random() < self._empty:
             candles = []
-        self._asked.add(request.path_qs)
+        self._questions.add(request.path_qs)
         return web.json_response([row(candle) for candle in reversed(candles[-min(self._most, _MOST) :])])
 
     async def _book(self, request: web.Request) -> web.Response:

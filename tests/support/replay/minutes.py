@@ -11,16 +11,16 @@ QUICK = RetryPolicy(
     attempts=3, first_wait=0.01, longest_wait=0.02, first_pause=0.001, connect_timeout=10, read_timeout=10
 )
 
-_made: list[Candle] = []  # so far; many tests need thousands
+_minutes: list[Candle] = []  # so far; many tests need thousands
 
 
 def minutes(count: int) -> list[Candle]:
     """Return `count` minutes from `START` on, each with different prices."""
-    _made.extend(
+    _minutes.extend(
         Candle(START + timedelta(minutes=i), 9.0 + i, 12.0 + i, 8.0 + i, 10.0 + i, i / 4, trades=i)
-        for i in range(len(_made), count)
+        for i in range(len(_minutes), count)
     )
-    return _made[:count]
+    return _minutes[:count]
 
 
 def full_minutes(count: int) -> list[Candle]:

@@ -335,5 +335,5 @@ def _minute(instant: datetime) -> int:
 
 def numbered_pairs(count: int, quote: str = "USDT") -> list[Pair]:
     """Return so many pairs: the five that are followed by default, then AA000, AA001, ..."""
-    known = ["BTC", "ETH", "BNB", "LTC", "SOL"]
-    return [Pair(base, quote) for base in [*known, *(f"{CROWD}{number:03}" for number in range(count))][:count]]
+    defaults = ["BTC", "ETH", "BNB", "LTC", "SOL"]
+    return [Pair(base, quote) for base in [*defaults, *(f"{CROWD}{number:03}" for number in range(count))][:count]]

@@ -36,7 +36,7 @@ DELAY = timedelta(milliseconds=9)  # from a trade to its message
 PUSHED = timedelta(seconds=3, milliseconds=423)  # from a trade to the message of a ticker over REST
 
 
-class Kept(Enum):
+class Filled(Enum):
     """The end of a span from which an answer is filled if the span has more candles than one answer."""
 
     NEWEST = "newest"
@@ -48,7 +48,7 @@ class Answers:
     """How the exchange cuts and arranges its answers."""
 
     rows: Sequence[int] = (_LARGEST_LIMIT,)  # of each answer in turn, repeated; at most the `limit` of the request
-    kept: Kept = Kept.NEWEST
+    filled_from: Filled = Filled.NEWEST
     descending: bool = False
     repeated: int = 0  # rows at the end of an answer that repeat its first rows
     numbers: type[str] | type[float] = str  # how prices and times are written
@@ -95,9 +95,9 @@ class PoloniexExchange:
             question = _Question(request)
         except ValueError as error:
             return _refused(400, _BAD_PARAMETER, str(error))
-        return web.json_response(self._page(self._found(symbol, question), question))
+        return web.json_response(self._page(self._candles_in(symbol, question), question))
 
-    def _found(self, symbol: str, question: "_Question") -> Sequence[Candle]:
+    def _candles_in(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         """Return the candles that open between start and end."""
         series = symbol, question.interval
         openings = self._openings.get(series, [])
@@ -132,9 +132,9 @@ class PoloniexExchange:
         most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
         self._served += 1
         # Without an end, the newest candles are returned, however far the start is in the past.
-        newest = question.end is None or self._answers.kept is Kept.NEWEST
-        kept = candles[max(0, len(candles) - most) :] if newest else candles[:most]
-        rows = [row(candle, question.interval, self._answers.numbers) for candle in kept]
+        newest = question.end is None or self._answers.filled_from is Filled.NEWEST
+        page = candles[max(0, len(candles) - most) :] if newest else candles[:most]
+        rows = [row(candle, question.interval, self._answers.numbers) for candle in page]
         rows += rows[: self._answers.repeated]
         return rows[::-1] if self._answers.descending else rows
 
@@ -156,7 +156,7 @@ class PoloniexInMotion(PoloniexExchange):
         """Return the endpoints."""
         return live_routes(self._motion, self._rest(), self.streams, self._talk, "/ws/public")
 
-    def _found(self, symbol: str, question: "_Question") -> Sequence[Candle]:
+    def _candles_in(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         interval, now = Interval[question.interval], milliseconds(self._motion.now())
         last = now if question.end is None else min(question.end, now)
         length = interval.seconds * 1000
@@ -182,11 +182,11 @@ class PoloniexInMotion(PoloniexExchange):
 
     def _reply(self, connection: Connection, text: str) -> str:
         try:
-            asked = json.loads(text)
-            if asked["event"] == "ping":
+            message = json.loads(text)
+            if message["event"] == "ping":
                 return '{"event":"pong"}'
-            if (asked["event"], asked["channel"]) == ("subscribe", ["trades"]):
-                return self._subscribed(connection, asked["symbols"])
+            if (message["event"], message["channel"]) == ("subscribe", ["trades"]):
+                return self._subscribed(connection, message["symbols"])
         except (ValueError, TypeError, LookupError):
             pass
         return error_frame("Bad request")
@@ -330,7 +330,7 @@ VENUE = Venue(
     cuts=st.builds(
         Answers,
         rows=st.lists(st.integers(40, EXCHANGE.page - 30), min_size=1, max_size=4),
-        kept=st.sampled_from(Kept),
+        filled_from=st.sampled_from(Filled),
         descending=st.booleans(),
         repeated=st.integers(0, 30),
         numbers=st.sampled_from((str, float)),

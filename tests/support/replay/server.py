@@ -132,9 +132,9 @@ async def _run(work: Awaitable[Any]) -> Any:
     return await work
 
 
-def check_names(given: MultiMapping[str], known: Collection[str]) -> None:
+def check_names(given: MultiMapping[str], names: Collection[str]) -> None:
     """Raise `ValueError` if a parameter of a request is not known, or repeated."""
-    if unknown := sorted(set(given) - set(known)):
+    if unknown := sorted(set(given) - set(names)):
         raise ValueError(f"unexpected query parameter(s): {', '.join(unknown)}")
     if repeated := sorted({name for name in given if len(given.getall(name)) > 1}):
         raise ValueError(f"repeated query parameter(s): {', '.join(repeated)}")
