@@ -154,6 +154,7 @@ def test_a_quiet_market_goes_on_because_the_exchange_confirms_what_it_sends(live
 def test_a_subscription_that_is_lost_ends_the_stream(answer: bytes | None, reason: str | None, live: Market) -> None:
     """Its connection is open, and its pings are answered."""
     live.exchange.answers[4] = answer
+    live.clock.patience = 0.0 if answer is None else live.clock.patience
     if reason is None:
         with pytest.raises(RefusedKeys):
             quiet_for(live, spells=1)
@@ -191,7 +192,7 @@ def test_every_location_is_a_venue_of_its_own_for_rest_and_stream(live: Market) 
 )
 def test_an_exchange_that_is_mute_in_the_handshake_is_given_up(number: int, step: str, live: Market) -> None:
     """The SDK waits for each of these answers without end."""
-    live.exchange.answers[number] = None
+    live.exchange.answers[number], live.clock.patience = None, 0.0
     end = live.end()
     assert end.reason == f"{live.host} did not {step} within 20 s"
     assert not end.exchange_down

@@ -105,11 +105,13 @@ def test_an_error_message_ends_the_connection_with_its_reason(message: str, down
 
 def test_a_connection_that_is_half_open_from_the_start_ends(live: Market) -> None:
     live.exchange.streams.inject(streams.silence)
+    live.clock.patience = 0.0
     assert "did not confirm a subscription within 20 s" in live.end().reason
 
 
 def test_nothing_is_missing_before_the_last_message(live: Market) -> None:
     """What came after it is unknown: the connection may have been dead for all of that time."""
+    live.clock.patience = 0.0
     *events, end = live.events(streams.silence)
     assert isinstance(end, Interrupted)
     assert isinstance(events[-1], Heartbeat)

@@ -27,7 +27,7 @@ from tests.support.replay.venue import Venue
 
 _MOST = 300
 _PRECEDING = 3  # rows
-_SUBSCRIBE_WITHIN = 5  # seconds
+_SUBSCRIBE_WITHIN = 5  # seconds of this machine, which may be busy
 _GRANULARITIES = {"60", "300", "900", "3600", "21600", "86400"}
 _TOO_MANY = (
     "granularity too small for the requested time range. Count of aggregations requested exceeds 300. Reduce the range"
@@ -138,7 +138,7 @@ class CoinbaseInMotion(CoinbaseExchange):
 
     async def _talk(self, connection: Connection) -> None:
         def silence() -> float:
-            return math.inf if connection.topics else _SUBSCRIBE_WITHIN
+            return math.inf if connection.topics else _SUBSCRIBE_WITHIN * max(1.0, self._motion.clock.speed)
 
         async for text in connection.texts(self._motion.clock, silence):
             self._reply(connection, text)

@@ -30,13 +30,18 @@ Condition = Callable[[Sequence[FeedEvent]], bool]
 
 
 class MovableClock(Clock):
-    """A clock that a test can move on."""
+    """A clock that a test can move on. Its timeouts bear with a busy machine, unless the test is about one."""
 
     moved = 0.0  # seconds
+    patience = 30.0  # seconds of this machine, the least of a timeout
 
     def monotonic(self) -> float:
         """Return the seconds since construction, and those that it was moved."""
         return super().monotonic() + self.moved
+
+    def timeout(self, seconds: float) -> asyncio.Timeout:
+        """Return a timeout."""
+        return asyncio.timeout(max(seconds / self.speed, self.patience))
 
 
 @dataclass(frozen=True)
@@ -132,7 +137,7 @@ def market(
     tls: ssl.SSLContext | None = None,
     **traits: Any,
 ) -> Iterator[Market]:
-    """Serve a market, by default of two pairs, that moves at the `speed` of the feed, or sends nothing by itself."""
+    """Serve a market, by default of two pairs, that sends nothing by itself, or is `moving` at the feed's `speed`."""
     pairs = pairs or (venue.traded, replace(venue.traded, base="ETH"))
     motion = Motion(Clock(START, speed if moving else STILL), pairs, 0, START - 600 * MINUTE, Traits(**traits))
     exchange = venue.live(motion)
