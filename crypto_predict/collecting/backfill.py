@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from crypto_predict.collecting.fetching import Collected, Fetch, Run, candles_in
-from crypto_predict.collecting.windows import REVISED, asked_again, due_at, is_final, uncovered
+from crypto_predict.collecting.windows import REVISED, asked_again, is_due, is_final, uncovered
 from crypto_predict.errors import RefusedKeys, SourceError, UnusableHistory
 from crypto_predict.history import closing_limit
 from crypto_predict.market import Interval, Pair, SeriesKey, Span, StoredGap
@@ -59,7 +59,7 @@ def catch_up(run: Run, source: CandleSource, stored: CollectedSeries) -> Collect
     with run.database.hold(series):
         covered = run.database.coverage(series)
         start = covered[0].start if covered else Interval.DAY_1.floor(run.now)
-        _collect(run, source, collected, start, lambda gap: (due := due_at(gap)) is not None and due <= run.now)
+        _collect(run, source, collected, start, lambda gap: is_due(gap, run.now))
     return collected
 
 
@@ -74,7 +74,7 @@ def announce(source: CandleSource, pair: Pair, series: SeriesKey) -> None:
 
 
 def _collect(
-    run: Run, source: CandleSource, collected: Collected, start: datetime, is_due: Callable[[StoredGap], bool]
+    run: Run, source: CandleSource, collected: Collected, start: datetime, is_wanted: Callable[[StoredGap], bool]
 ) -> None:
     """Ask for everything that is missing from `start` on, ascending."""
     series, interval = collected.series, collected.series.interval
@@ -87,7 +87,7 @@ def _collect(
     pieces = list(uncovered(wanted, run.database.coverage(series)))
     if pieces and pieces[-1].start == fetch.newest_close:
         pieces[-1] = Span(max(wanted.start, fetch.newest_close - REVISED * interval.length), wanted.end)
-    gaps = [gap for gap in run.database.gaps(series, wanted) if is_due(gap)]
+    gaps = [gap for gap in run.database.gaps(series, wanted) if is_wanted(gap)]
     pieces = sorted([*pieces, *asked_again(gaps, wanted, interval)], key=lambda piece: piece.start)
     wanted_candles = sum(candles_in(piece, interval) for piece in pieces)
     run.expect(wanted_candles)

@@ -96,11 +96,11 @@ def _selected(database: SeriesReader, settings: CollectSettings) -> list[Collect
         for collected in stored
         if not settings.pairs or any(is_named(collected.series, pair) for pair in settings.pairs)
     ]
+    sources = settings.sources or {collected.series.source for collected in of_pairs}
     selection = [
         collected
         for collected in of_pairs
-        if (not settings.sources or collected.series.source in settings.sources)
-        and settings.interval in {None, collected.series.interval}
+        if collected.series.source in sources and settings.interval in {None, collected.series.interval}
     ]
     if of_pairs and not selection:
         interval = [] if settings.interval is None else [settings.interval.label]

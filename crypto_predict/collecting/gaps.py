@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from crypto_predict.collecting.options import CollectSettings
-from crypto_predict.collecting.status import ReportDatabase
+from crypto_predict.collecting.status import ReportDatabase, iso
 from crypto_predict.collecting.windows import due_at, is_final, uncovered
 from crypto_predict.history import closing_limit
-from crypto_predict.logs import instant
 from crypto_predict.market import SeriesKey, Span, StoredGap
 from crypto_predict.market.verdict import Silence, silences
 from crypto_predict.wording import counted
@@ -49,18 +48,18 @@ def as_json(holes: Holes) -> str:
             "pair": str(series.pair),
             "source": series.source,
             "interval": series.interval.label,
-            "start": _iso(gap.start),
-            "end": _iso(gap.end),
+            "start": iso(gap.start),
+            "end": iso(gap.end),
             "missing": gap.missing,
             "cause": gap.cause,
             "attempts": gap.attempts,
             "verdict": gap.verdict,
-            "found_at": _iso(gap.found_at) if gap.attempts else None,
-            "asked_again_from": _iso(due) if gap.attempts and (due := due_at(gap)) else None,
+            "found_at": iso(gap.found_at) if gap.attempts else None,
+            "asked_again_from": iso(due_at(gap)) if gap.attempts else None,
             "verdicts": [
                 {
-                    "start": _iso(silence.span.start),
-                    "end": _iso(silence.span.end),
+                    "start": iso(silence.span.start),
+                    "end": iso(silence.span.end),
                     "verdict": silence.verdict.value,
                     "reason": silence.reason,
                 }
@@ -117,7 +116,3 @@ def _explained(gap: StoredGap, now: datetime) -> str:
         again = f"is asked for again from {due:%Y-%m-%d %H:%M} UTC on"
     attempts = f"asked for {counted(gap.attempts, 'time')}"
     return f"{what}: {gap.cause}\n    {attempts}; verdict: {gap.verdict}; {again}"
-
-
-def _iso(time: datetime) -> str:
-    return instant(time.timestamp())

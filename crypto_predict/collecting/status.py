@@ -147,12 +147,12 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
     for row in table:
         stored, stream, forecasts = row.stored, None, None
         if row.stream is not None:
-            since = _iso(row.stream.span.start)
+            since = iso(row.stream.span.start)
             stream = {"state": row.stream.state.value, "since": since, "reason": row.stream.reason}
         if row.is_forecast:
             forecasts = {
-                "cutoff": _iso(row.cutoff),
-                "fitted": _iso(row.model.fitted_at if row.model else None),
+                "cutoff": iso(row.cutoff),
+                "fitted": iso(row.model.fitted_at if row.model else None),
                 "outcomes": row.outcomes,
                 "error_ratio": row.ratios[0],
                 "interval_ratio": row.ratios[1],
@@ -164,8 +164,8 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
                 "interval": stored.series.interval.label,
                 "simulated": stored.simulated,
                 "state": stored.state,
-                "start": _iso(stored.first_open),
-                "end": _iso(stored.newest_close),
+                "start": iso(stored.first_open),
+                "end": iso(stored.newest_close),
                 "lag_seconds": None if row.lag is None else row.lag.total_seconds(),
                 "gaps": stored.gaps,
                 "missing": stored.missing,
@@ -178,7 +178,7 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
                 "forecasts": forecasts,
             }
         )
-    return json.dumps({"time": _iso(now), "series": series}, indent=1)
+    return json.dumps({"time": iso(now), "series": series}, indent=1)
 
 
 def _cells(row: Row) -> list[str]:
@@ -217,5 +217,6 @@ def _minute(time: datetime | None) -> str:
     return "" if time is None else f"{time:%Y-%m-%d %H:%M}"
 
 
-def _iso(time: datetime | None) -> str | None:
+def iso(time: datetime | None) -> str | None:
+    """Return an instant as reports in JSON write it, in UTC."""
     return None if time is None else instant(time.timestamp())

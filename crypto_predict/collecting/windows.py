@@ -58,6 +58,12 @@ def due_at(gap: StoredGap) -> datetime | None:
     return gap.found_at + PATIENCE[gap.attempts - 1]
 
 
+def is_due(gap: StoredGap, now: datetime) -> bool:
+    """Return whether a gap is asked for again at `now` (UTC)."""
+    due = due_at(gap)
+    return due is not None and due <= now
+
+
 def asked_again(gaps: Sequence[StoredGap], wanted: Span, interval: Interval) -> Iterator[Span]:
     """Yield one span for all of these gaps that lie in the same window, cut to `wanted`: one question for all."""
     questions: list[Span] = []
@@ -95,6 +101,6 @@ def newest_pieces(
 
 def due_pieces(gaps: Sequence[StoredGap], wanted: Span, interval: Interval, now: datetime) -> Iterator[Span]:
     """Yield the spans of the gaps that are due. A gap between two of them that is not due is not asked for."""
-    for is_due, run in groupby(gaps, lambda gap: (due := due_at(gap)) is not None and due <= now):
-        if is_due:
+    for due, run in groupby(gaps, lambda gap: is_due(gap, now)):
+        if due:
             yield from asked_again(list(run), wanted, interval)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.collecting.backfill import backfill, catch_up
 from crypto_predict.collecting.fetching import Collected, Progress, Run
-from crypto_predict.collecting.windows import REVISED, WINDOW
+from crypto_predict.collecting.windows import WINDOW
 from crypto_predict.errors import DatabaseError, SourceError, UnusableHistory
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Candle, Gap, Interval, Pair, SeriesKey, Span
@@ -338,11 +338,6 @@ def test_runs_in_any_order_with_any_failures_store_the_market_in_the_end(
         inside = set(range(min(between, default=0), max(between, default=0))) - between
         assert sum(gap.missing for gap in gaps_of(database)) == len(inside)
         assert database.revisions(MINUTES, EVER) == []
-
-
-def test_the_candles_asked_for_again_are_few() -> None:
-    """A run every minute must stay one small question."""
-    assert REVISED * 50 < WINDOW
 
 
 def test_prices_of_two_sources_are_two_series(file: WritableDatabase) -> None:
