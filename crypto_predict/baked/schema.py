@@ -469,7 +469,7 @@ class Model:
     card: Card
     forecasts: dict[Pair, PairForecast]
     scorecard: Scorecard
-    estimates: dict[Pair, tuple[str, ...]]  # of the backtest, for the next training: `forecasting.candidates.estimates`
+    estimates: dict[Pair, tuple[str, ...]]  # of the backtest, for the next training: `forecasting.candidates.weekly`
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""

@@ -13,7 +13,7 @@ from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, CrossCheck, Model, PairCard, PairForecast, Standing
 from crypto_predict.errors import InvalidValue, Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
-from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
+from crypto_predict.forecasting.candidates.weekly import NOTHING, Estimates
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score, volatility

@@ -12,7 +12,7 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.market import Pair
-from tests.forecasting.candidates.test_estimates import ENTRY_BYTES
+from tests.forecasting.candidates.test_weekly import ENTRY_BYTES
 from tests.support.histories import as_csv, make_history
 from tests.support.training import in_process
 

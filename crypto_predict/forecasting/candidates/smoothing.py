@@ -7,7 +7,7 @@ state in between.
 All log prices are relative to the last close of the estimation.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -22,29 +22,11 @@ from crypto_predict.history.columns import FloatArray, IntArray
 _LEAST_SHARE = 1e-4  # of an error that enters the level, as in statsmodels; the most is 1 - 1e-4
 
 
-class LocalLevel(NamedTuple):
-    """ETS(A,N,N), which is the local level model and ARIMA(0,1,1): the last close may have overshot the level."""
-
-    alpha: float  # the share of an error that enters the level
-    level: float  # log price
-
-    @classmethod
-    def estimate(cls, log_close: FloatArray) -> Self:
-        """Estimate by maximum likelihood from n log closes."""
-        fit = ETSModel(log_close).fit(disp=False)
-        return cls(float(fit.alpha), float(fit.level[-1]))
-
-    def update(self, log_close: float) -> Self:
-        """Return the state after one more log close."""
-        return self._replace(level=self.level + self.alpha * (log_close - self.level))
-
-    def forecast(self, horizons: IntArray) -> FloatArray:
-        """Return (h,) the log price `horizons` (h,) days ahead."""
-        return np.full(len(horizons), self.level)
-
-
 class DampedTrend(NamedTuple):
-    """ETS(A,Ad,N), exponential smoothing with a damped trend (Gardner and McKenzie, Management Science 31, 1985)."""
+    """ETS(A,Ad,N), exponential smoothing with a damped trend (Gardner and McKenzie, Management Science 31, 1985).
+
+    Without a slope it is ETS(A,N,N), the local level model or ARIMA(0,1,1): the last close may have overshot it.
+    """
 
     alpha: float  # the share of an error that enters the level
     beta: float  # the share of an error that enters the slope
@@ -110,22 +92,28 @@ class Theta(NamedTuple):
         return np.asarray(self.level + self.drift / 2 * (horizons - 1 + self.lag))
 
 
-Kind = type[LocalLevel | DampedTrend | Theta]
+def estimate_level(log_close: FloatArray) -> tuple[float, float]:
+    """Estimate ETS(A,N,N) by maximum likelihood from n log closes; return its share of an error, and the level."""
+    fit = ETSModel(log_close).fit(disp=False)
+    return float(fit.alpha), float(fit.level[-1])
 
 
-def _forecast(kind: Kind, week: Week, estimate: Sequence[float], horizons: IntArray) -> Forecast:
-    states = [kind(*estimate)]
+def local_level(alpha: float, level: float) -> DampedTrend:
+    """Return the state of ETS(A,N,N)."""
+    return DampedTrend(alpha, 0.0, 0.0, level, 0.0)
+
+
+def _forecast(
+    state_of: Callable[..., DampedTrend | Theta], week: Week, estimate: Sequence[float], horizons: IntArray
+) -> Forecast:
+    states = [state_of(*estimate)]
     for close in week.later_closes.tolist():
         states.append(states[-1].update(close))
     closes = np.append(week.window[-1], week.later_closes)
     return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in week.steps]))
 
 
-def _smoothing(name: str, kind: Kind) -> Candidate:
-    """Return the candidate whose estimate is the state after the last close of the last year."""
-    return Candidate(name, partial(_forecast, kind), kind.estimate, len(kind._fields))
-
-
-THETA = _smoothing("theta", Theta)
-DAMPED_TREND = _smoothing("damped trend", DampedTrend)
-LOCAL_LEVEL = _smoothing("local level", LocalLevel)
+# Each estimate is the state after the last close of the last year.
+THETA = Candidate("theta", partial(_forecast, Theta), Theta.estimate, 4)
+DAMPED_TREND = Candidate("damped trend", partial(_forecast, DampedTrend), DampedTrend.estimate, 5)
+LOCAL_LEVEL = Candidate("local level", partial(_forecast, local_level), estimate_level, 2)

@@ -16,9 +16,8 @@ import pandas as pd
 
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.combination import learn_weights
-from crypto_predict.forecasting.candidates.estimates import NOTHING, Estimates
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
-from crypto_predict.forecasting.candidates.weekly import Progress, forecast_weekly
+from crypto_predict.forecasting.candidates.weekly import NOTHING, Estimates, Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts

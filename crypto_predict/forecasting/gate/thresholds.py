@@ -78,21 +78,17 @@ class GateThresholds:
         """
         values: dict[str, Any] = {}
         for name, kind in get_type_hints(cls).items():
-            variable = f"GATE_{name.upper()}"
+            variable, whole = f"GATE_{name.upper()}", "whole " if kind is int else ""
             if text := environ.get(variable):
-                values[name] = _threshold(variable, text, whole=kind is int)
+                try:
+                    value = float(text)
+                except ValueError:
+                    value = math.nan
+                if not 0 <= value < math.inf or (whole and not value.is_integer()):
+                    raise InvalidValue(variable, text, f"a {whole}number from 0 up")
+                values[name] = kind(value)
         return cls(**values)
 
     def as_numbers(self) -> dict[str, float]:
         """Return every threshold by its name, for the model card."""
         return {name: float(value) for name, value in asdict(self).items()}
-
-
-def _threshold(variable: str, text: str, *, whole: bool) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 <= value < math.inf or (whole and not value.is_integer()):
-        raise InvalidValue(variable, text, f"a {'whole ' if whole else ''}number from 0 up")
-    return int(value) if whole else value

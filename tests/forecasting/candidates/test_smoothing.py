@@ -1,5 +1,6 @@
 """Exponential smoothing, against statsmodels."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from crypto_predict.forecasting.candidates.smoothing import DampedTrend, LocalLevel, Theta
+from crypto_predict.forecasting.candidates.smoothing import DampedTrend, Theta, estimate_level, local_level
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, trending
 
@@ -32,7 +33,7 @@ def log_close(request: pytest.FixtureRequest) -> FloatArray:
     return np.asarray(closes - closes[-LATER - 1])
 
 
-def forecasts(model: LocalLevel | DampedTrend | Theta, later: FloatArray) -> FloatArray:
+def forecasts(model: DampedTrend | Theta, later: FloatArray) -> FloatArray:
     """Return (horizons,) the forecast after further closes."""
     for close in later.tolist():
         model = model.update(close)
@@ -41,17 +42,20 @@ def forecasts(model: LocalLevel | DampedTrend | Theta, later: FloatArray) -> Flo
 
 @pytest.mark.parametrize("later", [0, 1, LATER])
 @pytest.mark.parametrize(
-    ("kind", "options"),
-    [(LocalLevel, {}), (DampedTrend, {"trend": "add", "damped_trend": True})],
-    ids=["level", "trend"],
+    ("estimate", "options"),
+    [
+        (lambda past: local_level(*estimate_level(past)), {}),
+        (DampedTrend.estimate, {"trend": "add", "damped_trend": True}),
+    ],
+    ids=["local level", "damped trend"],
 )
 def test_smoothing_forecasts_as_statsmodels_with_the_parameters_of_the_estimation(
-    kind: type[LocalLevel | DampedTrend], options: dict[str, Any], log_close: FloatArray, later: int
+    estimate: Callable[[FloatArray], DampedTrend], options: dict[str, Any], log_close: FloatArray, later: int
 ) -> None:
     past, end = log_close[:-LATER], len(log_close) - LATER + later
     fit = ETSModel(past, **options).fit(disp=False)
     expected = ETSModel(log_close[:end], **options).smooth(fit.params).forecast(90)[HORIZONS - 1]
-    assert forecasts(kind.estimate(past), log_close[len(past) : end]) == pytest.approx(expected, abs=1e-12)
+    assert forecasts(estimate(past), log_close[len(past) : end]) == pytest.approx(expected, abs=1e-12)
 
 
 def test_theta_forecasts_as_statsmodels(log_close: FloatArray) -> None:

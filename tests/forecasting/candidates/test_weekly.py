@@ -9,8 +9,7 @@ import pytest
 from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
-from crypto_predict.forecasting.candidates.estimates import CHECKED_EVERY, NOTHING, Estimates
-from crypto_predict.forecasting.candidates.weekly import forecast_weekly
+from crypto_predict.forecasting.candidates.weekly import CHECKED_EVERY, NOTHING, Estimates, forecast_weekly
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of
 
