@@ -17,16 +17,12 @@ PLAN = Schedule(timedelta(hours=6), AT, Failure(AT, "no exchange can be reached"
 
 @pytest.mark.parametrize("plan", [PLAN, Schedule(timedelta(hours=6), AT)])
 def test_a_schedule_is_read_as_it_was_written(plan: Schedule, tmp_path: Path) -> None:
-    """The trainer writes what the page shows."""
+    """The trainer writes what the page shows. A model that was trained once has no schedule, which is not an error."""
     path = schedule_beside(tmp_path / "model.pkl")
+    assert schedule.read(path) is None
     schedule.write(plan, path)
     assert schedule.read(path) == plan
     assert path.name == "model.training.json"
-
-
-def test_without_a_file_no_training_is_planned(tmp_path: Path) -> None:
-    """A model that was trained once has no schedule, which is not an error."""
-    assert schedule.read(tmp_path / "model.training.json") is None
 
 
 @given(data=st.binary(max_size=200))

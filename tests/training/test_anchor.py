@@ -140,39 +140,32 @@ def test_a_file_provides_no_hours_and_the_simulated_market_does(tmp_path: Path) 
     assert anchors(model) == {Anchor(TODAY + 9 * HOUR, newest.close)}
 
 
-def rescaled(hour: Candle, factor: float) -> Candle:
-    """Return the hour with all prices in another unit."""
-    prices = {name: factor * getattr(hour, name) for name in ("open", "high", "low", "close")}
-    return hour._replace(**prices)
-
-
-def ticked(hour: Candle, factor: float) -> Candle:
-    """Return the hour with usual volume and the last trade in another unit."""
+def ticked(factor: float) -> Candle:
+    """Return an hour with usual volume and the last trade in another unit."""
+    hour = hourly(9)[-1]
     close = factor * hour.close
     return hour._replace(close=close, high=max(hour.high, close), low=min(hour.low, close), volume=hour.volume / 24)
 
 
-def impossible(hour: Candle, _: float) -> Candle:
-    """Return an hour that closes above its high."""
-    return hour._replace(close=2 * hour.high)
-
-
 @pytest.mark.parametrize(
-    ("spoil", "factor", "reason"),
+    ("hour", "reason"),
     [
-        (rescaled, 10, "jump: the hour of 2021-07-20 08:00"),
-        (rescaled, 0.1, "jump: the hour of 2021-07-20 08:00"),
-        (ticked, 10, "jump: the hour of 2021-07-20 08:00"),
-        (ticked, 0.1, "jump: the hour of 2021-07-20 08:00"),
-        (impossible, 0, "the hour of 2021-07-20 08:00 is impossible: "),
+        *((ticked(factor), "jump: the hour of 2021-07-20 08:00") for factor in (10, 0.1)),
+        *(  # all prices in another unit
+            (
+                make_candle(TODAY + 8 * HOUR, factor * LAST_CLOSE, factor * LAST_CLOSE),
+                "jump: the hour of 2021-07-20 08:00",
+            )
+            for factor in (10, 0.1)
+        ),
+        (hourly(9)[-1]._replace(close=2 * hourly(9)[-1].high), "the hour of 2021-07-20 08:00 is impossible: "),
     ],
 )
 def test_an_implausible_hour_is_refused_and_without_the_gate_not_used(
-    spoil: object, factor: float, reason: str, tmp_path: Path
+    hour: Candle, reason: str, tmp_path: Path
 ) -> None:
     """A forecast that starts at one bad tick would be wrong on every day."""
-    assert callable(spoil)
-    with exchange([*hourly(8), spoil(hourly(9)[-1], factor)]) as server:
+    with exchange([*hourly(8), hour]) as server:
         with pytest.raises(Refused) as refusal:
             trained(server, tmp_path)
         assert exit_code(refusal.value) == 4

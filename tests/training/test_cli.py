@@ -357,23 +357,17 @@ def test_a_link_that_leads_to_no_path_is_refused_before_the_training(
     assert [line.rpartition(": ")[2] for line in errors] == [os.strerror(errno.ELOOP)] * 2
 
 
-def test_more_pairs_than_a_model_can_hold_are_refused_before_the_training(capsys: pytest.CaptureFixture[str]) -> None:
-    pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
-    assert in_process("--source", "simulated", "--pair", pairs) == 2
-    assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
-
-
-def test_more_horizons_than_a_model_can_hold_are_refused_before_the_fit(
+def test_more_than_a_model_can_hold_is_refused_before_the_fit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Too many pairs, horizons, and days of all pairs: seven pairs of a hundred years."""
     market = ("--source", "simulated", "--until", "2024-05-16", "--output", str(tmp_path / "model.pkl"), "--no-gate")
+    pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
+    assert in_process(*market, "--pair", pairs) == 2
+    assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
     assert in_process(*market, "--horizons", ",".join(map(str, range(1, 366)))) == 2
     assert "--horizons: '365 horizons of 1 pairs' is not few enough" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
-
-
-def test_longer_histories_than_a_model_can_hold_are_refused_before_the_fit() -> None:
-    """Seven pairs of a hundred years."""
     settings, _ = read_settings(["--days", "36500"], {})
     with pytest.raises(InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all"):
         check_room({Pair(f"A{number}", "USD"): 36_500 for number in range(7)}, settings)
