@@ -5,14 +5,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.browser import Browser, browsing
+from tests.support.browser import Browser, started
 from tests.support.pages import NOW
 
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
+__all__ = ["started"]
 
 
 @pytest.fixture

@@ -306,3 +306,10 @@ def browsing(folder: Path) -> Iterator[Browser]:
         yield Browser(driver)
     finally:
         driver.quit()
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """A browser for all tests of a file."""
+    with browsing(tmp_path_factory.mktemp("browser")) as browser:
+        yield browser

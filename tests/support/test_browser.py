@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from aiohttp import web
 
-from tests.support.browser import PHONE, Browser, browsing, needs_browser
+from tests.support.browser import PHONE, Browser, needs_browser, started
 from tests.support.replay.server import ReplayServer
+
+__all__ = ["started"]
 
 pytestmark = needs_browser
 
@@ -48,12 +50,6 @@ class Pages:
 def served() -> Iterator[ReplayServer]:
     with ReplayServer(Pages()) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -7,11 +7,13 @@ import pytest
 import requests
 from selenium.webdriver.remote.webelement import WebElement
 
-from tests.support.browser import Browser, Screen, browsing, needs_browser
+from tests.support.browser import Browser, Screen, needs_browser, started
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import Served, serving_model
 
 WIDE = Screen(1200, 1600, is_phone=False)
+
+__all__ = ["started"]
 
 pytestmark = needs_browser
 
@@ -26,12 +28,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def simulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving_model(make_model(BTC, ETH, simulated=True), tmp_path_factory.mktemp("simulated")) as served:
         yield served
-
-
-@pytest.fixture(scope="module")
-def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with browsing(tmp_path_factory.mktemp("browser")) as browser:
-        yield browser
 
 
 @pytest.fixture

@@ -194,22 +194,18 @@ def test_every_id_is_unique_and_every_fragment_and_label_has_its_element(page: P
     assert fragments | labels <= set(ids)
 
 
-def test_headings_are_in_order_below_one_h1(page: Page) -> None:
-    """A screen reader lists them as the contents of the page."""
-    levels = [int(tag[1]) for tag, _ in page.elements if re.fullmatch("h[1-6]", tag)]
-    assert levels[0] == 1
-    assert levels.count(1) == 1
-    assert all(after <= before + 1 for before, after in pairwise(levels))
-
-
-def test_the_page_has_a_language_a_title_a_description_and_landmarks(page: Page) -> None:
+def test_the_page_has_a_language_a_title_a_description_landmarks_and_headings_in_order(page: Page) -> None:
+    """A screen reader lists the headings, which are below one h1, as the contents of the page."""
     tags = [tag for tag, _ in page.elements]
     described = {meta.get("name"): meta.get("content", "") for meta in page.all("meta")}
     assert page.all("html") == [{"lang": "en"}]
-    assert [tags.count(tag) for tag in ("title", "main", "header", "footer")] == [1, 1, 1, 1]
+    assert [tags.count(tag) for tag in ("title", "main", "header", "footer", "h1")] == [1, 1, 1, 1, 1]
     assert described["viewport"] == "width=device-width, initial-scale=1"
     assert described["description"]
     assert page.all("a")[0]["href"].startswith("#")  # the skip link is the first
+    levels = [int(tag[1]) for tag in tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 def test_tables_have_captions_heads_scopes_controls_labels_and_images_alternatives(page: Page) -> None:
@@ -220,17 +216,12 @@ def test_tables_have_captions_heads_scopes_controls_labels_and_images_alternativ
     assert len(page.all("label")) == len(page.all("input")) + len(page.all("select"))
 
 
-def test_nothing_that_the_policy_forbids_is_in_the_page(page: Page) -> None:
-    """No inline script, style or event attribute: the policy would block it."""
+def test_nothing_that_the_policy_forbids_is_in_the_page_or_loaded_from_another_origin(page: Page) -> None:
+    """No inline script, style or event attribute. A link may lead elsewhere; what is fetched, and a form, may not."""
     assert page.all("style") == []
     assert all("src" in script for script in page.all("script"))
-    assert [
-        name for _, attributes in page.elements for name in attributes if name.startswith("on") or name == "style"
-    ] == []
-
-
-def test_nothing_is_loaded_from_another_origin(page: Page) -> None:
-    """A link may lead elsewhere; what a browser fetches by itself, and a form, may not."""
+    names = [name for _, attributes in page.elements for name in attributes]
+    assert [name for name in names if name.startswith("on") or name == "style"] == []
     fetched = page.values("src") + page.values("action")
     fetched += [link["href"] for link in page.all("link") if link["rel"] != "canonical"]
     assert all(not urlsplit(line).netloc for line in fetched if not line.startswith("https://example.org/predict/"))
@@ -385,16 +376,13 @@ def test_the_page_of_an_unknown_pair_lists_the_known_ones(slug: str) -> None:
     assert {"../../page/BTC-USD/", "../../page/ETH-USD/"} <= set(links)
 
 
-def test_links_work_in_a_sub_folder_of_a_static_server() -> None:
-    """All of them are relative to the page."""
+def test_links_of_an_export_are_relative_and_lead_to_the_api_of_a_live_site_alone() -> None:
+    """They work in a sub-folder of a static server."""
     page = Page(rendered(make_model(BTC, ETH), ETH, EXPORT, "../../"))
     own = [href for href in page.values("href") if not urlsplit(href).scheme and not href.startswith("#")]
     assert own
     for href in own:
         assert urljoin("https://example.org/a/b/page/ETH-USD/", href).startswith("https://example.org/a/b/")
-
-
-def test_an_export_that_does_not_know_a_live_site_has_no_links_to_the_api() -> None:
     without = Page(rendered(recorded(), site=EXPORT)).values("href")
     live = Page(rendered(recorded(), site=replace(EXPORT, address="https://example.org/predict/"))).values("href")
     assert [href for href in without if href.endswith(("/docs", "/model"))] == []
