@@ -1,7 +1,7 @@
 """The invented market as it moves: each candle when it closes, and quotes."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, price_decimals
@@ -33,10 +33,10 @@ class SimulatedFeed:
         Where the clock jumps forward, the candles in between come at once, or the feed ends if there are too many. If
         it is set back, nothing comes twice.
         """
-        minutes = [_Minutes(self._market, pair) for pair in pairs]
+        minutes = {pair: _reader(self._market, pair) for pair in pairs}
         newest = self._clock.now()
-        for minute in minutes:  # the first day of hundreds of pairs takes seconds
-            await minute.candle(_MINUTE.floor(self._clock.now()))
+        for minute in minutes.values():  # the first day of hundreds of pairs takes seconds
+            await minute(_MINUTE.floor(self._clock.now()))
             if self._clock.now() - newest >= _SECOND:
                 newest = self._clock.now()
                 yield Heartbeat(newest)
@@ -49,43 +49,40 @@ class SimulatedFeed:
                 return
             yield Heartbeat(now)
             while (close := complete_until + _MINUTE.length) <= now:
-                for minute in minutes:
-                    if candle := await minute.candle(complete_until):
-                        yield CandleClosed(SeriesKey(self.id, minute.pair, _MINUTE), candle)
+                for pair, minute in minutes.items():
+                    if candle := await minute(complete_until):
+                        yield CandleClosed(SeriesKey(self.id, pair, _MINUTE), candle)
                 complete_until = close
             if now >= newest:
                 passed = range(int(newest.timestamp()) + 1, int(now.timestamp()) + 1)[-QUOTE_EVERY:]  # seconds
                 turns = {second % QUOTE_EVERY for second in passed}
                 newest = now
-                for number, minute in enumerate(minutes):
-                    if number % QUOTE_EVERY in turns and (candle := await minute.candle(complete_until)):
-                        yield QuoteReceived(self.id, minute.pair, _quote(candle, now))
+                for number, (pair, minute) in enumerate(minutes.items()):
+                    if number % QUOTE_EVERY in turns and (candle := await minute(complete_until)):
+                        yield QuoteReceived(self.id, pair, _quote(candle, now))
             # To the next second, and a little further, so as not to wake up before it.
             await self._clock.sleep(1.001 - now.microsecond / 1e6)
 
 
-class _Minutes:
-    """The minutes of one pair, of which one day is kept."""
+def _reader(market: Simulated, pair: Pair) -> Callable[[datetime], Awaitable[Candle | None]]:
+    """Return what reads a minute; None before 2017. Its day, which is kept, must not precede the last one."""
+    days: Iterator[Sequence[Candle]] | None = None
+    day: Mapping[datetime, Candle] = {}
+    end = GENESIS  # of that day
 
-    def __init__(self, market: Simulated, pair: Pair) -> None:
-        self.pair = pair
-        self._market = market
-        self._days: Iterator[Sequence[Candle]] | None = None
-        self._day: Mapping[datetime, Candle] = {}
-        self._end = GENESIS  # of that day
+    def load(first: datetime) -> None:
+        nonlocal days, day, end
+        days = days or market.days_of_minutes(pair, first)
+        while end <= first:
+            day = {candle.open_time: candle for candle in next(days)}
+            end = max(day) + _MINUTE.length
 
-    async def candle(self, opening: datetime) -> Candle | None:
-        """Return a candle; None before 2017. Its day must not lie before that of the call before."""
-        if opening >= self._end:
-            await asyncio.to_thread(self._load, Interval.DAY_1.floor(opening))
-        return self._day.get(opening)
+    async def read(opening: datetime) -> Candle | None:
+        if opening >= end:
+            await asyncio.to_thread(load, Interval.DAY_1.floor(opening))
+        return day.get(opening)
 
-    def _load(self, day: datetime) -> None:
-        if self._days is None:
-            self._days = self._market.days_of_minutes(self.pair, day)
-        while self._end <= day:
-            self._day = {candle.open_time: candle for candle in next(self._days)}
-            self._end = max(self._day) + _MINUTE.length
+    return read
 
 
 def _quote(candle: Candle, now: datetime) -> Quote:
