@@ -30,7 +30,7 @@ class Judged(NamedTuple):
 
     open_time: datetime  # UTC
     verdict: Verdict
-    asked: bool  # whether the source has answered for it; a candle missing then is one that the source does not have
+    is_asked: bool  # whether the source has answered for it; a candle missing then is one that the source does not have
     reason: str  # why the stream was not connected; empty otherwise
     stored: StoredCandle | None
 

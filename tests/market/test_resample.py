@@ -49,12 +49,12 @@ def minute(number: int, volume: float = 1.0) -> Candle:
 
 
 @given(st.sets(st.integers(0, 400)), st.integers(0, 200), st.integers(0, 400))
-def test_incomplete_ends_are_left_out_and_gaps_stay_gaps(kept: set[int], first: int, length: int) -> None:
+def test_incomplete_ends_are_left_out_and_gaps_stay_gaps(numbers: set[int], first: int, length: int) -> None:
     """A candle made of half of its minutes would show a close that the market never had."""
     span = Span(START + first * MINUTE, START + (first + length) * MINUTE)
-    minutes = [minute(number) for number in sorted(kept) if first <= number < first + length]
+    minutes = [minute(number) for number in sorted(numbers) if first <= number < first + length]
     joined = list(resample(minutes, span, Interval.MINUTE_5))
-    openings = {START + number // 5 * 5 * MINUTE for number in kept}
+    openings = {START + number // 5 * 5 * MINUTE for number in numbers}
     expected = [opening for opening in sorted(openings) if span.start <= opening and opening + 5 * MINUTE <= span.end]
     assert [candle.open_time for candle in joined] == expected
     assert sum(candle.volume for candle in joined) == sum(

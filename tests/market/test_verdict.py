@@ -77,7 +77,7 @@ def test_every_minute_has_exactly_one_verdict_and_it_is_that_of_the_oracle(
         verdict, reasons = oracle(minute, streams)
         assert (judged.verdict, judged.stored) == (verdict, None)
         assert judged.reason in reasons
-        assert judged.asked == any(judged.open_time in span for span in covered)
+        assert judged.is_asked == any(judged.open_time in span for span in covered)
 
 
 @given(stream_spans())
@@ -114,7 +114,7 @@ def test_a_longer_interval_has_the_worst_verdict_of_its_minutes(interval: Interv
 def test_a_candle_without_volume_and_trades_is_quiet(volume: float, trades: int | None, verdict: Verdict) -> None:
     """Whatever is known of the stream: the exchange itself has said so."""
     (judged,) = judge(Span(START, START + MINUTE), Interval.MINUTE_1, [stored(0, volume, trades)], [], [])
-    assert (judged.verdict, judged.asked) == (verdict, True)
+    assert (judged.verdict, judged.is_asked) == (verdict, True)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_missing_candle_is_judged_by_the_stream(streams: list[StreamSpan], ver
 def test_a_minute_is_asked_for_if_all_of_it_is_covered() -> None:
     half = Span(START, START + MINUTE * 1.5)
     result = judge(Span(START, START + 2 * MINUTE), Interval.MINUTE_1, [], [], [half])
-    assert [judged.asked for judged in result] == [True, False]
+    assert [judged.is_asked for judged in result] == [True, False]
 
 
 def test_years_without_a_stream_are_one_silence() -> None:

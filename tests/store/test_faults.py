@@ -58,12 +58,12 @@ except DatabaseError as error:
 def check_forecasts(reader: Database) -> int:
     """Check that each outcome counts once; return the number of minutes that have them."""
     record = reader.minute_records().get(MINUTES)
-    made = (record.until - START) // (EVERY * MINUTE) + 1 if record else 0
-    assert (record.scores if record else ()) == ((scores(1, made), scores(15, made)) if made else ())
-    kept = range(max(0, made - 1 - KEEP // (EVERY * MINUTE)), made)
-    cutoffs = [START + number * EVERY * MINUTE for number in kept]
+    count = (record.until - START) // (EVERY * MINUTE) + 1 if record else 0
+    assert (record.scores if record else ()) == ((scores(1, count), scores(15, count)) if count else ())
+    remaining = range(max(0, count - 1 - KEEP // (EVERY * MINUTE)), count)
+    cutoffs = [START + number * EVERY * MINUTE for number in remaining]
     assert [forecast.cutoff for forecast in reader.minute_forecasts(MINUTES, EVER, MANY)] == cutoffs
-    return made * EVERY
+    return count * EVERY
 
 
 def check(reader: Database) -> int:

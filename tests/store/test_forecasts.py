@@ -45,7 +45,7 @@ def test_forecasts_are_read_back(writer: WritableDatabase, reader: Database) -> 
     writer.write_forecasts({MINUTES: [step(minute) for minute in range(5)], OTHER: [step(2)]}, KEEP)
     writer.write_forecasts({}, KEEP)
     rows = reader.minute_forecasts(MINUTES, EVER, MANY)
-    assert [made.cutoff for made in rows] == [START + minute * MINUTE for minute in range(5)]
+    assert [stored.cutoff for stored in rows] == [START + minute * MINUTE for minute in range(5)]
     for minute, minute_forecast in enumerate(rows):
         assert numbers(minute_forecast) == pytest.approx(numbers(forecast(minute)), rel=1e-7)
         assert minute_forecast.price == forecast(minute).price
@@ -84,10 +84,10 @@ def test_any_forecast_is_read_back(
     """Of coins that cost almost nothing too. Quantiles that are close together do not cross by the rounding."""
     series = new_series()
     quantiles = tuple(tuple(price * math.exp(move) for move in row) for row in spreads)
-    made = MinuteForecast(START, price, tuple(price * math.exp(move) for move in points), quantiles)
-    shared.write_forecasts({series: [ForecastStep(made, START, ())]}, KEEP)
+    written = MinuteForecast(START, price, tuple(price * math.exp(move) for move in points), quantiles)
+    shared.write_forecasts({series: [ForecastStep(written, START, ())]}, KEEP)
     (minute_forecast,) = shared.minute_forecasts(series, EVER, MANY)
-    assert numbers(minute_forecast) == pytest.approx(numbers(made), rel=1e-7)
+    assert numbers(minute_forecast) == pytest.approx(numbers(written), rel=1e-7)
     assert all(list(row) == sorted(row) for row in minute_forecast.quantiles)
 
 

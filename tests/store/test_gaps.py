@@ -23,7 +23,7 @@ def gaps(reader: Database) -> list[tuple[int, int, int]]:
 
 def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableDatabase, reader: Database) -> None:
     """It shrinks, is split, and disappears. What was not asked for, or follows the newest candle, is not one."""
-    for written, asked, expected in (
+    for written, answered, expected in (
         ([candle(0), candle(9)], span(0, 10), [(1, 9, 1)]),
         ([candle(1), candle(5)], None, [(2, 5, 1), (6, 9, 1)]),
         (candles(2, 9), None, []),
@@ -32,7 +32,7 @@ def test_a_hole_between_candles_is_a_gap_until_it_is_filled(writer: WritableData
         ([], span(25, 30), [(10, 15, 1), (25, 29, 1)]),
         ([], span(15, 35), [(10, 29, 1)]),
     ):
-        writer.write(MINUTES, written, asked)
+        writer.write(MINUTES, written, answered)
         assert gaps(reader) == expected
 
 
@@ -40,8 +40,8 @@ def test_after_enough_attempts_the_source_does_not_have_it(writer: WritableDatab
     """The time when it was found stays. A span beside it, or only its end, is not an attempt; a late candle counts."""
     began = datetime.now(UTC)
     verdicts: list[tuple[int, str]] = []
-    for asked in (span(0, 10), span(3, 5), span(6, 9), *[span(0, 3), span(2, 6)] * 2):
-        writer.write(MINUTES, [] if verdicts else [candle(0), candle(1), *candles(5, 10)], asked)
+    for answered in (span(0, 10), span(3, 5), span(6, 9), *[span(0, 3), span(2, 6)] * 2):
+        writer.write(MINUTES, [] if verdicts else [candle(0), candle(1), *candles(5, 10)], answered)
         verdicts += [(gap.attempts, gap.verdict) for gap in reader.gaps(MINUTES, EVER)]
     counts = [1, 1, 1, 2, 3, 4, 5]
     final = "the source does not have it"
@@ -77,8 +77,8 @@ def test_the_cause_tells_missing_from_rejected(writer: WritableDatabase, reader:
 
 def test_gaps_are_found_in_a_part_of_the_history(writer: WritableDatabase, reader: Database) -> None:
     writer.write(MINUTES, [candle(0), candle(5), candle(9)], span(0, 10))
-    for asked, count in ((span(0, 1), 0), (span(0, 2), 1), (span(4, 7), 2), (span(5, 6), 0), (span(9, 99), 0)):
-        assert len(reader.gaps(MINUTES, asked)) == count
+    for answered, count in ((span(0, 1), 0), (span(0, 2), 1), (span(4, 7), 2), (span(5, 6), 0), (span(9, 99), 0)):
+        assert len(reader.gaps(MINUTES, answered)) == count
     (collected,) = reader.collected()
     assert (collected.gaps, collected.missing) == (2, 7)
     assert (collected.first_open, collected.newest_close) == (START, START + 10 * MINUTE)
@@ -96,13 +96,13 @@ class Model:
     covered: set[int] = field(default_factory=set)
     revised: int = 0
 
-    def write(self, written: Sequence[Candle], asked: tuple[int, int] | None) -> int:
+    def write(self, written: Sequence[Candle], answered: tuple[int, int] | None) -> int:
         """Do what `CandleWriter.write` promises, or `write_closed`, and return what it returns."""
         minutes = {(candle.open_time - START) // MINUTE: candle for candle in written}
         revised = [minute for minute in minutes.keys() & self.candles.keys() if self.candles[minute] != minutes[minute]]
         new = minutes.keys() - self.candles.keys()
         self.candles |= minutes
-        self.covered |= set() if asked is None else set(minutes) if asked == CLOSED else set(range(*asked))
+        self.covered |= set() if answered is None else set(minutes) if answered == CLOSED else set(range(*answered))
         self.revised += len(revised)
         return len(new) + len(revised)
 
@@ -149,12 +149,12 @@ def test_any_writes_in_any_order_give_what_a_plain_model_gives(
 ) -> None:
     """Candles, VWAP to the last bit, coverage, gaps, revisions and counts, after every write; sessions change at 0."""
     series, model = new_series(), Model()
-    for written, asked in history:
-        if asked == CLOSED:
+    for written, answered in history:
+        if answered == CLOSED:
             count = shared.write_closed({series: written})
         else:
-            count = shared.write(series, written, None if asked is None else span(*asked))
-        assert count == model.write(written, asked)
+            count = shared.write(series, written, None if answered is None else span(*answered))
+        assert count == model.write(written, answered)
         ascending = [model.candles[minute] for minute in sorted(model.candles)]
         stored = shared.candles(series, EVER, MANY)
         assert [row.candle for row in stored] == ascending

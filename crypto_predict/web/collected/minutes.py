@@ -65,7 +65,7 @@ def _values(minute: Minute, _: Question) -> Values:
     if built is not None:
         prices = (built.open, built.high, built.low, built.close, built.volume)
         ticks = [*prices, built.ticks, built.late, built.partial]
-    return [instant(judged.open_time), judged.verdict.value, judged.asked, judged.reason, *candle, *ticks]
+    return [instant(judged.open_time), judged.verdict.value, judged.is_asked, judged.reason, *candle, *ticks]
 
 
 def _judged(collected: CollectedSeries, covered: Sequence[Span], now: datetime) -> Span | None:

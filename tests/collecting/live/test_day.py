@@ -150,7 +150,7 @@ def is_whole(database: str, motion: Motion, pair: Pair, end: datetime) -> bool:
 
 
 def is_asked_for(database: str, pair: Pair, end: datetime) -> bool:
-    return all(verdict.asked for verdict in verdicts(database, pair, end))
+    return all(verdict.is_asked for verdict in verdicts(database, pair, end))
 
 
 def verdicts(database: str, pair: Pair, end: datetime) -> list[Judged]:
