@@ -1,6 +1,5 @@
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +14,6 @@ from tests.support.replay.alpaca import Paging, Tokens, bar, exchange, read
 from tests.support.replay.minutes import BTC, START, minutes
 from tests.support.replay.server import Fault
 
-REAL_HISTORY = Path(__file__).parents[3] / "shared" / "data" / "binance_BTC-USDT_1d.csv"
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
 
 Change = Callable[[dict[str, Any]], Any]

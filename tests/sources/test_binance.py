@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,7 +17,6 @@ from tests.support.replay.binance import BinanceExchange, kline
 from tests.support.replay.minutes import QUICK, START, full_minutes
 from tests.support.replay.server import Fault, ReplayServer
 
-REAL_HISTORIES = sorted((Path(__file__).parents[3] / "shared" / "data").glob("binance_*.csv"))
 BTC, ETH, BTC_USD = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("BTC", "USD")
 TOP = Quote(START, bid=25.3519, bid_size=31.21, ask=25.3652, ask_size=40.66)
 
@@ -59,10 +57,6 @@ def test_the_end_of_a_request_is_included_and_so_before_that_of_the_span() -> No
     first = int(START.timestamp()) * 1000
     times = {"startTime": str(first), "endTime": str(first + 5 * 60_000 - 1)}
     assert request.query == {"symbol": "BTCUSDT", "interval": "1m", **times, "limit": "1000"}
-
-
-def test_its_intervals_are_those_that_the_exchange_has() -> None:
-    assert BINANCE.exchange.intervals.keys() == set(Interval) - {Interval.MINUTE_10}
 
 
 def test_a_server_that_ignores_the_span_is_not_asked_for_ever() -> None:

@@ -7,7 +7,6 @@ import pytest
 import requests
 
 from crypto_predict.market import Candle, Interval, Quote, Span
-from crypto_predict.sources.coinbase import EXCHANGE
 from tests.support.replay import server as replay
 from tests.support.replay.coinbase import VENUE, CoinbaseExchange, bare_minutes, book
 from tests.support.replay.minutes import BTC, START
@@ -71,11 +70,6 @@ def test_rows_before_the_start_are_left_out() -> None:
         [request] = server.requests
         sent = requests.get(f"{server.url}{request.path}", request.query, timeout=30).json()
     assert len(sent) == 13
-
-
-def test_an_interval_that_coinbase_does_not_have_is_not_among_its_own() -> None:
-    """Whoever wants it builds it of minutes."""
-    assert Interval.MINUTE_10 not in EXCHANGE.intervals
 
 
 def test_an_empty_side_of_the_book_has_zeros() -> None:
