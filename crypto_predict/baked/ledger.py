@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from crypto_predict.baked import files, plain
 from crypto_predict.baked.schema import SHA256, Anchor, not_positive
@@ -116,12 +116,7 @@ class Entry:
 _KINDS: dict[str, type[Release] | type[Outcome]] = {"release": Release, "outcome": Outcome}
 
 
-class Place(NamedTuple):
-    """Where an entry begins."""
-
-    offset: int  # bytes from the beginning of the file
-    previous: str  # the digest of the entry before
-    sha256: str  # of the entry itself
+Place = tuple[int, str]  # where an entry begins, in bytes, and its digest
 
 
 class EntryFault(ValueError):
@@ -146,8 +141,8 @@ def entry_after(content: Release | Outcome, previous: str) -> Entry:
     return Entry(content, digest, line)
 
 
-def read_entry(line: bytes, previous: str) -> Entry:
-    """Return the entry in a line, which must follow the one with the digest `previous`.
+def read_entry(line: bytes, previous: str | None) -> Entry:
+    """Return the entry in a line, which must follow the one with the digest `previous`; None: any one.
 
     Raises:
         EntryFault: The line is damaged, altered, in the wrong place, or of another format.
@@ -158,7 +153,7 @@ def read_entry(line: bytes, previous: str) -> Entry:
         raise EntryFault(f"its format is {shown(version)}, not a whole number from 1 on")
     if version > FORMAT:
         raise EntryFault(f"it has the format {version}, this program reads {FORMAT}: update this program")
-    if before != previous:
+    if previous is not None and before != previous:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
         raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
@@ -232,7 +227,7 @@ class Ledger:
                     if before is not None and isinstance(content, Release) and content.made_at >= before:
                         break
                     if visit is not None:
-                        visit(content, Place(ledger.size, ledger.head, entry.sha256))
+                        visit(content, (ledger.size, entry.sha256))
                     ledger._add(entry)
                 except EntryFault as fault:
                     raise BrokenLedger(path, ledger.entries + 1, str(fault)) from fault
@@ -303,7 +298,8 @@ def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:
     Raises:
         BrokenLedger: The file cannot be read, or it has changed since.
     """
-    offset, previous, changed = place.offset, place.previous, BrokenLedger(path, None, "it has changed since the start")
+    (offset, first), previous = place, None
+    changed = BrokenLedger(path, None, "it has changed since the start")
     with files.opened(path, "ledger", MOST_BYTES, RESTORE, partial(BrokenLedger, path, None)) as file:
         file.seek(offset)
         while offset < end:
@@ -311,7 +307,7 @@ def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:
                 entry = read_entry(file.readline(MOST_LINE_BYTES + 1), previous)
             except EntryFault as fault:
                 raise changed from fault
-            if offset == place.offset and entry.sha256 != place.sha256:
+            if previous is None and entry.sha256 != first:
                 raise changed
             offset, previous = offset + len(entry.line), entry.sha256
             yield entry

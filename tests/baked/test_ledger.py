@@ -91,7 +91,7 @@ def test_each_entry_is_visited_in_order_with_its_place(path: Path) -> None:
     Ledger.read(path, visit=lambda content, place: result.append((content, place)))
     assert [content for content, _ in result] == contents(DATA)
     for content, place in result:
-        (entry,) = entries_from(path, place, place.offset + 1)
+        (entry,) = entries_from(path, place, place[0] + 1)
         assert entry.content == content
     assert [entry.content for entry in entries_from(path, result[1][1], len(DATA))] == contents(DATA)[1:]
 

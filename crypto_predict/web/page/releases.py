@@ -74,7 +74,7 @@ class _Index:
 
     def visit(self, content: Release | Outcome, place: Place) -> None:
         """Add an entry; raise `EntryFault` if a release or outcome in it has no limit."""
-        self.head = self.head or place.sha256
+        self.head = self.head or place[1]
         self._entries += 1
         if self._entries % PAUSE_ENTRIES == 0:
             self._sleep(PAUSE_SECONDS)
@@ -187,7 +187,7 @@ class Releases:
     def _published(self, first: Place, last: Place) -> Iterator[tuple[Release, str]]:
         index = self._current()
         try:
-            for entry in entries_from(self._path, first, last.offset + 1):
+            for entry in entries_from(self._path, first, last[0] + 1):
                 if isinstance(entry.content, Release) and index.is_shown(entry.content):
                     yield entry.content, entry.sha256
         except BrokenLedger as error:
