@@ -147,10 +147,7 @@ _BYTES = {  # of all candles, by the kind of database; nearly all pages of a fil
 
 
 class Database:
-    """A database of the market, open for reading; `ports` describes what the methods return.
-
-    Safe to share between threads.
-    """
+    """A database of the market, open for reading, as `ports` describes it. Safe to share between threads."""
 
     def __init__(self, connections: Connections) -> None:
         self.damaged = 0  # how often a row was left out because it is damaged
