@@ -27,6 +27,15 @@ ROOT = Path(__file__).parents[2]
 NAMED = Path("model.pkl")  # the name in errors
 MODEL = make_model(BTC, ETH)
 DATA = store.dumps(MODEL)
+SAVE_FOR_EVER = """
+import itertools, sys
+from pathlib import Path
+from crypto_predict.baked import store
+from tests.support.models import BTC, ETH, make_model
+for model in itertools.cycle([make_model(BTC, ETH), make_model(ETH)]):
+    store.save(model, Path(sys.argv[1]))
+    print(flush=True)
+"""
 
 
 def pickled(envelope: Any) -> bytes:
@@ -305,6 +314,20 @@ def test_a_card_that_misleads_its_reader_is_refused() -> None:
 @pytest.mark.parametrize("content", [[], None, "model", 5, {}, [[[]]], float("inf")])
 def test_a_payload_of_another_type_is_refused(content: Any) -> None:
     assert reason(sealed(content))
+
+
+def test_a_killed_writer_leaves_a_complete_model(tmp_path: Path) -> None:
+    """As after a power failure: an incomplete file never has the name of the model."""
+    path = tmp_path / "model.pkl"
+    for saves in (1, 3, 8):
+        command = [sys.executable, "-c", SAVE_FOR_EVER, str(path)]
+        with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            for _ in range(saves):
+                child.stdout.readline()
+            child.kill()
+        assert store.load(path) in (MODEL, make_model(ETH))
+        assert list(tmp_path.glob("*.pkl")) == [path]
 
 
 def test_a_reader_only_sees_complete_models_while_writers_compete(tmp_path: Path) -> None:

@@ -106,6 +106,13 @@ def test_a_client_that_waits_to_continue_is_asked_for_the_body(served: Served) -
         assert read_answer(stream)[0] in {200, 201}
 
 
+def test_a_client_that_waits_to_continue_without_a_body_is_answered(served: Served) -> None:
+    """Some clients send the header with every request; without a body the server does not wait."""
+    with socket.create_connection(served.address, timeout=60) as client:
+        client.sendall(b"GET /livez HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\n\r\n")
+        assert read_answer(client.makefile("rb"))[0] == 200
+
+
 @pytest.mark.parametrize(
     "data",
     [
