@@ -147,7 +147,8 @@ class Streams:
 
     async def _apply(self, fault: StreamFault) -> None:
         for connection in list(self.connections):
-            fault(connection)
+            if connection.request.transport is not None:  # of a client that is leaving there is none
+                fault(connection)
 
     def _enter(self, connection: Connection) -> None:
         with self._changed:
