@@ -12,11 +12,10 @@ from crypto_predict.market import Span
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.browser import Browser, needs_page
-from tests.support.front import Front
 from tests.support.minutes import MINUTE
 from tests.support.models import BTC, ETH, make_model
 from tests.support.pages import NOW, collecting_site, growing, serving_at
-from tests.support.replay.server import Fault, ReplayServer, altered, answer, cut_json, reset
+from tests.support.replay.server import Fault, ReplayServer, altered, answer, cut_json, forwarding, reset
 
 pytestmark = needs_page
 
@@ -26,7 +25,7 @@ HOSTILE = "\"'><img src=x onerror=globalThis.injected=1><script>globalThis.injec
 @pytest.fixture(scope="module")
 def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplayServer]:
     """A page as it should be, behind a network that may fail."""
-    with collecting_site(tmp_path_factory.mktemp("site")) as (_, server), ReplayServer(Front(server.url)) as front:
+    with collecting_site(tmp_path_factory.mktemp("site")) as (_, server), ReplayServer(forwarding(server.url)) as front:
         yield front
 
 

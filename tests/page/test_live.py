@@ -13,12 +13,11 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.market import Candle
 from tests.support.browser import Browser, needs_page
-from tests.support.front import Front
 from tests.support.live import until
 from tests.support.minutes import MINUTE
 from tests.support.models import BTC, ETH, make_model
 from tests.support.pages import NOW, At, Growing, collecting_site, growing, serving_at
-from tests.support.replay.server import Asked, Fault, ReplayServer, altered, answer, cut_json, reset, stall
+from tests.support.replay.server import Asked, Fault, ReplayServer, altered, answer, cut_json, forwarding, reset, stall
 from tests.support.serving import serving_model
 
 pytestmark = needs_page
@@ -60,7 +59,7 @@ class Site(NamedTuple):
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("site")
-    with collecting_site(folder) as (database, server), ReplayServer(Front(server.url)) as front:
+    with collecting_site(folder) as (database, server), ReplayServer(forwarding(server.url)) as front:
         yield Site(database, server, front)
 
 

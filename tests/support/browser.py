@@ -239,10 +239,6 @@ class Browser:
         """Press keys one after the other, wherever the focus is."""
         ActionChains(self.driver, duration=0).send_keys(*keys).perform()
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is visible to a PNG."""
-        self.driver.save_screenshot(str(path))
-
     # What went wrong.
 
     def faults(self) -> list[str]:

@@ -9,9 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from aiohttp import web
 
-from tests.support.front import Front
 from tests.support.indexes import INDEX, MANIFEST
-from tests.support.replay.server import Answer, Handler, ReplayServer
+from tests.support.replay.server import Answer, Handler, ReplayServer, forwarding
 
 DOCKER = "application/vnd.docker.distribution.manifest.v2+json"  # what older engines push
 
@@ -45,5 +44,8 @@ def failing(registry: str, fails: Fails, of: str = "") -> Iterator[str]:
             return await forward(request)
         return web.json_response({"errors": [{"code": "UNKNOWN"}]}, status=500 if outcome is True else outcome)
 
-    with ReplayServer(Front(f"http://{registry}")) as front, front.failing(fault, lambda met: met.path.endswith(of)):
+    with (
+        ReplayServer(forwarding(f"http://{registry}")) as front,
+        front.failing(fault, lambda met: met.path.endswith(of)),
+    ):
         yield front.url.removeprefix("http://")

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -104,21 +104,6 @@ def _docker(*words: str) -> str:
     return done.stdout.strip()
 
 
-@dataclass(frozen=True)
-class Address:
-    """A server with one answer for every path."""
-
-    answer: Callable[[web.Request], Awaitable[web.Response]]
-
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return every path."""
-        return [web.route("*", "/{path:.*}", self.answer)]
-
-    def unknown(self) -> web.Response:
-        """Say that a method is none of HTTP."""
-        return web.Response(status=405)
-
-
 class Render:
     """A context manager: inside, the hook is at `hook` and the site at `site`.
 
@@ -126,7 +111,7 @@ class Render:
     """
 
     def __init__(self, launcher: Launcher) -> None:
-        self.hook_server, self.site_server = ReplayServer(Address(self._hook)), ReplayServer(Address(self._site))
+        self.hook_server, self.site_server = ReplayServer(self._hook), ReplayServer(self._site)
         self.held: int | None = 0  # requests for the version until the site switches; None: it never does
         self.unhealthy = 0  # number of the next images that never are healthy
         self.switched: list[str] = []  # images that went live, in order

@@ -31,7 +31,6 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from tests.support.github import REPOSITORY
 
 PROVENANCE = "https://slsa.dev/provenance/v1"
-SPDX = "https://spdx.dev/Document/v2.3"
 STATEMENT = "application/vnd.in-toto+json"
 ISSUER = "https://token.actions.githubusercontent.com"
 ORGANIZATION = "Tests of Crypto Predict"  # gh compares it in the certificate and the trusted root

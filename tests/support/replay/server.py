@@ -17,9 +17,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, Protocol, Self
 
-from aiohttp import web
+from aiohttp import ClientSession, web
 from aiohttp.typedefs import Middleware
 from multidict import MultiMapping
+from yarl import URL
 
 from crypto_predict.sources.network.pause import forget
 
@@ -28,6 +29,7 @@ Handler = Callable[[web.Request], Awaitable[Answer]]
 # Answers in place of the handler. It may call the handler for the true answer.
 Fault = Callable[[web.Request, Handler], Awaitable[Answer]]
 Condition = Callable[[web.Request], bool]
+_HOP = {"connection", "keep-alive", "transfer-encoding", "upgrade"}  # of a connection (RFC 9110, section 7.6.1)
 
 
 class Exchange(Protocol):
@@ -53,9 +55,12 @@ class Asked:
 
 
 class ReplayServer:
-    """A context manager: inside, the server answers at `url` and keeps every request in `requests`."""
+    """A context manager: inside, the server answers at `url` and keeps every request in `requests`.
 
-    def __init__(self, exchange: Exchange, tls: ssl.SSLContext | None = None) -> None:
+    It serves an exchange, or has one handler for every address.
+    """
+
+    def __init__(self, exchange: Exchange | Handler, tls: ssl.SSLContext | None = None) -> None:
         self.url = ""
         self.requests: list[Asked] = []
         self._exchange = exchange
@@ -97,7 +102,8 @@ class ReplayServer:
 
     async def _start(self) -> str:
         application = web.Application(middlewares=[self._middleware()])
-        application.add_routes(self._exchange.routes())
+        exchange = self._exchange
+        application.add_routes([web.route("*", "/{_:.*}", exchange)] if callable(exchange) else exchange.routes())
         # A stalled handler ends when its client disconnects or the server stops.
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -121,7 +127,7 @@ class ReplayServer:
                 met = next((fault for fault in self._lasting if fault[1](request)), None)
             if met is not None:
                 return await met[0](request, handler)
-            if request.match_info.http_exception is not None:
+            if request.match_info.http_exception is not None and not callable(self._exchange):
                 return self._exchange.unknown()
             return await handler(request)
 
@@ -130,6 +136,22 @@ class ReplayServer:
 
 async def _run(work: Awaitable[Any]) -> Any:
     return await work
+
+
+def forwarding(url: str) -> Handler:
+    """Return what forwards every request to the server at `url`, and its answer unchanged: a network that can fail."""
+
+    async def forward(request: web.Request) -> Answer:
+        headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP]
+        target, body = URL(url + request.raw_path, encoded=True), await request.read()
+        async with (
+            ClientSession(auto_decompress=False) as session,
+            session.request(request.method, target, headers=headers, data=body, allow_redirects=False) as answer,
+        ):
+            result = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP]
+            return web.Response(status=answer.status, headers=result, body=await answer.read())
+
+    return forward
 
 
 def check_names(given: MultiMapping[str], names: Collection[str]) -> None:
