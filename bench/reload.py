@@ -70,8 +70,7 @@ def _widened(model: Model, pairs: int) -> Model:
     ((pair, forecast),) = model.forecasts.items()
     names = [pair, *(Pair(f"COIN{n}", pair.quote) for n in range(1, pairs))]
     card = replace(model.card, pairs={name: replace(model.card.pairs[pair], traded=name) for name in names})
-    estimates = dict.fromkeys(names, model.estimates[pair])
-    return replace(model, card=card, forecasts=dict.fromkeys(names, forecast), estimates=estimates)
+    return replace(model, card=card, forecasts=dict.fromkeys(names, forecast))
 
 
 def _moved(model: Model, n: int) -> Model:

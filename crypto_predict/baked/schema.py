@@ -15,7 +15,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
-VERSION = 6  # of the schema; raised whenever an older program could misread the file
+VERSION = 7  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
@@ -469,7 +469,6 @@ class Model:
     card: Card
     forecasts: dict[Pair, PairForecast]
     scorecard: Scorecard
-    estimates: dict[Pair, tuple[str, ...]]  # of the backtest, for the next training: `forecasting.candidates.weekly`
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""

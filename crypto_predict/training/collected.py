@@ -144,16 +144,14 @@ def complete(
     """
     if champion is None or not settings.collected:
         return model
-    earlier, cards, estimates = champion.forecasts, model.card.pairs.copy(), model.estimates.copy()
-    forecasts = model.forecasts.copy()
+    earlier, cards, forecasts = champion.forecasts, model.card.pairs.copy(), model.forecasts.copy()
     for pair in left_out:
         if pair in earlier and now - (price_at := earlier[pair].anchor.at) <= KEPT:
             _log.warning("%s keeps its forecast from the price of %s", pair, f"{price_at:%Y-%m-%d %H:%M} UTC")
             forecasts[pair], cards[pair] = earlier[pair], champion.card.pairs[pair]
-            estimates |= {pair: champion.estimates[pair]} if pair in champion.estimates else {}
     for pair in [pair for pair in earlier if pair not in forecasts]:
         why = "it could not be trained" if pair in settings.pairs else "it is not collected any more"
         _log.warning("%s is not in the new model, so its forecast is 404 from now on: %s", pair, why)
     ordered = {pair: cards[pair] for pair in settings.pairs if pair in cards}
     card = replace(model.card, pairs=ordered, simulated=any(facts.simulated for facts in ordered.values()))
-    return Model(card, {pair: forecasts[pair] for pair in ordered}, model.scorecard, estimates)
+    return Model(card, {pair: forecasts[pair] for pair in ordered}, model.scorecard)

@@ -11,9 +11,8 @@ from tqdm import tqdm
 
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, CrossCheck, Model, PairCard, PairForecast, Standing
-from crypto_predict.errors import InvalidValue, Refused, SourceError, UnusableHistory
+from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
-from crypto_predict.forecasting.candidates.weekly import NOTHING, Estimates
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score, volatility
@@ -117,7 +116,6 @@ class TrainedPair:
 
     forecast: PairForecast
     card: PairCard  # with the backtest at the horizons of the settings
-    estimates: tuple[str, ...]  # of the backtest, for the next training
     prophet: Any  # the fitted model, by whose annotations every attribute may be None
     rows: tuple[Row, ...]  # of the backtest, at the same horizons
     faults: tuple[str, ...]  # that the gate finds in the history and in the scores
@@ -130,8 +128,8 @@ def train_pair(
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 
     Every release is scored at `HORIZONS`, too, so that the next one can be compared with it. `progress` gets one step
-    for each cutoff. The estimates of `champion` shorten the backtest where the history has not changed since; the
-    result is the same. Its scores are compared with these if both are of real prices, or both of simulated ones.
+    for each cutoff. The scores of `champion` are compared with these if both are of real prices, or both of simulated
+    ones.
 
     Raises:
         UnusableHistory: The forecast would leave the range of numbers.
@@ -140,11 +138,7 @@ def train_pair(
     history, past, faults = read.history, read.past, read.faults
     pair, scored, series = past.pair, sorted({*HORIZONS, *settings.horizons}), DailySeries.of(past)
     progress.set_description_str(f"{pair}: {len(past.candles)} candles, running the backtest")
-    estimates = _estimates_of(champion, pair)
-    replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update, estimates)
-    if champion is not None and replayed is not None:
-        count = len(replayed.estimates.by_digest)
-        _log.info("%s: %d of %d weekly estimates are those of --champion", pair, replayed.estimates.carried, count)
+    replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update)
     forecast, prophet = forecast_pair(history, read.anchor, replayed, settings.seed)
     backtest = None if replayed is None else score(replayed, scored)
     if backtest is not None:
@@ -179,22 +173,11 @@ def train_pair(
     return TrainedPair(
         forecast,
         card,
-        () if replayed is None else replayed.estimates.texts(),
         prophet,
         () if replayed is None else tuple(replayed.rows(settings.horizons)),
         faults,
         time.perf_counter() - started,
     )
-
-
-def _estimates_of(champion: Model | None, pair: Pair) -> Estimates:
-    if champion is None or pair not in champion.estimates:
-        return NOTHING
-    try:
-        return Estimates.parse(champion.estimates[pair])
-    except InvalidValue as error:
-        _log.warning("%s: the estimates of --champion are not used: %s", pair, error)
-        return NOTHING
 
 
 def count_cutoffs(read: PairHistory, every: int) -> int:

@@ -102,13 +102,12 @@ def train(
         gate = verdict(faults, settings.thresholds, enforced=settings.enforced)
         released = {pair: trained[pair] for pair in faults}
         forecasts = {pair: result.forecast for pair, result in released.items()}
-        estimates = {pair: result.estimates for pair, result in released.items()}
         card = _card({pair: result.card for pair, result in released.items()}, gate, settings, trained_at)
         record.settle(history.past for history in histories.values())
         record.release(card, forecasts)
         if settings.enforced and not gate.passed:
             raise Refused(gate.reasons)
-        model = complete(Model(card, forecasts, record.scorecard(), estimates), settings, champion, left_out, now)
+        model = complete(Model(card, forecasts, record.scorecard()), settings, champion, left_out, now)
         data = readable(model, output)
         _draw(histories, released, settings, card, now)
         keep_ledger(output, record.ledger)

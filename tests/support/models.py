@@ -124,7 +124,7 @@ def make_model(
         gate=Gate(passed=True, enforced=True, reasons=(), thresholds={"most_missing": 0.01}),
     )
     scorecard = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
-    return Model(card, forecasts, scorecard, estimates=dict.fromkeys(forecasts, ()))
+    return Model(card, forecasts, scorecard)
 
 
 def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCard:

@@ -188,5 +188,4 @@ def models(draw: st.DrawFn) -> Model:
         "gate": gates,
     }
     card = draw(st.builds(Card, **{**sound_fields(Card), **facts}))
-    estimates = {pair: tuple(draw(st.lists(st.text("ABC+/=", max_size=20), max_size=2))) for pair in named}
-    return Model(card, {pair: draw(forecasts()) for pair in named}, draw(scorecards), estimates)
+    return Model(card, {pair: draw(forecasts()) for pair in named}, draw(scorecards))

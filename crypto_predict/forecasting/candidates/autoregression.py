@@ -1,7 +1,5 @@
 """ARIMA(7,1,0) with a drift: an autoregression of daily returns on those of the last week, estimated from a year."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from scipy.linalg import hankel
 from scipy.signal import lfilter
@@ -35,7 +33,7 @@ def increments(coefficients: FloatArray, returns: FloatArray, horizons: IntArray
     return np.asarray(np.cumsum(ahead, axis=1)[:, horizons - 1])
 
 
-def _forecast(week: Week, _: Sequence[float], horizons: IntArray) -> Forecast:
+def _forecast(week: Week, horizons: IntArray) -> Forecast:
     returns = np.diff(np.concatenate([week.window, week.later_closes]))[::-1]
     latest = np.array([returns[len(week.later) - step :][:LAGS] for step in week.steps])
     return Forecast(increments(fit(week.window), latest, horizons))

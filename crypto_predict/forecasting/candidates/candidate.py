@@ -5,7 +5,7 @@ goes on with every further close. The day of the week is fixed, so that the same
 a history starts.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -56,15 +56,10 @@ class Forecast(NamedTuple):
 class Candidate:
     """A model that is replayed at every cutoff, scored, and weighed by the combination.
 
-    ``forecast(week, estimate, horizons)`` forecasts at each cutoff of the week, from nothing but the history up to it;
-    `horizons` (h,) are days ahead. Where its answer is not finite, or it raises `numpy.linalg.LinAlgError`, the
-    forecast is persistence: increments of zero.
-
-    A model that is slow to fit has ``estimate(window)``, which returns so many `numbers` from the log closes
-    `Week.window`. The model file keeps them for the next training; `forecast` gets them in single precision.
+    ``forecast(week, horizons)`` forecasts at each cutoff of the week, from nothing but the history up to it; `horizons`
+    (h,) are days ahead. Where its answer is not finite, or it raises `numpy.linalg.LinAlgError`, the forecast is
+    persistence: increments of zero.
     """
 
     name: str  # in model card and tables
-    forecast: Callable[[Week, Sequence[float], IntArray], Forecast]
-    estimate: Callable[[FloatArray], Sequence[float]] = lambda _: ()
-    numbers: int = 0
+    forecast: Callable[[Week, IntArray], Forecast]

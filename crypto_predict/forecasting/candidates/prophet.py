@@ -13,7 +13,6 @@ The constants are Prophet's defaults.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -177,7 +176,7 @@ def _features(
     return features
 
 
-def _forecast(week: Week, _: Sequence[float], horizons: IntArray) -> Forecast:
+def _forecast(week: Week, horizons: IntArray) -> Forecast:
     """Forecast the curve, fitted at the estimation and updated with every close, and its increments.
 
     They are NaN if a gap left too few candles, or if parameters are not identifiable.

@@ -7,7 +7,7 @@ state in between.
 All log prices are relative to the last close of the estimation.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -92,21 +92,16 @@ class Theta(NamedTuple):
         return np.asarray(self.level + self.drift / 2 * (horizons - 1 + self.lag))
 
 
-def estimate_level(log_close: FloatArray) -> tuple[float, float]:
-    """Estimate ETS(A,N,N) by maximum likelihood from n log closes; return its share of an error, and the level."""
+def estimate_level(log_close: FloatArray) -> DampedTrend:
+    """Estimate ETS(A,N,N) by maximum likelihood from n log closes."""
     fit = ETSModel(log_close).fit(disp=False)
-    return float(fit.alpha), float(fit.level[-1])
+    return DampedTrend(float(fit.alpha), 0.0, 0.0, float(fit.level[-1]), 0.0)
 
 
-def local_level(alpha: float, level: float) -> DampedTrend:
-    """Return the state of ETS(A,N,N)."""
-    return DampedTrend(alpha, 0.0, 0.0, level, 0.0)
-
-
-def _forecast(
-    state_of: Callable[..., DampedTrend | Theta], week: Week, estimate: Sequence[float], horizons: IntArray
-) -> Forecast:
-    states = [state_of(*estimate)]
+def _forecast(estimate: Callable[[FloatArray], DampedTrend | Theta], week: Week, horizons: IntArray) -> Forecast:
+    state = estimate(week.window)
+    # An optimiser is not exact beyond the seven digits of single precision.
+    states = [type(state)(*np.array(state, np.float32).tolist())]
     for close in week.later_closes.tolist():
         states.append(states[-1].update(close))
     closes = np.append(week.window[-1], week.later_closes)
@@ -114,6 +109,6 @@ def _forecast(
 
 
 # Each estimate is the state after the last close of the last year.
-THETA = Candidate("theta", partial(_forecast, Theta), Theta.estimate, 4)
-DAMPED_TREND = Candidate("damped trend", partial(_forecast, DampedTrend), DampedTrend.estimate, 5)
-LOCAL_LEVEL = Candidate("local level", partial(_forecast, local_level), estimate_level, 2)
+THETA = Candidate("theta", partial(_forecast, Theta.estimate))
+DAMPED_TREND = Candidate("damped trend", partial(_forecast, DampedTrend.estimate))
+LOCAL_LEVEL = Candidate("local level", partial(_forecast, estimate_level))

@@ -17,7 +17,7 @@ import pandas as pd
 from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates.combination import learn_weights
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
-from crypto_predict.forecasting.candidates.weekly import NOTHING, Estimates, Progress, forecast_weekly
+from crypto_predict.forecasting.candidates.weekly import Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
@@ -57,7 +57,6 @@ class Replay:
     quantiles: FloatArray  # (m, horizons, 7) at `LEVELS`, of the move of log price
     distribution: DailyDistribution  # at the last step, over `KNOTS` and the horizons
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
-    estimates: Estimates = NOTHING  # for the next replay
 
     def forecasts(self, horizon: int) -> Forecasts:
         """Return the forecasts of one horizon. Neither cutoff nor target is a step without a candle."""
@@ -114,26 +113,20 @@ def splits(count: int, every: int) -> Iterator[int]:
     yield from range(first + (count - 1 - first) % every, count, every)
 
 
-def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
-    series: DailySeries,
-    horizons: Iterable[int],
-    every: int,
-    longest: int,
-    progress: Progress = bool,
-    earlier: Estimates = NOTHING,
+def replay(
+    series: DailySeries, horizons: Iterable[int], every: int, longest: int, progress: Progress = bool
 ) -> Replay | None:
     """Repeat every forecast of the history; None if it is shorter than `LEAST_HISTORY`.
 
     Cutoffs are `every` steps apart, and each fit uses at most the `longest` steps of history before it. `progress` is
-    called with the number of cutoffs finished since the last call. `earlier` are the estimates of an earlier replay:
-    with them it takes less time, and the forecasts are the same.
+    called with the number of cutoffs finished since the last call.
     """
     if len(series) < LEAST_HISTORY:
         return None
     scored = tuple(sorted(set(horizons)))
     alone = tuple(sorted({*KNOTS, *scored}))
     cutoffs = np.array(list(splits(len(series), every)))
-    increments, curve, noise, estimates = forecast_weekly(series, cutoffs, scored, alone, longest, progress, earlier)
+    increments, curve, noise = forecast_weekly(series, cutoffs, scored, alone, longest, progress)
     weights = [
         learn_weights(cutoffs, increments[:, :, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(scored)
@@ -148,5 +141,4 @@ def replay(  # noqa: PLR0913, PLR0917 the last two have defaults
         quantiles=quantiles[cutoffs][:, np.searchsorted(alone, scored)],
         distribution=distribution,
         prophet=replay_prophet(series, cutoffs, alone, curve, noise),
-        estimates=estimates,
     )

@@ -167,7 +167,7 @@ def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
     series = series_of(log_close)
     series = replace(series, days=series.days - (series.days[sunday] % WEEK))
     assert series.day(sunday).strftime("%A") == "Sunday"
-    increments, curve, _, _ = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
+    increments, curve, _ = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
     theta = Theta.estimate(log_close[sunday - WINDOW + 1 : sunday + 1] - log_close[sunday])
     for row, day in enumerate(range(sunday, saturday + 1)):
         expected = theta.forecast(MANY_DAYS) - log_close[day] + log_close[sunday]

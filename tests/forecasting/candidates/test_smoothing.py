@@ -9,7 +9,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from crypto_predict.forecasting.candidates.smoothing import DampedTrend, Theta, estimate_level, local_level
+from crypto_predict.forecasting.candidates.smoothing import DampedTrend, Theta, estimate_level
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, trending
 
@@ -44,7 +44,7 @@ def forecasts(model: DampedTrend | Theta, later: FloatArray) -> FloatArray:
 @pytest.mark.parametrize(
     ("estimate", "options"),
     [
-        (lambda past: local_level(*estimate_level(past)), {}),
+        (estimate_level, {}),
         (DampedTrend.estimate, {"trend": "add", "damped_trend": True}),
     ],
     ids=["local level", "damped trend"],
