@@ -191,7 +191,7 @@ def database_access(url: str, environ: Mapping[str, str], clock: Clock | None = 
         missing = f"the package {error.name} is not installed; the image's target `live` has it"
         logs.event(_log, logging.WARNING, "serving without a database: DATABASE_URL is set", reason=missing)
         return None
-    return Access(partial(open_reader, url), partial(open_registry, url, environ, clock))
+    return partial(open_reader, url), partial(open_registry, url, environ, clock)
 
 
 def check_packages() -> None:

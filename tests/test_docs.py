@@ -12,11 +12,11 @@ from markdown_it import MarkdownIt
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store.tables import metadata
-from crypto_predict.web.collected.series import Example
+from crypto_predict.web.collected.endpoint import Sample
 from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.http.response import PROVENANCE, SERIES, STALE
 from tests.support.applications import snapshot_of
-from tests.support.models import BTC, LAST, make_model
+from tests.support.models import BTC, TRAINED_AT, make_model
 from tests.support.serving import ROOT
 from tests.support.yaml_files import read_yaml
 
@@ -111,8 +111,8 @@ def test_the_guides_have_a_row_for_each_exchange() -> None:
 
 
 def test_the_guide_lists_exactly_the_endpoints_and_headers() -> None:
-    example = Example(SeriesKey("alpaca", BTC, Interval.MINUTE_1), LAST)
-    described = document(snapshot_of(make_model()), None, example)
+    snapshot = snapshot_of(make_model())
+    described = document(snapshot, None, Sample(snapshot, SeriesKey("alpaca", BTC, Interval.MINUTE_1), TRAINED_AT))
     paths = {path for path in described["paths"] if not path.startswith("/docs")}
     rows = re.findall(r"^\| (`/.*?) \| ", API, re.MULTILINE)
     named = {address for row in rows for address in re.findall(r"`(/[a-z/{}.-]*)", row)}

@@ -305,6 +305,10 @@ class LiveForecast:
     persistence: float  # the newest price at that time, at which the forecast starts
     actual: float  # the close of the target as it was first recorded
 
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        yield from not_positive("prediction", self.prediction)
+
 
 @dataclass(frozen=True, slots=True)
 class LiveDistribution:

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from flask import Flask, Request, Response, request
 from werkzeug.exceptions import HTTPException, NotFound
@@ -18,11 +18,11 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Interval, SeriesKey
 from crypto_predict.settings import ServeSettings
-from crypto_predict.web.collected import series
 from crypto_predict.web.collected.administration import Administration, Connect
 from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
-from crypto_predict.web.collected.series import Example
+from crypto_predict.web.collected.endpoint import Sample
+from crypto_predict.web.collected.series import example
 from crypto_predict.web.documentation import openapi, swagger
 from crypto_predict.web.editions import Editions
 from crypto_predict.web.hot import BITCOIN, hot
@@ -55,11 +55,8 @@ BODIES = {
 }
 
 
-class Access(NamedTuple):
-    """How a database is opened."""
-
-    connect: Callable[[], Connection]  # for reading
-    registry: Connect | None = None  # for one change of the collected pairs; None: they cannot be changed
+# How a database is opened: for reading, and for one change of the collected pairs; None: they cannot be changed.
+Access = tuple[Callable[[], Connection], Connect | None]
 
 
 class Service:
@@ -91,11 +88,12 @@ class Service:
         self.database: Database | None = None
         self.administration: Administration | None = None
         if access is not None:
-            self.database = database = Database(access.connect, max(1, settings.threads // 2))
+            connect, registry = access
+            self.database = database = Database(connect, max(1, settings.threads // 2))
             meaning = "Rows of the database left out of answers because they are damaged."
             self.metrics.add_total("crypto_predict_damaged_rows", meaning, lambda: database.damaged)
-            if settings.admin_token and access.registry:
-                self.administration = Administration(settings.admin_token, access.registry)
+            if settings.admin_token and registry:
+                self.administration = Administration(settings.admin_token, registry)
 
     def call(self) -> Call:
         """Return the present request as endpoints of the database take it; without a database, raise a `Problem`."""
@@ -121,7 +119,7 @@ def create_flask_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_operations(app, service)
     _add_documentation(app, service)
-    page_routes.add_routes(app, lambda: service.editions.current.pages)
+    page_routes.add_routes(app, lambda: service.editions.current)
     for kind in problems.ANSWERED:
         app.register_error_handler(kind, lambda error: sending.problem_response(problems.of_error(error)))
     app.register_error_handler(HTTPException, lambda error: sending.error_response(request, error))
@@ -170,25 +168,25 @@ def _add_operations(app: Flask, service: Service) -> None:
 
 
 def _add_documentation(app: Flask, service: Service) -> None:
-    def document(snapshot: Snapshot, example: Example | None) -> Rendered:
-        rendered = snapshot.documents.get(example)
+    def document(snapshot: Snapshot, sample: Sample | None = None) -> Rendered:
+        key = None if sample is None else (sample.series, sample.day)
+        rendered = snapshot.documents.get(key)
         if rendered is None:
-            described = openapi.document(snapshot, service.settings.repository_url, example)
+            described = openapi.document(snapshot, service.settings.repository_url, sample)
             rendered = render(described, simulated=snapshot.answers.model.card.simulated)
             snapshot.documents.clear()  # keep the last one
-            snapshot.documents[example] = rendered
+            snapshot.documents[key] = rendered
         return rendered
 
     def document_view() -> Response:
         snapshot = service.editions.current.snapshot
         if service.database is None:
-            rendered = document(snapshot, None)
-            return _sent(rendered, *snapshot.validity.revalidated(service.clock()), *COMMON)
+            return _sent(document(snapshot), *snapshot.validity.revalidated(service.clock()), *COMMON)
         call = service.call()
-        return _sent(call.live(document(snapshot, _example(call))))
+        return _sent(call.live(document(snapshot, _sample(call))))
 
     def page() -> Response:
-        card = service.editions.current.model.card
+        card = service.editions.current.snapshot.answers.model.card
         policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
         headers = [*policy, *simulated_header(card.simulated)]
         return Response(swagger.page(card), content_type=swagger.PAGE_TYPE, headers=headers)
@@ -204,14 +202,15 @@ def _add_documentation(app: Flask, service: Service) -> None:
     app.add_url_rule("/docs/<file>", "docs_file", page_file)
 
 
-def _example(call: Call) -> Example:
+def _sample(call: Call) -> Sample:
     """Return a series that the documentation can ask for; if the database has none or cannot be read, of the model."""
-    with suppress(DatabaseError, Overloaded), call.reading() as reader:
-        example = series.example(reader)
-        if example is not None:
-            return example
     pair, facts = next(iter(call.snapshot.answers.model.card.pairs.items()))
-    return Example(SeriesKey(facts.source, pair, Interval.DAY_1), facts.last.date())
+    series, first = SeriesKey(facts.source, pair, Interval.DAY_1), facts.last
+    with suppress(DatabaseError, Overloaded), call.reading() as reader:
+        shown = example(reader)
+        if shown is not None:
+            series, first = shown.series, shown.first_open or first
+    return Sample(call.snapshot, series, Interval.DAY_1.floor(first))
 
 
 def _sent(answer: Rendered, *more: tuple[str, str]) -> Response:

@@ -10,7 +10,6 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +18,6 @@ from crypto_predict.baked import store
 from crypto_predict.baked.schedule import schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.settings import ServeSettings
-from crypto_predict.web.model import forecast
 from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.metrics import ModelState
@@ -32,29 +30,12 @@ LOOK_SECONDS = 0.5  # between two looks at the files; one that changed is read o
 _log = logging.getLogger("crypto_predict.server")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Edition:
-    """Everything that is served of one model and the files beside it. A request takes one, and uses it throughout."""
-
-    snapshot: Snapshot
-    pages: Pages
-
-    @property
-    def model(self) -> Model:
-        """The model."""
-        return self.snapshot.answers.model
-
-    def prepare(self) -> None:
-        """Render in advance every day of the default model, and what the first visit of the page loads.
-
-        The page comes second: its template is compiled in one piece, which would delay the first answer.
-        """
-        forecast.prepare(self.snapshot)
-        self.pages.prepare()
-
-
 class Editions:
-    """The current edition, which any thread may read, and the files that it is made of, which one thread watches."""
+    """The current edition, which any thread may read, and the files that it is made of, which one thread watches.
+
+    An edition is everything that is served of one model and the files beside it: its pages with their snapshot. A
+    request takes one, and uses it throughout.
+    """
 
     def __init__(self, model: Model, settings: ServeSettings, site: Site, clock: Callable[[], datetime]) -> None:
         """Serve `model`, which was loaded from the file of the settings."""
@@ -70,7 +51,7 @@ class Editions:
 
     def state(self) -> ModelState:
         """Return what the metrics show of the model."""
-        return self.current.model, self.loaded_at, self.taken, self.refused
+        return self.current.snapshot.answers.model, self.loaded_at, self.taken, self.refused
 
     def watch(self, stop: threading.Event) -> None:
         """Prepare the current edition, then replace it whenever its files change, until `stop` is set."""
@@ -95,7 +76,7 @@ class Editions:
         if following is not None:
             self.current = following
 
-    def _following(self, *, model_changed: bool, others_changed: bool) -> Edition | None:
+    def _following(self, *, model_changed: bool, others_changed: bool) -> Pages | None:
         """Return the edition of the changed files, complete and prepared; None if nothing differs."""
         schedule = planned_beside(self._settings.model)
         data, snapshot = store.read(self._settings.model) if model_changed else None, None
@@ -108,12 +89,13 @@ class Editions:
         if snapshot is not None:
             self.taken += 1
             self.loaded_at = time.time()
-            startup.announce_model("new model taken up", edition.model, self._clock(), self._settings.stale_after)
+            model = snapshot.answers.model
+            startup.announce_model("new model taken up", model, self._clock(), self._settings.stale_after)
         return edition
 
-    def _edition(self, snapshot: Snapshot) -> Edition:
+    def _edition(self, snapshot: Snapshot) -> Pages:
         releases = Releases(snapshot.answers.model, self._settings.ledger)
-        return Edition(snapshot, Pages(snapshot, self._site, releases, self._clock))
+        return Pages(snapshot, self._site, releases, self._clock)
 
 
 def _stamp(path: Path) -> tuple[int, ...] | None:

@@ -7,8 +7,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ from crypto_predict.prerequisites import needed, quick_imports
 
 with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_imports():
     from crypto_predict.baked import files, store
-    from crypto_predict.baked.schema import Model
     from crypto_predict.command_line import DONE, CommandLine, Option, argument, exit_code, print_report
     from crypto_predict.errors import CryptoPredictError, InvalidValue
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
@@ -69,32 +67,24 @@ COMMAND = CommandLine(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class ExportSettings:
-    """What to export."""
-
-    folder: Path
-    model: Path
-    ledger: Path | None  # None: the one beside the model, if there is one
-    site: str | None  # address of a live site, which ends with a slash
-    export_url: str | None  # address of the export, which ends with a slash
-    repository_url: str | None
-    stale_after: timedelta
-
-
 def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Export; return the exit code."""
-    options = vars(COMMAND.parse(arguments, environ))
-    as_json = options.pop("json")
-    del options["retrain_every"]
-    settings = ExportSettings(**options)
+    options = COMMAND.parse(arguments, environ)
+    site = Site(
+        live=False,
+        address=options.site,
+        static=True,
+        stale_after=options.stale_after,
+        repository_url=options.repository_url,
+        assets=assets.find(),
+    )
     try:
-        done = export(settings)
-        print_report(json.dumps(done) if as_json else _report(done))
+        done = export(options.folder, options.model, options.ledger, site, options.export_url)
+        print_report(json.dumps(done) if options.json else _report(done))
     except InvalidValue as error:
         COMMAND.fail(str(error))
     except (CryptoPredictError, OSError) as error:
-        message = f"{settings.folder} is not written: {error}" if isinstance(error, OSError) else str(error)
+        message = f"{options.folder} is not written: {error}" if isinstance(error, OSError) else str(error)
         sys.stderr.write(f"crypto_predict.web.export: error: {message}\n")
         return exit_code(error)
     except KeyboardInterrupt as error:
@@ -103,33 +93,34 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     return DONE
 
 
-def export(settings: ExportSettings) -> dict[str, Any]:
-    """Write the static site, and return what was written; the folder is replaced as the last step.
+def export(named: Path, model_file: Path, ledger: Path | None, site: Site, export_url: str | None) -> dict[str, Any]:
+    """Write the static site to a folder, and return what was written; the folder is replaced as the last step.
 
-    Raises:
-        BrokenLedger: The ledger that was named cannot be used.
-        InvalidValue: The folder holds other files, or another export writes it.
-        OSError: It cannot be written. It is as it was.
-        UnusableModel: The model file is missing or not valid.
+    By default the ledger is the one beside the model. `export_url`, which ends with a slash, is the address of the
+    folder. If the model or a ledger that was named cannot be used, raise `UnusableModel` or `BrokenLedger`; if the
+    folder holds other files or another export writes it, `InvalidValue`; if it cannot be written, and is as it was,
+    `OSError`.
     """
-    folder = files.real_path(settings.folder)
+    folder = files.real_path(named)
     _check(folder)
-    model = store.load(settings.model)
-    releases = Releases(model, settings.ledger or ledger_beside(settings.model))
-    if settings.ledger is not None and releases.fault is not None:
+    model = store.load(model_file)
+    releases = Releases(model, ledger or ledger_beside(model_file))
+    if ledger is not None and releases.fault is not None:
         raise releases.fault
     with files.locked(folder, "FOLDER"):
         for left in files.stale_temporaries(folder):
             shutil.rmtree(left)
         temporary = files.temporary_for(folder)
         try:
-            count, size = _write(temporary, contents(settings, model, releases))
+            limits = Limits(site.stale_after, site.stale_after)  # for headers, which files do not have
+            snapshot = Snapshot.of(model, planned_beside(model_file), limits)
+            count, size = _write(temporary, contents(snapshot, releases, site, export_url))
             _check(folder)
             _replace(folder, temporary)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
     return {
-        "folder": str(settings.folder),
+        "folder": str(named),
         "files": count,
         "size_bytes": size,
         "build": model.card.build,
@@ -140,19 +131,9 @@ def export(settings: ExportSettings) -> dict[str, Any]:
     }
 
 
-def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iterator[tuple[str, bytes]]:
+def contents(snapshot: Snapshot, releases: Releases, site: Site, export_url: str | None) -> Iterator[tuple[str, bytes]]:
     """Yield the path of each file in the folder and its content; those of the server are the same."""
-    site = Site(
-        live=False,
-        address=settings.site,
-        static=True,
-        stale_after=settings.stale_after,
-        repository_url=settings.repository_url,
-        assets=assets.find(),
-    )
-    limits = Limits(settings.stale_after, settings.stale_after)  # for headers, which files do not have
-    snapshot = Snapshot.of(model, planned_beside(settings.model), limits)
-    pages = Pages(snapshot, site, releases, lambda: datetime.now(UTC))
+    model, pages = snapshot.answers.model, Pages(snapshot, site, releases, lambda: datetime.now(UTC))
     for path in pages.paths:
         answer = pages.answer(path, None)
         if answer is not None:
@@ -163,9 +144,9 @@ def contents(settings: ExportSettings, model: Model, releases: Releases) -> Iter
             yield f"page/{pair.slug}/releases/{day}.json", documents.rendered(releases.release(pair, day))
     for month in (None, *releases.months):
         name = "feed.xml" if month is None else f"feed/{month}.xml"
-        yield name, feed(model, releases, month, settings.export_url, settings.repository_url)
+        yield name, feed(model, releases, month, export_url, site.repository_url)
     # At GitHub Pages this file answers at every depth, where a relative link would lead nowhere.
-    yield "404.html", html.missing(None, list(model.forecasts), site, settings.export_url or "./").encode()
+    yield "404.html", html.missing(None, list(model.forecasts), site, export_url or "./").encode()
     yield "robots.txt", ROBOTS
     yield ".nojekyll", b""
     yield MARKER, f"{model.card.build}\n".encode()

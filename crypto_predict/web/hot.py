@@ -27,18 +27,18 @@ def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], 
     """
 
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path, method, edition = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current
-        route = BITCOIN if path == BITCOIN else edition.pages.route(path)
+        path, method, pages = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current
+        route = BITCOIN if path == BITCOIN else pages.route(path)
         if route is None:
             # An error inside Flask keeps this frame, and so would keep the model, until garbage is collected.
-            del edition
+            del pages
             return application(environ, start_response)
 
         def answered() -> Rendered:
             if path == BITCOIN:
-                answer = bitcoin.answer(edition.snapshot, clock(), environ["QUERY_STRING"])
+                answer = bitcoin.answer(pages.snapshot, clock(), environ["QUERY_STRING"])
                 return Rendered(answer.body, [*answer.headers, *COMMON])
-            page = edition.pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
+            page = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
             if page is None:
                 raise NotFound
             return page

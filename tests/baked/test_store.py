@@ -9,6 +9,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked import plain, schema, store
-from crypto_predict.baked.schema import Model
+from crypto_predict.baked.schema import LiveForecast, LiveRecord, Model, Scorecard
 from crypto_predict.errors import UnusableModel
 from crypto_predict.web.http.schemas import schema_of
 from tests.support import strategies
-from tests.support.models import BTC, ETH, make_model
+from tests.support.models import BTC, ETH, LAST, TRAINED_AT, blank, make_model
 
 ROOT = Path(__file__).parents[2]
 NAMED = Path("model.pkl")  # the name in errors
@@ -290,6 +291,15 @@ def test_invalid_content_is_refused_even_with_a_matching_digest(field: str, valu
     pairs, where = (forecasts, "forecasts") if field in forecasts["BTC/USD"] else (cards, "card.pairs")
     pairs["BTC/USD"][field] = value
     assert reason(sealed(data)).startswith(f"its content is not a model: {where}['BTC/USD']{expected}")
+
+
+def test_a_published_forecast_of_nothing_is_refused() -> None:
+    """The page divides the outcome by it."""
+    latest = blank(LiveForecast, made_at=TRAINED_AT, target=LAST)
+    live = blank(LiveRecord, since=TRAINED_AT, latest=(latest,))
+    model = replace(make_model(), scorecard=Scorecard(1, "0" * 64, {BTC: live}, {}))
+    expected = "scorecard.pairs['BTC/USD'].latest[0]: prediction must be positive, not 0.0"
+    assert reason(store.dumps(model)) == f"its content is not a model: {expected}"
 
 
 @pytest.mark.parametrize("value", ["1.0\xe4", "1.0 beta", "", "1" * 101, "\x1b[2J", 'x"', "a\nb"])

@@ -19,6 +19,7 @@ from crypto_predict.baked.schema import (
     Card,
     CrossCheck,
     Gate,
+    LiveForecast,
     Model,
     PairCard,
     PairForecast,
@@ -84,6 +85,7 @@ pair_cards = st.builds(
         "history_sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
     },
 )
+SOUND[LiveForecast] = st.builds(LiveForecast, **{**sound_fields(LiveForecast), "prediction": POSITIVE})
 gates = st.builds(Gate, **{**sound_fields(Gate), "reasons": st.lists(LINES, max_size=2).map(tuple)})
 scorecards = sound(Scorecard)
 

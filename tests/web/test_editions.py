@@ -159,7 +159,7 @@ def test_a_model_that_was_replaced_while_the_server_started_is_found(tmp_path: P
     settings = replace(SETTINGS, model=path)
     editions = Service(FIRST, settings, lambda: LATER, threading.Event()).editions
     editions.look()
-    assert editions.current.model == SECOND
+    assert editions.current.snapshot.answers.model == SECOND
 
 
 def test_a_link_to_another_model_is_followed(tmp_path: Path) -> None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 from crypto_predict.errors import shown
-from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
+from crypto_predict.market import EPOCH, Interval, Pair
 from crypto_predict.market.collected import SERIES_STATES, CollectedSeries
 from crypto_predict.market.ports import SeriesReader
 from crypto_predict.web.http.problems import Problem
@@ -27,13 +27,6 @@ class NotCollected(Problem):
         more = f" and {counted(len(names) - _LISTED, 'more')}" if len(names) > _LISTED else ""
         contents = f"the database holds {', '.join(names[:_LISTED])}{more}" if names else "the database is empty"
         super().__init__(404, f"{parameter}: {shown(value)} is not collected; {contents}", parameter)
-
-
-class Example(NamedTuple):
-    """A series to show in the documentation, and the day of its first candle."""
-
-    series: SeriesKey
-    day: date
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +54,10 @@ def series(reader: SeriesReader, now: datetime) -> list[SeriesState]:
     return [state(collected, now) for collected in sorted(reader.collected(), key=rank)]
 
 
-def example(reader: SeriesReader) -> Example | None:
+def example(reader: SeriesReader) -> CollectedSeries | None:
     """Return the first series that has candles, if one has; minutes come first, since everything is known of them."""
-    examples = [
-        Example(collected.series, collected.first_open.date())
-        for collected in reader.collected()
-        if collected.first_open is not None
-    ]
-    return min(examples, key=lambda shown: (shown.series.interval is not Interval.MINUTE_1, rank(shown)), default=None)
+    filled = [collected for collected in reader.collected() if collected.first_open is not None]
+    return min(filled, key=lambda shown: (shown.series.interval is not Interval.MINUTE_1, rank(shown)), default=None)
 
 
 def state(collected: CollectedSeries, now: datetime) -> SeriesState:
@@ -92,9 +81,9 @@ def state(collected: CollectedSeries, now: datetime) -> SeriesState:
     )
 
 
-def rank(entry: CollectedSeries | Example) -> tuple[Pair, str, int]:
+def rank(collected: CollectedSeries) -> tuple[Pair, str, int]:
     """Return what series are sorted by."""
-    return entry.series.pair, entry.series.source, entry.series.interval.seconds
+    return collected.series.pair, collected.series.source, collected.series.interval.seconds
 
 
 def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:

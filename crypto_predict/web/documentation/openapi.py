@@ -1,6 +1,6 @@
 """The OpenAPI 3.1 document, made of operations. Its examples are requests that the given model can answer."""
 
-from datetime import UTC, datetime, time
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -8,7 +8,6 @@ from crypto_predict.baked.schema import Card
 from crypto_predict.version import __version__
 from crypto_predict.web import collected, model, operations
 from crypto_predict.web.collected.endpoint import Sample
-from crypto_predict.web.collected.series import Example
 from crypto_predict.web.http.operation import NOT_MODIFIED, Operation, operations_of
 from crypto_predict.web.http.response import PAIR as PAIR_HEADER
 from crypto_predict.web.http.response import SIMULATED, STALE
@@ -51,27 +50,26 @@ _PROBLEM["properties"] |= {
 _TOKEN = {"type": "http", "scheme": "bearer", "description": "The token in ADMIN_TOKEN of the server."}
 
 
-def document(snapshot: Snapshot, repository_url: str | None = None, example: Example | None = None) -> dict[str, Any]:
+def document(snapshot: Snapshot, repository_url: str | None = None, sample: Sample | None = None) -> dict[str, Any]:
     """Return the whole document; it links to the project if `repository_url` is given.
 
-    The endpoints of a database are part of it if there is an `example` of a series.
+    The endpoints of a database are part of it if there is a `sample` of a series.
     """
     samples: list[tuple[Operation[Any], Any]] = [(operation, snapshot) for operation in of_model()]
-    if example is not None:
-        opening = datetime.combine(example.day, time(), UTC)
-        samples += [(operation, Sample(snapshot, example.series, opening)) for operation in of_database()]
-    described = {(operation.path, operation.method): (operation, sample) for operation, sample in samples}
-    tags = [tag for tag in _TAGS if example is not None or tag != "collected"]
+    if sample is not None:
+        samples += [(operation, sample) for operation in of_database()]
+    described = {(operation.path, operation.method): (operation, shown) for operation, shown in samples}
+    tags = [tag for tag in _TAGS if sample is not None or tag != "collected"]
     paths: dict[str, Any] = {}
     schemas, updated = {"Problem": _PROBLEM}, refs("headers", ("ETag", "Cache-Control", SIMULATED, STALE[0]))
     responses = {NOT_MODIFIED: {"description": "The copy you have is still good.", "headers": updated}}
-    for operation, sample in sorted(described.values(), key=lambda pair: (tags.index(pair[0].tag), pair[0].place)):
-        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described(sample)
+    for operation, shown in sorted(described.values(), key=lambda pair: (tags.index(pair[0].tag), pair[0].place)):
+        paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described(shown)
         for name, kind in operation.schemas.items():
             schemas[name] = kind if isinstance(kind, dict) else schema_of(kind)
-        responses |= {failure.name: failure.component() for failure in operation.responses(sample)}
+        responses |= {failure.name: failure.component() for failure in operation.responses(shown)}
     link = {"externalDocs": {"url": repository_url, "description": "The project"}} if repository_url else {}
-    security = {} if example is None else {"securitySchemes": {"administrator": _TOKEN}}
+    security = {} if sample is None else {"securitySchemes": {"administrator": _TOKEN}}
     return {
         "openapi": "3.1.0",
         "info": {

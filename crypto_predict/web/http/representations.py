@@ -2,7 +2,6 @@
 
 import hashlib
 import zlib
-from dataclasses import dataclass
 from functools import lru_cache
 
 from werkzeug.datastructures import Accept
@@ -17,20 +16,14 @@ QUICKLY_FROM = 65_536  # bytes of an answer that is made for one request, above 
 _LONGEST = 200  # characters of a header whose meaning is remembered; that of a browser has some 20
 
 
-@dataclass(frozen=True, slots=True)
-class Representations:
-    """One resource in each encoding. The entity tags differ, since the bytes do."""
+# One resource by its encodings, the smallest first, that without one last. The entity tags differ, since the bytes do.
+Representations = list[tuple[str, Rendered]]
 
-    identity: Rendered
-    compressed: Rendered | None  # by gzip; None if it would not be smaller
-    brotli: Rendered | None = None  # None if it was not compressed in advance
 
-    def preferred(self, accepted: str | None) -> Rendered:
-        """Return what suits a header ``Accept-Encoding``; None if the request has none."""
-        codings = accepted_codings(accepted)
-        if self.brotli is not None and "br" in codings:
-            return self.brotli
-        return self.compressed if self.compressed is not None and "gzip" in codings else self.identity
+def preferred(representations: Representations, accepted: str | None) -> Rendered:
+    """Return what suits a header ``Accept-Encoding``; None if the request has none."""
+    codings = accepted_codings(accepted)
+    return next(rendered for coding, rendered in representations if coding in codings or not coding)
 
 
 def encode(body: bytes, headers: Headers, accepted: str | None) -> Rendered:
@@ -57,9 +50,12 @@ def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Rep
     tag = f'"{hashlib.sha256(body + b"stale" * (STALE in headers)).hexdigest()[:32]}"'
     # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
     small = min(_compress(body, zlib.Z_DEFAULT_STRATEGY), _compress(body, zlib.Z_FILTERED), key=len)
-    compressed = _rendered(small, headers, tag, "gzip") if len(small) < len(body) else None
-    better = _rendered(brotli, headers, tag, "br") if brotli is not None and len(brotli) < len(small) else None
-    return Representations(_rendered(body, headers, tag), compressed, better)
+    bodies = [("", body)]
+    if len(small) < len(body):
+        bodies.insert(0, ("gzip", small))
+    if brotli is not None and len(brotli) < len(small):
+        bodies.insert(0, ("br", brotli))
+    return [(coding, _rendered(content, headers, tag, coding)) for coding, content in bodies]
 
 
 def _tag(tag: str, coding: str) -> str:
@@ -92,7 +88,7 @@ def _parse(accepted: str) -> frozenset[str]:
     return frozenset(result | {"br"} if brotli > 0 and brotli >= max(gzip, least) else result)
 
 
-def _rendered(body: bytes, headers: Headers, tag: str, coding: str = "") -> Rendered:
+def _rendered(body: bytes, headers: Headers, tag: str, coding: str) -> Rendered:
     encoding = [("Content-Encoding", coding)] if coding else []
     described = [("Content-Length", str(len(body))), ("ETag", _tag(tag, coding) if coding else tag), VARY]
     return Rendered(body, [*headers, *encoding, *described])

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.market import Pair
@@ -31,14 +31,6 @@ COMMON: Headers = [
 ]
 
 
-class Priced(Protocol):
-    """What rests on prices."""
-
-    @property
-    def simulated(self) -> bool:
-        """Whether these are invented."""
-
-
 class Rendered(NamedTuple):
     """The body of an answer, and the headers that describe it."""
 
@@ -53,7 +45,7 @@ def render(value: Any, *, simulated: bool = False, pair: Pair | None = None) -> 
     return json_body(f"{json.dumps(plain.encode(value))}\n".encode(), simulated_header(simulated), pair)
 
 
-def render_rows(rows: Sequence[Priced]) -> Rendered:
+def render_rows(rows: Sequence[Any]) -> Rendered:
     """Render dataclasses as a JSON list, which is marked if one of them rests on invented prices."""
     return render(rows, simulated=any(row.simulated for row in rows))
 

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from crypto_predict import logs
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
-from crypto_predict.web.http.representations import Representations, represent
+from crypto_predict.web.http.representations import Representations, preferred, represent
 from crypto_predict.web.http.response import COMMON, JSON, STALE, Headers, Rendered, simulated_header
+from crypto_predict.web.model import forecast
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.model.forecast import PAUSE_SECONDS
 from crypto_predict.web.model.snapshots import LONGEST, Snapshot
 from crypto_predict.web.page import documents, html
 from crypto_predict.web.page.assets import content_type
@@ -58,9 +58,7 @@ class Pages:
 
     def __init__(self, snapshot: Snapshot, site: Site, releases: Releases, clock: Callable[[], datetime]) -> None:
         self.site, self.pairs = site, {pair.slug: pair for pair in snapshot.answers.pairs}
-        self._snapshot = snapshot
-        self._releases = releases
-        self._clock = clock
+        self.snapshot, self._releases, self._clock = snapshot, releases, clock
         self._resources = dict(_resources(snapshot.answers, site))
         self._rendered: dict[tuple[str, State], Representations] = {}  # the oldest first
         self._lock = threading.Lock()
@@ -118,26 +116,31 @@ class Pages:
         return self.pairs[slug]
 
     def prepare(self) -> None:
-        """Render what a first visit loads, and read the ledger. Log how to build the scripts if there are none."""
+        """Render every day of the default model, then what a first visit loads, and read the ledger.
+
+        The template of the page is compiled in one piece, which would delay the first answer. If there are no scripts,
+        log how to build them.
+        """
+        forecast.prepare(self.snapshot)
         if "main.js" not in self.site.assets.files:
             logs.event(_log, logging.INFO, "the page has no scripts", advice=BUILD)
         self.answer("/", None)
         slug = next(iter(self.pairs))
         for ending in documents.OF_PAIR:
-            sleep(PAUSE_SECONDS)
+            sleep(forecast.PAUSE_SECONDS)
             self.answer(f"/page/{slug}{ending}", None)
         self._releases.prepare()
         self.past(slug, None, None)
 
     def _until_change(self, resource: Resource) -> tuple[State, str]:
         """Return the state in which the resource is shown, and how long caches may keep it."""
-        now, snapshot = self._clock(), self._snapshot
+        now, snapshot = self._clock(), self.snapshot
         seconds, stale = snapshot.validity.state(now, resource.pair)
         plan = (snapshot.schedule, snapshot.is_overdue(now)) if resource.plans else ()
         return State(stale, *plan), f"public, max-age={seconds}"
 
     def _current(self, representations: Representations, accepted: str | None) -> Rendered:
-        seconds, _ = self._snapshot.validity.state(self._clock())
+        seconds, _ = self.snapshot.validity.state(self._clock())
         return _sent(representations, accepted, f"public, max-age={seconds}")
 
     def _represented(self, path: str, resource: Resource, state: State) -> Representations:
@@ -188,5 +191,5 @@ def _represent(
 
 
 def _sent(representations: Representations, accepted: str | None, cache_control: str) -> Rendered:
-    answer = representations.preferred(accepted)
+    answer = preferred(representations, accepted)
     return Rendered(answer.body, [*answer.headers, ("Cache-Control", cache_control), *COMMON])

@@ -39,15 +39,6 @@ _LABEL = re.compile(r"[A-Za-z0-9._+-]{1,100}")
 _log = logging.getLogger(__name__)
 
 
-class NoRelease(Problem):
-    """The ledger has no release of `pair` on `day`, but on `days`."""
-
-    def __init__(self, pair: Pair, day: str, days: list[str]) -> None:
-        span = f"releases from {days[0]} to {days[-1]}" if days else "no releases"
-        detail = f"{day:.20} is not the day of a release of {pair}; the ledger has {span}"
-        super().__init__(HTTPStatus.NOT_FOUND, detail, "day")
-
-
 class ReleasesUnavailable(Problem):
     """Past releases cannot be shown now, because of `reason`; perhaps in `retry_seconds`."""
 
@@ -139,11 +130,13 @@ class Releases:
         return ReleasesDocument(pair, self._model.card.pairs[pair].simulated, tuple(reversed(days)))
 
     def release(self, pair: Pair, day: str) -> ReleaseDocument:
-        """Return the newest release of a pair on a day such as "2026-11-23", in UTC; raise `NoRelease` without one."""
+        """Return the newest release of a pair on a day such as "2026-11-23", in UTC; raise a `Problem` without one."""
         index = self._current()
         days = index.days[pair]
         if day not in days:
-            raise NoRelease(pair, day, list(days))
+            span = f"releases from {min(days)} to {max(days)}" if days else "no releases"
+            detail = f"{day:.20} is not the day of a release of {pair}; the ledger has {span}"
+            raise Problem(HTTPStatus.NOT_FOUND, detail, "day")
         ((release, _),) = self._published(days[day], days[day])
         return ReleaseDocument(
             pair=release.pair,

@@ -57,7 +57,7 @@ def slow_registry(url: str, opened: threading.Event, released: threading.Event) 
 
 
 def access(url: str, *sources: CandleSource) -> Access:
-    return Access(partial(open_reader, url), partial(registry, url, sources or (SIMULATED,)))
+    return partial(open_reader, url), partial(registry, url, sources or (SIMULATED,))
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_pair_is_added_removed_and_added_again(app: Client) -> None:
 )
 def test_without_a_token_nothing_can_be_changed(database: bool, token: str | None, url: str) -> None:
     """Not even with an empty token, which everybody knows."""
-    opened = access(url) if database else Access(partial(open_reader, url))
+    opened = access(url) if database else (partial(open_reader, url), None)
     app = administered(make_model(), lambda: LATE, opened, token)
     before = states(app)
     for sent in ("", TOKEN, "None"):
@@ -357,7 +357,7 @@ def test_a_setting_of_the_server_that_is_not_valid_is_not_the_fault_of_the_clien
         raise InvalidValue("BINANCE_API_URL", "https://me:hunter2@nowhere", "an address")
         yield
 
-    app = administered(make_model(), lambda: LATE, Access(partial(open_reader, url), misconfigured), TOKEN)
+    app = administered(make_model(), lambda: LATE, (partial(open_reader, url), misconfigured), TOKEN)
     result = problem(add(app, {"pair": "ADA/USD"}), 503)
     assert "BINANCE_API_URL" in result["detail"]
     assert "hunter2" not in str(result)
@@ -372,7 +372,7 @@ def test_a_database_that_is_away_is_503(tmp_path: Path) -> None:
 def test_one_change_is_made_at_a_time_and_forecasts_go_on(url: str) -> None:
     """An exchange that hangs does not take all threads."""
     opened, released = threading.Event(), threading.Event()
-    slow = Access(partial(open_reader, url), partial(slow_registry, url, opened, released))
+    slow = (partial(open_reader, url), partial(slow_registry, url, opened, released))
     app = administered(make_model(), lambda: LATE, slow, TOKEN)
     answers: list[int] = []
     first = threading.Thread(target=lambda: answers.append(add(app, {"pair": "SOL/USD"}).status_code))

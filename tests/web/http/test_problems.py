@@ -11,12 +11,11 @@ from crypto_predict.errors import (
     OutOfRange,
     UnknownPair,
 )
-from crypto_predict.market import Pair
 from crypto_predict.web.collected.database import Overloaded
 from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.problems import BadParameter, Problem
-from crypto_predict.web.page.releases import NoRelease, ReleasesUnavailable
+from crypto_predict.web.page.releases import ReleasesUnavailable
 
 OUTSIDE = OutOfRange(date(2030, 1, 1), date(2023, 1, 1), date(2025, 5, 17))
 EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
@@ -29,7 +28,6 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (NoProphetInterval(date(2024, 6, 1), date(2024, 5, 17)), 422, {"parameter": "model"}),
     (NotCollected("source", "kraken", []), 404, {"parameter": "source"}),
     (Overloaded(), 503, {}),
-    (NoRelease(Pair("BTC", "USD"), "2024-06-01", []), 404, {"parameter": "day"}),
     (ReleasesUnavailable("the ledger is being read", 10), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]

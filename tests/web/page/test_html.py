@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urljoin, urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schedule import Failure, Schedule
@@ -34,6 +34,7 @@ from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import html
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.page.html import Site
+from tests.support import strategies
 from tests.support.models import BTC, ETH, LAST, TRAINED_AT, blank, make_forecast, make_model
 from tests.support.page import SOURCES
 
@@ -353,6 +354,14 @@ def test_simulated_prices_and_a_stale_model_have_a_banner() -> None:
 def banner(text: str) -> str:
     result = re.findall('<p class="banner" role="alert" data-kind="[a-z]+">(.*?)</p>', text)
     return " ".join(result)
+
+
+@given(strategies.models())
+@settings(max_examples=50)
+def test_every_model_has_a_page(model: Model) -> None:
+    """A file that loads can be shown, in words and in tables, however wild its figures."""
+    for pair in model.forecasts:
+        assert Page(rendered(model, pair)).faults == []
 
 
 @given(source=st.text(st.characters(exclude_categories=["Cs"])), pair=st.sampled_from([BTC, ETH]))

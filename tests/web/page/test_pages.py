@@ -51,11 +51,9 @@ def built(tmp_path: Path) -> Path:
 def serving_files(folder: Path, model: Model = MODEL) -> Client:
     """A client of an application that serves the built files of a folder."""
     service = service_of(model)
-    edition = service.editions.current
-    site = replace(edition.pages.site, assets=assets.find(folder))
-    service.editions.current = replace(
-        edition, pages=Pages(edition.snapshot, site, Releases(model, SETTINGS.ledger), service.clock)
-    )
+    pages = service.editions.current
+    site = replace(pages.site, assets=assets.find(folder))
+    service.editions.current = Pages(pages.snapshot, site, Releases(model, SETTINGS.ledger), service.clock)
     return Client(create_app(service, None))
 
 
@@ -283,7 +281,7 @@ def bodies(pages: Pages, paths: list[str]) -> Iterator[bytes]:
 def test_the_memory_of_rendered_answers_is_bounded() -> None:
     """A model of many pairs has more pages than are kept; the oldest is rendered again."""
     pairs = [Pair(f"C{number}", "USD") for number in range(30)]
-    site = service_of(MODEL).editions.current.pages.site
+    site = service_of(MODEL).editions.current.site
     model = make_model(*pairs)
     pages = Pages(snapshot_of(model), site, Releases(model, SETTINGS.ledger), lambda: TRAINED_AT)
     paths = [f"/page/{pair.slug}{ending}" for ending in ("/", "/record.json", ".json") for pair in pairs]
@@ -299,7 +297,7 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
 
 def test_many_threads_get_the_same_answers() -> None:
     """Each is rendered once, by the first thread that asks for it, and then only looked up: it is the same object."""
-    pages, begun = service_of(MODEL).editions.current.pages, threading.Barrier(8)
+    pages, begun = service_of(MODEL).editions.current, threading.Barrier(8)
 
     def ask(_: int) -> list[bytes]:
         begun.wait()

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from crypto_predict.baked.ledger import Release
 from crypto_predict.market import DAY
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.web.page.releases import PAUSE_ENTRIES, NoRelease, Releases, ReleasesUnavailable
+from crypto_predict.web.http.problems import Problem
+from crypto_predict.web.page.releases import PAUSE_ENTRIES, Releases, ReleasesUnavailable
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release, members, sealed
 from tests.support.models import BTC, ETH, make_model
 
@@ -142,7 +143,7 @@ def test_without_a_usable_ledger_there_are_no_past_releases(
     for _ in range(2):
         assert releases.listed(BTC).days == ()
         assert (list(releases.newest()), releases.months, releases.head) == ([], [], None)
-    with pytest.raises(NoRelease, match="the ledger has no releases"):
+    with pytest.raises(Problem, match="the ledger has no releases"):
         releases.release(BTC, DAYS[0])
     (record,) = caplog.records
     assert record.getMessage() == "past releases are not available"

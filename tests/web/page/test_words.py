@@ -23,7 +23,6 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.page import words
-from tests.support import strategies
 from tests.support.models import BTC, ETH, LAST, blank, make_forecast, make_model
 
 SHARES = st.floats(0, 1)
@@ -126,16 +125,6 @@ def test_a_record_is_whole_sentences(backtest: Backtest | None, live: LiveRecord
         assert not re.search(r"\b(0|[2-9]|\d{2,}) (day|forecast)\b", paragraph), paragraph
         assert all(0 <= float(share) <= 100 for share in re.findall(r"([\d.,]+) %", paragraph)), paragraph
         assert all(0 <= float(share) <= 100 for share in re.findall(r"([\d.,]+) of 100", paragraph)), paragraph
-
-
-@given(strategies.models())
-def test_every_model_has_words(model: Model) -> None:
-    """A file that loads can be shown, however wild its figures."""
-    for pair in model.forecasts:
-        assert all(words.record(model, pair))
-        assert words.forecast(model, pair)
-        assert words.sure(model, pair)
-        assert words.good(model, pair)
 
 
 @pytest.mark.parametrize(
