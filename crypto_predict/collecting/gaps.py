@@ -57,13 +57,8 @@ def as_json(holes: Holes) -> str:
             "found_at": iso(gap.found_at) if gap.attempts else None,
             "asked_again_from": iso(due_at(gap)) if gap.attempts else None,
             "verdicts": [
-                {
-                    "start": iso(silence.span.start),
-                    "end": iso(silence.span.end),
-                    "verdict": silence.verdict.value,
-                    "reason": silence.reason,
-                }
-                for silence in silent
+                {"start": iso(span.start), "end": iso(span.end), "verdict": verdict.value, "reason": reason}
+                for span, verdict, reason in silent
             ],
         }
         for series, of_series in holes.items()
@@ -93,9 +88,9 @@ def _holes(reader: ReportDatabase, series: SeriesKey, span: Span) -> list[Hole]:
 def _heard(series: SeriesKey, silent: Sequence[Silence]) -> str:
     """Summarize the verdicts on the candles of a hole, in the order in which each first occurs."""
     counts = Counter[str]()
-    for silence in silent:
-        title = f"{silence.verdict.value} ({silence.reason})" if silence.reason else silence.verdict.value
-        counts[title] += (silence.span.end - silence.span.start) // series.interval.length
+    for span, verdict, reason in silent:
+        title = f"{verdict.value} ({reason})" if reason else verdict.value
+        counts[title] += (span.end - span.start) // series.interval.length
     shown = [f"{counted(count, 'candle')} {title}" for title, count in counts.items()]
     more = [f"and {counted(len(shown) - _LISTED, 'more reason')}"] if len(shown) > _LISTED else []
     return f"live: {'; '.join([*shown[:_LISTED], *more])}"

@@ -45,7 +45,6 @@ class Row:
 
     stored: CollectedSeries
     lag: timedelta | None  # since the newest candle that could be there; None before the first candle
-    rows: int
     bytes: int
     stream: StreamSpan | None  # the present state, since it began; None if nothing is known of a live stream
     cutoff: datetime | None  # UTC, of the newest minute forecast; None: none is stored
@@ -90,7 +89,6 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
             Row(
                 collected,
                 None if lag is None else max(lag, timedelta(0)),  # a clock that was put back would make it negative
-                collected.candles,
                 sizes.get(series, 0),
                 present(database, series, now) if is_minute else None,  # streams are of minutes
                 newest[0].cutoff if newest else None,
@@ -169,7 +167,7 @@ def as_json(table: Sequence[Row], now: datetime) -> str:
                 "lag_seconds": None if row.lag is None else row.lag.total_seconds(),
                 "gaps": stored.gaps,
                 "missing": stored.missing,
-                "rows": row.rows,
+                "rows": stored.candles,
                 "bytes": row.bytes,
                 "compared": stored.compared,
                 "mismatched": stored.mismatched,
@@ -192,7 +190,7 @@ def _cells(row: Row) -> list[str]:
         "" if row.lag is None else duration(row.lag),
         f"{stored.gaps:,}",
         f"{stored.missing:,}",
-        f"{row.rows:,}",
+        f"{stored.candles:,}",
         f"{megabytes:,.1f} MB" if megabytes < 1e3 else f"{megabytes / 1e3:,.2f} GB",
     ]
 

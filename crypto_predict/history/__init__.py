@@ -1,6 +1,6 @@
 """A history that is ready for training: read from the first usable source, audited, and never filled in.
 
-* ``audit``: defects and gaps in a stream of candles
+* ``audit``: defects in a stream of candles
 * ``columns``: candles as NumPy arrays
 * ``failover``: the choice of the source, and its comparison with another one
 
@@ -8,7 +8,7 @@ Candles that cannot be used are left out and counted: repeated ones (the last co
 that do not open on the grid of their interval. The caller's judge decides about such defects.
 """
 
-from crypto_predict.history.audit import Audit, Defect, place
+from crypto_predict.history.audit import Audit, place
 from crypto_predict.history.columns import Candles
 from crypto_predict.history.failover import (
     MIN_CANDLES,
@@ -27,7 +27,6 @@ __all__ = [
     "STALE",
     "Audit",
     "Candles",
-    "Defect",
     "History",
     "candles_since",
     "closing_limit",

@@ -1,12 +1,10 @@
 """Judge candles one by one, as a source delivers them."""
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 
-import numpy as np
-
-from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval
+from crypto_predict.market import DAY, EPOCH, Candle, Interval
 
 # Kinds of defects. They complete "N candles ...".
 REPEATED = "repeat an opening"
@@ -16,21 +14,8 @@ OFF_GRID = "open where none can"
 IMPOSSIBLE = "are impossible"
 
 
-@dataclass(frozen=True, slots=True)
-class Defect:
-    """One kind of defect in the candles of a source."""
-
-    kind: str  # completes "N candles ..."
-    count: int  # candles with this defect
-    received: int  # candles, sound ones included
-    first: str  # opening and details of the first one
-
-    def __str__(self) -> str:
-        return f"{self.count} of {self.received} candles {self.kind}; the first: {self.first}"
-
-
 class Audit:
-    """The defects, the quarantine and the gaps of a stream of candles in any order.
+    """The defects and the quarantine of a stream of candles in any order.
 
     Of several candles with the same opening the last one counts. Each candle in ascending order takes constant time,
     and one byte for each opening of the grid: candles are not stored.
@@ -41,7 +26,7 @@ class Audit:
         self.quarantine: set[datetime] = set()  # UTC openings whose candle is off the grid, or has impossible values
         self._interval = interval
         self._first_step = 0  # from the epoch, in intervals
-        self._usable = bytearray()  # 1 for a usable candle, for each step from the first one on
+        self._received = bytearray()  # 1 for an opening that was received, for each step from the first one on
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}  # by kind
         self._previous: tuple[datetime, int | None] | None = None  # opening and line
@@ -54,47 +39,40 @@ class Audit:
             self._note(FUTURE, place(opening, line))
             return False
         step, offset = divmod(opening - EPOCH, self._interval.length)
-        index = 0 if offset else self._index(step)
-        is_repeated = opening in self.quarantine or (not offset and self._usable[index] == 1)
+        if offset:
+            is_repeated = opening in self.quarantine
+        else:
+            index = self._index(step)
+            is_repeated, self._received[index] = self._received[index] == 1, 1
         self._note_position(opening, line, is_repeated=is_repeated)
         faults = [] if offset else candle.faults()
         if offset:
             self._note(OFF_GRID, f"{place(opening, line)}{self._off_grid(opening)}")
         elif faults:
             self._note(IMPOSSIBLE, f"{place(opening, line)}: {'; '.join(faults)}")
-        usable = not (offset or faults)
-        if usable:
-            self.quarantine.discard(opening)
-        else:
-            self.quarantine.add(opening)
-        if not offset:
-            self._usable[index] = usable
         self._previous = opening, line
-        return usable
+        if offset or faults:
+            self.quarantine.add(opening)
+            return False
+        self.quarantine.discard(opening)
+        return True
 
-    def defects(self) -> tuple[Defect, ...]:
-        """Return the defects, one of each kind."""
-        return tuple(Defect(kind, count, self.received, self._first[kind]) for kind, count in self._counts.items())
-
-    def gaps(self) -> tuple[Gap, ...]:
-        """Return the gaps between the usable candles, ascending."""
-        steps = np.flatnonzero(np.asarray(self._usable)) + self._first_step
-        before = np.flatnonzero(np.diff(steps) > 1)
-        length = self._interval.length
-        return tuple(
-            Gap(EPOCH + (last + 1) * length, EPOCH + following * length, following - last - 1)
-            for last, following in zip(steps[before].tolist(), steps[before + 1].tolist(), strict=True)
-        )
+    def defects(self) -> Mapping[str, str]:
+        """Return the defects by their kind: how many candles have it, and which is the first."""
+        return {
+            kind: f"{count} of {self.received} candles {kind}; the first: {self._first[kind]}"
+            for kind, count in self._counts.items()
+        }
 
     def _index(self, step: int) -> int:
         """Return the index of a step, and extend the bytes to it."""
-        if not self._usable:
+        if not self._received:
             self._first_step = step
         if step < self._first_step:
-            self._usable[:0] = bytes(self._first_step - step)
+            self._received[:0] = bytes(self._first_step - step)
             self._first_step = step
         index = step - self._first_step
-        self._usable.extend(bytes(max(0, index + 1 - len(self._usable))))
+        self._received.extend(bytes(max(0, index + 1 - len(self._received))))
         return index
 
     def _note_position(self, opening: datetime, line: int | None, *, is_repeated: bool) -> None:

@@ -13,16 +13,19 @@ one.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from functools import cached_property
 from itertools import chain, islice
 from threading import Lock
 
+import numpy as np
+
 from crypto_predict.baked.schema import CrossCheck
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
-from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, Defect, place
+from crypto_predict.history.audit import FUTURE, IMPOSSIBLE, OFF_GRID, Audit, place
 from crypto_predict.history.columns import Candles
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Span, digest
 from crypto_predict.market.ports import CandleSource, PriceSource, RowSource
@@ -46,10 +49,18 @@ class History:
     source: str  # the id of the `CandleSource`
     simulated: bool
     candles: Candles  # ascending, unique, aligned, sound, closed
-    gaps: tuple[Gap, ...]  # between two candles, ascending
     quarantined: int  # candles that could not be used
-    defects: tuple[Defect, ...] = ()  # of the candles received, one of a kind
+    defects: Mapping[str, str] = field(default_factory=dict)  # of the candles received, by kind; see `Audit`
     passed_over: tuple[str, ...] = ()  # why each preferred source was not used, with its name
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """The gaps between two candles, ascending."""
+        openings, step = self.candles.open_time, self.interval.seconds
+        (before,) = np.nonzero(np.diff(openings) > step)
+        ends = zip((openings[before] + step).tolist(), openings[before + 1].tolist(), strict=True)
+        second = timedelta(seconds=1)
+        return tuple(Gap(EPOCH + start * second, EPOCH + end * second, (end - start) // step) for start, end in ends)
 
     @property
     def end(self) -> datetime:
@@ -60,7 +71,7 @@ class History:
         """Return the part that opens within the last `days` days. The defects stay the same."""
         start = self.end - timedelta(days=days)
         candles = self.candles[int(self.candles.open_time.searchsorted(start.timestamp())) :]
-        return replace(self, candles=candles, gaps=tuple(gap for gap in self.gaps if gap.start > candles[0].open_time))
+        return replace(self, candles=candles)
 
     def sha256(self) -> str:
         """Return the digest of interval and candles, for a model card; see `market.digest`."""
@@ -260,7 +271,6 @@ def _audited(source: CandleSource, pair: Pair, interval: Interval, span: Span, n
         source=source.id,
         simulated=source.simulated,
         candles=candles.last_copies(without=audit.quarantine),
-        gaps=audit.gaps(),
         quarantined=len(audit.quarantine),
         defects=audit.defects(),
     )
@@ -271,7 +281,7 @@ def _check_usable(history: History) -> None:
     unusable = {FUTURE}  # a clock is wrong, so the last closed candle is unknown
     if history.quarantined > len(history.candles):
         unusable |= {OFF_GRID, IMPOSSIBLE}
-    faults = [str(defect) for defect in history.defects if defect.kind in unusable]
+    faults = [defect for kind, defect in history.defects.items() if kind in unusable]
     if not faults and len(history.candles) < MIN_CANDLES:
         faults = [f"{len(history.candles)} usable candles of {history.pair}, {MIN_CANDLES} are needed"]
     if faults:

@@ -2,7 +2,6 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from itertools import groupby, pairwise
@@ -35,13 +34,8 @@ class Judged(NamedTuple):
     stored: StoredCandle | None
 
 
-@dataclass(frozen=True, slots=True)
-class Silence:
-    """Openings without a candle that share a verdict."""
-
-    span: Span
-    verdict: Verdict  # never `TRADED`
-    reason: str  # why the stream was not connected; empty if it was
+# Openings without a candle that share a verdict, which is never `TRADED`, and a reason as that of `Judged`.
+Silence = tuple[Span, Verdict, str]
 
 
 def judge(
@@ -56,17 +50,17 @@ def judge(
     `candles` are those of the span; `streams` and `covered` are ascending and apart, as the ports return them.
     """
     stored = {row.candle.open_time: row for row in candles}
-    for silence in silences(span, interval, streams):
-        opening = silence.span.start
-        while opening < silence.span.end:
+    for silent, verdict, reason in silences(span, interval, streams):
+        opening = silent.start
+        while opening < silent.end:
             closing = opening + interval.length
             if (row := stored.get(opening)) is not None:
-                verdict = Verdict.TRADED if row.candle.volume > 0 or row.candle.trades else Verdict.QUIET
-                yield Judged(opening, verdict, True, "", row)
+                is_traded = row.candle.volume > 0 or row.candle.trades
+                yield Judged(opening, Verdict.TRADED if is_traded else Verdict.QUIET, True, "", row)
             else:
                 before = bisect_right(covered, opening, key=lambda part: part.start)
                 is_covered = before > 0 and closing <= covered[before - 1].end
-                yield Judged(opening, silence.verdict, is_covered, silence.reason, None)
+                yield Judged(opening, verdict, is_covered, reason, None)
             opening = closing
 
 
@@ -87,7 +81,7 @@ def silences(span: Span, interval: Interval, streams: Sequence[StreamSpan]) -> I
         parts.append((Span(start, end), _of_missing(opened, overlapping)))
     for (verdict, reason), group in groupby(parts, key=itemgetter(1)):
         spans = [part for part, _ in group]
-        yield Silence(Span(spans[0].start, spans[-1].end), verdict, reason)
+        yield Span(spans[0].start, spans[-1].end), verdict, reason
 
 
 def _cuts(span: Span, interval: Interval, streams: Iterable[StreamSpan]) -> list[datetime]:

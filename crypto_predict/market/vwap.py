@@ -1,7 +1,7 @@
 """The volume-weighted average price (VWAP) of a session."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 DAY_SECONDS = 86_400
@@ -41,12 +41,3 @@ class Session:
 def session_end(opening: int) -> int:
     """Return the end of the session of a candle, in seconds since 1970."""
     return opening - opening % DAY_SECONDS + DAY_SECONDS
-
-
-def session_vwaps(openings: Iterable[int], candles: Iterable[Sequence[Any]]) -> Iterator[float | None]:
-    """Return for each candle, or tuple with its fields, the VWAP of its session up to its end.
-
-    `openings` are in seconds since 1970, ascending, from the first one of a session on.
-    """
-    session = Session()
-    return (session.add(opening, candle) for opening, candle in zip(openings, candles, strict=True))

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sqlite3
 import stat
 import threading
@@ -13,12 +14,19 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 from sqlalchemy import URL, Connection, Engine, QueuePool, create_engine, event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from crypto_predict.errors import DatabaseError
+from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.locks import process_name
 from crypto_predict.settings import masked
-from crypto_predict.store.address import parse
+
+_EXPECTED = "a path such as data/market.db, sqlite:///data/market.db or postgresql://user:password@host:5432/name"
+_POSTGRESQL = ("postgresql", "postgres", "postgresql+psycopg")
+
+# A mistyped URL, or a keyword string of libpq, is not a path: its password would become the name of a folder.
+_NOT_A_PATH = re.compile(r"^[a-z][a-z+]+:|//.*@|:.*@|password=|\?", re.IGNORECASE)
+_SECRET = re.compile(".*@|password=.*")
 
 _CONNECT_SECONDS = 5
 _READ_SECONDS = 10  # for one statement, or for a lock
@@ -47,7 +55,7 @@ class Connections:
     """The connections to one database, whose errors are raised as `DatabaseError`. Safe to share between threads."""
 
     def __init__(self, url: str, *, read_only: bool) -> None:
-        target, self.address = parse(url)
+        target, self.address = _parsed(url)
         self.path = target if isinstance(target, Path) else None  # of a file of SQLite
         self._read_only = read_only
         self.engine = _file_engine(target, read_only) if isinstance(target, Path) else _server_engine(target, read_only)
@@ -124,6 +132,38 @@ class Connections:
         if self._status is not None and self._read_only and _version(status) != _version(self._status):
             self.engine.dispose()
         self._status = status
+
+
+def _parsed(text: str) -> tuple[Path | URL, str]:
+    """Read a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
+
+    Return it beside its text without the password.
+
+    Raises:
+        InvalidValue: The text is not one of them. The error shows it without passwords.
+    """
+    scheme, separator, rest = text.partition("://")
+    public = masked(text) if separator else _SECRET.sub("***", text)
+    invalid = InvalidValue("database", public, _EXPECTED)
+    if not text.isprintable():
+        raise invalid
+    if not separator or scheme == "sqlite":
+        path = text if not separator else rest[1:] if rest.startswith("/") else ""
+        # ":memory:" would be lost when its process ends
+        if not path or path.startswith(":") or _NOT_A_PATH.search(path):
+            raise invalid
+        return Path(path), str(Path(path))
+    if scheme not in _POSTGRESQL:
+        raise invalid
+    try:
+        url = make_url(text).set(drivername="postgresql+psycopg")
+        psycopg.conninfo.make_conninfo(**{name: str(value) for name, value in url.query.items()})
+    except (ArgumentError, ValueError, psycopg.ProgrammingError) as error:
+        raise invalid from error
+    # an @ after the first one: a part of a password that should have been encoded would be shown as a host
+    if not url.database or "@" in (url.host or "") + url.database:
+        raise invalid
+    return url, public
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:

@@ -15,7 +15,6 @@ from crypto_predict import locks
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import SeriesKey
 from crypto_predict.market.collected import Shard
-from crypto_predict.store.database import Connections
 from crypto_predict.store.reading import Database
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
@@ -56,8 +55,8 @@ class _Lock:
 class ReservableDatabase(Database):
     """A database of which this process can reserve parts."""
 
-    def __init__(self, connections: Connections) -> None:
-        super().__init__(connections)
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
         self._mutex = threading.Lock()
         self._server: _Server | None = None  # holds all advisory locks; open while there is one
         self._backend: tuple[Any, ...] = ()  # what serves it: the process on the server, and since when it runs

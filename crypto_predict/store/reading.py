@@ -147,15 +147,26 @@ _BYTES = {  # of all candles, by the kind of database; nearly all pages of a fil
 
 
 class Database:
-    """A database of the market, open for reading, as `ports` describes it. Safe to share between threads."""
+    """A database of the market, open for reading, as `ports` describes it. Safe to share between threads.
 
-    def __init__(self, connections: Connections) -> None:
+    It is not changed, and another process may write to it.
+    """
+
+    _read_only = True
+
+    def __init__(self, url: str) -> None:
+        """Open the database at a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
+
+        Raises:
+            InvalidValue: `url` is none of them.
+            DatabaseError: The database cannot be used: it does not exist, cannot be reached, or has another schema.
+        """
         self.damaged = 0  # how often a row was left out because it is damaged
         self._logged: set[tuple[str, str]] = set()  # tables and keys of damaged rows
-        self._connections = connections
+        self._connections = Connections(url, read_only=self._read_only)
         try:
             if fault := self._fault():
-                raise connections.error(fault)
+                raise self._connections.error(fault)
         except BaseException:
             self.close()
             raise

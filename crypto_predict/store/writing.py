@@ -27,8 +27,11 @@ _FOLLOW = text(
 class WritableDatabase(ReservableDatabase):
     """A database of the market, open for writing; `ports` describes what the methods do.
 
-    Safe to share between threads. Of two writers of one series the second waits.
+    Its tables are created or upgraded when it is opened; two processes may do so at once. The folder of a file is
+    created, a database on a server is not. Of two writers of one series the second waits. Threads may share it.
     """
+
+    _read_only = False
 
     def follow(self, series: SeriesKey, *, simulated: bool) -> None:
         with self._connections.transaction() as connection:

@@ -4,11 +4,11 @@ import hashlib
 import logging
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -21,9 +21,7 @@ from crypto_predict.history import (
     SETTLE,
     STALE,
     Candles,
-    Defect,
     History,
-    closing_limit,
     compare_last_close,
     read_history,
 )
@@ -110,6 +108,19 @@ def faults_of(*sources: CandleSource, until: date | None = None, keep: int = 182
     return error.value.faults
 
 
+def judged_first(sent: Sequence[Candle], interval: Interval = Interval.DAY_1) -> History:
+    """The history that the gate gets, which may be short."""
+    histories: list[History] = []
+
+    def judge(history: History) -> list[str]:
+        histories.append(history)
+        return ["seen"]
+
+    with pytest.raises(Refused):
+        read_history([Feed(sent)], BTC, interval, 1825, None, TODAY + SETTLE, judge)
+    return histories[0]
+
+
 def test_a_sound_history_is_returned_completely_and_without_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     history = read(Feed(FORTY))
     assert (history, history.passed_over) == (history_of(FORTY, BTC, "exchange"), ())
@@ -171,31 +182,30 @@ def test_until_a_day_before_1970_nothing_is_read(until: date) -> None:
     assert source.requested is None
 
 
-def test_repeated_candles_are_kept_once_and_the_last_copy_wins() -> None:
-    """Exchanges revise a candle and send it again."""
-    revised = FORTY[20]._replace(close=100.5)
-    assert read(Feed([*FORTY, revised])).candles == daily([*FORTY[:20], revised, *FORTY[21:]])
+KINDS = st.sampled_from(["sound", "sound", "impossible", "off grid"])
 
 
-@given(st.permutations(range(40)))
-def test_the_order_in_which_candles_arrive_does_not_matter(order: list[int]) -> None:
-    assert read(Feed([FORTY[number] for number in order])).candles == daily(FORTY)
-
-
-@pytest.mark.parametrize(
-    "values", [{"open": math.nan}, {"high": 50.0}, {"low": -1.0}, {"close": math.inf}, {"volume": -2.0}]
-)
-def test_an_impossible_candle_is_quarantined_counted_and_leaves_a_gap(values: dict[str, Any]) -> None:
-    """It must not reach the fit, and the model card must count it."""
-    history = read(Feed([*FORTY[:20], FORTY[20]._replace(**values), *FORTY[21:]]))
-    assert history.candles == daily([*FORTY[:20], *FORTY[21:]])
-    assert (history.quarantined, history.gaps) == (1, (Gap(FORTY[20].open_time, FORTY[21].open_time, 1),))
-
-
-def test_a_candle_between_two_openings_is_quarantined() -> None:
-    askew = FORTY[20]._replace(open_time=FORTY[20].open_time + timedelta(minutes=1))
-    history = read(Feed([*FORTY, askew]))
-    assert (history.candles, history.quarantined, history.gaps) == (daily(FORTY), 1, ())
+@given(st.lists(st.tuples(st.integers(0, 40), KINDS), min_size=1, max_size=80), st.sampled_from(Interval))
+def test_a_history_is_the_sound_last_copies_and_never_filled_in(
+    stream: list[tuple[int, str]], interval: Interval
+) -> None:
+    """In any order, with any repetition: exchanges revise a candle and send it again."""
+    sent, last = [], dict[int, Candle | None]()
+    for number, (step, kind) in enumerate(stream):
+        sound = candle(TODAY + (step - 42) * interval.length, 100.0 + number / 8)
+        last |= {step: sound if kind == "sound" else None} if kind != "off grid" else {}
+        askew = sound._replace(open_time=sound.open_time + interval.length / 4)
+        sent.append({"sound": sound, "impossible": sound._replace(close=-1.0), "off grid": askew}[kind])
+    history = judged_first(sent, interval)
+    usable = sorted(step for step, sound_copy in last.items() if sound_copy)
+    assert history.candles == Candles.of([each for step in usable if (each := last[step])], interval)
+    off_grid = {step for step, kind in stream if kind == "off grid"}
+    assert history.quarantined == len(last) - len(usable) + len(off_grid)
+    missing = [(before + 1, after) for before, after in pairwise(usable) if after - before > 1]
+    at = {step: TODAY + (step - 42) * interval.length for step in range(41)}
+    assert history.gaps == tuple(Gap(at[first], at[end], end - first) for first, end in missing)
+    repeated = len(stream) - len(last) - len(off_grid)
+    assert history.defects.get("repeat an opening", "0 of").startswith(f"{repeated} of")
 
 
 @pytest.mark.parametrize("bad", [40, 41, 80])
@@ -208,26 +218,6 @@ def test_a_source_with_more_than_half_impossible_candles_is_not_used(bad: int) -
     else:
         expected = "the first: 2024-02-28: close -1.0 is not a positive number"
         assert faults_of(source) == (f"exchange: {bad} of 80 candles are impossible; {expected}",)
-
-
-def test_gaps_are_recorded_with_their_ends_and_never_filled() -> None:
-    candles = [*FORTY[:10], *FORTY[11:20], *FORTY[23:]]
-    history = read(Feed(candles))
-    assert history.candles == daily(candles)
-    assert history.gaps == (
-        Gap(FORTY[10].open_time, FORTY[11].open_time, 1),
-        Gap(FORTY[20].open_time, FORTY[23].open_time, 3),
-    )
-
-
-@given(st.sets(st.integers(0, 300), min_size=1), st.sampled_from(Interval))
-def test_gaps_and_candles_together_fill_the_span_exactly(steps: set[int], interval: Interval) -> None:
-    openings = {EPOCH + step * interval.length for step in steps}
-    gaps = history_of(map(candle, sorted(openings)), interval=interval).gaps
-    missing = {gap.start + number * interval.length for gap in gaps for number in range(gap.missing)}
-    assert all(gap.start + gap.missing * interval.length == gap.end for gap in gaps)
-    assert openings.isdisjoint(missing)
-    assert openings | missing == {EPOCH + n * interval.length for n in range(min(steps), max(steps) + 1)}
 
 
 @pytest.mark.parametrize("count", [1, MIN_CANDLES - 1, MIN_CANDLES])
@@ -275,15 +265,10 @@ DELIVERIES: dict[str, tuple[list[Candle], list[tuple[str, int, str]]]] = {
 @pytest.mark.parametrize(("delivered", "defects"), DELIVERIES.values(), ids=DELIVERIES)
 def test_the_gate_receives_every_defect(delivered: list[Candle], defects: list[tuple[str, int, str]]) -> None:
     """It also decides about defects that were repaired or left out."""
-    shown: list[Defect] = []
-
-    def judge(history: History) -> list[str]:
-        shown.extend(history.defects)
-        return ["seen"]
-
-    with pytest.raises(Refused):
-        read_history([Feed(delivered)], BTC, Interval.DAY_1, 1825, None, NOW, judge)
-    assert shown == [Defect(kind, count, len(delivered), first) for kind, count, first in defects]
+    history = judged_first(delivered)
+    assert history.defects == {
+        kind: f"{count} of {len(delivered)} candles {kind}; the first: {first}" for kind, count, first in defects
+    }
 
 
 def test_a_defect_in_a_file_is_reported_with_its_lines(tmp_path: Path) -> None:
@@ -291,36 +276,32 @@ def test_a_defect_in_a_file_is_reported_with_its_lines(tmp_path: Path) -> None:
         f"{HEADER}\n2024-05-01,1,1,1,1,1\n2024-05-02,1,1,1,1,1\n2024-05-01,1,1,1,1,1\n"
     )
     with pytest.raises(Refused) as error:
-        judged(str, CsvFile(str(tmp_path / "prices.csv")))
+        judged(CsvFile(str(tmp_path / "prices.csv")))
     assert error.value.reasons[0].endswith(
         "1 of 3 candles repeat an opening; the first: 2024-05-01 in line 4 after 2024-05-01 in line 2"
     )
 
 
-def judged(reason: Callable[[Defect], str], *sources: CandleSource) -> History:
+def judged(*sources: CandleSource) -> History:
     """The history of the first of these sources without a defect."""
-
-    def judge(history: History) -> list[str]:
-        return [reason(defect) for defect in history.defects]
-
-    return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, judge)[0]
+    return read_history(sources, BTC, Interval.DAY_1, 1825, None, NOW, lambda history: [*history.defects.values()])[0]
 
 
 REPEATING = Feed([*FORTY, FORTY[20]], id="repeating")
 
 
 def test_after_a_refused_source_the_next_one_is_read(caplog: pytest.LogCaptureFixture) -> None:
-    assert judged(str, REPEATING, Feed(FORTY, id="second")).source == "second"
+    assert judged(REPEATING, Feed(FORTY, id="second")).source == "second"
     assert "BTC/USD: no history from repeating: 1 of 41 candles repeat an opening" in caplog.text
 
 
 def test_a_refusal_has_a_reason_for_every_source() -> None:
     """Simulated prices never replace data that was refused."""
     with pytest.raises(Refused) as error:
-        judged(lambda defect: defect.kind, DOWN, REPEATING, CsvFile("no-such-file.csv"), INVENTED)
+        judged(DOWN, REPEATING, CsvFile("no-such-file.csv"), INVENTED)
     assert error.value.reasons == (
         "BTC/USD: exchange: connection refused",
-        "BTC/USD: repeating: repeat an opening",
+        "BTC/USD: repeating: 1 of 41 candles repeat an opening; the first: 2024-04-28 after 2024-04-28",
         "BTC/USD: file:no-such-file.csv: the file does not exist",
         "BTC/USD: simulated: not used, since simulated prices replace only unreachable sources",
     )
@@ -330,27 +311,14 @@ def test_the_gate_decides_before_the_length_of_the_history_is_checked() -> None:
     """A refusal must not be reported as a history that is too short."""
     for delivered in ([*FORTY[:5], FORTY[4]], [TOMORROW], [c._replace(low=-1.0) for c in FORTY]):
         with pytest.raises(Refused):
-            judged(str, Feed(delivered))
+            judged(Feed(delivered))
     with pytest.raises(UnusableHistory, match="5 usable candles"):
-        judged(str, Feed(FORTY[:5]))
+        judged(Feed(FORTY[:5]))
 
 
 def test_candles_that_close_too_late_have_another_message_than_no_candles() -> None:
     [fault] = faults_of(Feed(FORTY), until=date(2024, 1, 1))
     assert fault == "exchange: no candle closes by 2024-01-02 00:00; the first one opens 2024-04-08"
-
-
-@pytest.mark.parametrize(
-    ("until", "limit"),
-    [
-        (None, NOW - SETTLE),
-        (date(2024, 5, 18), NOW - SETTLE),
-        (date(2024, 5, 17), TODAY),
-        (date(2024, 5, 1), datetime(2024, 5, 2, tzinfo=UTC)),
-    ],
-)
-def test_the_limit_is_the_present_or_the_end_of_a_day(until: date | None, limit: datetime) -> None:
-    assert closing_limit(until, NOW) == limit
 
 
 def test_a_source_that_ends_early_is_used_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
@@ -494,20 +462,6 @@ def test_the_digest_is_taken_over_the_documented_text() -> None:
         "2024-05-19T00:00:00Z,67000.0,67000.1,0.30000000000000004,67000.0,1e+22\n"
     )
     assert history_of(candles).sha256() == hashlib.sha256(text.encode()).hexdigest()
-
-
-def test_the_digest_depends_only_on_candles_and_interval() -> None:
-    history = read(Feed(FORTY))
-    same = replace(history, source="another", pair=Pair("ETH", "EUR"), simulated=True, quarantined=3)
-    assert same.sha256() == history.sha256()
-    last = history.candles[-1]
-    others = [
-        replace(history, interval=Interval.HOUR_1),
-        replace(history, candles=history.candles[:-1]),
-        history_of([*history.candles[:-1], last._replace(close=math.nextafter(last.close, 0))]),
-        history_of([*history.candles[:-1], last._replace(open_time=last.open_time + DAY)]),
-    ]
-    assert len({other.sha256() for other in (history, *others)}) == 5
 
 
 @dataclass

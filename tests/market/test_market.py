@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span, aggregate, digest
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span, aggregate
 
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -100,14 +100,6 @@ def test_a_longer_candle_sums_an_optional_volume_only_if_every_part_has_it() -> 
     second = Candle(NOON + timedelta(minutes=1), 11.0, 13.0, 10.0, 12.0, 2.0, 24.0, 4, None, 12.0)
     joined = Candle(NOON, 10.0, 13.0, 9.0, 12.0, 3.0, 35.0, 7, None, 17.5)
     assert list(aggregate([SOUND, second], Interval.MINUTE_5)) == [joined]
-
-
-def test_a_digest_depends_on_interval_openings_and_prices() -> None:
-    later = SOUND._replace(open_time=NOON + timedelta(minutes=1))
-    candles = [SOUND, later, SOUND._replace(volume=1.0000000000000002)]
-    digests = {digest([candle], interval) for candle in candles for interval in Interval}
-    assert len(digests) == len(candles) * len(Interval)
-    assert digest([SOUND], Interval.MINUTE_1) == digest([SOUND._replace(trades=5)], Interval.MINUTE_1)
 
 
 def test_a_sound_candle_has_no_faults() -> None:

@@ -6,7 +6,7 @@ from math import exp, pi, sin
 from pathlib import Path
 from random import Random
 
-from crypto_predict.history import Audit, Candles, History
+from crypto_predict.history import Candles, History
 from crypto_predict.market import Candle, Interval, Pair
 from crypto_predict.sources.csv_file import MOST_LINES, read_csv
 
@@ -63,11 +63,8 @@ def history_of(
     *,
     simulated: bool = False,
 ) -> History:
-    """Return a history of these candles, unchanged, with their gaps."""
-    columns, audit = Candles.of(candles, interval), Audit(interval)
-    for candle in columns:
-        audit.add(candle, candle.open_time)
-    return History(pair, pair, interval, source, simulated, columns, audit.gaps(), 0)
+    """Return a history of these candles, unchanged."""
+    return History(pair, pair, interval, source, simulated, Candles.of(candles, interval), 0)
 
 
 def read_candles(path: Path, base: str | None = None, most_lines: int = MOST_LINES) -> list[Candle]:

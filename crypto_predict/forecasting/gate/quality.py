@@ -33,7 +33,7 @@ def history_faults(history: History, thresholds: GateThresholds, limit: datetime
 
     The newest candle could have closed by `limit` (UTC), and `days` of history were requested.
     """
-    faults = [str(defect) for defect in history.defects]
+    faults = [*history.defects.values()]
     if not len(history.candles):
         return [*faults, "no usable candle is left"]
     faults += [*_span_faults(history, thresholds, limit, days), *_gap_faults(history, thresholds)]

@@ -33,7 +33,7 @@ import numpy as np
 from crypto_predict.forecasting.distribution.scale import parkinson
 from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 from crypto_predict.market import EPOCH, Candle, Interval
-from crypto_predict.market.vwap import Session, session_vwaps
+from crypto_predict.market.vwap import Session
 from crypto_predict.wording import counted
 
 LONGEST_QUIET = 60  # minutes without a candle that may follow each other without being a gap
@@ -383,5 +383,5 @@ def _session_vwap(candles: Candles) -> FloatArray:
         column.tolist() for column in (candles.high, candles.low, candles.close, candles.volume)
     )
     rows = zip(close, close, high, low, close, volume, strict=True)  # the opening does not count
-    vwaps = session_vwaps(candles.open_time.tolist(), rows)
+    vwaps = map(Session().add, candles.open_time.tolist(), rows)
     return np.log([math.nan if vwap is None or vwap <= 0 else vwap for vwap in vwaps])
