@@ -28,6 +28,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from statistics import median
 
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
@@ -47,6 +48,7 @@ OFFSETS = 9  # of the newest ticks between calls of `close`; the median ignores 
 
 _MINUTE = Interval.MINUTE_1
 _NEVER = datetime.min.replace(tzinfo=UTC)
+_Key = tuple[Interval, datetime, datetime]  # of a candle: the opening, and the end, not included
 
 
 class TickCandles:
@@ -56,10 +58,9 @@ class TickCandles:
     ``invalid`` ones, whose price or size is none, and those of the far ``future`` and ``past``.
     """
 
-    def __init__(self, source: str, clock: Clock, grace: float = GRACE) -> None:
-        """Begin without ticks. `grace` is in seconds."""
+    def __init__(self, source: str, clock: Clock) -> None:
         self.counts: Counter[str] = Counter()
-        self._source, self._clock, self._grace = source, clock, grace
+        self._source, self._clock = source, clock
         self._pairs: defaultdict[Pair, _PairTicks] = defaultdict(_PairTicks)
         self._newest = _NEVER  # tick since the last call of `close`
         # Seconds from 1970 to the origin of the monotonic clock, by this machine's clock until ticks show others.
@@ -68,17 +69,13 @@ class TickCandles:
 
     def connected(self, pairs: Iterable[Pair], at: datetime) -> None:
         """Expect every tick of these pairs from `at` on (UTC, this machine's clock)."""
-        since = self._monotonic(at)
         for ticks in map(self._pairs.__getitem__, pairs):
-            for bar in ticks.unsaved.values():
-                self._mark_partial(ticks, bar)
-            ticks.since, ticks.until = since, math.inf
+            ticks.since, ticks.until = self._monotonic(at), math.inf
 
     def disconnected(self, pairs: Iterable[Pair], at: datetime) -> None:
         """Do not expect every tick of these pairs from `at` on (UTC, this machine's clock)."""
-        until = self._monotonic(at)
         for ticks in map(self._pairs.__getitem__, pairs):
-            ticks.until = min(ticks.until, until)
+            ticks.until = min(ticks.until, self._monotonic(at))
 
     def add(self, tick: TickReceived) -> None:
         """Take one tick."""
@@ -87,28 +84,21 @@ class TickCandles:
             self.counts["invalid"] += 1
             return
         ticks = self._pairs[pair]
-        bar = ticks.newest
-        if not bar.start <= time < bar.end:
-            current = self._bar(ticks, tick)
+        minute = ticks.newest
+        if not minute.start <= time < minute.end:
+            current = self._minute(ticks, tick)
             if current is None:
                 return
-            bar = current
-        # Written out, because this runs for every tick.
-        if number in bar.ids:
+            minute = current
+        if number in minute.ids:
             self.counts["duplicates"] += 1
             return
-        bar.ids.add(number)
-        if time > bar.last or (time == bar.last and number > bar.last_id):
-            bar.last, bar.last_id, bar.close = time, number, price
-            if time > self._newest:  # noqa: PLR1730 max() takes four times as long
+        minute.ids.add(number)
+        minute.ticks.append(tick)
+        if time >= ticks.seen:  # the time of an older tick is not that of the exchange's clock
+            ticks.seen = time
+            if time > self._newest:  # noqa: PLR1730 max() takes four times as long, and this runs for every tick
                 self._newest = time
-        if time < bar.first or (time == bar.first and number < bar.first_id):
-            bar.first, bar.first_id, bar.open = time, number, price
-        bar.volume += size
-        if price > bar.high:
-            bar.high = price
-        elif price < bar.low:
-            bar.low = price
 
     def close(self) -> dict[SeriesKey, list[BuiltCandle]]:
         """Return the candles that are complete now, and saved ones with more late ticks; each series ascending.
@@ -118,88 +108,85 @@ class TickCandles:
         if self._newest > _NEVER:
             self._offsets.append(_seconds(self._newest) - self._clock.monotonic())
             self._newest = _NEVER
-        until = self._complete_until()
+        before, until = self._saved_until, self._complete_until()
         # Minutes stay saved if the estimate runs back a little, but not if it was wrong before.
-        if until > self._saved_until or until < self._saved_until - _MINUTE.length:
+        if until > before or until < before - _MINUTE.length:
             self._saved_until = until
-            for ticks in self._pairs.values():
-                self._save(ticks)
         built: dict[SeriesKey, list[BuiltCandle]] = defaultdict(list)
         for pair, ticks in self._pairs.items():
-            for interval, opening in sorted(ticks.changed, key=lambda key: key[1]):
-                built[SeriesKey(self._source, pair, interval)].append(ticks.saved[interval, opening].built())
+            if self._saved_until != before:
+                ticks.changed |= {key for key in ticks.pending if key[2] <= self._saved_until}
+                ticks.pending -= ticks.changed
+            elif not ticks.changed:
+                continue
+            # Longer candles are made of the minutes.
+            for key in sorted(ticks.changed, key=lambda key: (key[0].length, key[1])):
+                if key in ticks.saved or self._save(ticks, key):
+                    candle = replace(ticks.saved[key], late=ticks.late[key])
+                    built[SeriesKey(self._source, pair, key[0])].append(candle)
             ticks.changed.clear()
+            if self._saved_until != before:
+                ticks.forget(before, self._saved_until)
         return built
 
-    def _bar(self, ticks: "_PairTicks", tick: TickReceived) -> "_Bar | None":
+    def _minute(self, ticks: "_PairTicks", tick: TickReceived) -> "_Minute | None":
         """Return the minute that a tick belongs to; None if the tick was counted and dropped."""
         time = tick.time
         if not TIMES[0] <= time < TIMES[1]:
-            self.counts["past"] += time < TIMES[0]
-            self.counts["future"] += time >= TIMES[1]
+            self.counts["past" if time < TIMES[0] else "future"] += 1
             return None
-        seen = max(ticks.seen, ticks.newest.last)
-        if time > seen:  # the time of a repeated tick is not that of the exchange's clock
+        if time > ticks.seen:
             self._newest = max(self._newest, time)
         if _seconds(time) > self._now() + FUTURE:
             self.counts["future"] += 1
             return None
-        ticks.seen = max(seen, time)
+        ticks.seen = max(ticks.seen, time)
+        keys = [(interval, start := interval.floor(time), start + interval.length) for interval in INTERVALS]
+        minute = ticks.minutes.get(keys[0])
         if time < self._saved_until:
-            self._count_late(ticks, tick)
+            if minute is not None and tick.id in minute.ids:
+                self.counts["duplicates"] += 1
+            elif time < self._saved_until - KEPT:
+                self.counts["past"] += 1
+            else:
+                self.counts["late"] += 1
+                ticks.late.update(keys)
+                ticks.changed.update(ticks.saved.keys() & keys)
             return None
-        start = _MINUTE.floor(time)
-        bar = ticks.unsaved.get((_MINUTE, start)) or ticks.unsaved.setdefault((_MINUTE, start), _Bar.of(tick))
-        if start > ticks.newest.start:
-            ticks.newest = bar
-        return bar
+        if minute is None:
+            minute = ticks.minutes[keys[0]] = _Minute(*keys[0][1:])
+            ticks.pending.update(keys)
+        if minute.start > ticks.newest.start:
+            ticks.newest = minute
+        return minute
 
-    def _count_late(self, ticks: "_PairTicks", tick: TickReceived) -> None:
-        time = tick.time
-        minute = ticks.saved.get((_MINUTE, _MINUTE.floor(time)))
-        if minute is not None and tick.id in minute.ids:
-            self.counts["duplicates"] += 1
-        elif time < self._saved_until - KEPT:
-            self.counts["past"] += 1
+    def _save(self, ticks: "_PairTicks", key: _Key) -> bool:
+        """Build a candle that is complete; return whether it had a tick."""
+        interval, opening, end = key
+        if interval is _MINUTE:
+            minute = ticks.minutes[key]
+            if minute is ticks.newest:
+                ticks.newest = _NOTHING
+            ordered = sorted(minute.ticks, key=attrgetter("time", "id"))
+            minute.ticks.clear()  # the ids tell late ticks from repeated ones
+            parts = [(*[tick.price] * 4, 1, False, tick.size) for tick in ordered]
         else:
-            self.counts["late"] += 1
-            for interval in INTERVALS:
-                key = interval, interval.floor(time)
-                if (unsaved := ticks.unsaved.get(key)) is not None:
-                    unsaved.late += 1
-                elif (saved := ticks.saved.get(key)) is not None:
-                    saved.late += 1
-                    ticks.changed.add(key)
+            minutes = sorted(part for part in ticks.saved if part[0] is _MINUTE and opening <= part[1] < end)
+            bars = [ticks.saved[part] for part in minutes]
+            parts = [(bar.open, bar.high, bar.low, bar.close, bar.ticks, bar.partial, bar.volume or 0) for bar in bars]
+        if not parts:
+            return False
+        opens, highs, lows, closes, counts, partial, volumes = zip(*parts, strict=True)
+        prices, volume = (opens[0], max(highs), min(lows), closes[-1]), round(math.fsum(volumes), DECIMALS)
+        is_partial = any(partial) or not self._was_connected(ticks, key)
+        ticks.saved[key] = BuiltCandle(opening, *prices, sum(counts), 0, is_partial, volume)
+        return True
 
-    def _save(self, ticks: "_PairTicks") -> None:
-        """Save what is complete, and forget what was saved long ago."""
-        for interval in INTERVALS:  # minutes first: the longer candles are made of them
-            complete = [
-                key for key, bar in ticks.unsaved.items() if key[0] is interval and bar.end <= self._saved_until
-            ]
-            for key in sorted(complete, key=lambda key: key[1]):
-                bar = ticks.unsaved.pop(key)
-                self._mark_partial(ticks, bar)
-                if interval is _MINUTE:
-                    bar.ticks = len(bar.ids)
-                    for longer in INTERVALS[1:]:
-                        start = longer.floor(bar.start)
-                        if (longer, start) in ticks.unsaved:
-                            ticks.unsaved[longer, start].merge(bar)
-                        else:
-                            ticks.unsaved[longer, start] = bar.begin(longer, start)
-                ticks.saved[key] = bar
-                ticks.changed.add(key)
-                if bar is ticks.newest:
-                    ticks.seen, ticks.newest = max(ticks.seen, bar.last), _NOTHING
-        for key in {key for key, bar in ticks.saved.items() if bar.end < self._saved_until - KEPT} - ticks.changed:
-            del ticks.saved[key]
-
-    def _mark_partial(self, ticks: "_PairTicks", bar: "_Bar") -> None:
-        """Mark a candle in which the present connection is not known to have delivered every tick."""
+    def _was_connected(self, ticks: "_PairTicks", key: _Key) -> bool:
+        """Return whether the present connection is known to have delivered every tick of a candle."""
         offset = median(self._offsets)
-        first, last = _seconds(bar.start) - self._grace - offset, _seconds(bar.end) + self._grace - offset
-        bar.partial = bar.partial or not ticks.since <= first <= last <= ticks.until
+        first, last = _seconds(key[1]) - GRACE - offset, _seconds(key[2]) + GRACE - offset
+        return ticks.since <= first and last <= ticks.until
 
     def _now(self) -> float:
         """Return the seconds since 1970 on the exchange's clock."""
@@ -207,75 +194,43 @@ class TickCandles:
 
     def _complete_until(self) -> datetime:
         """Return the end of the newest minute that is complete."""
-        return _MINUTE.floor(EPOCH + timedelta(seconds=self._now() - self._grace))
+        return _MINUTE.floor(EPOCH + timedelta(seconds=self._now() - GRACE))
 
     def _monotonic(self, at: datetime) -> float:
         return self._clock.monotonic() - (self._clock.now() - at).total_seconds()
 
 
 @dataclass(slots=True, eq=False)
-class _Bar:
-    """A candle that is being built."""
-
+class _Minute:
     start: datetime
     end: datetime  # not included
-    open: float
-    high: float
-    low: float
-    close: float
-    first: datetime  # time of the open
-    first_id: int
-    last: datetime  # time of the close
-    last_id: int = 0
-    volume: float = 0.0
-    ids: set[int] = field(default_factory=set)  # of the ticks of a minute
-    ticks: int = 0  # of the minutes that are saved
-    late: int = 0
-    partial: bool = False
-
-    @classmethod
-    def of(cls, tick: TickReceived) -> "_Bar":
-        """Return the minute of a tick, which is yet to be added."""
-        start, price = _MINUTE.floor(tick.time), tick.price
-        return cls(start, start + _MINUTE.length, price, price, price, price, tick.time, tick.id, _NEVER)
-
-    def begin(self, interval: Interval, start: datetime) -> "_Bar":
-        """Return a longer candle that consists of this one so far."""
-        return replace(self, start=start, end=start + interval.length, ids=set())
-
-    def merge(self, part: "_Bar") -> None:
-        """Add another part of a longer candle."""
-        if part.first < self.first:
-            self.first, self.open = part.first, part.open
-        if part.last > self.last:
-            self.last, self.close = part.last, part.close
-        self.high, self.low = max(self.high, part.high), min(self.low, part.low)
-        self.volume += part.volume
-        self.ticks += part.ticks
-        self.partial = self.partial or part.partial
-
-    def built(self) -> BuiltCandle:
-        """Return the candle."""
-        prices, volume = (self.open, self.high, self.low, self.close), round(self.volume, DECIMALS)
-        return BuiltCandle(self.start, *prices, self.ticks, self.late, self.partial, volume)
+    ids: set[int] = field(default_factory=set)
+    ticks: list[TickReceived] = field(default_factory=list)  # until it is saved
 
 
-_Key = tuple[Interval, datetime]  # and the opening
-_NOTHING = _Bar(_NEVER, _NEVER, 0, 0, 0, 0, _NEVER, 0, _NEVER)
+_NOTHING = _Minute(_NEVER, _NEVER)
 
 
 @dataclass(slots=True)
 class _PairTicks:
     """The candles of one pair."""
 
-    newest: _Bar = _NOTHING  # minute that is not saved yet
-    unsaved: dict[_Key, _Bar] = field(default_factory=dict)  # the longer ones are made of the minutes that were saved
-    saved: dict[_Key, _Bar] = field(default_factory=dict)
-    changed: set[_Key] = field(default_factory=set)  # of `saved`, since they were returned
-    seen: datetime = _NEVER  # time of the newest tick of saved minutes
+    newest: _Minute = _NOTHING  # that is not saved yet
+    minutes: dict[_Key, _Minute] = field(default_factory=dict)
+    saved: dict[_Key, BuiltCandle] = field(default_factory=dict)  # without late ticks
+    late: Counter[_Key] = field(default_factory=Counter)  # ticks, also of quiet minutes
+    pending: set[_Key] = field(default_factory=set)  # that are not complete
+    changed: set[_Key] = field(default_factory=set)  # to return now
+    seen: datetime = _NEVER  # time of the newest tick
     # The present connection or the last one, on the monotonic clock.
     since: float = math.inf
     until: float = math.inf
+
+    def forget(self, before: datetime, until: datetime) -> None:
+        """Forget what was saved long before `until`, and after it: up to `before`, by a wrong clock."""
+        for table in (self.minutes, self.saved, self.late):
+            for key in [key for key in table if key[2] < until - KEPT or until < key[2] <= before]:
+                del table[key]
 
 
 def _seconds(moment: datetime) -> float:

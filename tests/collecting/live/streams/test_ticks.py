@@ -1,12 +1,10 @@
 """Candles built from ticks, with pandas as the oracle."""
 
-import asyncio
-import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from random import Random
 from typing import Any
 
 import pandas as pd
@@ -15,19 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.streams.ticks import GRACE, TickCandles
-from crypto_predict.market import Candle, Interval, Pair, SeriesKey
-from crypto_predict.market.clock import Clock
+from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.collected import BuiltCandle
-from crypto_predict.market.events import Heartbeat, TickReceived
-from crypto_predict.sources.exchange import Settings
-from crypto_predict.sources.poloniex.stream import PoloniexFeed
+from crypto_predict.market.events import TickReceived
 from tests.support.clocks import MovedClock
-from tests.support.minutes import candles as own_minutes
 from tests.support.minutes import real_minutes
-from tests.support.replay import streams
-from tests.support.replay.motion import Motion, Trade
-from tests.support.replay.poloniex import PoloniexInMotion, trade_values
-from tests.support.replay.server import ReplayServer
 
 BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
@@ -35,7 +25,6 @@ SIZE = 0.1  # of every trade; sums of it have errors of rounding
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
 START = NOON - MINUTE
 INTERVALS = (Interval.MINUTE_1, Interval.MINUTE_5, Interval.MINUTE_10)
-Key = tuple[Pair, Interval, datetime]  # and the opening
 
 
 class Market:
@@ -82,10 +71,6 @@ class Market:
         """Everything that was returned for a series, repetitions included."""
         return [candle for series, candle in self.closed if series == SeriesKey("poloniex", pair, interval)]
 
-    def newest(self) -> dict[Key, BuiltCandle]:
-        """The last state of each candle."""
-        return {(series.pair, series.interval, candle.open_time): candle for series, candle in self.closed}
-
 
 def prices(candle: BuiltCandle) -> tuple[float, float, float, float]:
     return candle.open, candle.high, candle.low, candle.close
@@ -110,15 +95,23 @@ PRICES = st.integers(1, 9).map(float)
 TICKS = st.lists(st.tuples(TIMES, PRICES, st.sampled_from([BTC, ETH])), max_size=60)
 
 
-@given(TICKS, st.lists(st.floats(0, GRACE * 0.99), min_size=60, max_size=60))
+DELAYS = st.floats(0, GRACE * 0.99)
+
+
+@given(TICKS, st.lists(st.tuples(DELAYS, st.one_of(st.none(), DELAYS)), min_size=60, max_size=60))
 def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
-    ticks: list[tuple[float, float, Pair]], delays: list[float]
+    ticks: list[tuple[float, float, Pair]], delays: list[tuple[float, float | None]]
 ) -> None:
-    """Ids are in the order of the trades, whatever the order is in which they are sent."""
+    """Ids are in the order of the trades, whatever the order is in which they are sent.
+
+    Some are sent twice: while one connection takes the place of another one, both send each trade.
+    """
     market = Market()
     trades = [(*tick, number) for number, tick in enumerate(sorted(ticks, key=lambda tick: tick[0]))]
-    arrivals = sorted(zip(trades, delays, strict=False), key=lambda arrival: arrival[0][0] + arrival[1])
-    for (time, price, pair, number), delay in arrivals:
+    arrivals = [
+        (trade, delay) for trade, twice in zip(trades, delays, strict=False) for delay in twice if delay is not None
+    ]
+    for (time, price, pair, number), delay in sorted(arrivals, key=lambda arrival: arrival[0][0] + arrival[1]):
         market.tick(time, price, pair, delay, number)
     market.wait(1980)
     for pair in (BTC, ETH):
@@ -129,21 +122,7 @@ def test_ticks_out_of_order_within_the_grace_give_the_candles_of_pandas(
             assert len(built) == len({candle.open_time for candle in built})
             assert sum(candle.ticks for candle in built) == len(traded)
             assert [candle.volume for candle in built] == [round(SIZE * candle.ticks, 8) for candle in built]
-    assert market.candles.counts["late"] == 0
-
-
-@given(TICKS)
-def test_every_tick_twice_gives_the_same_candles(ticks: list[tuple[float, float, Pair]]) -> None:
-    """While one connection takes the place of another one, both send each trade."""
-    once, twice = Market(), Market()
-    for number, (time, price, pair) in enumerate(sorted(ticks, key=lambda tick: tick[0])):
-        once.tick(time, price, pair, number=number)
-        for _ in range(2):
-            twice.tick(time, price, pair, number=number)
-    for market in (once, twice):
-        market.wait(1980)
-    assert once.newest() == twice.newest()
-    assert twice.candles.counts["duplicates"] == len(ticks)
+    assert +market.candles.counts == +Counter(duplicates=len(arrivals) - len(trades))
 
 
 @given(st.lists(st.tuples(TIMES, PRICES, st.floats(0, 900)), max_size=40))
@@ -152,12 +131,13 @@ def test_every_tick_is_in_a_candle_or_counted_whatever_its_delay(ticks: list[tup
     for time, price, delay in sorted(ticks, key=lambda tick: tick[0] + tick[2]):
         market.tick(time, price, delay=delay)
     market.wait(2900)
-    result, counts = market.newest(), market.candles.counts
-    minutes = [built_candle for key, built_candle in result.items() if key[1] is Interval.MINUTE_1]
+    result = {(series.interval, candle.open_time): candle for series, candle in market.closed}  # the last states
+    counts = market.candles.counts
+    minutes = [built_candle for (interval, _), built_candle in result.items() if interval is Interval.MINUTE_1]
     dropped = counts["late"] + counts["past"] + counts["future"] + counts["duplicates"]
     assert sum(built_candle.ticks for built_candle in minutes) + dropped == len(ticks)
     assert sum(built_candle.late for built_candle in minutes) <= counts["late"]
-    for (_, interval, opening), candle in result.items():
+    for (interval, opening), candle in result.items():
         parts = [minute for minute in minutes if interval.floor(minute.open_time) == opening]
         parts.sort(key=lambda part: part.open_time)
         assert prices(candle) == (
@@ -245,15 +225,6 @@ def test_a_tick_that_was_repeated_after_its_minute_was_saved_is_not_late() -> No
     market.wait(700)
     assert [(candle.ticks, candle.late) for candle in market.of()] == [(1, 0), (1, 1)]
     assert (market.candles.counts["late"], market.candles.counts["duplicates"]) == (1, 1)
-
-
-def test_ticks_of_one_time_are_in_the_order_of_their_ids() -> None:
-    """One order may be filled at several prices within a millisecond."""
-    market = Market()
-    for number, price in ((2, 5.0), (4, 4.0), (1, 3.0), (2, 5.0), (3, 6.0), (1, 3.0)):
-        market.tick(10, price, number=number)
-    market.wait(100)
-    assert [(*prices(candle), candle.ticks) for candle in market.of()] == [(3.0, 6.0, 3.0, 4.0, 4)]
 
 
 def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_partial() -> None:
@@ -402,101 +373,3 @@ def test_what_was_saved_long_ago_is_forgotten() -> None:
     market.add(NOON + 5 * MINUTE, 7.5)
     assert market.candles.counts["past"] == 1
     assert len(market.of()) == 100
-
-
-MINUTES = SeriesKey("poloniex", BTC, Interval.MINUTE_1)
-REAL = 446  # as many as in the measurement that showed the fault
-UNIT = 1e-8  # of sizes
-MILLISECOND = timedelta(milliseconds=1)
-RESTING = Clock(datetime(2024, 5, 17, tzinfo=UTC), 1e-6)  # of a market that sends nothing by itself
-
-
-def trades_of(minutes: Iterable[Candle]) -> list[Trade]:
-    """Return 4 to 40 trades of each minute, ascending, that give its prices and volume.
-
-    There is no public record of those behind real minutes. Often several are in one second or at one time.
-    """
-    chance, trades = Random(24), list[Trade]()
-    for minute in minutes:
-        number = chance.randint(4, 40)
-        prices = [round(chance.uniform(minute.low, minute.high), 8) for _ in range(number)]
-        places = chance.sample(range(1, number - 1), 2)
-        prices[0], prices[places[0]], prices[places[1]], prices[-1] = minute[1:5]
-        times = sorted(chance.choices(range(60_000), k=number))
-        times = [times[place - 1] if place and chance.random() < 0.1 else time for place, time in enumerate(times)]
-        units = round(minute.volume / UNIT)
-        cuts = [0, *sorted(chance.randint(0, units) for _ in range(number - 1)), units]
-        for place, (time, price) in enumerate(zip(times, prices, strict=True)):
-            size = round((cuts[place + 1] - cuts[place]) * UNIT, 8)
-            trades.append(Trade(minute.open_time + time * MILLISECOND, price, size, chance.random() < 0.5))
-    return trades
-
-
-def frames(trades: Sequence[Trade]) -> Iterator[str]:
-    """Yield the messages of these trades. Each has up to five, some are sent twice, and some out of order."""
-    chance, values = (
-        Random(7),
-        [{**trade_values("BTC_USDT", trade), "id": str(number)} for number, trade in enumerate(trades)],
-    )
-    for place in range(len(values) - 1):
-        if chance.random() < 0.1 and trades[place + 1].time - trades[place].time < SECOND:
-            values[place], values[place + 1] = values[place + 1], values[place]
-    while values:
-        some = chance.randint(1, 5)
-        for _ in range(1 + (chance.random() < 0.05)):
-            yield json.dumps({"channel": "trades", "data": values[:some]})
-        del values[:some]
-
-
-def received(sent: Iterable[str]) -> list[TickReceived]:
-    """Return the ticks of these messages, which go through the client over a websocket."""
-
-    async def take(server: ReplayServer, exchange: PoloniexInMotion) -> list[TickReceived]:
-        settings, ticks = Settings("", f"{server.url.replace('http', 'ws')}/ws/public"), []
-        bursts = [streams.burst(frame) for frame in sent]
-        async with asyncio.timeout(60):
-            async for event in PoloniexFeed(settings, Clock(), most_waiting=10**6).events([BTC]):
-                if isinstance(event, TickReceived):
-                    ticks.append(event)
-                elif isinstance(event, Heartbeat) and bursts:
-                    await asyncio.to_thread(exchange.streams.apply, streams.together(*bursts, streams.closed()))
-                    bursts = []
-        return ticks
-
-    exchange = PoloniexInMotion(Motion(RESTING, [BTC]))
-    with ReplayServer(exchange) as server:
-        return asyncio.run(take(server, exchange))
-
-
-def built_of(minutes: Sequence[Candle]) -> list[BuiltCandle]:
-    """Return the candles that are built of the trades of these minutes as they come over the stream."""
-    trades, clock = trades_of(minutes), MovedClock(minutes[0].open_time - timedelta(minutes=1))
-    candles, built = TickCandles("poloniex", clock), dict[datetime, BuiltCandle]()
-    candles.connected([BTC], clock.now())
-
-    def close() -> None:
-        """Take what is complete, as the collector does once a second: before and after each tick."""
-        built.update({candle.open_time: candle for candle in candles.close().get(MINUTES, ())})
-
-    for tick in received(frames(trades)):
-        clock.move_to(tick.time + 9 * MILLISECOND)
-        close()
-        candles.add(tick)
-        close()
-    clock.move_to(minutes[-1].open_time + timedelta(minutes=2))
-    close()
-    assert not any(candle.partial or candle.late for candle in built.values())
-    assert sum(candle.ticks for candle in built.values()) == len(trades)
-    return list(built.values())
-
-
-@pytest.mark.parametrize("kind", ["own-made", "real"])
-def test_built_candles_are_those_of_the_exchange_in_every_value(kind: str) -> None:
-    """Whatever the order and the number of the messages is. A third of the own-made minutes is without a trade."""
-    own_made = [candle for number, candle in enumerate(own_minutes(0, 90)) if number % 3]
-    minutes = own_made if kind == "own-made" else real_minutes(1)[:REAL]
-    built = [
-        (candle.open_time, candle.open, candle.high, candle.low, candle.close, candle.volume)
-        for candle in built_of(minutes)
-    ]
-    assert built == [(*minute[:5], round(minute.volume, 8)) for minute in minutes]
