@@ -23,13 +23,17 @@ with needed(*PREREQUISITES), quick_imports():
     from crypto_predict.collecting.options import CollectSettings, Mode, read_settings
     from crypto_predict.command_line import DONE, failed, print_report, with_secrets
     from crypto_predict.errors import CryptoPredictError
+    from crypto_predict.market.clock import Clock
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
-    """Run one mode, from the command line and environment to the report; return the exit code."""
+def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | None = None) -> int:
+    """Run one mode, from the command line and environment to the report; return the exit code.
+
+    A `clock` replaces that of this machine while the market is collected live.
+    """
     settings = read_settings(arguments, environ)
     if settings.mode is Mode.LIVE:
-        return run_live(settings)
+        return run_live(settings, clock or Clock())
     logging.basicConfig(level=logging.INFO, format="%(levelname)s: %(message)s", stream=sys.stderr)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends like Ctrl-C; process 1 of a container ignores it
     try:
@@ -61,7 +65,7 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
         return commands.summary(outcomes, database), commands.worst_code(outcomes)
 
 
-def run_live(settings: CollectSettings) -> int:
+def run_live(settings: CollectSettings, clock: Clock) -> int:
     """Collect until a signal comes; return the exit code. Logs are JSON lines on standard error."""
     with quick_imports():
         from crypto_predict import store  # noqa: PLC0415 as in `run`
@@ -75,7 +79,7 @@ def run_live(settings: CollectSettings) -> int:
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         with store.open_writer(settings.database) as database:
-            collector = Collector(settings, database)
+            collector = Collector(settings, database, clock)
             ending.when_asked(collector.stop)
             with serving(collector.figures, settings.metrics_host, settings.metrics_port):
                 collector.run()

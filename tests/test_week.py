@@ -160,19 +160,19 @@ def test_a_system_is_fresh_after_a_week_of_outages_refusals_and_kills(
         server = stack.enter_context(ReplayServer(exchange))
         environ = {**binance_of(server), "DATABASE_URL": database}
 
-        def run(module: str, *options: str, **more: str) -> Part:
-            started = Part(f"tests.support.{module}", motion.clock, tmp_path / f"{module}.log", options, environ | more)
+        def run(program: str, *options: str, **more: str) -> Part:
+            started = Part(program, motion.clock, tmp_path / f"{program}.log", options, environ | more)
             stack.enter_context(stopped(started))
             return started
 
-        collector = run("live", "--pair", "BTC/USD,ETH/USD", "--since", f"{START:%Y-%m-%d}")
+        collector = run("collect", "--pair", "BTC/USD,ETH/USD", "--since", f"{START:%Y-%m-%d}")
         until(lambda: motion.now() > START + 2 * MINUTE and Path(database).exists())
         short = ("--days", "365", "--every", "14")
         every = f"{int(EVERY.total_seconds())}s"
-        trainer = run("training", "--repeat", every, "--output", str(model), *short, PAIR="collected")
+        trainer = run("train", "--repeat", every, "--output", str(model), *short, PAIR="collected")
         until(model.exists, "the first model is written")
         address = ("--host", "127.0.0.1", "--port", str(port))
-        api = run("serving_clock", "--model", str(model), *address, ADMIN_TOKEN=TOKEN, STALE_AFTER="30d")
+        api = run("api", "--model", str(model), *address, ADMIN_TOKEN=TOKEN, STALE_AFTER="30d")
         until(lambda: ask(port, "/readyz")[0] == 200, "the server is ready")
         parts = {"collector": collector, "trainer": trainer, "api": api}
         week = Week(motion, exchange, server, parts, port)

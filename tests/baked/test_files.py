@@ -18,7 +18,7 @@ from crypto_predict.baked.files import (
     write_in_order,
 )
 from crypto_predict.errors import InvalidValue
-from tests.support.children import child, line
+from tests.support.processes import child, line
 
 
 @pytest.mark.parametrize("bits", [None, 0o600, 0o640, 0o444, 0o664])

@@ -233,7 +233,7 @@ import sys, time
 from pathlib import Path
 from crypto_predict.baked import store
 from crypto_predict.errors import UnusableModel
-from tests.support.peaks import peak
+from tests.support.processes import peak
 started = time.process_time()
 for _ in range(1_000_000):
     pass

@@ -140,7 +140,7 @@ import sys
 from pathlib import Path
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.record import Record
-from tests.support.peaks import peak
+from tests.support.processes import peak
 before = peak()
 record = Record.read(Path(sys.argv[1]))
 lives = record.scorecard().pairs

@@ -249,7 +249,11 @@ def test_as_process_1_it_stops_at_sigterm(model: Path) -> None:
 @pytest.mark.parametrize("both", [False, True], ids=["standard output", "the two outputs in one pipe"])
 def test_a_log_that_is_not_read_loses_lines_and_nothing_else(model: Path, both: bool) -> None:
     """The server continues, counts the lines it has dropped, stops all the same, and leaves whole lines."""
-    process = start(["--model", str(model), "--host", "127.0.0.1", "--port", "0"], {}, merged=both)
+    process = start(
+        ["--model", str(model), "--host", "127.0.0.1", "--port", "0"],
+        {},
+        stderr=subprocess.STDOUT if both else subprocess.PIPE,
+    )
     try:
         assert process.stdout is not None
         address = json.loads(process.stdout.readline())["address"].removeprefix("http://").split(":")

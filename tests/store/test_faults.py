@@ -12,10 +12,10 @@ import pytest
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Span
 from crypto_predict.store import Database, open_reader, open_writer
-from tests.support.children import child, line
 from tests.support.databases import ON_BOTH, new_postgresql, stopped_server
 from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwap
+from tests.support.processes import child, line
 
 WINDOWS, WINDOW = 50, 50  # minutes
 EVERY = 10  # minutes there is a forecast

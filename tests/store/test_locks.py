@@ -12,9 +12,9 @@ from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.market import Pair
 from crypto_predict.market.collected import Shard
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.children import child, line
 from tests.support.databases import ON_BOTH, new_postgresql, stopped_server, wire
 from tests.support.minutes import MINUTES, candles
+from tests.support.processes import child, line
 
 HOSTILE = dataclasses.replace(MINUTES, source="file:../../../etc/passwd\n%s' --")
 

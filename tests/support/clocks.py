@@ -1,8 +1,16 @@
-"""A clock that stands still until it is moved, and clocks of processes that agree with one of a test."""
+"""A clock that stands still until it is moved, and programs whose clock agrees with one of a test.
+
+``python -m tests.support.clocks api --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 600 ...`` is ``api.py ...``
+with such a clock: it showed ``--start`` when this machine's showed ``--at``, in seconds since 1970, and is ``--speed``
+times as fast.
+"""
 
 import argparse
+import os
+import sys
 import time
 from datetime import datetime, timedelta
+from pkgutil import resolve_name
 
 from crypto_predict.market.clock import Clock
 
@@ -29,20 +37,23 @@ class MovedClock(Clock):
         return self.elapsed
 
 
-def clock_options(clock: Clock) -> list[str]:
-    """Return the options from which `read_clock` makes a clock that agrees with this one."""
-    return ["--start", clock.now().isoformat(), "--at", str(time.time()), "--speed", str(clock.speed)]
+def program_at(clock: Clock, program: str) -> list[str]:
+    """Return the arguments of Python for ``api``, ``collect`` or ``train`` with a clock that agrees with this one."""
+    options = ["--start", clock.now().isoformat(), "--at", str(time.time()), "--speed", str(clock.speed)]
+    return ["-m", "tests.support.clocks", program, *options]
 
 
-def read_clock() -> tuple[Clock, list[str]]:
-    """Return the clock of this process, and its other arguments.
-
-    It showed ``--start`` when this machine's showed ``--at``, in seconds since 1970, and is ``--speed`` times as fast.
-    """
+def main() -> int:
+    """Run the program that the arguments name; return its exit code."""
     parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("program")
     parser.add_argument("--start", type=datetime.fromisoformat)
     parser.add_argument("--at", type=float)
     parser.add_argument("--speed", type=float)
     traits, others = parser.parse_known_args()
     passed = timedelta(seconds=(time.time() - traits.at) * traits.speed)
-    return Clock(traits.start + passed, traits.speed), others
+    return int(resolve_name(f"{traits.program}:main")(others, os.environ, Clock(traits.start + passed, traits.speed)))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,9 +3,8 @@
 import io
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import AbstractContextManager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import NamedTuple
@@ -14,7 +13,7 @@ import collect
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_reader
-from tests.support.serving import ROOT, surroundings
+from tests.support.serving import running
 
 EVER = Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 MINUTES = SeriesKey("alpaca", Pair("BTC", "USD"), Interval.MINUTE_1)
@@ -73,17 +72,9 @@ def collect_here(database: str, *arguments: str, **environ: str) -> Ended:
     return Ended(code, output.getvalue(), errors.getvalue())
 
 
-@contextmanager
-def collecting(database: str, *arguments: str, **environ: str) -> Iterator[subprocess.Popen[str]]:
+def collecting(database: str, *arguments: str, **environ: str) -> AbstractContextManager[subprocess.Popen[str]]:
     """Start the command; kill it at the end of the context."""
-    command = [sys.executable, "collect.py", *arguments, "--database", database]
-    pipe = subprocess.PIPE
-    process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+    return running("collect.py", *arguments, "--database", database, environ=environ)
 
 
 def stored_candles(database: str, series: SeriesKey = MINUTES) -> list[Candle]:

@@ -1,32 +1,24 @@
-"""Run the live collector: in a thread with a fast clock, or as a process that can be killed.
-
-``python -m tests.support.live --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 60 ...`` is `collect.py` with the
-clock of `clocks.read_clock`.
-"""
+"""Run the live collector: in a thread with a fast clock, or as a process that can be killed."""
 
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import wraps
 
-from crypto_predict import logs
 from crypto_predict.collecting.live.collector import Collector
-from crypto_predict.collecting.live.process import Ending
 from crypto_predict.collecting.options import read_settings
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamSpan
 from crypto_predict.store import open_reader, open_writer
-from tests.support.clocks import clock_options, read_clock
+from tests.support.clocks import program_at
 from tests.support.replay.server import ReplayServer
-from tests.support.serving import ROOT, surroundings
+from tests.support.serving import running
 
 PATIENCE = 60.0  # seconds for something to become true, on a machine that is busy with other tests
 
@@ -107,34 +99,8 @@ def collecting_here(database: str, clock: Clock, environ: Mapping[str, str], *ar
         raise errors[0]
 
 
-@contextmanager
 def collecting_apart(
     database: str, clock: Clock, environ: Mapping[str, str], *arguments: str
-) -> Iterator[subprocess.Popen[str]]:
+) -> AbstractContextManager[subprocess.Popen[str]]:
     """Run a collector as a process with a clock that agrees with `clock`; kill it at the end."""
-    command = [sys.executable, "-m", "tests.support.live", *clock_options(clock), *arguments, "--database", database]
-    process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stderr=subprocess.PIPE, text=True)
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
-
-
-def main() -> int:
-    """Run a collector with the clock that the arguments describe."""
-    clock, arguments = read_clock()
-    lines = logs.Lines(sys.stderr.fileno())
-    logs.configure("info", lines.write)
-    ending = Ending(lambda: lines.close(1))
-    settings = read_settings(arguments, os.environ)
-    with open_writer(settings.database) as database:
-        collector = Collector(settings, database, clock)
-        ending.when_asked(collector.stop)
-        collector.run()
-    lines.close(1)
-    return ending.code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return running(*program_at(clock, "collect"), *arguments, "--database", database, environ=environ)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -32,7 +31,7 @@ from tests.support.histories import history_of, make_candle
 from tests.support.minute_forecasts import KEEP, scores
 from tests.support.minutes import MINUTE
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
-from tests.support.serving import ROOT, Served, surroundings
+from tests.support.serving import ROOT, Served, running
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -109,20 +108,9 @@ def serving_at(now: datetime, model: Path, database: Path | None = None, **envir
     file = model.with_name(f"{model.stem}.now")
     file.write_text(now.isoformat())
     options = ["--database", str(database)] if database else []
-    command = [sys.executable, "-m", "tests.support.pages", str(file), "--model", str(model), *options]
-    process = subprocess.Popen(
-        [*command, "--host", "127.0.0.1", "--port", "0"],
-        env=surroundings(environ),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
+    command = ("-m", "tests.support.pages", str(file), "--model", str(model), "--host", "127.0.0.1", "--port", "0")
+    with running(*command, *options, environ=environ) as process:
         yield At(Served(process), file)
-    finally:
-        process.terminate()
-        process.communicate()
 
 
 def main(file: Path, arguments: list[str]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import resource
-import subprocess
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from crypto_predict import logs
 from crypto_predict.http_server.connections import Limits, Site
 from crypto_predict.http_server.parser import REFUSAL
 from crypto_predict.http_server.server import Server, listen
-from tests.support.serving import ROOT, Served
+from tests.support.serving import Served, running
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
@@ -43,12 +42,8 @@ def application(environ: WSGIEnvironment, start_response: StartResponse) -> list
 def plain_server(limits: Limits, descriptors: int | None = None) -> Iterator[Served]:
     """Run the server with two threads and these limits; kill it at the end if it still runs."""
     options = json.dumps({"descriptors": descriptors, "limits": asdict(limits)})
-    command = [sys.executable, "-m", "tests.support.plain_server", options]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            yield Served(process)
-        finally:
-            process.kill()
+    with running("-m", "tests.support.plain_server", options) as process:
+        yield Served(process)
 
 
 def main(options: str) -> None:

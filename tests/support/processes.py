@@ -1,11 +1,15 @@
-"""Run a command as a process and measure it."""
+"""Run a command as a process and measure it, or ask it and kill it."""
 
+import re
+import resource
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 
-from tests.support.serving import ROOT, surroundings
+from tests.support.serving import ROOT, running, surroundings
 
 
 @dataclass(frozen=True)
@@ -37,3 +41,23 @@ peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
 sys.stderr.write(f"peak {peak if sys.platform == 'darwin' else peak * 1024}")
 sys.exit(code)
 """
+
+
+def peak() -> int:
+    """Return the peak resident memory of this process, in bytes."""
+    if sys.platform == "linux":  # where ru_maxrss includes the parent process before exec
+        match = re.search(r"VmHWM:\s+([0-9]+) kB", Path("/proc/self/status").read_text())
+        assert match
+        return int(match[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def child(code: str, *arguments: str) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run code in a process of its own, with arguments and pipes, in a context."""
+    return running("-c", code, *arguments, stdin=subprocess.PIPE)
+
+
+def line(process: subprocess.Popen[str]) -> str:
+    """Return the next line that a process prints."""
+    assert process.stdout is not None
+    return process.stdout.readline().rstrip("\n")

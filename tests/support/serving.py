@@ -40,6 +40,7 @@ ANSWER = (
 
 
 Value = TypeVar("Value", str, str | bytes)
+NOTHING: Mapping[str, str] = {}
 
 
 def surroundings(environ: Mapping[str, Value]) -> dict[str, str | Value]:
@@ -97,25 +98,30 @@ class Served:
 
 
 def start(
-    arguments: list[str],
+    arguments: Sequence[str],
     environ: Mapping[str, str],
     python: str = sys.executable,
     *,
-    merged: bool = False,
     program: Sequence[str] = (str(ROOT / "api.py"),),
+    **streams: Any,
 ) -> subprocess.Popen[str]:
-    """Start `api.py`, or another `program`, with a minimal environment and `environ`.
+    """Start `api.py`, or another `program` of Python, with a minimal environment and `environ`.
 
-    `merged` sends both outputs to one pipe.
+    Its outputs are pipes, unless `streams` replaces them.
     """
-    return subprocess.Popen(
-        [python, *program, *arguments],
-        env=surroundings(environ),
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT if merged else subprocess.PIPE,
-        text=True,
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    return subprocess.Popen([python, *program, *arguments], env=surroundings(environ), cwd=ROOT, text=True, **pipes)
+
+
+@contextlib.contextmanager
+def running(*arguments: str, environ: Mapping[str, str] = NOTHING, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+    """Start Python with these arguments, as `start` does, and kill it at the end if it still runs."""
+    process = start(arguments, environ, program=(), **streams)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 @contextlib.contextmanager

@@ -1,8 +1,4 @@
-"""Run `train.py` in a process, or in this one, which is faster; or with another clock.
-
-``python -m tests.support.training --start 2024-05-17T12:00:00+00:00 --at EPOCH --speed 600 --repeat 6h ...`` is
-`train.py` with the clock of `clocks.read_clock`.
-"""
+"""Run `train.py` in a process, or in this one, which is faster; or with another clock."""
 
 import json
 import os
@@ -16,9 +12,9 @@ from typing import Any
 
 import train
 from crypto_predict.market.clock import Clock
-from tests.support.clocks import clock_options, read_clock
+from tests.support.clocks import program_at
 from tests.support.histories import as_csv, make_history
-from tests.support.serving import ROOT, surroundings
+from tests.support.serving import running
 
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
@@ -64,14 +60,9 @@ def repeating(clock: Clock, environ: Mapping[str, str], log: Path, *arguments: s
 
     What it writes to standard output and standard error is appended to `log`.
     """
-    command = [sys.executable, "-m", "tests.support.training", *clock_options(clock), *arguments]
-    with log.open("a") as file:
-        process = subprocess.Popen(command, env=surroundings(environ), cwd=ROOT, stdout=file, stderr=file, text=True)
-    try:
+    command = (*program_at(clock, "train"), *arguments)
+    with log.open("a") as file, running(*command, environ=environ, stdout=file, stderr=file) as process:
         yield process
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def price_file(folder: Path, days: int) -> tuple[str, ...]:
@@ -79,8 +70,3 @@ def price_file(folder: Path, days: int) -> tuple[str, ...]:
     history, path = make_history(days), folder / "prices.csv"
     path.write_text(as_csv(history))
     return ("--source", f"file:{path}", "--pair", "BTC/USD", "--until", f"{history.candles[-1].open_time:%Y-%m-%d}")
-
-
-if __name__ == "__main__":
-    time, options = read_clock()
-    sys.exit(train.main(options, os.environ, time))

@@ -7,7 +7,6 @@ import http.client
 import json
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ from typing import Any
 
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from tests.support.clocks import clock_options
+from tests.support.clocks import program_at
 from tests.support.replay.motion import MINUTE, Motion
-from tests.support.serving import ROOT, surroundings
+from tests.support.serving import start
 
 STOP_SECONDS = 60
 
@@ -86,9 +85,9 @@ class Part:
     """One process of the system, whose clock agrees with `clock`. Its output goes to a file."""
 
     def __init__(
-        self, module: str, clock: Clock, log: Path, options: Sequence[str], environ: Mapping[str, str]
+        self, program: str, clock: Clock, log: Path, options: Sequence[str], environ: Mapping[str, str]
     ) -> None:
-        self._module, self._clock, self._log = module, clock, log
+        self._program, self._clock, self._log = program, clock, log
         self._options, self._environ = list(options), dict(environ)
         self._process = self._started()
         self.kills = 0
@@ -116,10 +115,10 @@ class Part:
         """Return what it has logged so far."""
         return self._log.read_text()
 
-    def _started(self) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", self._module, *clock_options(self._clock), *self._options]
+    def _started(self) -> subprocess.Popen[str]:
+        program = program_at(self._clock, self._program)
         with self._log.open("ab") as log:
-            return subprocess.Popen(command, env=surroundings(self._environ), cwd=ROOT, stdout=log, stderr=log)
+            return start(self._options, self._environ, program=program, stdout=log, stderr=log)
 
 
 class Visitor:

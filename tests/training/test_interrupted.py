@@ -20,9 +20,8 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.baked.ledger import Ledger
 from tests.baked.test_files import HOLD
-from tests.support.children import child, line
 from tests.support.forks import forked_training
-from tests.support.processes import Finished
+from tests.support.processes import Finished, child, line
 from tests.support.serving import ROOT
 from tests.support.training import Outputs
 from tests.training.test_ledger import release

@@ -14,7 +14,7 @@ from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import Shard
 from crypto_predict.sources.catalog import EXCHANGES
 from crypto_predict.store import open_writer
-from tests.support.clocks import clock_options
+from tests.support.clocks import program_at
 from tests.support.live import minutes_of, until
 from tests.support.models import make_model
 from tests.support.replay.binance import BinanceInMotion
@@ -39,7 +39,7 @@ def today() -> str:
 def test_a_live_candle_and_the_top_of_the_book_are_served(model: Path, tmp_path: Path) -> None:
     """The candle closes after the start, so that no backfill can have brought it. The clock is a fast one."""
     begun = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
-    fast = ["-m", "tests.support.serving_clock", *clock_options(Clock(begun, 60))]
+    fast = program_at(Clock(begun, 60), "api")
     environ = {"COLLECT": "1", "SOURCE": "simulated", "PAIR": "BTC/USD", "SINCE": f"{begun:%Y-%m-%d}"}
     with serving(model, "--database", str(tmp_path / "market.db"), program=fast, **environ) as served:
 
