@@ -4,9 +4,9 @@ The YAML of the workflow only calls these commands, so that its logic is tested.
 programs that every runner has: git, docker with buildx, gh and curl. `__main__` has the table of commands.
 
 * ``version``, ``champion``: the number of the release, and the release before it
-* ``smoke``, ``publish``: the checks of an image, and its tags
+* ``smoke``: the checks of an image
 * ``page``, ``record``: the page of the release, and the public record of forecasts
 * ``deploy``, ``alert``: the deployment to Render, and the issue about a failure
-* ``images``, ``programs``: the registry and the engine; git, gh and curl
+* ``images``, ``programs``: the registry, its tags and the engine; git, gh and curl
 * ``job``: the outputs, the log and the page of a job, in Markdown
 """

@@ -13,9 +13,9 @@ from crypto_predict.errors import BrokenLedger, CryptoPredictError, InvalidValue
 from crypto_predict.release.alert import alert
 from crypto_predict.release.champion import champion, locate
 from crypto_predict.release.deploy import deploy
-from crypto_predict.release.job import Job
+from crypto_predict.release.images import publish
+from crypto_predict.release.job import Environ, set_outputs
 from crypto_predict.release.page import summary
-from crypto_predict.release.publish import publish
 from crypto_predict.release.record import record
 from crypto_predict.release.smoke import smoke
 from crypto_predict.release.version import version
@@ -58,19 +58,19 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+def main(arguments: Sequence[str], environ: Environ) -> int:
     """Run one command; return the exit code."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    options, job = vars(_parser().parse_args(arguments)), Job(environ)
+    options = vars(_parser().parse_args(arguments))
     command, as_json = options.pop("command"), options.pop("json")
     try:
-        outputs = COMMANDS[command][0](**options, job=job) or {}
+        outputs = COMMANDS[command][0](**options, environ=environ) or {}
     except CryptoPredictError as error:
         print(f"{command}: error: {error}", file=sys.stderr)  # noqa: T201 a command's output
         if isinstance(error, InvalidValue):
             return BAD_ARGUMENTS
         return REFUSED if isinstance(error, (UnfitImage, BrokenLedger)) else FAILED
-    job.set_outputs(outputs)
+    set_outputs(environ, outputs)
     width = max(map(len, outputs), default=0)
     rows = (f"{name:{width}}  {', '.join(value.splitlines())}" for name, value in outputs.items())
     print(json.dumps(outputs, indent=2) if as_json else "\n".join(rows))  # noqa: T201 a command's output

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from crypto_predict.errors import ReleaseFailed
-from crypto_predict.release.job import Job, code
+from crypto_predict.release.job import Environ, add_summary, code, required, warn
 from crypto_predict.release.programs import gh
 from crypto_predict.wording import counted
 
@@ -28,31 +28,32 @@ _NOT_PUBLISHED = "the static page was not published: look at the jobs export and
 _OFF = "Issues are switched off: failed scheduled runs raise no alarm. Switch them on in the repository's settings"
 
 
-def alert(event: str, build: str, job: Job) -> None:
+def alert(event: str, build: str, environ: Environ) -> None:
     """Open, update or close the issue about scheduled runs that fail. Reads the jobs of the run from NEEDS.
 
     NEEDS is GitHub's expression `needs` as JSON. A failure of this command is a warning: the run itself shows how the
     release ended.
     """
-    needs = json.loads(job.required("NEEDS"))
+    needs = json.loads(required(environ, "NEEDS"))
     ended = {"failure", "cancelled"}
     failed = [name for name, outcome in needs.items() if outcome["result"] in ended and name not in _AFTERWARDS]
     if not failed and _lacks_page(needs):
-        job.warn(_NOT_PUBLISHED)
-    repository = job.required("GITHUB_REPOSITORY")
-    page = f"{job.required('GITHUB_SERVER_URL')}/{repository}/actions/runs/{job.required('GITHUB_RUN_ID')}"
+        warn(environ, _NOT_PUBLISHED)
+    repository = required(environ, "GITHUB_REPOSITORY")
+    server, number = required(environ, "GITHUB_SERVER_URL"), required(environ, "GITHUB_RUN_ID")
+    page = f"{server}/{repository}/actions/runs/{number}"
     run = f"[run]({page}){f' of {code(build)}' if build else ''}"
     issues = f"repos/{repository}/issues"
     try:
         if gh("api", f"repos/{repository}", "--jq", ".has_issues").strip() != "true":
             if failed and event == "schedule":
-                job.add_summary(f"> [!WARNING]\n> {_OFF}.")
+                add_summary(environ, f"> [!WARNING]\n> {_OFF}.")
         elif not failed:
             _close(issues, run)
         elif event == "schedule":
             _report(issues, f"{run}, which failed or was cancelled in {', '.join(map(code, failed))}")
     except ReleaseFailed as error:
-        job.warn(f"the issue about failing scheduled runs could not be changed: {error}")
+        warn(environ, f"the issue about failing scheduled runs could not be changed: {error}")
 
 
 def _lacks_page(needs: Mapping[str, Any]) -> bool:

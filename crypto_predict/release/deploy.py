@@ -14,8 +14,8 @@ from urllib.parse import quote, urlsplit
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.images import DIGEST
-from crypto_predict.release.job import Job, bullets, code, escape, one_line
-from crypto_predict.release.programs import NoAnswer, fetch
+from crypto_predict.release.job import Environ, add_summary, bullets, code, escape, one_line, required, warn
+from crypto_predict.release.programs import fetch
 from crypto_predict.wording import read_duration
 
 SECRET = "RENDER_DEPLOY_HOOK"  # noqa: S105 the name of the variable
@@ -80,32 +80,26 @@ class Service:
 
     def answering(self) -> tuple[str | None, str]:
         """Return the build that the site answers, None if it does not, and the answer in words."""
+        status, _, body = fetch(f"{self.site}/version", SITE_SECONDS, fresh=True)
+        if status != HTTPStatus.OK:
+            return None, f"status {status}" if status else body
         try:
-            answer = fetch(f"{self.site}/version", SITE_SECONDS, fresh=True)
-        except NoAnswer as error:
-            return None, str(error)
-        if answer.status != HTTPStatus.OK:
-            return None, f"status {answer.status}"
-        try:
-            build = str(json.loads(answer.body)["build"])
+            build = str(json.loads(body)["build"])
         except (ValueError, RecursionError, KeyError, TypeError):  # a page of the host, or worse
             return None, "not a version"
         return build, f"build {one_line(build, 60)}"
 
     def _call(self, address: str) -> tuple[str, float]:
         """Return why the hook failed, empty if it did not, and the seconds of Retry-After; raise if it refused."""
-        try:
-            answer = fetch(address, self._hook_seconds, method="POST")
-        except NoAnswer as error:
-            return str(error), 0.0
-        status = f"{answer.status} {_PHRASES.get(answer.status, '')}".strip()
-        if answer.status < 300:
-            return "", 0.0
-        if answer.status >= 500 or answer.status in {408, 429}:
-            wish = answer.headers.get("retry-after", "")
-            return f"it answered {status}", float(wish[:9]) if wish.isascii() and wish.isdigit() else 0.0
-        reason = "redirects are not followed with a secret; " if answer.status < 400 else ""
-        raise ReleaseFailed(f"the deploy hook answered {status}: {reason}check {SECRET} and the service's image")
+        status, headers, body = fetch(address, self._hook_seconds, method="POST")
+        if status < 300:
+            return "" if status else body, 0.0
+        words = f"answered {status} {_PHRASES.get(status, '')}".strip()
+        if status >= 500 or status in {408, 429}:
+            wish = headers.get("retry-after", "")
+            return f"it {words}", float(wish[:9]) if wish.isascii() and wish.isdigit() else 0.0
+        reason = "redirects are not followed with a secret; " if status < 400 else ""
+        raise ReleaseFailed(f"the deploy hook {words}: {reason}check {SECRET} and the service's image")
 
     def _wait_for(self, build: str) -> float:
         """Request the version until this build answers: its host may answer anything while an instance starts."""
@@ -125,16 +119,23 @@ class Service:
 
 
 def deploy(  # noqa: PLR0913, PLR0917 the options of the command
-    image: str, build: str, site: str, previous: str, previous_build: str, patience: str, every: str, job: Job
+    image: str,
+    build: str,
+    site: str,
+    previous: str,
+    previous_build: str,
+    patience: str,
+    every: str,
+    environ: Environ,
 ) -> None:
     """Start an image on Render, wait until it answers, else start the last good one again."""
     waiting, pause = read_duration(patience, "--patience"), read_duration(every, "--every")
-    service = Service(job.required(SECRET), site, waiting.total_seconds(), pause.total_seconds())
+    service = Service(required(environ, SECRET), site, waiting.total_seconds(), pause.total_seconds())
     target = _target("--image", image, build)
-    deploy_or_roll_back(service, target, _target("--previous", previous, previous_build) if previous else None, job)
+    deploy_or_roll_back(service, target, _target("--previous", previous, previous_build) if previous else None, environ)
 
 
-def deploy_or_roll_back(service: Service, target: Target, previous: Target | None, job: Job) -> None:
+def deploy_or_roll_back(service: Service, target: Target, previous: Target | None, environ: Environ) -> None:
     """Deploy, show the outcome on the run's page, and raise `ReleaseFailed` if the image is not live."""
     image, build = target
     named = f"{code(image)}, build {code(build)},"
@@ -144,13 +145,15 @@ def deploy_or_roll_back(service: Service, target: Target, previous: Target | Non
         _log.info("%s", error)
         title, outcome = _roll_back(service, previous)
         facts = bullets([escape(text) for text in (f"not live: {error}", outcome)])
-        job.add_summary(f"### Deploy\n\n**{title}**: {named} is not live.\n\n{facts}")
+        add_summary(environ, f"### Deploy\n\n**{title}**: {named} is not live.\n\n{facts}")
         raise ReleaseFailed(f"{build} is not live: {error}\n  {outcome}") from error
     if seconds is None:
-        job.warn("the deploy is not verified: set the repository variable SITE_URL to the site's address")
-        job.add_summary(f"### Deploy\n\n{named} was deployed, and **not verified**: `SITE_URL` is not set.")
+        warn(environ, "the deploy is not verified: set the repository variable SITE_URL to the site's address")
+        add_summary(environ, f"### Deploy\n\n{named} was deployed, and **not verified**: `SITE_URL` is not set.")
     else:
-        job.add_summary(f"### Deploy\n\n{named} is live at {code(service.site)}: it answered after {seconds:.0f} s.")
+        add_summary(
+            environ, f"### Deploy\n\n{named} is live at {code(service.site)}: it answered after {seconds:.0f} s."
+        )
 
 
 def _roll_back(service: Service, previous: Target | None) -> tuple[str, str]:

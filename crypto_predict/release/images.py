@@ -1,22 +1,28 @@
-"""Images: in a registry, in the Docker engine, and the model and ledger inside them."""
+"""Images: in a registry, whose tags are read and put, in the Docker engine, and the model and ledger inside them."""
 
 import json
+import logging
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from crypto_predict.baked import files, store
 from crypto_predict.baked.ledger import Ledger
 from crypto_predict.baked.schema import Model
-from crypto_predict.errors import OtherSchema, ReleaseFailed
+from crypto_predict.errors import InvalidValue, OtherSchema, ReleaseFailed
+from crypto_predict.release.job import Environ, add_summary, code
 from crypto_predict.release.programs import ProgramFailed, output_of
 
 DIGEST = re.compile("sha256:[0-9a-f]{64}")
 LABELS = "org.opencontainers.image."  # prefix of the standard labels
 FOLDER, MODEL, LEDGER = "/app", "model.pkl", "model.ledger.jsonl"  # where the Dockerfile puts them
-SECONDS = 300.0  # time limit of a pull, or of a request to a registry
+NOTHING, ANYTHING = "nothing", "anything"  # what `latest` must name when a release is promoted, beside a digest
+
+_SECONDS = 300.0  # time limit of a pull, or of a request to a registry
+# GHCR is eventually consistent: a tag read right after its push may still name the old digest.
+_PAUSES = (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0)  # seconds before the tag is read again
 
 # An answer about something that the registry does not have. GHCR answers 403 for a package that does not exist yet.
 # Any other answer is a failure: an outage that is taken for a first release would lose the record of all forecasts.
@@ -24,17 +30,7 @@ SECONDS = 300.0  # time limit of a pull, or of a request to a registry
 _ABSENT = re.compile(
     r": not found$|: (403|404|denied|insufficient_scope)\b|access denied|(manifest|name) unknown", re.MULTILINE
 )
-
-
-class Image(NamedTuple):
-    """An image in the engine."""
-
-    reference: str
-    digest: str  # empty if the reference does not name it
-    labels: Mapping[str, str]  # see `LABELS`
-    build: str  # from a label; empty without it
-    user: str  # empty: root
-    bytes: int  # of all layers, those of the base included
+_log = logging.getLogger(__name__)
 
 
 def docker(*words: str, seconds: float = 120, both: bool = False) -> str:
@@ -49,7 +45,7 @@ def digest_of(tag: str) -> str | None:
     """
     try:
         inspect = ("buildx", "imagetools", "inspect", "--format", "{{print .Manifest.Digest}}")
-        digest = docker(*inspect, tag, seconds=SECONDS)
+        digest = docker(*inspect, tag, seconds=_SECONDS)
     except ProgramFailed as error:
         if _ABSENT.search(error.complaint):
             return None
@@ -59,15 +55,55 @@ def digest_of(tag: str) -> str | None:
     return digest
 
 
-def pull(reference: str) -> Image:
-    """Describe an image, which is pulled if it is named by its digest; raise `ReleaseFailed` if it does not exist."""
+def publish(source: str, to: Sequence[str], replacing: str, environ: Environ) -> None:
+    """Put tags on an image, named by its digest, in the order given, and read each back; `latest` is the last one.
+
+    A failure is repaired by the same call again.
+    """
+    name, _, digest = source.partition("@")
+    if not name or not DIGEST.fullmatch(digest):
+        raise InvalidValue("--from", source, "an image by digest, such as ghcr.io/o/crypto-predict@sha256:6a...")
+    current = digest_of(to[-1]) if replacing != ANYTHING else digest
+    if current != digest and (current or NOTHING) != replacing:
+        raise ReleaseFailed(
+            f"{to[-1]} names {current or NOTHING}, not {replacing}: another release has come between, whose forecasts "
+            "this one's ledger does not have; run the release again"
+        )
+    for number, tag in enumerate(to):
+        try:
+            _put(tag, source, digest)
+        except ReleaseFailed as error:
+            raise ReleaseFailed(
+                f"{error}\n  not in place: {', '.join(to[number:])}; run the failed jobs again"
+            ) from error
+    add_summary(environ, f"**Published** {code(digest)} as {', '.join(map(code, to))}.")
+
+
+def _put(tag: str, source: str, digest: str) -> None:
+    """Put a tag on an image of the same repository, and wait until the registry shows it."""
+    if digest_of(tag) == digest:
+        return
+    # Without preferring an index the image is copied as it is, and keeps its digest.
+    docker("buildx", "imagetools", "create", "--prefer-index=false", "--tag", tag, source, seconds=_SECONDS)
+    for pause in _PAUSES:
+        time.sleep(pause)
+        if (present := digest_of(tag)) == digest:
+            _log.info("%s is in place", tag)
+            return
+    raise ReleaseFailed(f"{tag} still names {present or 'nothing'} after it was put, not {digest}")
+
+
+def pull(reference: str) -> tuple[Mapping[str, str], str, int]:
+    """Return labels, user and size of an image, which is pulled if it is named by its digest.
+
+    The user is empty for root. The size is in bytes, unpacked, layers of the base included. Raise `ReleaseFailed` if
+    the image does not exist.
+    """
     if "@" in reference:
-        docker("pull", "--quiet", reference, seconds=SECONDS)
+        docker("pull", "--quiet", reference, seconds=_SECONDS)
     described: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
     labels, user = (described["Config"].get(name) for name in ("Labels", "User"))
-    labels = dict(labels or {})
-    build, digest = labels.get(f"{LABELS}version", ""), reference.partition("@")[2]
-    return Image(reference, digest, labels, build, str(user or ""), int(described["Size"]))
+    return labels or {}, str(user or ""), int(described["Size"])
 
 
 def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
@@ -106,19 +142,3 @@ def take_out_model(reference: str, folder: Path) -> Model:
     if model is None:
         raise ReleaseFailed(f"{reference}: its model has another schema than this program's")
     return model
-
-
-@contextmanager
-def running(reference: str, port: int) -> Iterator[str]:
-    """Run an image that listens at `port` on loopback, read-only and without capabilities; give its container.
-
-    It uses the network of the host, since not every engine has one.
-    """
-    locked = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
-    listening = ("--network", "host", "--env", f"PORT={port}", "--env", "HOST=127.0.0.1")
-    container = docker("create", *locked, *listening, reference)
-    try:
-        docker("start", container)
-        yield container
-    finally:
-        docker("rm", "--force", container)

@@ -1,6 +1,7 @@
 """The workflow job around a command: its outputs, its log, and its page, in Markdown as GitHub shows it.
 
-On a terminal all of them are printed. What comes from outside is text on the page and in the log, never markup.
+`environ` is the environment of the command; GitHub documents its variables under "Workflow commands for GitHub
+Actions". On a terminal all is printed. What comes from outside is text on the page and in the log, never markup.
 """
 
 import re
@@ -8,47 +9,45 @@ import secrets
 import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from crypto_predict.errors import InvalidValue
+
+Environ = Mapping[str, str]
 
 # Every character that may begin markup somewhere: all but letters, digits and harmless ones, a full stop outside of a
 # number (lists, addresses), and a hyphen in front (lists, lines).
 _MARKUP = re.compile(r"""[^\w ,;:=?%'"(.-]|_|(?<![0-9])\.|\.(?![0-9])|^-""")
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """The environment of a command. GitHub documents the variables under "Workflow commands for GitHub Actions"."""
+def set_outputs(environ: Environ, outputs: Mapping[str, str]) -> None:
+    """Pass values to later steps as ``steps.ID.outputs.NAME``."""
+    if path := environ.get("GITHUB_OUTPUT"):
+        _append(path, "".join(_output(name, value) for name, value in outputs.items()))
 
-    environ: Mapping[str, str]
 
-    def set_outputs(self, outputs: Mapping[str, str]) -> None:
-        """Pass values to later steps as ``steps.ID.outputs.NAME``."""
-        if path := self.environ.get("GITHUB_OUTPUT"):
-            _append(path, "".join(_output(name, value) for name, value in outputs.items()))
+def add_summary(environ: Environ, markdown: str) -> None:
+    """Show Markdown on the run's page."""
+    if path := environ.get("GITHUB_STEP_SUMMARY"):
+        _append(path, f"{markdown.rstrip()}\n\n")
+    else:
+        print(markdown, file=sys.stderr)  # noqa: T201 a command's output
 
-    def add_summary(self, markdown: str) -> None:
-        """Show Markdown on the run's page."""
-        if path := self.environ.get("GITHUB_STEP_SUMMARY"):
-            _append(path, f"{markdown.rstrip()}\n\n")
-        else:
-            print(markdown, file=sys.stderr)  # noqa: T201 a command's output
 
-    def warn(self, message: str) -> None:
-        """Show a warning on the run's page."""
-        if self.environ.get("GITHUB_ACTIONS") == "true":
-            escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-            print(f"::warning::{escaped}", flush=True)  # noqa: T201 a workflow command
-        else:
-            print(f"warning: {message}", file=sys.stderr)  # noqa: T201 a command's output
+def warn(environ: Environ, message: str) -> None:
+    """Show a warning on the run's page."""
+    if environ.get("GITHUB_ACTIONS") == "true":
+        escaped = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+        print(f"::warning::{escaped}", flush=True)  # noqa: T201 a workflow command
+    else:
+        print(f"warning: {message}", file=sys.stderr)  # noqa: T201 a command's output
 
-    def required(self, name: str) -> str:
-        """Return the value of an environment variable; raise `InvalidValue` if it is not set, or empty."""
-        if value := self.environ.get(name, "").strip():
-            return value
-        raise InvalidValue(name, "", "set: this command needs it")
+
+def required(environ: Environ, name: str) -> str:
+    """Return the value of an environment variable; raise `InvalidValue` if it is not set, or empty."""
+    if value := environ.get(name, "").strip():
+        return value
+    raise InvalidValue(name, "", "set: this command needs it")
 
 
 def one_line(text: str, most: int = 200) -> str:

@@ -14,7 +14,7 @@ from crypto_predict.baked.schema import Card, Model, PairCard, PairForecast, Sco
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
 from crypto_predict.release.images import take_out, take_out_model
-from crypto_predict.release.job import Job, bullets, code, escape, table
+from crypto_predict.release.job import Environ, add_summary, bullets, code, escape, table
 from crypto_predict.wording import counted
 
 MOST_PAIRS = 12  # in each table
@@ -41,7 +41,7 @@ _SCORES = (
 )
 
 
-def summary(image: str, champion: str, into: Path, job: Job) -> None:
+def summary(image: str, champion: str, into: Path, environ: Environ) -> None:
     """Show forecast, scorecard and changes on the run's page. Reads the subjects of new commits from CHANGES."""
     model = take_out_model(image, into)
     try:
@@ -49,8 +49,8 @@ def summary(image: str, champion: str, into: Path, job: Job) -> None:
         since = changes(model, before) if before else "There is no earlier model of this schema."
     except CryptoPredictError as error:
         since = f"Not compared: {escape(str(error))}."
-    subjects = [line for line in job.environ.get("CHANGES", "").splitlines() if line.strip()]
-    job.add_summary(page(model, image.partition("@")[2] or image, since, subjects))
+    subjects = [line for line in environ.get("CHANGES", "").splitlines() if line.strip()]
+    add_summary(environ, page(model, image.partition("@")[2] or image, since, subjects))
 
 
 def page(model: Model, digest: str, since: str = "", subjects: Sequence[str] = ()) -> str:

@@ -7,12 +7,13 @@ import re
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from crypto_predict.errors import ReleaseFailed
 
-MAIN = "refs/remotes/origin/main"  # where actions/checkout with fetch-depth: 0 puts the tip of main
+# Succeeds if the first commit is the second one or precedes it; not for an unknown commit.
+IS_ANCESTOR = ("merge-base", "--is-ancestor")
+_MAIN = "refs/remotes/origin/main"  # where actions/checkout with fetch-depth: 0 puts the tip of main
 
 # gh is called again after these failures, at most once after each pause.
 _TRANSIENT = re.compile(
@@ -45,19 +46,6 @@ class ProgramFailed(ReleaseFailed):
     def __init__(self, words: Sequence[str], code: int, complaint: str) -> None:
         super().__init__(f"{' '.join(words[:3])} ... ended with {code}: {complaint}")
         self.code, self.complaint = code, complaint
-
-
-class NoAnswer(ReleaseFailed):
-    """The server did not answer, not in time, or not in HTTP. The message does not contain the address."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A response of any status."""
-
-    status: int
-    headers: Mapping[str, str]  # names in lower case
-    body: str
 
 
 def output_of(
@@ -102,47 +90,38 @@ def gh(*words: str, stdin: str = "") -> str:
     raise ReleaseFailed(f"GitHub does not answer: {failure}; run the failed job again")
 
 
-def fetch(address: str, seconds: float, *, method: str = "GET", fresh: bool = False) -> Answer:
-    """Make one request to an address without white space and quotes, within `seconds`; raise `NoAnswer` if it fails.
+def fetch(
+    address: str, seconds: float, *, method: str = "GET", fresh: bool = False
+) -> tuple[int, Mapping[str, str], str]:
+    """Make one request to an address without white space and quotes; return status, headers in lower case, and body.
 
-    `fresh` asks caches not to answer, and follows redirects.
+    The status is 0 if the server did not answer, not within `seconds`, or not in HTTP; then the body is the reason,
+    which does not contain the address. `fresh` asks caches not to answer, and follows redirects.
     """
     words = (*_CURL, *_LIMITS, *(_UNCACHED if fresh else ()), "--max-time", f"{seconds:g}", "--request", method)
     try:
         printed = output_of(*words, "--write-out", _REPORT, stdin=f'url = "{address}"\n', seconds=seconds + 10)
     except ProgramFailed as error:
-        raise NoAnswer(f"no answer: {_REASONS.get(error.code, f'curl ended with {error.code}')}") from None
+        return 0, {}, f"no answer: {_REASONS.get(error.code, f'curl ended with {error.code}')}"
     body, _, report = printed.rpartition("\n{")
     names, end = json.JSONDecoder().raw_decode("{" + report)
-    return Answer(int(report[end - 1 :]), {name: values[-1] for name, values in names.items()}, body)
+    return int(report[end - 1 :]), {name: values[-1] for name, values in names.items()}, body
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """A git repository; `folder` is its working tree, or a folder in it."""
+def git(folder: Path, *words: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return the output of a git command in a repository, without the line feed at its end."""
+    return output_of("git", "-C", str(folder), *words, environ=environ).rstrip("\n")
 
-    folder: Path
 
-    def ask(self, *words: str, environ: Mapping[str, str] | None = None) -> str:
-        """Return the output of a git command, without the line feed at its end."""
-        return output_of("git", "-C", str(self.folder), *words, environ=environ).rstrip("\n")
+def git_succeeds(folder: Path, *words: str) -> bool:
+    """Return whether a git command succeeds, such as `IS_ANCESTOR` with two commits."""
+    try:
+        git(folder, *words)
+    except ProgramFailed:
+        return False
+    return True
 
-    def head(self) -> str:
-        """Return the commit that is checked out."""
-        return self.ask("rev-parse", "HEAD^{commit}")
 
-    def main(self) -> str:
-        """Return the tip of main as it was fetched; empty if it was not."""
-        return self.ask("for-each-ref", "--format=%(objectname)", MAIN)
-
-    def contains(self, commit: str, ancestor: str) -> bool:
-        """Return whether `ancestor` is `commit` or precedes it; False for an unknown ancestor."""
-        return self.succeeds("merge-base", "--is-ancestor", ancestor, commit)
-
-    def succeeds(self, *words: str) -> bool:
-        """Return whether a git command succeeds."""
-        try:
-            self.ask(*words)
-        except ProgramFailed:
-            return False
-        return True
+def head_and_main(folder: Path) -> tuple[str, str]:
+    """Return the commit that is checked out, and the tip of main as it was fetched, empty if it was not."""
+    return git(folder, "rev-parse", "HEAD^{commit}"), git(folder, "for-each-ref", "--format=%(objectname)", _MAIN)

@@ -15,9 +15,9 @@ from crypto_predict.baked.schema import HORIZON_DAYS, Model, PairForecast
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.market import DAY
 from crypto_predict.release.images import LEDGER, take_out_model
-from crypto_predict.release.job import Job, code
+from crypto_predict.release.job import Environ, add_summary, code
 from crypto_predict.release.page import page
-from crypto_predict.release.programs import ProgramFailed, Repository
+from crypto_predict.release.programs import ProgramFailed, git
 
 BRANCH = "record"
 ATTEMPTS = 5  # another release may push between our fetch and our push
@@ -27,7 +27,7 @@ _AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for ke
 _log = logging.getLogger(__name__)
 
 
-def record(image: str, pictures: Path | None, repository: Path, job: Job) -> None:
+def record(image: str, pictures: Path | None, repository: Path, environ: Environ) -> None:
     """Commit ledger, scorecard and forecasts of a release to the branch `record` of the checkout's `origin`.
 
     The checkout itself stays as it is.
@@ -38,9 +38,8 @@ def record(image: str, pictures: Path | None, repository: Path, job: Job) -> Non
         shutil.copytree(pictures, files) if pictures else files.mkdir()
         shutil.copy(taken / LEDGER, files / "ledger.jsonl")
         _write(model, image.partition("@")[2], files)
-        remote = Repository(repository).ask("remote", "get-url", "origin")
-        commit = _commit(Repository(files), remote, f"record: {model.card.build}")
-    job.add_summary(f"**Recorded** on the branch `{BRANCH}`, commit {code(commit[:9])}.")
+        commit = _commit(files, git(repository, "remote", "get-url", "origin"), f"record: {model.card.build}")
+    add_summary(environ, f"**Recorded** on the branch `{BRANCH}`, commit {code(commit[:9])}.")
 
 
 def _write(model: Model, digest: str, folder: Path) -> None:
@@ -62,20 +61,20 @@ def _rows(forecast: PairForecast) -> list[dict[str, str | float]]:
     return [{"date": str(day), "prediction": p.price, "low": p.low, "high": p.high} for day, p in points]
 
 
-def _commit(work: Repository, remote: str, message: str) -> str:
+def _commit(folder: Path, remote: str, message: str) -> str:
     """Commit the files of a folder on top of the remote branch, whose history is not fetched; return the commit."""
     ref = f"refs/heads/{BRANCH}"
-    work.ask("init", "--quiet")
-    work.ask("add", "--all", "--force", ".")
-    tree = work.ask("write-tree")
+    git(folder, "init", "--quiet")
+    git(folder, "add", "--all", "--force", ".")
+    tree = git(folder, "write-tree")
     for _ in range(ATTEMPTS):
         parent: tuple[str, ...] = ()
-        if work.ask("ls-remote", remote, ref):
-            work.ask("fetch", "--quiet", "--no-tags", "--depth", "1", remote, ref)
-            parent = ("-p", work.ask("rev-parse", "FETCH_HEAD"))
-        commit = work.ask("commit-tree", tree, *parent, "-m", message, environ=_AUTHOR)
+        if git(folder, "ls-remote", remote, ref):
+            git(folder, "fetch", "--quiet", "--no-tags", "--depth", "1", remote, ref)
+            parent = ("-p", git(folder, "rev-parse", "FETCH_HEAD"))
+        commit = git(folder, "commit-tree", tree, *parent, "-m", message, environ=_AUTHOR)
         try:
-            work.ask("push", "--quiet", remote, f"{commit}:{ref}")
+            git(folder, "push", "--quiet", remote, f"{commit}:{ref}")
         except ProgramFailed as error:
             complaint = error.complaint
             _log.info("the branch %s was not pushed: %s", BRANCH, complaint)

@@ -13,8 +13,8 @@ from itertools import groupby
 from pathlib import Path
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
-from crypto_predict.release.job import Job, one_line
-from crypto_predict.release.programs import Repository
+from crypto_predict.release.job import Environ, one_line
+from crypto_predict.release.programs import IS_ANCESTOR, git, git_succeeds, head_and_main
 from crypto_predict.version import __version__
 from crypto_predict.wording import counted
 
@@ -66,22 +66,21 @@ class Version:
 FIRST = Version.from_tag(f"v{__version__}") or Version(0, 1, 0)  # of a repository without versions
 
 
-def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noqa: ARG001 the workflow passes the event
+def version(event: str, repository: Path, environ: Environ) -> Mapping[str, str]:  # noqa: ARG001 the event is not used
     """Print the version of the commit that is checked out, and the build's one timestamp.
 
     A commit with a version tag keeps that version, whatever started the run. Any other commit gets the next version:
     major or minor by Conventional Commits, else patch. `tagged` is whether the commit has its tag, which proves that
     its tests passed. `changes` has the subjects of the commits since the highest tag, newest first, one a line.
     """
-    at, git = timestamp(job.environ), Repository(repository)
-    if git.ask("rev-parse", "--is-shallow-repository") == "true":
+    if git(repository, "rev-parse", "--is-shallow-repository") == "true":
         raise ReleaseFailed(
             f"the clone in {repository} is shallow: it lacks the tags and commits that decide the version; "
             "check out with fetch-depth: 0, or run git fetch --unshallow --tags"
         )
-    head, tagged = git.head(), _versions(git)
+    at, (head, main), tagged = timestamp(environ), head_and_main(repository), _versions(repository)
     of_head = [version for version, target in tagged.items() if target == head]
-    number, messages = (max(of_head), []) if of_head else _next_version(git, head, tagged)
+    number, messages = (max(of_head), []) if of_head else _next_version(repository, head, main, tagged)
     subjects = list(map(subject_of, messages[:MOST_CHANGES]))
     if len(messages) > MOST_CHANGES:
         subjects[-1] = f"... and {counted(len(messages) - MOST_CHANGES + 1, 'commit')} more"
@@ -97,7 +96,7 @@ def version(event: str, repository: Path, job: Job) -> Mapping[str, str]:  # noq
     }
 
 
-def timestamp(environ: Mapping[str, str]) -> datetime:
+def timestamp(environ: Environ) -> datetime:
     """Return ``SOURCE_DATE_EPOCH`` if it is set, else the present, as UTC in whole seconds."""
     epoch = environ.get("SOURCE_DATE_EPOCH", "").strip()
     if not epoch:
@@ -133,16 +132,17 @@ def _has_break(lines: Iterable[str]) -> bool:
     return any(any(map(_BREAK.match, lines)) for lines in footers)
 
 
-def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
+def _next_version(repository: Path, head: str, main: str, tagged: Mapping[Version, str]) -> tuple[Version, list[str]]:
     """Return the version of a commit without a tag, and the messages of the commits that it brings."""
     descending = sorted(tagged, reverse=True)
-    last = next((tag for tag in descending if git.succeeds("cat-file", "-e", f"{tagged[tag]}^{{commit}}")), None)
+    is_commit = ("cat-file", "-e")
+    last = next((tag for tag in descending if git_succeeds(repository, *is_commit, f"{tagged[tag]}^{{commit}}")), None)
     base = tagged[last] if last else None
-    if base and git.contains(base, head) and head != git.main():
+    if base and git_succeeds(repository, *IS_ANCESTOR, head, base) and head != main:
         raise ReleaseFailed(f"{head} was released as part of v{last}: run the release of what main is now")
     # Each message ends with NUL, which no message contains. Signatures must not be read as messages.
     plain = ("-z", "--format=tformat:%B", "--no-show-signature", "--encoding=UTF-8")
-    messages = git.ask("log", *plain, f"{base}..HEAD" if base else "HEAD", "--").split("\0")[:-1]
+    messages = git(repository, "log", *plain, f"{base}..HEAD" if base else "HEAD", "--").split("\0")[:-1]
     next_version = last.raised(bump_of(messages)) if last else FIRST
     while next_version in tagged:  # a tag of something that is not a commit
         next_version = next_version.raised(Bump.PATCH)
@@ -150,10 +150,10 @@ def _next_version(git: Repository, head: str, tagged: Mapping[Version, str]) -> 
     return next_version, messages
 
 
-def _versions(git: Repository) -> dict[Version, str]:
+def _versions(repository: Path) -> dict[Version, str]:
     """Return the tags that are versions, and the object that each points to, usually a commit; log the others."""
     # With --head the command does not fail in a repository without tags.
-    lines = git.ask("show-ref", "--head", "--tags", "--dereference").splitlines()
+    lines = git(repository, "show-ref", "--head", "--tags", "--dereference").splitlines()
     parts = (line.partition(f" {_TAGS}") for line in lines)
     tags = {name.removesuffix(_PEELED): target for target, _, name in parts if name}
     if ignored := [name for name in tags if Version.from_tag(name) is None]:

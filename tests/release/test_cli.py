@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.release.__main__ import BAD_ARGUMENTS, COMMANDS, DONE, FAILED, main
-from crypto_predict.release.job import Job
+from crypto_predict.release.job import set_outputs, warn
 from tests.support.jobs import read_outputs
 from tests.support.repositories import Repository
 from tests.support.serving import ROOT
@@ -73,13 +73,13 @@ def test_a_missing_variable_or_program_is_named(tmp_path: Path, capsys: pytest.C
 def test_no_value_can_inject_another_output(value: str, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Commit messages are untrusted, and a runner reads the file of outputs line by line."""
     file = tmp_path_factory.mktemp("job") / "outputs"
-    Job({"GITHUB_OUTPUT": str(file)}).set_outputs({"changes": value, "last": "one"})
+    set_outputs({"GITHUB_OUTPUT": str(file)}, {"changes": value, "last": "one"})
     assert read_outputs(file) == {"changes": value, "last": "one"}
 
 
 def test_a_warning_is_one_line_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     """Text from outside must not become a command to the runner."""
-    Job({"GITHUB_ACTIONS": "true"}).warn("100 % gone\n::error::not me")
+    warn({"GITHUB_ACTIONS": "true"}, "100 % gone\n::error::not me")
     assert capsys.readouterr().out == "::warning::100 %25 gone%0A::error::not me\n"
-    Job({}).warn("on a terminal")
+    warn({}, "on a terminal")
     assert capsys.readouterr().err == "warning: on a terminal\n"

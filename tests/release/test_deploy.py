@@ -16,8 +16,7 @@ from crypto_predict.baked import store
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release import __main__
 from crypto_predict.release.deploy import LONGEST_PAUSE, PAUSES, SECRET, Service, deploy_or_roll_back
-from crypto_predict.release.job import Job
-from crypto_predict.release.programs import MOST_BYTES, NoAnswer, fetch
+from crypto_predict.release.programs import MOST_BYTES, fetch
 from tests.support.live import until
 from tests.support.models import TRAINED_AT, make_model
 from tests.support.render import BELOW, KEY, Launcher, Render, SkippedTime, kept, processes
@@ -71,7 +70,7 @@ class Trial:
         service = Service(*where, self.patience, 5.0, hook_seconds=hook_seconds, now=now, sleep=sleep)
         assert KEY not in repr(service)
         last = (previous, OLD_BUILD) if previous else None
-        deploy_or_roll_back(service, (image, NEW_BUILD), last, Job(self.environ))
+        deploy_or_roll_back(service, (image, NEW_BUILD), last, self.environ)
 
     def fails(self, image: str = NEW, **how: float | str | None) -> str:
         """Return why it failed."""
@@ -226,8 +225,7 @@ def test_an_endless_answer_costs_neither_time_nor_memory(idle: Render) -> None:
             poured.append(sent)
 
     idle.site_server.inject(endless)
-    with pytest.raises(NoAnswer):
-        fetch(idle.site, 2)
+    assert fetch(idle.site, 2)[0] == 0
     until(lambda: bool(poured), "the answer has ended")
     assert poured[0] < 25 * MOST_BYTES  # some 750 MB without a limit
 
