@@ -113,6 +113,10 @@ MISTAKES: list[tuple[str, str, dict[str, str], str]] = [  # of single commands; 
     ),
     ("train.py", "", {"SOURCE": "file:{quote}.csv"}, "the pair of 'file:{quote}.csv' is not named"),
     ("collect.py", "--source file:a.csv", {}, "simulated; files are not collected"),
+    (
+        *("api.py", "", {"ADMIN_TOKEN": "hunter2"}),
+        "ADMIN_TOKEN: '***' is not a token of at least 16 characters, such as the output of `openssl rand -hex 32`",
+    ),
 ]
 
 

@@ -19,7 +19,6 @@ from datetime import datetime
 from io import BufferedReader
 from pathlib import Path
 
-import psutil
 import pytest
 import requests
 
@@ -30,7 +29,7 @@ from crypto_predict.web.operations import startup
 from crypto_predict.web.page.releases import UNAVAILABLE
 from tests.support.models import BTC, ETH, make_model
 from tests.support.plain_server import PATIENT, plain_server
-from tests.support.serving import ANSWER, ROOT, Served, read_answer, request, serving, start
+from tests.support.serving import ANSWER, Served, read_answer, request, serving, start
 
 QUESTION = request("/bitcoin?date=2024-06-01")
 
@@ -223,27 +222,6 @@ def test_clients_that_keep_connecting_do_not_delay_the_stop() -> None:
             for flood in floods:
                 flood.kill()
                 flood.communicate()
-
-
-def test_as_process_1_it_stops_at_sigterm(model: Path) -> None:
-    """The kernel applies no default action of SIGTERM to process 1 of a container: only a handler makes it stop."""
-    alone = ["unshare", "--pid", "--fork", "--kill-child"]
-    command = [*alone, sys.executable, str(ROOT / "api.py"), "--model", str(model)]
-    try:
-        subprocess.run([*alone, "true"], check=True, capture_output=True)
-    except (OSError, subprocess.CalledProcessError):
-        pytest.skip("this machine does not allow a new PID namespace")
-    address = ["--host", "127.0.0.1", "--port", "0"]
-    process = subprocess.Popen([*command, *address], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    try:
-        served = Served(process)
-        (child,) = psutil.Process(process.pid).children()
-        child.send_signal(signal.SIGTERM)
-        assert served.wait() == 0
-    finally:
-        process.kill()
-        process.communicate()
-    assert served.events("stopped")[0]["unfinished"] == 0
 
 
 @pytest.mark.parametrize("both", [False, True], ids=["standard output", "the two outputs in one pipe"])
