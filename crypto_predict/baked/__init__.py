@@ -5,7 +5,6 @@
 * ``store``, ``unpickle``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
 * ``distribution``: the probability of a price, and the price of a probability, from a few quantiles
-* ``comparison``: what counts as a difference from persistence
 * ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``
 * ``schedule``: the next training and the failure of the last one, ``model.training.json``
 * ``files``: atomic writes and locks

@@ -36,7 +36,7 @@ class Distribution:
         x = math.log(price)
         after = bisect_right(self.log_prices, x)
         if after == 0:
-            return self.levels[0] * _decay(self.log_prices[0] - x, self._lower_scale())
+            return self.levels[0] * _decay(self.log_prices[0] - x, self._scales()[0])
         if after == len(self.levels):
             return 1 - self._beyond(x)
         before = after - 1
@@ -57,18 +57,18 @@ class Distribution:
         """
         x = math.log(price)
         if x < self.log_prices[0]:
-            return not self._lower_scale()
-        return x <= self.log_prices[-1] or not self._upper_scale()
+            return not self._scales()[0]
+        return x <= self.log_prices[-1] or not self._scales()[1]
 
     def _log_quantile(self, level: float) -> float:
         levels, log_prices = self.levels, self.log_prices
         after = bisect_left(levels, level)
         if after == len(levels):
-            return log_prices[-1] - self._upper_scale() * math.log((1 - level) / (1 - levels[-1]))
+            return log_prices[-1] - self._scales()[1] * math.log((1 - level) / (1 - levels[-1]))
         if level == levels[after]:
             return log_prices[after]
         if after == 0:
-            return log_prices[0] + self._lower_scale() * math.log(level / levels[0])
+            return log_prices[0] + self._scales()[0] * math.log(level / levels[0])
         before, scores = after - 1, _scores(levels)
         share = (_NORMAL.inv_cdf(level) - scores[before]) / (scores[after] - scores[before])
         log_price = log_prices[before] + share * (log_prices[after] - log_prices[before])
@@ -76,15 +76,12 @@ class Distribution:
 
     def _beyond(self, x: float) -> float:
         """Return the probability of more than `x`, which is at or above the last quantile."""
-        return (1 - self.levels[-1]) * _decay(x - self.log_prices[-1], self._upper_scale())
+        return (1 - self.levels[-1]) * _decay(x - self.log_prices[-1], self._scales()[1])
 
-    def _lower_scale(self) -> float:
-        """Return the mean distance, in log price, of a price below the first quantile from it."""
-        return _tail_scales(self.levels)[0] * (self.log_prices[1] - self.log_prices[0])
-
-    def _upper_scale(self) -> float:
-        """Return the mean distance, in log price, of a price above the last quantile from it."""
-        return _tail_scales(self.levels)[1] * (self.log_prices[-1] - self.log_prices[-2])
+    def _scales(self) -> tuple[float, float]:
+        """Return the mean distance, in log price, from the first quantile of a price below, and from the last above."""
+        (lower, upper), prices = _tail_scales(self.levels), self.log_prices
+        return lower * (prices[1] - prices[0]), upper * (prices[-1] - prices[-2])
 
 
 def _decay(distance: float, scale: float) -> float:

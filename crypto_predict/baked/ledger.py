@@ -67,7 +67,6 @@ class Release:
     volatility: float | None  # `PairCard.volatility`, of persistence's Gaussian distribution; None in format 1
 
     def faults(self) -> Iterator[str]:
-        """Yield the reasons why this release cannot be scored."""
         if self.last > date.max - DAYS * DAY:
             yield f"last day {self.last} leaves no room for {DAYS} days of forecast in the calendar"
         if not SHA256.fullmatch(self.history_sha256):
@@ -100,31 +99,21 @@ class Outcome:
     source: str  # of the history that contained it
 
     def faults(self) -> Iterator[str]:
-        """Yield the reasons why this is not a price."""
         yield from not_positive("close", self.close)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One line of a ledger."""
-
-    content: Release | Outcome
-    sha256: str
-    line: bytes  # with its line feed
-
-
-_KINDS: dict[str, type[Release] | type[Outcome]] = {"release": Release, "outcome": Outcome}
-
-
+Content = Release | Outcome
 Place = tuple[int, str]  # where an entry begins, in bytes, and its digest
+
+_KINDS: dict[str, type[Content]] = {"release": Release, "outcome": Outcome}
 
 
 class EntryFault(ValueError):
     """The fault of one line, and what to do about it."""
 
 
-def entry_after(content: Release | Outcome, previous: str) -> Entry:
-    """Return the entry that follows the one with the digest `previous`.
+def entry_after(content: Content, previous: str) -> tuple[str, bytes]:
+    """Return the digest and the line, with its line feed, of the entry after the one with the digest `previous`.
 
     Raises:
         UnusableHistory: The forecasts or the price cannot be scored.
@@ -138,11 +127,11 @@ def entry_after(content: Release | Outcome, previous: str) -> Entry:
     line = f'{text[:-1]},"sha256":"{digest}"}}\n'.encode()
     if len(line) > MOST_LINE_BYTES:
         raise UnusableHistory(subject, [f"its {name} takes more than {MOST_LINE_BYTES:,} bytes"])
-    return Entry(content, digest, line)
+    return digest, line
 
 
-def read_entry(line: bytes, previous: str | None) -> Entry:
-    """Return the entry in a line, which must follow the one with the digest `previous`; None: any one.
+def read_entry(line: bytes, previous: str | None) -> tuple[Content, str]:
+    """Return the content and the digest of a line, which must follow the one with the digest `previous`; None: any.
 
     Raises:
         EntryFault: The line is damaged, altered, in the wrong place, or of another format.
@@ -160,7 +149,7 @@ def read_entry(line: bytes, previous: str | None) -> Entry:
     if version < 2 and kind == "release":
         data |= {"quantiles": [], "volatility": None}
     try:
-        return Entry(plain.decode(_KINDS[kind], data, kind), digest, line)
+        return plain.decode(_KINDS[kind], data, kind), digest
     except plain.Undecodable as error:
         more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
         raise EntryFault(f"it cannot be read: {error.faults[0]:.200}{more}; {RESTORE}") from error
@@ -203,7 +192,7 @@ class Ledger:
         path: Path,
         heads: Collection[str] = (),
         before: datetime | None = None,
-        visit: Callable[[Release | Outcome, Place], None] | None = None,
+        visit: Callable[[Content, Place], None] | None = None,
     ) -> "Ledger":
         """Read a ledger file without trusting it, and call `visit` with the content of each entry and its place.
 
@@ -222,17 +211,16 @@ class Ledger:
         with files.opened(path, "ledger", MOST_BYTES, begin, broken) as file:
             for line in iter(lambda: file.readline(MOST_LINE_BYTES + 1), b""):
                 try:
-                    entry = read_entry(line, ledger.head)
-                    content = entry.content
+                    content, head = read_entry(line, ledger.head)
                     if before is not None and isinstance(content, Release) and content.made_at >= before:
                         break
                     if visit is not None:
-                        visit(content, (ledger.size, entry.sha256))
-                    ledger._add(entry)
+                        visit(content, (ledger.size, head))
+                    ledger._add(content, head, len(line))
                 except EntryFault as fault:
                     raise BrokenLedger(path, ledger.entries + 1, str(fault)) from fault
                 digest.update(line)
-                missing.discard(entry.sha256)
+                missing.discard(head)
                 if ends and not missing:
                     break
             dropped = os.fstat(file.fileno()).st_size - ledger.size
@@ -250,16 +238,16 @@ class Ledger:
         ledger._stored = path, ledger.size, digest.hexdigest()
         return ledger
 
-    def append(self, content: Release | Outcome) -> None:
+    def append(self, content: Content) -> None:
         """Append an entry.
 
         Raises:
             EntryFault: It is a release that was made before an earlier one.
             UnusableHistory: As for `entry_after`.
         """
-        entry = entry_after(content, self.head)
-        self._add(entry)
-        self._appended.append(entry.line)
+        head, line = entry_after(content, self.head)
+        self._add(content, head, len(line))
+        self._appended.append(line)
 
     def content(self) -> Iterator[bytes]:
         """Yield the bytes of the ledger file, in pieces; raise `BrokenLedger` if the file that was read has changed."""
@@ -275,28 +263,26 @@ class Ledger:
                 raise BrokenLedger(path, None, "it was changed during the training; train again")
         yield from self._appended
 
-    def _add(self, entry: Entry) -> None:
-        release = entry.content
-        if isinstance(release, Release):
-            newest = self.newest[-1].made_at if self.newest else release.made_at
-            if release.made_at < newest:
-                fault = f"its release was made at {release.made_at}, before an earlier one of {newest}"
+    def _add(self, content: Content, head: str, size: int) -> None:
+        if isinstance(content, Release):
+            newest = self.newest[-1].made_at if self.newest else content.made_at
+            if content.made_at < newest:
+                fault = f"its release was made at {content.made_at}, before an earlier one of {newest}"
                 raise EntryFault(f"{fault}; {RESTORE}")
-            if release.made_at > newest:
+            if content.made_at > newest:
                 self.newest.clear()
             elif len(self.newest) == MOST_AT_ONCE:
                 raise EntryFault(f"more than {MOST_AT_ONCE:,} releases were made at {newest}; {RESTORE}")
-            self.newest.append(release)
+            self.newest.append(content)
         self.entries += 1
-        self.head = entry.sha256
-        self.size += len(entry.line)
+        self.head = head
+        self.size += size
 
 
-def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:
-    """Yield the entries of a ledger from a place, which `Ledger.read` has passed to its visitor, to an offset in bytes.
+def entries_from(path: Path, place: Place, end: int) -> Iterator[tuple[Content, str]]:
+    """Yield content and digest of each entry from a place, passed to a visitor of `Ledger.read`, to an offset in bytes.
 
-    Raises:
-        BrokenLedger: The file cannot be read, or it has changed since.
+    `BrokenLedger` is raised if the file cannot be read, or has changed since.
     """
     (offset, first), previous = place, None
     changed = BrokenLedger(path, None, "it has changed since the start")
@@ -304,13 +290,13 @@ def entries_from(path: Path, place: Place, end: int) -> Iterator[Entry]:
         file.seek(offset)
         while offset < end:
             try:
-                entry = read_entry(file.readline(MOST_LINE_BYTES + 1), previous)
+                content, digest = read_entry(line := file.readline(MOST_LINE_BYTES + 1), previous)
             except EntryFault as fault:
                 raise changed from fault
-            if previous is None and entry.sha256 != first:
+            if previous is None and digest != first:
                 raise changed
-            offset, previous = offset + len(entry.line), entry.sha256
-            yield entry
+            offset, previous = offset + len(line), digest
+            yield content, digest
 
 
 def size_up_to(path: Path, head: str) -> int | None:

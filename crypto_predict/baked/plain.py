@@ -1,8 +1,8 @@
 """Dataclasses as plain data (dict, list, str, int, float, bool, None) and back.
 
 ``decode(type, encode(value)) == value`` for every dataclass whose fields are plain values, dates, instants, pairs,
-tuples, dicts by string or pair, and further dataclasses. If a dataclass is `Checked`, decoding calls its ``faults()``.
-The data is not trusted: all faults are collected, each with its path.
+tuples, dicts by string or pair, and further dataclasses. If a dataclass has a method ``faults``, decoding adds what it
+yields: the violated rules, a line each. The data is not trusted: all faults are collected, each with its path.
 """
 
 import dataclasses
@@ -11,9 +11,9 @@ import itertools
 import math
 import types
 import typing
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Set
 from datetime import UTC, date, datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from crypto_predict.errors import CryptoPredictError, InvalidValue, shown
 from crypto_predict.market import Pair
@@ -26,14 +26,6 @@ _PLAIN = frozenset({str, int, float, bool, types.NoneType})  # are plain data; m
 _SIMPLE: dict[Any, frozenset[type]] = {float: frozenset({float}), float | None: frozenset({float, types.NoneType})}
 
 MOST_FAULTS = 100  # kept; a hostile file may have a million
-
-
-@typing.runtime_checkable
-class Checked(Protocol):
-    """A dataclass with rules for its values."""
-
-    def faults(self) -> Iterable[str]:
-        """Return the violated rules, one line each."""
 
 
 class Undecodable(CryptoPredictError):
@@ -96,39 +88,34 @@ def _decoder(kind: Any) -> _Decoder:
     """Return the decoder of a type. Built once, because type hints are slow to inspect."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and kind is not Pair:
-        return _expecting(dict, "a mapping", _dataclass_decoder(kind))
+        return _expecting("a mapping", _exactly(dict), _dataclass_decoder(kind))
     if origin is types.UnionType:  # only `X | None` is used
         inner = _decoder(arguments[0])
         return lambda data, path, faults: None if data is None else inner(data, path, faults)
     if origin is tuple:
-        return _expecting(list, "a list", _tuple_decoder(arguments[0]))
+        return _expecting("a list", _exactly(list), _tuple_decoder(arguments[0]))
     if origin is dict:
-        return _expecting(dict, "a mapping", _dict_decoder(*arguments))
-    expected, read = _SCALARS[kind]
+        return _expecting("a mapping", _exactly(dict), _dict_decoder(*arguments))
+    return _expecting(*_SCALARS[kind])
 
-    def decode_scalar(data: Any, path: str, faults: list[str]) -> Any:
+
+def _expecting(expected: str, read: Callable[[Any], Any], decoder: _Decoder | None = None) -> _Decoder:
+    """Return the decoder of what `read` accepts, and what `decoder`, if there is one, makes of it."""
+
+    def decode_value(data: Any, path: str, faults: list[str]) -> Any:
         try:
-            return read(data)
+            value = read(data)
         except (ValueError, TypeError, OverflowError, InvalidValue):
             _add(faults, path, f"expected {expected}, found {shown(data)}")
             return None
+        return value if decoder is None else decoder(value, path, faults)
 
-    return decode_scalar
-
-
-def _expecting(kind: type, expected: str, decoder: _Decoder) -> _Decoder:
-    def decode_container(data: Any, path: str, faults: list[str]) -> Any:
-        if not isinstance(data, kind):
-            _add(faults, path, f"expected {expected}, found {shown(data)}")
-            return None
-        return decoder(data, path, faults)
-
-    return decode_container
+    return decode_value
 
 
 def _dataclass_decoder(cls: Any) -> _Decoder:
     fields = {name: (_decoder(kind), f".{name}") for name, kind in typing.get_type_hints(cls).items()}
-    checked = issubclass(cls, Checked)
+    checked = hasattr(cls, "faults")
 
     def decode_dataclass(data: dict[Any, Any], path: str, faults: list[str]) -> Any:
         if data.keys() != fields.keys():

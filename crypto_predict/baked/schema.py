@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from enum import Enum
 
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
@@ -21,6 +22,8 @@ COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
 MOST_PAIRS = 36  # a server holds all of them in memory
 MOST_DAYS = 250_000  # in the ranges of all pairs together
+SIGNIFICANCE = 0.05  # two-sided; the p value below which a difference is more than chance
+LEAST_DIFFERENCE = 0.0005  # of an error relative to another: less reads as 0.0 %, however significant
 KNOTS = (1, 2, 3, 5, 7, 14, 30, 60, 90, 180, 365)  # days ahead at which an interval is calibrated
 
 _LOW, _HIGH = LEVELS.index(LOW), LEVELS.index(HIGH)
@@ -54,7 +57,6 @@ class Trend:
     deltas: tuple[float, ...]  # (C,)
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         yield from not_positive("days", self.days)
         if len(self.changepoints) != len(self.deltas):
             yield f"{len(self.changepoints)} changepoints but {len(self.deltas)} deltas"
@@ -74,7 +76,6 @@ class Seasonality:
     coefficients: tuple[float, ...]  # (2 N,): a[1], b[1], a[2], b[2], ...
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         yield from not_positive("period", self.period)
         if len(self.coefficients) % 2:
             yield f"coefficients come in pairs, not {len(self.coefficients)}"
@@ -88,7 +89,6 @@ class Band:
     high: float
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         if not self.low <= 0 <= self.high:
             yield f"{self.low} and {self.high} do not enclose the curve"
 
@@ -101,7 +101,6 @@ class Anchor:
     price: float
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         yield from not_positive("price", self.price)
 
 
@@ -144,7 +143,6 @@ class PairForecast:
         return self.last + timedelta(days=HORIZON_DAYS)
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         if self.last < self.first:
             yield f"last day {self.last} lies before first day {self.first}"
         if self.last > date.max - timedelta(days=HORIZON_DAYS):
@@ -224,6 +222,25 @@ class Score:
     direction_high: float | None
     p_value: float | None  # Diebold-Mariano with the Harvey correction, two-sided, against persistence
     words: str  # the result in words: "no better than persistence at 7 days, p = 0.41"
+
+
+class Verdict(Enum):
+    """The result of a comparison of errors with persistence."""
+
+    BETTER = "better than persistence"
+    WORSE = "worse than persistence"
+    SAME = "no better than persistence"
+    PERSISTENCE = "it is persistence, no candidate has earned a weight"
+    UNKNOWN = "not comparable with persistence (too few forecasts, or a price that never moved)"
+
+
+def verdict(relative_mae: float | None, p_value: float | None) -> Verdict:
+    """Judge whether an error relative to persistence's differs from 1 significantly."""
+    if relative_mae is None or p_value is None:
+        return Verdict.UNKNOWN
+    if p_value < SIGNIFICANCE and abs(1 - relative_mae) >= LEAST_DIFFERENCE:
+        return Verdict.BETTER if relative_mae < 1 else Verdict.WORSE
+    return Verdict.PERSISTENCE if relative_mae == 1 and p_value == 1 else Verdict.SAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,7 +422,6 @@ class CrossCheck:
     difference: float  # from the last close of the history, as a share of it: 0.001 is 0.1 % more
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         yield from _not_printable("source", self.source)
 
 
@@ -432,7 +448,6 @@ class PairCard:
     backtest: Backtest | None  # None if the history is too short
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         yield from _not_printable("source", self.source)
         yield from _not_printable("reason", *self.passed_over)
         if not SHA256.fullmatch(self.history_sha256):
@@ -457,7 +472,6 @@ class Card:
     gate: Gate
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         labels = {name: getattr(self, name) for name in ("version", "build", "python", "git_revision")} | self.packages
         for name, label in labels.items():
             if label is not None and not _LABEL.fullmatch(label):
@@ -475,7 +489,6 @@ class Model:
     scorecard: Scorecard
 
     def faults(self) -> Iterator[str]:
-        """Yield the violated rules."""
         if not self.forecasts:
             yield "it has no pairs"
         if list(self.card.pairs) != list(self.forecasts):

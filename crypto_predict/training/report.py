@@ -7,8 +7,7 @@ from pathlib import Path
 from textwrap import fill
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.comparison import Verdict, verdict
-from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard
+from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard, Verdict, verdict
 from crypto_predict.market import Gap, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
 

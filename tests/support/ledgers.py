@@ -56,17 +56,16 @@ def data_of(ledger: Ledger) -> bytes:
 
 def contents(data: bytes) -> list[Release | Outcome]:
     """The content of each entry of a ledger."""
-    releases, previous = [], NO_ENTRY
+    result, previous = [], NO_ENTRY
     for line in data.splitlines(keepends=True):
-        entry = read_entry(line, previous)
-        releases.append(entry.content)
-        previous = entry.sha256
-    return releases
+        content, previous = read_entry(line, previous)
+        result.append(content)
+    return result
 
 
 def members(content: Release | Outcome) -> dict[str, Any]:
     """The members of a first line with this content, except those that chain it."""
-    data = json.loads(entry_after(content, NO_ENTRY).line)
+    data = json.loads(entry_after(content, NO_ENTRY)[1])
     return {name: value for name, value in data.items() if name not in {"sha256", "previous"}}
 
 

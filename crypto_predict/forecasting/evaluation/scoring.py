@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from crypto_predict.baked.comparison import Verdict, verdict
 from crypto_predict.baked.schema import (
     COVERAGE,
     Backtest,
@@ -19,7 +18,9 @@ from crypto_predict.baked.schema import (
     ProphetScore,
     QuantileScore,
     Score,
+    Verdict,
     YearScore,
+    verdict,
 )
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss

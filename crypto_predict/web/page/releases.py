@@ -180,9 +180,9 @@ class Releases:
     def _published(self, first: Place, last: Place) -> Iterator[tuple[Release, str]]:
         index = self._current()
         try:
-            for entry in entries_from(self._path, first, last[0] + 1):
-                if isinstance(entry.content, Release) and index.is_shown(entry.content):
-                    yield entry.content, entry.sha256
+            for content, digest in entries_from(self._path, first, last[0] + 1):
+                if isinstance(content, Release) and index.is_shown(content):
+                    yield content, digest
         except BrokenLedger as error:
             logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
             raise ReleasesUnavailable("the ledger has been changed or removed since it was read", None) from error

@@ -9,10 +9,19 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from crypto_predict.baked.comparison import LEAST_DIFFERENCE, SIGNIFICANCE, Verdict
-from crypto_predict.baked.comparison import verdict as judge
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import COVERAGE, Backtest, LiveRecord, Model, ProphetScore, Score
+from crypto_predict.baked.schema import (
+    COVERAGE,
+    LEAST_DIFFERENCE,
+    SIGNIFICANCE,
+    Backtest,
+    LiveRecord,
+    Model,
+    ProphetScore,
+    Score,
+    Verdict,
+)
+from crypto_predict.baked.schema import verdict as judge
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
 
