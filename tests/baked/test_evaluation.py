@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve, Evaluator, Prediction, faults
@@ -22,7 +22,6 @@ from tests.support.models import quantiles as around
 FORECAST = make_forecast()
 EVALUATOR = Evaluator(FORECAST)
 FIRST, LAST, END = FORECAST.first, FORECAST.last, FORECAST.end
-LEVEL = Trend(date(2023, 1, 1), 100, 0.0, 0.0, (), ())
 FLAT = Trend(FIRST, 502, 0.0, 0.9, (), ())
 DAYS = [FIRST + day * DAY for day in range((END - FIRST).days + 1)]
 TINY = timedelta(microseconds=1)
@@ -42,24 +41,6 @@ OPENING, CLOSE = midnight(FIRST), close_of(END)  # of the forecast's range
 LAST_CLOSE, NEXT_CLOSE = close_of(LAST), close_of(LAST + DAY)
 ANCHOR = FORECAST.anchor  # half-way between the two
 INSTANTS = st.datetimes(OPENING.replace(tzinfo=None), CLOSE.replace(tzinfo=None), timezones=st.just(UTC))
-
-
-@pytest.mark.parametrize(
-    ("days", "expected"),
-    [(-10, -0.1), (0, 0.0), (25, 0.25), (40, 0.25), (50, 0.25), (75, 0.75), (100, 1.25), (200, 3.25)],
-)
-def test_the_trend_is_a_line_that_bends_at_its_changepoints(days: int, expected: float) -> None:
-    """Computed by hand: slope 1, level from t = 0.25 on, slope 2 from t = 0.5 on, also outside [0, 1]."""
-    bent = Trend(date(2023, 1, 1), 100, growth=1.0, offset=0.0, changepoints=(0.25, 0.5), deltas=(-1.0, 2.0))
-    curve = Curve(1.0, bent, ())
-    assert curve.at((date(2023, 1, 1) + days * DAY).toordinal()) == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(("days", "expected"), [(0, 20.0), (1, 10.0), (2, -20.0), (3, -10.0), (4, 20.0), (-1, -10.0)])
-def test_the_phase_of_a_seasonality_starts_in_1970(days: int, expected: float) -> None:
-    """Computed by hand: a sine of amplitude 10 and a cosine of amplitude 20 over four days."""
-    curve = Curve(1.0, LEVEL, (Seasonality("four days", 4.0, (10.0, 20.0)),))
-    assert curve.at((date(1970, 1, 1) + days * DAY).toordinal()) == pytest.approx(expected, abs=1e-9)
 
 
 SMALL = st.floats(-2, 2)
@@ -101,10 +82,11 @@ def priced(middle: float, low: float, high: float) -> Prediction:
     return Prediction(*(round(math.exp(value), 2) for value in (middle, low, high)))
 
 
-@pytest.mark.parametrize("day", [FIRST, date(2023, 7, 4), LAST])
+@pytest.mark.parametrize("day", [FIRST - DAY, FIRST, date(2023, 7, 4), LAST])
 def test_past_days_have_the_fitted_curve_and_its_band(day: date) -> None:
+    """Also the instant at which the first candle opens."""
     curve, band = log_price(day), FORECAST.fitted_band
-    assert EVALUATOR.at(day) == priced(curve, curve + band.low, curve + band.high)
+    assert EVALUATOR.at(close_of(day)) == priced(curve, curve + band.low, curve + band.high)
 
 
 NO_INCREMENTS = (0.0,) * HORIZON_DAYS
@@ -131,18 +113,11 @@ def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(
     assert Evaluator(forecast).at(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
 
 
-def test_the_combined_forecast_is_the_default() -> None:
-    day = LAST + 9 * DAY
-    assert EVALUATOR.at(day) == EVALUATOR.at(day, COMBINED) != EVALUATOR.at(day, PROPHET)
-    assert EVALUATOR.at(close_of(day)) == EVALUATOR.at(close_of(day), COMBINED) != EVALUATOR.at(close_of(day), PROPHET)
-
-
-@pytest.mark.parametrize("day", [FIRST, date(2023, 7, 4), LAST])
-@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
-def test_both_models_are_equal_in_the_past(day: date, share: float) -> None:
-    instant = midnight(day) + share * DAY
-    assert EVALUATOR.at(day, PROPHET) == EVALUATOR.at(day)
-    assert EVALUATOR.at(instant, PROPHET) == EVALUATOR.at(instant)
+@given(INSTANTS)
+def test_the_combined_forecast_is_the_default_and_in_the_past_the_only_one(instant: datetime) -> None:
+    default, prophet = EVALUATOR.at(instant), EVALUATOR.at(instant, PROPHET)
+    assert default == EVALUATOR.at(instant, COMBINED)
+    assert (default == prophet) == (instant <= LAST_CLOSE)
 
 
 @pytest.mark.parametrize("index", range(len(KNOTS)))
@@ -193,15 +168,13 @@ def test_without_a_backtest_prophet_alone_has_no_interval_for_the_future(instant
     assert WITHOUT.distribution(LAST, PROPHET) == WITHOUT.distribution(LAST, COMBINED)
 
 
-@pytest.mark.parametrize("day", [FIRST - DAY, FIRST, LAST - DAY, LAST, LAST + DAY, END - DAY, END])
-def test_midnight_is_the_close_of_the_day_before(day: date) -> None:
+@given(st.dates(FIRST, END), st.sampled_from(MODELS))
+@example(LAST, COMBINED)
+@example(END, COMBINED)
+def test_midnight_is_the_close_of_the_day_before(day: date, model: str) -> None:
     """A candle ends where the next one opens, so both predictions are of the same price."""
-    at_midnight = EVALUATOR.at(close_of(day))
-    if day < FIRST:
-        curve, band = log_price(day), FORECAST.fitted_band
-        assert at_midnight == priced(curve, curve + band.low, curve + band.high)
-    else:
-        assert at_midnight == EVALUATOR.at(day)
+    assert EVALUATOR.at(close_of(day), model) == EVALUATOR.at(day, model)
+    assert EVALUATOR.distribution(close_of(day), model) == EVALUATOR.distribution(day, model)
 
 
 @pytest.mark.parametrize("day", [FIRST, date(2024, 2, 29), LAST + 2 * DAY, END])
@@ -249,14 +222,14 @@ def test_between_the_last_close_and_the_anchor_the_band_is_zero(share: float) ->
     assert len(set(EVALUATOR.distribution(instant).log_prices)) == 1
 
 
-@pytest.mark.parametrize("share", [1e-11, 0.1, 0.25, 0.5, 0.9, 1])
-def test_from_the_anchor_to_the_next_close_the_band_opens_with_the_square_root_of_time(share: float) -> None:
-    close = EVALUATOR.at(LAST + DAY)
-    between = EVALUATOR.at(ANCHOR.at + share * (NEXT_CLOSE - ANCHOR.at))
-    price, quantiles = ANCHOR.price ** (1 - share) * close.price**share, FORECAST.forecast_quantiles[0]
-    assert between.price == pytest.approx(price, rel=1e-6)
-    assert between.high == pytest.approx(price * math.exp(quantiles[-2] * share**0.5), rel=1e-6)
-    assert between.low == pytest.approx(price * math.exp(quantiles[1] * share**0.5), rel=1e-6)
+@pytest.mark.parametrize("share", [0, 1e-11, 0.1, 0.25, 0.5, 0.9, 1])
+def test_from_the_anchor_to_the_next_close_all_quantiles_open_with_the_square_root_of_time(share: float) -> None:
+    """At the newest price there is nothing to forecast; the variance grows linearly."""
+    before, after = math.log(ANCHOR.price), math.log(EVALUATOR.at(LAST + DAY).price)
+    middle = before + share * (after - before)
+    expected = [middle + quantile * share**0.5 for quantile in FORECAST.forecast_quantiles[0]]
+    between = EVALUATOR.distribution(ANCHOR.at + share * (NEXT_CLOSE - ANCHOR.at))
+    assert between.log_prices == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("after", [timedelta(0), TINY, timedelta(hours=23), DAY - TINY])
@@ -270,12 +243,6 @@ def test_the_anchor_can_be_anywhere_in_the_day_after_the_last_candle(after: time
     assert all(earlier <= later + 1e-6 for earlier, later in pairwise(widths))
     quantiles = FORECAST.forecast_quantiles[0]
     assert widths[-1] == pytest.approx(quantiles[-2] - quantiles[1], abs=1e-6)
-
-
-@given(INSTANTS, st.sampled_from(MODELS))
-def test_low_price_and_high_are_in_ascending_order_at_every_instant(instant: datetime, model: str) -> None:
-    prediction = EVALUATOR.at(instant, model)
-    assert 0 < prediction.low <= prediction.price <= prediction.high
 
 
 @given(INSTANTS, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))
@@ -318,19 +285,15 @@ def test_a_time_outside_the_range_is_refused_with_the_range(moment: date | datet
     )
 
 
-def test_models_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
+def test_models_of_one_day_and_at_the_ends_of_the_calendar_cover_their_whole_range() -> None:
+    day = Evaluator(make_forecast(first=LAST))
+    assert (day.at(LAST), day.at(END)) == (EVALUATOR.at(LAST), EVALUATOR.at(END))
     early = Evaluator(make_forecast(first=date.min, last=date(1, 3, 1), trend=FLAT))
     assert early.at(date.min).price > 0
     assert early.at(datetime.min.replace(tzinfo=UTC)).price > 0
     late = Evaluator(make_forecast(first=date(9998, 1, 1), last=date.max - HORIZON_DAYS * DAY, trend=FLAT))
     assert late.at(date.max).price > 0
     assert late.at(datetime.max.replace(tzinfo=UTC)).price > 0
-
-
-def test_a_history_of_one_day_is_enough_for_predictions() -> None:
-    evaluator = Evaluator(make_forecast(first=LAST))
-    assert evaluator.at(LAST) == EVALUATOR.at(LAST)
-    assert evaluator.at(END) == EVALUATOR.at(END)
 
 
 def test_many_threads_get_the_same_predictions_as_one() -> None:
@@ -380,30 +343,6 @@ def test_the_interval_lies_between_the_quantiles_at_10_and_90_percent(moment: da
     distribution = EVALUATOR.distribution(moment, model)
     ends = [round(distribution.quantile(level), EVALUATOR.decimals) for level in (0.1, 0.9)]
     assert ends == [prediction.low, prediction.high]
-
-
-@given(st.dates(FIRST, END), st.sampled_from(MODELS))
-def test_a_day_has_the_distribution_of_its_close(day: date, model: str) -> None:
-    assert EVALUATOR.distribution(day, model) == EVALUATOR.distribution(close_of(day), model)
-
-
-@given(strategies.forecasts(), st.floats(0, 1), st.sampled_from(MODELS))
-def test_the_quantiles_of_every_sound_forecast_ascend(forecast: PairForecast, share: float, model: str) -> None:
-    assume(model == COMBINED or forecast.prophet_bands)
-    end = close_of(forecast.end)
-    moment = midnight(forecast.first) + share * (end - midnight(forecast.first))
-    log_prices = Evaluator(forecast).distribution(min(moment, end), model).log_prices
-    assert all(a <= b for a, b in pairwise(log_prices))
-
-
-def test_the_distribution_widens_from_the_newest_price_on() -> None:
-    """At the newest price there is nothing to forecast; between two closes the variance grows linearly."""
-    widths = []
-    for hours in (0, 3, 6, 9, 12):
-        log_prices = EVALUATOR.distribution(ANCHOR.at + timedelta(hours=hours)).log_prices
-        widths.append((log_prices[-1] - log_prices[0]) ** 2)
-    assert widths == pytest.approx([0, widths[4] / 4, widths[4] / 2, widths[4] * 3 / 4, widths[4]])
-    assert widths[4] > 0
 
 
 # From here on: which forecasts can be evaluated.
@@ -479,8 +418,9 @@ def test_a_forecast_without_a_fault_can_be_evaluated_in_its_whole_range(
     assume(not faults(forecast) and (model == COMBINED or forecast.prophet_bands))
     evaluator, last = Evaluator(forecast), forecast.last
     days = (forecast.first, last, *(last + h * DAY for h in (1, 2, 3, 100, 365)))
-    closes = [evaluator.at(day, model) for day in days]
     openings = [midnight(forecast.first), midnight(last), forecast.last_close_time, close_of(last + 364 * DAY)]
     moments = [*(opening + share * DAY for opening in openings), forecast.anchor.at]
-    for prediction in (*closes, *(evaluator.at(moment, model) for moment in moments)):
+    for moment in (*days, *moments):
+        prediction, quantiles = evaluator.at(moment, model), evaluator.distribution(moment, model).log_prices
         assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf
+        assert all(a <= b for a, b in pairwise(quantiles))

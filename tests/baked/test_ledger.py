@@ -242,23 +242,11 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"previous": None}, "out of order"),
         ({"more": 1}, "unknown ['more']"),
         ({"pair": "money"}, "release.pair: expected a pair"),
-        ({"pair": 7}, "release.pair"),
-        ({"simulated": 1}, "release.simulated: expected true or false, found 1"),
-        ({"source": None}, "release.source"),
-        ({"build": 3.1}, "release.build"),
         ({"history_sha256": "F" * 64}, "history_sha256"),
         ({"made_at": "2024-05-18T12:00:00"}, "release.made_at: expected an ISO instant"),
-        ({"made_at": 1716034247}, "release.made_at"),
-        ({"last": "2024-02-30"}, "release.last: expected an ISO date"),
         ({"last": "9999-12-20"}, "leaves no room"),
-        ({"anchor": 100.0}, "release.anchor: expected a mapping"),
         ({"anchor": {"at": "2024-05-18T00:00:00Z", "price": 0}}, "release.anchor: price must be positive"),
         ({"prediction": [math.nan] * DAYS}, "release.prediction[0]: expected a finite number, found nan"),
-        ({"prediction": [math.inf] * DAYS}, "finite"),
-        ({"prediction": ["100"] * DAYS}, "finite"),
-        ({"prediction": [True] * DAYS}, "finite"),
-        ({"prediction": [10**400] * DAYS}, "finite"),
-        ({"prediction": None}, "expected a list"),
         ({"prediction": [100.0] * (DAYS - 1)}, "29, 30 and 30 forecasts"),
         ({"low": []}, "30, 0 and 30 forecasts"),
         ({"low": [1e9] * DAYS}, "inside its interval"),
@@ -268,14 +256,13 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"quantiles": [[1.0] * 6] * DAYS}, "quantiles are not 7 positive prices that ascend"),
         ({"quantiles": [[2.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0]] * DAYS}, "that ascend"),
         ({"quantiles": [[0.0] * 7] * DAYS}, "quantiles are not 7 positive prices"),
-        ({"quantiles": [[math.nan] * 7] * DAYS}, "release.quantiles[0][0]: expected a finite number, found nan"),
         ({"quantiles": []}, "of quantiles and volatility, one is missing"),
         ({"volatility": None}, "of quantiles and volatility, one is missing"),
         ({"volatility": -0.1}, "volatility is -0.1, below 0"),
     ],
 )
 def test_an_invalid_release_is_refused_with_its_fault(path: Path, changes: dict[str, Any], fault: str) -> None:
-    """Its digest is right, as a faulty program or a forger would write it."""
+    """Its digest is right, as a faulty program or a forger would write it. `test_plain` has the wrong types."""
     broken_ledger = broken(path, sealed({**RELEASE, **changes}))
     assert broken_ledger.line == 1
     assert fault in broken_ledger.reason

@@ -6,21 +6,19 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.plain import Undecodable, decode, encode
-from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
 from tests.support import strategies
-from tests.support.strategies import COUNTS, INSTANTS, NUMBERS, TEXTS
 
 
 @dataclass(frozen=True)
 class Leaf:
     """A dataclass with a rule, for use inside another."""
 
-    number: float
+    number: int
 
     def faults(self) -> list[str]:
         """Refuse negative numbers."""
@@ -48,48 +46,31 @@ class Sample:
     by_pair: dict[Pair, Leaf]
 
 
-LEAVES = st.builds(Leaf, st.floats(min_value=0, allow_infinity=False))
-SAMPLES = st.builds(
-    Sample,
-    text=TEXTS,
-    count=st.integers(),
-    number=NUMBERS,
-    switch=st.booleans(),
-    nothing=st.none(),
-    day=st.dates(),
-    instant=INSTANTS,
-    pair=strategies.pairs,
-    maybe=st.none() | TEXTS,
-    leaf=LEAVES,
-    maybe_leaf=st.none() | LEAVES,
-    numbers=st.lists(NUMBERS, max_size=3).map(tuple),
-    leaves=st.lists(LEAVES, max_size=3).map(tuple),
-    by_name=st.dictionaries(TEXTS, COUNTS, max_size=3),
-    by_pair=st.dictionaries(strategies.pairs, LEAVES, max_size=3),
-)
-SAMPLE = Sample(
-    text="hello",
-    count=3,
-    number=1.5,
-    switch=True,
-    nothing=None,
-    day=date(2024, 5, 17),
-    instant=datetime(2024, 5, 17, 12, tzinfo=UTC),
-    pair=Pair("BTC", "USD"),
-    maybe=None,
-    leaf=Leaf(1.0),
-    maybe_leaf=None,
-    numbers=(1.0, 2.0),
-    leaves=(Leaf(1.0), Leaf(2.0)),
-    by_name={"a": 1},
-    by_pair={Pair("BTC", "USD"): Leaf(1.0)},
-)
+SAMPLES = strategies.sound(Sample)
+ENCODED: dict[str, Any] = {
+    "text": "hello",
+    "count": 3,
+    "number": 1.5,
+    "switch": True,
+    "nothing": None,
+    "day": "2024-05-17",
+    "instant": "2024-05-17T12:00:00Z",
+    "pair": "BTC/USD",
+    "maybe": None,
+    "leaf": {"number": 1},
+    "maybe_leaf": None,
+    "numbers": [1.0, 2.0],
+    "leaves": [{"number": 1}, {"number": 2}],
+    "by_name": {"a": 1},
+    "by_pair": {"BTC/USD": {"number": 1}},
+}
+SAMPLE = decode(Sample, ENCODED)
 
 
 def faults_of(**changes: Any) -> tuple[str, ...]:
     """The faults of the sample with these fields changed."""
     with pytest.raises(Undecodable) as error:
-        decode(Sample, {**encode(SAMPLE), **changes})
+        decode(Sample, {**ENCODED, **changes})
     return error.value.faults
 
 
@@ -111,30 +92,10 @@ def test_encoded_data_is_plain_and_decodes_to_the_same_value(sample: Sample) -> 
     assert encode(decode(Sample, data)) == data
 
 
-@settings(max_examples=20)
-@given(strategies.models())
-def test_decoding_an_encoded_model_gives_the_same_model(model: Model) -> None:
-    assert decode(Model, encode(model)) == model
-
-
 def test_each_kind_of_field_has_its_expected_encoding() -> None:
-    assert encode(SAMPLE) == {
-        "text": "hello",
-        "count": 3,
-        "number": 1.5,
-        "switch": True,
-        "nothing": None,
-        "day": "2024-05-17",
-        "instant": "2024-05-17T12:00:00Z",
-        "pair": "BTC/USD",
-        "maybe": None,
-        "leaf": {"number": 1.0},
-        "maybe_leaf": None,
-        "numbers": [1.0, 2.0],
-        "leaves": [{"number": 1.0}, {"number": 2.0}],
-        "by_name": {"a": 1},
-        "by_pair": {"BTC/USD": {"number": 1.0}},
-    }
+    assert encode(SAMPLE) == ENCODED
+    assert (SAMPLE.day, SAMPLE.instant) == (date(2024, 5, 17), datetime(2024, 5, 17, 12, tzinfo=UTC))
+    assert (SAMPLE.pair, SAMPLE.leaves, SAMPLE.by_name) == (Pair("BTC", "USD"), (Leaf(1), Leaf(2)), {"a": 1})
 
 
 def test_instants_of_other_zones_become_utc() -> None:
@@ -143,6 +104,9 @@ def test_instants_of_other_zones_become_utc() -> None:
     decoded = decode(Sample, encode(sample))
     assert decoded == SAMPLE
     assert decoded.instant.tzinfo is UTC
+
+
+INSTANT = "an ISO instant in UTC before June 9999"
 
 
 @pytest.mark.parametrize(
@@ -162,21 +126,17 @@ def test_instants_of_other_zones_become_utc() -> None:
         ("nothing", 0, "nothing, found 0"),
         ("day", "2024-02-30", "an ISO date, found '2024-02-30'"),
         ("day", 20240517, "an ISO date, found 20240517"),
-        ("instant", "2024-05-17T12:00:00", "an ISO instant in UTC before June 9999, found '2024-05-17T12:00:00'"),
-        (
-            "instant",
-            "0001-01-01T00:00:00+23:00",
-            "an ISO instant in UTC before June 9999, found '0001-01-01T00:00:00+23:00'",
-        ),
-        ("instant", None, "an ISO instant in UTC before June 9999, found None"),
+        ("instant", "2024-05-17T12:00:00", f"{INSTANT}, found '2024-05-17T12:00:00'"),
+        ("instant", "0001-01-01T00:00:00+23:00", f"{INSTANT}, found '0001-01-01T00:00:00+23:00'"),
+        ("instant", None, f"{INSTANT}, found None"),
         ("pair", "bitcoin", "a pair such as BTC/USD, found 'bitcoin'"),
         ("pair", ["BTC", "USD"], "a pair such as BTC/USD, found list"),
         ("maybe", 5, "text, found 5"),
         ("leaf", None, "a mapping, found None"),
-        ("leaf", [1.0], "a mapping, found list"),
+        ("leaf", [1], "a mapping, found list"),
         ("maybe_leaf", 5, "a mapping, found 5"),
         ("numbers", "12", "a list, found '12'"),
-        ("leaves", {"0": {"number": 1.0}}, "a list, found dict"),
+        ("leaves", {"0": {"number": 1}}, "a list, found dict"),
         ("by_name", [["a", 1]], "a mapping, found list"),
         ("text", ["x" * 1000], "text, found list"),
         ("day", "x" * 1000, f"an ISO date, found '{'x' * 79}... (1002 characters)"),
@@ -186,36 +146,39 @@ def test_data_of_a_wrong_type_is_reported_with_its_path(field: str, data: Any, e
     assert faults_of(**{field: data}) == (f"{field}: expected {expected}",)
 
 
+X = "expected a whole number, found 'x'"
+
+
 @pytest.mark.parametrize(
-    ("changes", "path"),
+    ("field", "data", "fault"),
     [
-        ({"leaf": {"number": "x"}}, "leaf.number"),
-        ({"numbers": [1.0, "x"]}, "numbers[1]"),
-        ({"leaves": [{"number": 1.0}, {"number": "x"}]}, "leaves[1].number"),
-        ({"by_name": {"a": "x"}}, "by_name['a']"),
-        ({"by_pair": {"BTC/USD": {"number": "x"}}}, "by_pair['BTC/USD'].number"),
-        ({"by_pair": {"bitcoin": {"number": 1.0}}}, "key of by_pair"),
-        ({"by_name": {1: 1}}, "key of by_name"),
+        ("leaf", {"number": "x"}, f"leaf.number: {X}"),
+        ("numbers", [1.0, "x"], "numbers[1]: expected a finite number, found 'x'"),
+        ("leaves", [{"number": 1}, {"number": "x"}], f"leaves[1].number: {X}"),
+        ("by_name", {"a": "x"}, f"by_name['a']: {X}"),
+        ("by_pair", {"BTC/USD": {"number": "x"}}, f"by_pair['BTC/USD'].number: {X}"),
+        ("by_pair", {"bitcoin": {"number": 1}}, "key of by_pair: expected a pair such as BTC/USD, found 'bitcoin'"),
+        ("by_name", {1: 1}, "key of by_name: expected text, found 1"),
+        # One of the values would be lost.
+        ("by_pair", {key: {"number": 1} for key in ("BTC/USD", "BTC-USD")}, "by_pair: 2 keys mean 1 different ones"),
     ],
 )
-def test_the_path_leads_to_the_value(changes: dict[str, Any], path: str) -> None:
-    [fault] = faults_of(**changes)
-    assert fault.startswith(f"{path}: expected ")
+def test_the_path_leads_to_the_value(field: str, data: Any, fault: str) -> None:
+    assert faults_of(**{field: data}) == (fault,)
 
 
 def test_missing_and_unknown_fields_are_reported_together() -> None:
-    data = encode(SAMPLE)
-    del data["text"], data["day"]
+    data = {name: value for name, value in ENCODED.items() if name not in {"text", "day"}}
     with pytest.raises(Undecodable, match=r"^the model: missing \['day', 'text'\], unknown \['colour'\]$"):
         decode(Sample, {**data, "colour": "red"})
 
 
 def test_all_faults_are_reported_at_once() -> None:
-    result = faults_of(text=1, number="x", leaves=[{"number": None}, {"number": -1.0}, {}])
+    result = faults_of(text=1, number="x", leaves=[{"number": None}, {"number": -1}, {}])
     assert result == (
         "text: expected text, found 1",
         "number: expected a finite number, found 'x'",
-        "leaves[0].number: expected a finite number, found None",
+        "leaves[0].number: expected a whole number, found None",
         "leaves[1]: it is negative",
         "leaves[2]: missing ['number'], unknown nothing",
     )
@@ -225,14 +188,8 @@ def test_all_faults_are_reported_at_once() -> None:
 def test_a_long_list_of_faults_is_cut_in_the_message_and_bounded_in_the_error(wrong: int, most: int, end: str) -> None:
     """Decoding stops at the last fault that is kept: a hostile file may have a million."""
     with pytest.raises(Undecodable, match=f"{end}$") as error:
-        decode(Sample, {**encode(SAMPLE), "numbers": ["x"] * wrong})
+        decode(Sample, {**ENCODED, "numbers": ["x"] * wrong})
     assert len(error.value.faults) == most
-
-
-def test_different_spellings_of_the_same_key_are_refused() -> None:
-    """Otherwise one of the values would be lost."""
-    leaf = {"number": 1.0}
-    assert faults_of(by_pair={"BTC/USD": leaf, "BTC-USD": leaf}) == ("by_pair: 2 keys mean 1 different ones",)
 
 
 ANYTHING = st.recursive(
@@ -242,10 +199,10 @@ ANYTHING = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from([*encode(SAMPLE), "unknown"]), ANYTHING))
+@given(st.dictionaries(st.sampled_from([*ENCODED, "unknown"]), ANYTHING))
 def test_decoding_any_data_gives_a_value_or_undecodable(changes: dict[str, Any]) -> None:
-    data = {**encode(SAMPLE), **changes}
+    data = {**ENCODED, **changes}
     with suppress(Undecodable):
         value = decode(Sample, data)
         assert decode(Sample, encode(value)) == value
-        assert set(data) == set(encode(SAMPLE))
+        assert set(data) == set(ENCODED)

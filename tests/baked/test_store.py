@@ -65,25 +65,12 @@ def reason(data: bytes) -> str:
 
 @settings(max_examples=20)
 @given(strategies.models())
-def test_loading_a_saved_model_gives_an_equal_model(model: Model) -> None:
-    assert store.loads(store.dumps(model), NAMED) == model
-
-
-@settings(max_examples=20)
-@given(strategies.models())
-def test_equal_models_give_equal_bytes(model: Model) -> None:
-    """Also if one of them is a copy, in which equal strings and numbers are not the same objects."""
-    copy = plain.decode(Model, plain.encode(model))
-    assert store.dumps(copy) == store.dumps(model)
-
-
-def test_another_process_writes_the_same_bytes() -> None:
-    """Hash seeds and addresses have no effect: otherwise a rebuilt image would differ."""
-    program = "import sys; from tests.baked.test_store import DATA; sys.stdout.buffer.write(DATA)"
-    for seed in ("1", "2"):
-        environ = {**os.environ, "PYTHONHASHSEED": seed}
-        child = subprocess.run([sys.executable, "-c", program], cwd=ROOT, env=environ, capture_output=True, check=True)
-        assert child.stdout == DATA
+def test_loading_a_saved_model_gives_an_equal_model_which_gives_equal_bytes(model: Model) -> None:
+    """Although equal strings and numbers of a copy are not the same objects."""
+    data = store.dumps(model)
+    copy = store.loads(data, NAMED)
+    assert copy == model
+    assert store.dumps(copy) == data
 
 
 def test_the_file_is_an_ordinary_pickle_of_a_documented_envelope() -> None:
@@ -230,21 +217,12 @@ def payload() -> dict[str, Any]:
 
 @pytest.mark.parametrize("digest", ["", "0" * 64, None, 5, ["0" * 64]])
 def test_a_wrong_digest_is_refused(digest: Any) -> None:
-    assert "damaged or altered" in reason(pickled({**pickle.loads(DATA), "sha256": digest}))
-
-
-def test_a_changed_number_does_not_match_the_digest() -> None:
-    envelope = pickle.loads(DATA)
-    envelope["payload"]["forecasts"]["BTC/USD"]["last_close"] += 1
-    assert reason(pickled(envelope)).endswith("not as written: damaged or altered")
+    assert reason(pickled({**pickle.loads(DATA), "sha256": digest})).endswith("not as written: damaged or altered")
 
 
 def anchor(at: str = "2024-05-18T12:00:00Z", price: float = 67_010.0) -> dict[str, Any]:
     """An anchor as plain data."""
     return {"at": at, "price": price}
-
-
-INSTANT = "expected an ISO instant in UTC before June 9999"
 
 
 def quantiles(ahead: int, row: str) -> str:
@@ -265,7 +243,6 @@ BEGIN_AND_END = ": closes do not begin with a price and end with last_close, 669
         ("closes", [CLOSE] * 503 + [66_900.6], ": 504 closes, not 503"),
         ("closes", [CLOSE] * 502 + [66_900.6], BEGIN_AND_END),
         ("closes", [CLOSE, 0.0, *[CLOSE] * 501], ": closes must be positive"),
-        ("closes", [CLOSE, "x", *[CLOSE] * 501], ".closes[1]: expected a finite number, found 'x'"),
         ("forecast_quantiles", [], ": 0 forecast_quantiles, not 365"),
         ("forecast_quantiles", [[0.0] * 7] * 30 + [[0.0] * 6] * 335, quantiles(31, "(0.0, 0.0, 0.0, ")),
         ("forecast_quantiles", [[-3.0, -2.0, -1.0, 0.0, -0.5, 2.0, 3.0]] * 365, quantiles(1, "(-3.0, -2.0, ")),
@@ -276,21 +253,15 @@ BEGIN_AND_END = ": closes do not begin with a price and end with last_close, 669
         ("anchor", anchor(price=0.0), ".anchor: price must be positive, not 0.0"),
         ("anchor", anchor(at="2024-05-17T23:59:59Z"), ": the anchor of 2024-05-17 23:59"),
         ("anchor", anchor(at="2024-05-19T00:00:00Z"), ": the anchor of 2024-05-19 00:00"),
-        ("anchor", anchor(at="9999-12-31T00:00:00Z"), f".anchor.at: {INSTANT}, found '9999-12-31T"),
-        ("scale", "x", ".scale: expected a finite number, found 'x'"),
         ("last", "2022-12-31", ": last day 2022-12-31 lies before first day 2023-"),
         ("last", "9999-12-31", ": last day 9999-12-31 leaves no room for 365 days"),
-        ("candles", -0.5, ".candles: expected a whole number, found -0.5"),
-        ("colour", "red", ": missing nothing, unknown ['colour']"),
     ],
 )
 def test_invalid_content_is_refused_even_with_a_matching_digest(field: str, value: Any, expected: str) -> None:
-    """A digest reveals damage, but an attacker can compute a new one. What no forecast has is set in the card."""
+    """A digest reveals damage, but an attacker can compute a new one. `test_plain` has the wrong types."""
     data = payload()
-    forecasts, cards = data["forecasts"], data["card"]["pairs"]
-    pairs, where = (forecasts, "forecasts") if field in forecasts["BTC/USD"] else (cards, "card.pairs")
-    pairs["BTC/USD"][field] = value
-    assert reason(sealed(data)).startswith(f"its content is not a model: {where}['BTC/USD']{expected}")
+    data["forecasts"]["BTC/USD"][field] = value
+    assert reason(sealed(data)).startswith(f"its content is not a model: forecasts['BTC/USD']{expected}")
 
 
 def test_a_published_forecast_of_nothing_is_refused() -> None:

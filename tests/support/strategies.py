@@ -51,6 +51,7 @@ SOUND: dict[Any, st.SearchStrategy[Any]] = {
     date: DAYS,
     datetime: INSTANTS,
     Pair: pairs,
+    types.NoneType: st.none(),
     Anchor: anchors,
 }
 
