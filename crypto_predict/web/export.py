@@ -105,8 +105,9 @@ def export(named: Path, model_file: Path, ledger: Path | None, site: Site, expor
     _check(folder)
     model = store.load(model_file)
     releases = Releases(model, ledger or ledger_beside(model_file))
-    if ledger is not None and releases.fault is not None:
-        raise releases.fault
+    fault = releases.index().fault
+    if ledger is not None and fault is not None:
+        raise fault
     with files.locked(folder, "FOLDER"):
         for left in files.stale_temporaries(folder):
             shutil.rmtree(left)
@@ -127,7 +128,7 @@ def export(named: Path, model_file: Path, ledger: Path | None, site: Site, expor
         "pairs": [str(pair) for pair in model.forecasts],
         "simulated": model.card.simulated,
         "releases": sum(len(releases.listed(pair).days) for pair in model.forecasts),  # days, of all pairs together
-        "note": None if releases.fault is None else str(releases.fault),  # why there are no past releases
+        "note": None if fault is None else str(fault),  # why there are no past releases
     }
 
 
@@ -142,7 +143,7 @@ def contents(snapshot: Snapshot, releases: Releases, site: Site, export_url: str
         yield f"page/{pair.slug}/releases.json", documents.rendered(releases.listed(pair))
         for day in reversed(releases.listed(pair).days):
             yield f"page/{pair.slug}/releases/{day}.json", documents.rendered(releases.release(pair, day))
-    for month in (None, *releases.months):
+    for month in (None, *releases.index().months):
         name = "feed.xml" if month is None else f"feed/{month}.xml"
         yield name, feed(model, releases, month, export_url, site.repository_url)
     # At GitHub Pages this file answers at every depth, where a relative link would lead nowhere.

@@ -21,10 +21,7 @@ METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], datetime]) -> "WSGIApplication":
-    """Return an application that answers every request for these addresses, and passes the others on.
-
-    The page of a pair that the model does not hold is one of the others.
-    """
+    """Return an application that answers all requests for these addresses, and passes on those for others."""
 
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path, method, pages = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current

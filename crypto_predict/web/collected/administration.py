@@ -1,6 +1,5 @@
 """Changes of what is collected, for clients that know the token of the administrator."""
 
-import hashlib
 import hmac
 import math
 import os
@@ -10,6 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
+from hashlib import sha256
 from ipaddress import IPv6Network
 from threading import Lock, Thread
 from typing import TypeVar
@@ -60,8 +60,6 @@ def exchange_unavailable(reason: str) -> Problem:
 class Administration:
     """The changes that an administrator may make, one at a time. Safe to share between threads.
 
-    `connect` opens the registry for one change, so that a database that was away needs no care.
-
     Tokens cannot be guessed: in `WINDOW_SECONDS` an address may be wrong `MOST_WRONG` times, and all together
     `MOST_WRONG_OF_ALL` times, except addresses that have sent the right token before: an attack from elsewhere does not
     lock the administrator out. The address is that of the connection, which a client cannot choose as it can
@@ -75,7 +73,7 @@ class Administration:
         most_seconds: float = MOST_SECONDS,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._digest = _digest(os.fsencode(token))
+        self._digest = sha256(os.fsencode(token)).digest()
         self._connect, self._most_seconds, self._clock = connect, most_seconds, clock
         self._idle = Lock()
         self._lock = Lock()  # guards the fields below
@@ -84,9 +82,9 @@ class Administration:
         self._trusted: dict[str, None] = {}  # networks, the oldest first
 
     def check(self, authorization: str | None, address: str | None) -> None:
-        """Check a header field ``Authorization``, in a time that does not depend on how much of the token is right.
+        """Raise a `Problem` if a header field ``Authorization`` is not right, or `address` may not guess at the moment.
 
-        If it is not right, or the client at `address` may not guess at the moment, raise a `Problem`.
+        The time that this takes does not depend on how much of the token is right.
         """
         scheme, _, token = (authorization or "").partition(" ")
         if scheme.lower() != "bearer":
@@ -100,7 +98,8 @@ class Administration:
             too_many = self._wrong.total() >= MOST_WRONG_OF_ALL and network not in self._trusted
             if too_many or self._wrong[network] >= MOST_WRONG:
                 raise too_many_guesses(math.ceil(self._ends_at - now))
-            if len(given) > TOKEN_BYTES or not hmac.compare_digest(_digest(given), self._digest):
+            # Of digests, so that the comparison does not reveal the length of the token either.
+            if len(given) > TOKEN_BYTES or not hmac.compare_digest(sha256(given).digest(), self._digest):
                 self._wrong[network] += 1
                 raise unauthorized(is_wrong=True)
             self._trusted[network] = None
@@ -108,10 +107,9 @@ class Administration:
                 del self._trusted[next(iter(self._trusted))]
 
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
-        """Collect a pair, from the first source that has it unless one is named, since an instant (UTC).
+        """Collect a pair since an instant (UTC), from the first source that has it unless one is named.
 
-        If no source has it or could be asked, or the change is not made in time, raise a `Problem`; if `source` is not
-        one that is collected, `InvalidValue`.
+        If none has it or can be asked, or it takes too long, raise a `Problem`; of an unknown `source`, `InvalidValue`.
         """
         try:
             return self._change(lambda registry: registry.add(pair, source, since))
@@ -121,10 +119,7 @@ class Administration:
             raise exchange_unavailable(masked(str(error))) from error
 
     def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
-        """Stop collecting a pair, by default from every source, and return the series that it had.
-
-        If it is not collected from there, raise `InvalidValue`; if the change is not made in time, a `Problem`.
-        """
+        """Stop collecting a pair, from every source unless one is named; without its series raise `InvalidValue`."""
         return self._change(lambda registry: registry.remove(pair, source))
 
     def _change(self, change: Callable[[PairRegistry], T]) -> T:
@@ -159,8 +154,3 @@ def _network(address: str) -> str:
     if ":" not in address:
         return address
     return str(IPv6Network((address.partition("%")[0], 64), strict=False))
-
-
-def _digest(token: bytes) -> bytes:
-    """Return a digest, so that a comparison does not reveal the length of a token either."""
-    return hashlib.sha256(token).digest()

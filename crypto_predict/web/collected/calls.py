@@ -5,7 +5,6 @@ from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from http import HTTPStatus
 
 from flask import Request
 
@@ -14,7 +13,7 @@ from crypto_predict.market import Interval, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries
 from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
-from crypto_predict.web.http import representations, sending
+from crypto_predict.web.http import representations
 from crypto_predict.web.http.response import COMMON, Headers, Rendered
 from crypto_predict.web.model.snapshots import Snapshot
 
@@ -58,10 +57,6 @@ class Call:
         headers = [*rendered.headers, *until_candle(rendered.body, lasts), *COMMON]
         return representations.encode(rendered.body, headers, self.encodings)
 
-    def has(self, etag: str) -> bool:
-        """Return whether the client has a copy of the answer with this tag."""
-        return sending.evaluate(self.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED
-
     def until_close(self, render: Callable[[Connection], Rendered], basis: Rendered | None = None) -> Rendered:
         """Return an answer that is read once for all requests until the next close, or for another `basis`."""
         end = self.now + until_close(self.now)
@@ -71,10 +66,7 @@ class Call:
     def shared(
         self, question: Hashable, read: Callable[[Connection], tuple[Rendered, datetime]], basis: Rendered | None = None
     ) -> tuple[Rendered, datetime]:
-        """Return an answer and the instant up to which it holds; it is read once for all requests before that.
-
-        Another `basis` needs another answer.
-        """
+        """Return an answer that is read once for all requests before the instant beside it, or for another `basis`."""
         answer = self.database.shared.get(question)
         if answer is None or answer[0] is not basis or self.now not in answer[2]:
             with self.reading() as reader:
@@ -90,10 +82,7 @@ def until_close(now: datetime) -> timedelta:
 
 
 def until_candle(body: bytes, lasts: timedelta) -> Headers:
-    """Return the validators and the expiry of an answer that `lasts` until the next candle.
-
-    The entity tag is that of the bytes, so it changes with the candles and not with a release.
-    """
+    """Return the expiry of an answer that `lasts` until the next candle, and the tag of its bytes, not of a release."""
     return [cache_control(lasts), ("ETag", f'"{hashlib.sha256(body).hexdigest()[:32]}"')]
 
 

@@ -20,9 +20,9 @@ from typing import Any
 from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span, StoredCandle, aggregate
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.endpoint import INSTANT, NULL, NUMBER, Question
+from crypto_predict.web.collected.endpoint import INSTANT, NULL, NUMBER, Question, instant
 from crypto_predict.web.collected.series import INTERVAL
-from crypto_predict.web.collected.tables import Page, Table, instant
+from crypto_predict.web.collected.tables import Page, Table
 from crypto_predict.web.http.schemas import or_null
 
 MOST_PARTS = 50_000  # stored candles read for one page of resampled ones; the page ends early then

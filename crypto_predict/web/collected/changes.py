@@ -19,7 +19,7 @@ from crypto_predict.web.http.operation import BAD_PARAMETER, Failure
 from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.http.queries import parameters, repeated
 from crypto_predict.web.http.response import JSON, Rendered, render, render_rows
-from crypto_predict.web.http.schemas import MOMENT, PAIR_TEXT, TEXT, Parameter, or_null, parameter, record, ref
+from crypto_predict.web.http.schemas import MOMENT, PAIR_TEXT, TEXT, or_null, parameter, record, ref
 
 BODY_BYTES = 4_096  # a body is shorter
 MEMBERS = ("pair", "source", "since")  # of a body
@@ -112,6 +112,7 @@ def _members(body: bytes) -> dict[str, object]:
 
 
 _GUESSED = "Too many wrong tokens have come; `Retry-After` says when one is looked at again."
+_ANY_SOURCE = "By default the pair is no longer collected from any source."
 _CANNOT_CHANGE = "The exchange or the database cannot be asked now; `Retry-After` says when to try again."
 _FAILURES = (
     BAD_PARAMETER,
@@ -136,11 +137,6 @@ def _new_pair(sample: Sample) -> dict[str, Any]:
     values = (str(sample.series.pair), sample.series.source, f"{sample.day:%Y-%m-%d}")
     body = {"schema": ref("schemas", "NewPair"), "example": dict(zip(MEMBERS, values, strict=True))}
     return _security(sample) | {"requestBody": {"required": True, "content": {JSON: body}}}
-
-
-def _removed_pair(sample: Sample) -> list[Parameter]:
-    text = "By default the pair is no longer collected from any source."
-    return [*sample.parameters("pair"), parameter("source", text, TEXT, sample.series.source)]
 
 
 ADD = DatabaseOperation(
@@ -170,7 +166,10 @@ REMOVE = DatabaseOperation(
     answer=remove_pair,
     text="Stop collecting a pair\n\nIts candles stay. `POST /pairs` goes on with it, and fills what is missing.",
     place=10,
-    parameters=_removed_pair,
+    parameters=lambda sample: [
+        *sample.parameters("pair"),
+        parameter("source", _ANY_SOURCE, TEXT, sample.series.source),
+    ],
     schemas={"SeriesState": states.SCHEMA},
     examples=lambda sample: [sample.states],
     validated=False,

@@ -67,10 +67,9 @@ class Recent(dict[Hashable, T]):
 
 
 class Database:
-    """A database that is opened at its first use. Safe to share between threads.
+    """A database that is opened at its first use, and again `DATABASE_SECONDS` after a failure. Safe to share.
 
-    At most `at_once` threads read it at the same time: the others answer forecasts even if the database hangs. After a
-    failure it is closed, and opened again by the first request `DATABASE_SECONDS` later.
+    At most `at_once` threads read it at the same time: the others answer forecasts even if the database hangs.
     """
 
     def __init__(self, connect: Callable[[], Connection], at_once: int) -> None:
@@ -93,10 +92,10 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """Return the open database for as long as the context lasts.
+        """Open the database for the context; if too many other threads are reading it, raise `Overloaded`.
 
         If it cannot be opened, or could not be a moment ago, raise `DatabaseError`; if its address is malformed,
-        `InvalidValue`; if too many other threads are reading it, `Overloaded`.
+        `InvalidValue`.
         """
         if not self._slots.acquire(timeout=WAIT_SECONDS):
             raise Overloaded

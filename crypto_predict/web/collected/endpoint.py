@@ -109,8 +109,8 @@ class Sample(NamedTuple):
         texts: dict[str, tuple[str, Schema, object]] = {
             "interval": (length, INTERVAL, self.series.interval.label),
             "source": (preferred, TEXT, self.series.source),
-            "start": ("An ISO 8601 date-time, included, or date, for its beginning.", MOMENT, _text(self.day)),
-            "end": ("The same, not included; by default the newest close.", MOMENT, _text(self.day + DAY)),
+            "start": ("An ISO 8601 date-time, included, or date, for its beginning.", MOMENT, instant(self.day)),
+            "end": ("The same, not included; by default the newest close.", MOMENT, instant(self.day + DAY)),
             "limit": ("The number of rows at most.", rows, 100),
             "horizon": ("The number of minutes ahead.", minutes, 5),
         }
@@ -119,8 +119,9 @@ class Sample(NamedTuple):
         return [described[name] for name in names]
 
 
-def _text(day: datetime) -> str:
-    return f"{day:%Y-%m-%d}T00:00:00Z"
+def instant(at: datetime) -> str:
+    """Format an instant in UTC: ``2024-06-01T12:00:00Z``, with microseconds if it has any."""
+    return f"{at.isoformat()[:-6]}Z"
 
 
 def table_headers(example: Rendered) -> dict[str, Any]:

@@ -22,8 +22,8 @@ from crypto_predict.market.collected import ACTIVE, BuiltCandle, CollectedSeries
 from crypto_predict.market.verdict import Judged, Verdict, judge
 from crypto_predict.web.collected import candles
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.endpoint import INSTANT, MINUTE, NULL, NUMBER, Question, Sample
-from crypto_predict.web.collected.tables import Page, Table, Values, instant
+from crypto_predict.web.collected.endpoint import INSTANT, MINUTE, NULL, NUMBER, Question, Sample, instant
+from crypto_predict.web.collected.tables import Page, Table, Values
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT
 
 JUDGED_AFTER = timedelta(minutes=1)  # from the end of a minute, until its candle or the state of the stream is stored

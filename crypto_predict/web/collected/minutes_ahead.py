@@ -18,9 +18,8 @@ from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.web.collected import endpoint
 from crypto_predict.web.collected.calls import STORED_AFTER, Call
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, DatabaseOperation, Question, Sample
+from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, DatabaseOperation, Question, Sample, instant
 from crypto_predict.web.collected.series import choose, of_pair
-from crypto_predict.web.collected.tables import instant
 from crypto_predict.web.http import schemas
 from crypto_predict.web.http.operation import Failure
 from crypto_predict.web.http.problems import Problem
@@ -126,12 +125,8 @@ def _missing(reader: Connection, collected: CollectedSeries, forecast: MinuteFor
     newest_at, second = close if forecast is None else forecast.cutoff, timedelta(seconds=1)
     lag = None if newest_at is None else max((now - newest_at) // second, 0)  # None if nothing is stored yet
     retry = (MINUTE.floor(now) + MINUTE.length + STORED_AFTER - now) // second
-    return _not_forecast(f"{series.pair} from {series.source}", reason, lag, max(retry, 1))
-
-
-def _not_forecast(title: str, reason: str, lag_seconds: int | None, retry_seconds: int) -> Problem:
-    detail = f"the next minutes of {title} are not forecast: {reason}"
-    return Problem(503, detail, retry_seconds=retry_seconds, lag_seconds=lag_seconds)
+    detail = f"the next minutes of {series.pair} from {series.source} are not forecast: {reason}"
+    return Problem(503, detail, retry_seconds=max(retry, 1), lag_seconds=lag)
 
 
 def example(cutoff: datetime, horizon: int = MINUTES_AHEAD) -> MinuteForecast:
@@ -140,7 +135,8 @@ def example(cutoff: datetime, horizon: int = MINUTES_AHEAD) -> MinuteForecast:
 
 
 def _failures(sample: Sample) -> list[Failure]:
-    missing = _not_forecast("BTC/USD from binance", "the collector does not run", 310, 42)
+    detail = "the next minutes of BTC/USD from binance are not forecast: the collector does not run"
+    missing = Problem(503, detail, retry_seconds=42, lag_seconds=310)
     text = "There is no new forecast, or the database cannot be read; `detail` has the reason."
     return [endpoint.not_collected(sample), Failure("NoMinuteForecast", text, missing)]
 

@@ -14,8 +14,8 @@ from crypto_predict.market.forecast import MinuteForecast
 from crypto_predict.web.collected import minutes_ahead
 from crypto_predict.web.collected.calls import until_close
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, NULL, NUMBER, Question, Sample
-from crypto_predict.web.collected.tables import Page, Table, Values, cut, instant
+from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, NULL, NUMBER, Question, instant
+from crypto_predict.web.collected.tables import Page, Table, Values, cut
 
 
 class PastMinute(NamedTuple):
@@ -48,11 +48,6 @@ def _values(row: PastMinute, asks: Question) -> Values:
     return [at, close, instant(forecast.cutoff), forecast.price, *minutes_ahead.prices(forecast, asks.horizon)]
 
 
-def _example(sample: Sample) -> list[PastMinute]:
-    forecast = minutes_ahead.example(sample.day)
-    return [PastMinute(forecast, 67_110.5), PastMinute(forecast, None)]
-
-
 TABLE = Table(
     path="/forecast/{}/minutes/past",
     name="forecasts",
@@ -65,4 +60,10 @@ TABLE = Table(
     parameters=("horizon",),
     members=lambda _, asks: {"horizon": asks.horizon},
 )
-OPERATION = TABLE.operation(__doc__, 5, "PastMinutes", _example, horizon={"type": "integer"})
+OPERATION = TABLE.operation(
+    __doc__,
+    5,
+    "PastMinutes",
+    lambda sample: [PastMinute(minutes_ahead.example(sample.day), close) for close in (67_110.5, None)],
+    horizon={"type": "integer"},
+)

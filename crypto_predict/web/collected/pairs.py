@@ -35,10 +35,7 @@ def answer(call: Call) -> Rendered:
 
 
 def render(of_model: list[PairRange], states: list[SeriesState] | None) -> Rendered:
-    """Render the pairs of the model, each with its series in the database; null if that cannot be read.
-
-    Pairs follow that are only collected. Nothing is forecast about them, so these members are null.
-    """
+    """Render the pairs of the model, then those that are only collected, with their series if these can be read."""
     collected: dict[Pair, list[SeriesState]] = {pair_range.pair: [] for pair_range in of_model}
     for state in states or ():
         collected.setdefault(state.pair, []).append(state)

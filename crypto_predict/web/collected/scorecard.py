@@ -16,7 +16,7 @@ from crypto_predict.web.collected.endpoint import DatabaseOperation, Sample
 from crypto_predict.web.collected.series import rank
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import SIMULATED, Rendered, json_body, simulated_header
-from crypto_predict.web.http.schemas import or_null, record, schema_of
+from crypto_predict.web.http.schemas import cut, or_null, record, schema_of
 from crypto_predict.web.model import scorecard
 from crypto_predict.web.model.endpoint import live_headers
 
@@ -29,10 +29,7 @@ the share of outcomes inside the central 80 % interval.
 
 @dataclass(frozen=True, slots=True)
 class MinuteScore:
-    """The forecasts of one horizon whose outcome is known; relative to persistence, which expects the last price.
-
-    Persistence has a Gaussian distribution with the volatility of the last day. None: its loss is zero.
-    """
+    """The forecasts of one horizon whose outcome is known; relative to persistence, or None if its loss is zero."""
 
     horizon_minutes: int
     forecasts: int
@@ -103,7 +100,7 @@ def _example(sample: Sample) -> list[object]:
     score = MinuteScore(1, 1_439, 1.0002, 0.82, 0.88, 0.507, 0.803, 0.898)
     until = since + timedelta(minutes=1_438)
     of_pair = MinutesRecord(series.pair, series.source, False, since, until, (score,))
-    return [scorecard.example(sample.snapshot) | {"minutes": [plain.encode(of_pair)]}]
+    return [cut(sample.snapshot.answers.model.scorecard) | {"minutes": [plain.encode(of_pair)]}]
 
 
 _MINUTES = {"minutes": or_null(schema_of(list[MinutesRecord]))}

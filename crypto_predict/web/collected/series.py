@@ -87,10 +87,7 @@ def rank(collected: CollectedSeries) -> tuple[Pair, str, int]:
 
 
 def of_pair(reader: SeriesReader, pair: Pair, interval: Interval | None = None) -> list[CollectedSeries]:
-    """Return the series of a pair, at least one: all, or those of one interval.
-
-    If there are none, raise `NotCollected`.
-    """
+    """Return the series of a pair, all or those of one interval; if there are none, raise `NotCollected`."""
 
     def usable(candidates: Sequence[CollectedSeries]) -> list[CollectedSeries]:
         return [collected for collected in candidates if interval in {None, collected.series.interval}]

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from typing import Generic, NamedTuple, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -12,9 +13,9 @@ from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.web.collected import endpoint
 from crypto_predict.web.collected.calls import Call, cache_control
 from crypto_predict.web.collected.database import Connection
-from crypto_predict.web.collected.endpoint import MINUTE, DatabaseOperation, Question, Sample
+from crypto_predict.web.collected.endpoint import MINUTE, DatabaseOperation, Question, Sample, instant
 from crypto_predict.web.collected.series import choose, of_pair
-from crypto_predict.web.http import representations, response, schemas
+from crypto_predict.web.http import representations, response, schemas, sending
 from crypto_predict.web.http.operation import Failure
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import FORMAT
@@ -67,8 +68,8 @@ class Table(Generic[T]):
             is_small = "gzip" in representations.accepted_codings(call.encodings)
             copy = (asks, content_type, is_small, collected.series, collected.version)
             etag = call.database.etags.get(copy) if self.is_versioned else None
-            if etag is not None and call.has(etag):  # without reading the rows
-                # The application makes it a 304.
+            if etag is not None and sending.evaluate(call.request.environ, etag, None) is HTTPStatus.NOT_MODIFIED:
+                # Without reading the rows; the application makes it a 304.
                 lasts = cache_control(self.until_next(Page(collected, ()), asks, call.now))
                 headers = [("Vary", f"{VARY[1]}, {representations.VARY[1]}"), *simulated_header(collected.simulated)]
                 return Rendered(b"", [*headers, lasts, ("ETag", etag), *response.COMMON])
@@ -176,8 +177,3 @@ def cut(collected: CollectedSeries, rows: Sequence[T], asks: Question, time: Cal
     if asks.start is None:
         return Page(collected, rows[1:], preceding=time(rows[1]))
     return Page(collected, rows[:-1], following=time(rows[-1]))
-
-
-def instant(at: datetime) -> str:
-    """Format an instant in UTC: ``2024-06-01T12:00:00Z``, with microseconds if it has any."""
-    return f"{at.isoformat()[:-6]}Z"

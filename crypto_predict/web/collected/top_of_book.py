@@ -10,8 +10,8 @@ from crypto_predict.market import EPOCH, Quote, Span
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import QuoteReader
 from crypto_predict.web.collected.candles import ARRIVAL
-from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, NUMBER, Question, Sample
-from crypto_predict.web.collected.tables import Page, Table, cut, instant
+from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, NUMBER, Question, Sample, instant
+from crypto_predict.web.collected.tables import Page, Table, cut
 
 
 def read(reader: QuoteReader, collected: CollectedSeries, asks: Question, _: datetime) -> Page[Quote]:

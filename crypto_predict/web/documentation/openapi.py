@@ -51,10 +51,7 @@ _TOKEN = {"type": "http", "scheme": "bearer", "description": "The token in ADMIN
 
 
 def document(snapshot: Snapshot, repository_url: str | None = None, sample: Sample | None = None) -> dict[str, Any]:
-    """Return the whole document; it links to the project if `repository_url` is given.
-
-    The endpoints of a database are part of it if there is a `sample` of a series.
-    """
+    """Return the document, with a link to the project if it is known, and a database's endpoints with a `sample`."""
     samples: list[tuple[Operation[Any], Any]] = [(operation, snapshot) for operation in of_model()]
     if sample is not None:
         samples += [(operation, sample) for operation in of_database()]

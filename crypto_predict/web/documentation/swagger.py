@@ -37,10 +37,7 @@ def page(card: Card) -> str:
 
 @cache
 def read(name: str) -> bytes:
-    """Return the content of a file of this package or, if it is not there, of Swagger UI.
-
-    The image has the large files of Swagger UI as ``.gz`` only.
-    """
+    """Return a file of this package or else of Swagger UI, whose large files the image has as ``.gz`` only."""
     own = resources.files(__package__).joinpath(name)
     if own.is_file():
         return own.read_bytes()

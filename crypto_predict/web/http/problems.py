@@ -51,8 +51,7 @@ TITLES = {status.value: status.phrase for status in HTTPStatus} | {
 class Problem(CryptoPredictError):
     """Why one request cannot be answered. Its type is ``about:blank``: the status gives the kind, the detail the rest.
 
-    `members` and `headers` are in addition to those of every problem, such as the `parameter` at fault, and the
-    seconds until the same request may be answered.
+    `members` and `headers` are in addition to those of every problem. After `retry_seconds` it may be answered.
     """
 
     def __init__(

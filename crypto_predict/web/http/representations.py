@@ -42,10 +42,7 @@ def encode(body: bytes, headers: Headers, accepted: str | None) -> Rendered:
 
 
 def represent(body: bytes, headers: Headers, brotli: bytes | None = None) -> Representations:
-    """Return a body in each encoding; `headers` describe all of them, the type of the content among them.
-
-    `brotli` is the body in the format of Brotli, for which Python has no library of its own.
-    """
+    """Return a body in each encoding, with common headers; Python has no library of its own to compress as `brotli`."""
     # Equal bytes of a stale model have another tag: a cache must not keep a header that holds no more.
     tag = f'"{hashlib.sha256(body + b"stale" * (STALE in headers)).hexdigest()[:32]}"'
     # Lists of prices differ mostly in digits that do not repeat, for which the second strategy is better.
@@ -69,10 +66,7 @@ def _compress(body: bytes, strategy: int, level: int = zlib.Z_BEST_COMPRESSION) 
 
 
 def accepted_codings(accepted: str | None) -> frozenset[str]:
-    """Return which of gzip and br (Brotli) a header ``Accept-Encoding`` accepts, and not less than anything else.
-
-    Brotli must be named.
-    """
+    """Return which of gzip and, if named, br (Brotli) a header ``Accept-Encoding`` prefers or accepts like others."""
     if not accepted:
         return frozenset()
     return _parse(accepted) if len(accepted) <= _LONGEST else _parse.__wrapped__(accepted)

@@ -96,8 +96,10 @@ FORMAT_PARAMETER = parameter(
 
 
 def cut(value: Any) -> Any:
-    """Return a value as plain data with only the first two members of each list, for an example."""
-    value = plain.encode(value)
+    """Return a value as plain data for an example: the first pair of a dict by pair, two members of any list."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, Pair):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, dict):
-        return {name: cut(member) for name, member in value.items()}
-    return [cut(member) for member in value[:2]] if isinstance(value, list) else value
+        most = 1 if any(isinstance(key, Pair) for key in value) else len(value)
+        return {str(key): cut(member) for key, member in list(value.items())[:most]}
+    return [cut(member) for member in value[:2]] if isinstance(value, list | tuple) else plain.encode(value)

@@ -87,31 +87,24 @@ def error_response(request: Request, error: HTTPException) -> Response:
 
 
 def evaluate(environ: WSGIEnvironment, etag: str | None, last_modified: str | None) -> HTTPStatus | None:
-    """Return the status that replaces 200 by section 13.2.2 (412 or 304), or None to send the answer.
-
-    `etag` and `last_modified` are headers of the answer, if it has them.
-    """
+    """Return the status that replaces 200 of an answer with these headers by section 13.2.2: 412, 304 or None."""
     if (wanted := environ.get("HTTP_IF_MATCH")) is not None:
-        if not _matches_strongly(wanted, etag):
+        if not _matches(wanted, etag):
             return HTTPStatus.PRECONDITION_FAILED
     elif _is_newer(last_modified, environ.get("HTTP_IF_UNMODIFIED_SINCE")) is True:
         return HTTPStatus.PRECONDITION_FAILED
     if (etags := environ.get("HTTP_IF_NONE_MATCH")) is not None:
-        return HTTPStatus.NOT_MODIFIED if _matches_weakly(etags, etag) else None
+        without_marks = ",".join(tag.strip(" \t").removeprefix("W/") for tag in etags.split(","))
+        is_same = _matches(without_marks, etag and etag.removeprefix("W/"))  # weakly
+        return HTTPStatus.NOT_MODIFIED if is_same else None
     return HTTPStatus.NOT_MODIFIED if _is_newer(last_modified, environ.get("HTTP_IF_MODIFIED_SINCE")) is False else None
 
 
-def _matches_strongly(field: str, etag: str | None) -> bool:
+def _matches(field: str, etag: str | None) -> bool:
     """Whether the list contains the tag, and it is not weak."""
     # Splitting a tag that contains a comma is harmless: `ETag` never contains one.
     tags = {tag.strip(" \t") for tag in field.split(",")}
     return "*" in tags or (etag in tags and not str(etag).startswith("W/"))
-
-
-def _matches_weakly(field: str, etag: str | None) -> bool:
-    """Whether the list contains the tag, weak or not."""
-    without_mark = ",".join(tag.strip(" \t").removeprefix("W/") for tag in field.split(","))
-    return _matches_strongly(without_mark, etag and etag.removeprefix("W/"))
 
 
 def _is_newer(last_modified: str | None, since: str | None) -> bool | None:

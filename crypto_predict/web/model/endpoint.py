@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from crypto_predict.baked.evaluation import COMBINED, MODELS
 from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
@@ -33,8 +33,6 @@ MODEL_PARAMETER = parameter(
     COMBINED,
 )
 VALIDATED = ("ETag", "Last-Modified", "Cache-Control", SIMULATED, STALE[0])
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,11 +103,6 @@ def read_levels(name: str, text: str) -> tuple[float, ...]:
 def live_headers(_: Rendered) -> dict[str, Any]:
     """Return the headers of an answer of the model that the database is part of."""
     return refs("headers", [name for name in VALIDATED if name != "Last-Modified"])
-
-
-def first(table: Mapping[Pair, T]) -> dict[Pair, T]:
-    """Return the first pair with its value, if there is one."""
-    return dict(list(table.items())[:1])
 
 
 def series(snapshot: Snapshot) -> Series:

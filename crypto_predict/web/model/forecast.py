@@ -56,10 +56,7 @@ class Forecast(NamedTuple):
 
 
 def question(answers: Answers, pair: str, query: str) -> Forecast:
-    """Return the days that path and query ask for, by default 30 from the day after the last candle.
-
-    If the model does not cover the start or the end, raise a `Problem`.
-    """
+    """Return the days that are asked for, by default 30 after the last candle; outside the range raise a `Problem`."""
     named = endpoint.read_pair(pair, answers.names)
     values = queries.parameters(query, ("start", "end", "model", "quantiles", queries.FORMAT))
     series = answers.series[named, endpoint.read_model(values)]

@@ -47,10 +47,7 @@ class Freshness:
 
 
 def newest_price(model: Model) -> datetime:
-    """Return the instant of the newest price that a forecast starts from; of several pairs the oldest.
-
-    That is the close of the newest hourly candle, or of the newest daily one if the source has no hourly ones.
-    """
+    """Return the instant of the newest hourly or daily close that forecasts start from; of several pairs the oldest."""
     return min(forecast.anchor.at for forecast in model.forecasts.values())
 
 

@@ -6,9 +6,6 @@ and relative to persistence, the newest price at the time of the release. Foreca
 counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
 """
 
-from dataclasses import replace
-from typing import Any
-
 from crypto_predict.baked.schema import Scorecard
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
@@ -23,18 +20,11 @@ def rendered(snapshot: Snapshot) -> Rendered:
     return render(model.scorecard, simulated=model.card.simulated or bool(model.scorecard.simulated))
 
 
-def example(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the answer with the first pair alone."""
-    scorecard = snapshot.answers.model.scorecard
-    pairs, simulated = endpoint.first(scorecard.pairs), endpoint.first(scorecard.simulated)
-    return dict(cut(replace(scorecard, pairs=pairs, simulated=simulated)))
-
-
 OPERATION = endpoint.ModelOperation(
     rule="/scorecard",
     answer=endpoint.constant(rendered),
     text=__doc__,
     place=2,
     schemas={"Scorecard": Scorecard},
-    examples=lambda snapshot: [example(snapshot)],
+    examples=lambda snapshot: [cut(snapshot.answers.model.scorecard)],
 )

@@ -72,10 +72,7 @@ class Validity:
         return [("Cache-Control", f"public, max-age={seconds}"), tag, changed, *self.until_change(now, pair)[3:]]
 
     def state(self, now: datetime, pair: Pair | None = None) -> tuple[int, bool]:
-        """Return how many seconds caches may keep an answer about a pair, or all, and whether it is stale.
-
-        They may keep it until the next change, or until the model or the newest price of the pair, or any, is too old.
-        """
+        """Return for how many seconds caches may keep an answer about a pair, or about all, and whether it is stale."""
         age = (now - self._changed_at).total_seconds()
         seconds, left = min(max(int(self._lasts - age), SHORTEST), LONGEST), self._stale_at[pair] - age
         return (min(seconds, ceil(left) - 1), False) if left > 0 else (seconds, True)

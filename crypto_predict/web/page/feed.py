@@ -36,8 +36,8 @@ def feed(model: Model, releases: Releases, month: str | None, address: str | Non
     `address` is that of the site, with a slash at its end; None: it is not known. Without a ledger it has no entries.
     Raise `ReleasesUnavailable` while the ledger is read, or if it has changed since the start.
     """
-    months, card = releases.months, model.card
-    published = list(releases.newest() if month is None else releases.of_month(month))
+    index, card = releases.index(), model.card
+    months, published = list(index.months), list(releases.newest() if month is None else releases.of_month(month))
     if month is not None:
         place = months.index(month)
         links = {"self": _archive(month), "current": NAME}
@@ -52,7 +52,7 @@ def feed(model: Model, releases: Releases, month: str | None, address: str | Non
     text = html.render(
         NAME,
         root=root if address is None else address,
-        identity=_identity(releases.head or _NO_LEDGER),
+        identity=_identity(index.head or _NO_LEDGER),
         pairs=listed([str(pair) for pair in model.forecasts]),
         simulated=card.simulated,
         updated=max((release.made_at for release, _ in published), default=card.trained_at),

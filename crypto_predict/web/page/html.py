@@ -91,10 +91,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> s
 
 
 def missing(slug: str | None, pairs: Sequence[Pair], site: Site, root: str) -> str:
-    """Return the page that says that the model does not have a pair, for which a client may have sent any name.
-
-    Without a name it says that an address does not exist.
-    """
+    """Return the page that says that the model lacks a pair, of whatever name, or without one that there is no page."""
     name = None if slug is None else shortened(slug)
     return _render("missing.html", site, root, version=__version__, slug=name, pairs=pairs)
 

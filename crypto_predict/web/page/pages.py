@@ -93,7 +93,12 @@ class Pages:
         resource = self._resources.get(path)
         if resource is None:
             return None
-        state, cache_control = (State(), IMMUTABLE) if resource.pair is None else self._until_change(resource)
+        state, cache_control = State(), IMMUTABLE
+        if resource.pair is not None:
+            now, snapshot = self._clock(), self.snapshot
+            seconds, stale = snapshot.validity.state(now, resource.pair)
+            plan = (snapshot.schedule, snapshot.is_overdue(now)) if resource.plans else ()
+            state, cache_control = State(stale, *plan), f"public, max-age={seconds}"
         try:
             return _sent(self._represented(path, resource, state), accepted, cache_control)
         except OSError:  # another build has removed the file
@@ -105,7 +110,7 @@ class Pages:
 
     def feed(self, month: str | None, accepted: str | None) -> Rendered | None:
         """Return ``feed.xml``, or ``feed/{month}.xml``; None if nothing was released in that month."""
-        if month is not None and month not in self._releases.months:
+        if month is not None and month not in self._releases.index().months:
             return None
         return self._current(self._feeds(month), accepted)
 
@@ -131,13 +136,6 @@ class Pages:
             self.answer(f"/page/{slug}{ending}", None)
         self._releases.prepare()
         self.past(slug, None, None)
-
-    def _until_change(self, resource: Resource) -> tuple[State, str]:
-        """Return the state in which the resource is shown, and how long caches may keep it."""
-        now, snapshot = self._clock(), self.snapshot
-        seconds, stale = snapshot.validity.state(now, resource.pair)
-        plan = (snapshot.schedule, snapshot.is_overdue(now)) if resource.plans else ()
-        return State(stale, *plan), f"public, max-age={seconds}"
 
     def _current(self, representations: Representations, accepted: str | None) -> Rendered:
         seconds, _ = self.snapshot.validity.state(self._clock())

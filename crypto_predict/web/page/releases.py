@@ -47,7 +47,7 @@ class ReleasesUnavailable(Problem):
         self.reason = reason
 
 
-class _Index:
+class Index:
     """The releases and outcomes of a ledger: of the pairs of a model, and of the same kind, real or simulated."""
 
     def __init__(self, model: Model, sleep: Callable[[float], object], fault: BrokenLedger | None = None) -> None:
@@ -101,10 +101,10 @@ def _check_distance(first: date, last: date) -> None:
 
 
 class Releases:
-    """The past releases of the pairs of a model. Safe to share between threads.
+    """The past releases of the pairs of a model, from its ledger. Safe to share between threads.
 
-    The ledger is read at the first question, or before it by `prepare`. A question that comes in between waits for
-    `wait_seconds` at most, and then raises `ReleasesUnavailable`, as any question does once the ledger has changed.
+    A question while the ledger is read waits for `wait_seconds` at most, and then raises `ReleasesUnavailable`, as any
+    question does once the ledger has changed.
     """
 
     def __init__(
@@ -118,20 +118,20 @@ class Releases:
         self._model, self._path = model, ledger
         self._sleep, self._wait_seconds = sleep, wait_seconds
         self._lock = threading.Lock()
-        self._index: _Index | None = None
+        self._index: Index | None = None
 
     def prepare(self) -> None:
         """Read the ledger, unless that is done already. Reading pauses often, so that other threads go on."""
-        self._current(-1)
+        self.index(-1)
 
     def listed(self, pair: Pair) -> ReleasesDocument:
         """Return the days with a release of a pair of the model; none where past releases are not available."""
-        days = self._current().days[pair]
+        days = self.index().days[pair]
         return ReleasesDocument(pair, self._model.card.pairs[pair].simulated, tuple(reversed(days)))
 
     def release(self, pair: Pair, day: str) -> ReleaseDocument:
         """Return the newest release of a pair on a day such as "2026-11-23", in UTC; raise a `Problem` without one."""
-        index = self._current()
+        index = self.index()
         days = index.days[pair]
         if day not in days:
             span = f"releases from {min(days)} to {max(days)}" if days else "no releases"
@@ -153,32 +153,17 @@ class Releases:
             outcomes=tuple(index.outcomes[pair].get(release.last + n * DAY) for n in range(1, DAYS + 1)),
         )
 
-    @property
-    def head(self) -> str | None:
-        """The digest of the ledger's first entry, which never changes; None where past releases are not available."""
-        return self._current().head
-
-    @property
-    def fault(self) -> BrokenLedger | None:
-        """Why past releases are not available; None if they are."""
-        return self._current().fault
-
-    @property
-    def months(self) -> list[str]:
-        """The months with releases, "2026-11", oldest first."""
-        return list(self._current().months)
-
     def newest(self) -> Iterator[tuple[Release, str]]:
         """Yield the newest 50 releases of all pairs, oldest first, each with the digest of its entry."""
-        if places := self._current().newest:
+        if places := self.index().newest:
             yield from self._published(places[0], places[-1])
 
     def of_month(self, month: str) -> Iterator[tuple[Release, str]]:
         """Yield the releases of one of `months`, of all pairs, as `newest` does."""
-        yield from self._published(*self._current().months[month])
+        yield from self._published(*self.index().months[month])
 
     def _published(self, first: Place, last: Place) -> Iterator[tuple[Release, str]]:
-        index = self._current()
+        index = self.index()
         try:
             for content, digest in entries_from(self._path, first, last[0] + 1):
                 if isinstance(content, Release) and index.is_shown(content):
@@ -187,8 +172,8 @@ class Releases:
             logs.event(_log, logging.WARNING, UNAVAILABLE, reason=str(error))
             raise ReleasesUnavailable("the ledger has been changed or removed since it was read", None) from error
 
-    def _current(self, wait_seconds: float | None = None) -> _Index:
-        """Return the index; -1 waits without limit while another thread makes it."""
+    def index(self, wait_seconds: float | None = None) -> Index:
+        """Return the index of the ledger; -1 waits without limit while another thread makes it."""
         if not self._lock.acquire(timeout=self._wait_seconds if wait_seconds is None else wait_seconds):
             raise ReleasesUnavailable("the ledger is being read; ask again later", RETRY_SECONDS)
         try:
@@ -197,12 +182,12 @@ class Releases:
         finally:
             self._lock.release()
 
-    def _read(self) -> _Index:
-        index = _Index(self._model, self._sleep)
+    def _read(self) -> Index:
+        index = Index(self._model, self._sleep)
         try:
             Ledger.read(self._path, [self._model.scorecard.head], visit=index.visit)
         except BrokenLedger as error:
             level = logging.WARNING if self._path.exists() else logging.INFO
             logs.event(_log, level, UNAVAILABLE, reason=str(error))
-            return _Index(self._model, self._sleep, error.with_traceback(None))  # its frames hold an earlier model
+            return Index(self._model, self._sleep, error.with_traceback(None))  # its frames hold an earlier model
         return index

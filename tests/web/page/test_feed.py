@@ -38,7 +38,7 @@ def feed_of(path: Path, model: Model = MODEL, address: str | None = None, month:
 
 def documents(path: Path, model: Model = MODEL, address: str | None = None) -> dict[str, bytes]:
     """The whole feed by address, from the root of the site."""
-    months = Releases(model, path).months
+    months = Releases(model, path).index().months
     archives = {MONTH.format(month): feed_of(path, model, address, month) for month in months}
     return {NAME: feed_of(path, model, address), **archives}
 

@@ -105,8 +105,8 @@ def test_the_feed_has_the_newest_fifty_and_the_months_all_of_them(write: Callabl
     made = [at(make_release(START + n * DAY), hours) for n in range(20) for hours in (0, 6, 12)]
     releases = Releases(MODEL, write(*made[:30], make_outcome(), *made[30:], make_outcome(START + 2 * DAY)))
     assert [release for release, _ in releases.newest()] == made[-50:]
-    assert releases.months == ["2024-05", "2024-06"]
-    of_months = [entry for month in releases.months for entry in releases.of_month(month)]
+    assert list(releases.index().months) == ["2024-05", "2024-06"]
+    of_months = [entry for month in releases.index().months for entry in releases.of_month(month)]
     assert [release for release, _ in of_months] == made
     assert len({sha256 for _, sha256 in of_months}) == 60
 
@@ -142,7 +142,7 @@ def test_without_a_usable_ledger_there_are_no_past_releases(
     releases.prepare()
     for _ in range(2):
         assert releases.listed(BTC).days == ()
-        assert (list(releases.newest()), releases.months, releases.head) == ([], [], None)
+        assert (list(releases.newest()), releases.index().months, releases.index().head) == ([], {}, None)
     with pytest.raises(Problem, match="the ledger has no releases"):
         releases.release(BTC, DAYS[0])
     (record,) = caplog.records
