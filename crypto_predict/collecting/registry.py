@@ -86,7 +86,7 @@ class Registry:
         failure: SourceError | None = None
         for source in sources:
             try:
-                check_listed(source, pair, self._clock.now())
+                _check_listed(source, pair, self._clock.now())
             except UnusableHistory as error:
                 faults += [f"{source.id}: {fault}" for fault in error.faults]
             except SourceError as error:
@@ -111,13 +111,8 @@ def open_registry(database: SeriesWriter, environ: Mapping[str, str], clock: Clo
     return Registry(database, open_sources(names, environ, 0, ()), clock)
 
 
-def check_listed(source: CandleSource, pair: Pair, now: datetime) -> None:
-    """Ask a source for the newest days of a pair; `now` is in UTC. It takes little more than `ASK_SECONDS`.
-
-    Raises:
-        UnusableHistory: The source does not have the pair, or not any more.
-        SourceError: The source could not be asked.
-    """
+def _check_listed(source: CandleSource, pair: Pair, now: datetime) -> None:
+    """Raise `UnusableHistory` if a source does not have a pair (any more), after little more than `ASK_SECONDS`."""
     traded = source.traded(pair)
     interval = Interval.DAY_1 if Interval.DAY_1 in source.intervals else _MINUTE
     if _MINUTE not in source.intervals:

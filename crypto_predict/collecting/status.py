@@ -2,9 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from crypto_predict.logs import instant
 from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
@@ -39,64 +38,60 @@ class ReportDatabase(SeriesReader, CoverageReader, StreamReader, SizeReader, For
     """What reports read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One stored series."""
-
-    stored: CollectedSeries
-    lag: timedelta | None  # since the newest candle that could be there; None before the first candle
-    bytes: int
-    stream: StreamSpan | None  # the present state, since it began; None if nothing is known of a live stream
-    cutoff: datetime | None  # UTC, of the newest minute forecast; None: none is stored
-    model: MinuteModel | None  # of the minute forecasts; None: it was not fitted
-    record: MinuteRecord | None  # of the minute forecasts; None before the first outcome
-
-    @property
-    def is_live(self) -> bool:
-        """Whether there is more to say than what a backfill leaves."""
-        return self.stream is not None or self.stored.state != ACTIVE or self.stored.compared > 0
-
-    @property
-    def is_forecast(self) -> bool:
-        """Whether the minutes were ever forecast."""
-        return (self.cutoff, self.model, self.record) != (None, None, None)
-
-    @property
-    def outcomes(self) -> int:
-        """The scored forecasts of any horizon."""
-        return sum(score.forecasts for score in self.record.scores) if self.record else 0
-
-    @property
-    def ratios(self) -> list[float | None]:
-        """The absolute error and the Winkler score of all horizons over those of persistence; None without any."""
-        scores = self.record.scores if self.record else ()
-        sums = (
-            (sum(score.error for score in scores), sum(score.persistence_error for score in scores)),
-            (sum(score.winkler for score in scores), sum(score.persistence_winkler for score in scores)),
-        )
-        return [ours / peer if peer else None for ours, peer in sums]
+Row = dict[str, Any]  # one series, as it stands in JSON; times are in UTC
 
 
 def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
     """Return one row for each series; `now` is in UTC."""
     sizes, models, records = database.sizes(), database.minute_models(), database.minute_records()
-    lines = []
+    table = []
     for collected in stored:
         series, lag = collected.series, collected.lag(now)
-        is_minute = series.interval is Interval.MINUTE_1
+        is_minute = series.interval is Interval.MINUTE_1  # streams and forecasts are of minutes
         newest = database.minute_forecasts(series, _EVER, 1, newest=True) if is_minute else ()
-        lines.append(
-            Row(
-                collected,
-                None if lag is None else max(lag, timedelta(0)),  # a clock that was put back would make it negative
-                sizes.get(series, 0),
-                present(database, series, now) if is_minute else None,  # streams are of minutes
-                newest[0].cutoff if newest else None,
-                models.get(series),
-                records.get(series),
-            )
-        )
-    return lines
+        stream = present(database, series, now) if is_minute else None
+        row = {
+            "pair": str(series.pair),
+            "source": series.source,
+            "interval": series.interval.label,
+            "simulated": collected.simulated,
+            "state": collected.state,
+            "start": iso(collected.first_open),
+            "end": iso(collected.newest_close),
+            # since the newest candle that could be there; a clock that was put back would make it negative
+            "lag_seconds": None if lag is None else max(lag.total_seconds(), 0.0),
+            "gaps": collected.gaps,
+            "missing": collected.missing,
+            "rows": collected.candles,
+            "bytes": sizes.get(series, 0),
+            "compared": collected.compared,
+            "mismatched": collected.mismatched,
+            "mismatch_rate": collected.mismatched / collected.compared if collected.compared else None,
+            "stream": stream
+            and {"state": stream.state.value, "since": iso(stream.span.start), "reason": stream.reason},
+            "forecasts": _forecasts(newest[0].cutoff if newest else None, models.get(series), records.get(series)),
+        }
+        table.append(row)
+    return table
+
+
+def _forecasts(cutoff: datetime | None, model: MinuteModel | None, record: MinuteRecord | None) -> Row | None:
+    """Return what is known of the minute forecasts of a series; None if there never were any.
+
+    The ratios are those of the absolute error and the Winkler score of all horizons to those of persistence.
+    """
+    if (cutoff, model, record) == (None, None, None):
+        return None
+    scores = record.scores if record else ()
+    error, persistence_error = sum(score.error for score in scores), sum(score.persistence_error for score in scores)
+    winkler, peer = sum(score.winkler for score in scores), sum(score.persistence_winkler for score in scores)
+    return {
+        "cutoff": iso(cutoff),
+        "fitted": iso(model.fitted_at if model else None),
+        "outcomes": sum(score.forecasts for score in scores),  # of any horizon
+        "error_ratio": error / persistence_error if persistence_error else None,
+        "interval_ratio": winkler / peer if peer else None,
+    }
 
 
 def present(database: StreamReader, series: SeriesKey, now: datetime) -> StreamSpan | None:
@@ -112,9 +107,10 @@ def as_table(table: Sequence[Row]) -> str:
     if not table:
         return NOTHING
     parts = [_format(_HEAD, [_cells(row) for row in table])]
-    if live := [_live_cells(row) for row in table if row.is_live]:
+    # there is more to say than what a backfill leaves
+    if live := [_live_cells(row) for row in table if row["stream"] or row["state"] != ACTIVE or row["compared"]]:
         parts.append(_format(_LIVE_HEAD, live))
-    if forecasts := [_forecast_cells(row) for row in table if row.is_forecast]:
+    if forecasts := [_forecast_cells(row) for row in table if row["forecasts"]]:
         parts.append(_format(_FORECAST_HEAD, forecasts))
     return "\n\n".join(parts)
 
@@ -140,79 +136,42 @@ def _format(head: Sequence[str], rows: Sequence[list[str]]) -> str:
 
 
 def as_json(table: Sequence[Row], now: datetime) -> str:
-    """Return the rows as one JSON object; times are in UTC."""
-    series = []
-    for row in table:
-        stored, stream, forecasts = row.stored, None, None
-        if row.stream is not None:
-            since = iso(row.stream.span.start)
-            stream = {"state": row.stream.state.value, "since": since, "reason": row.stream.reason}
-        if row.is_forecast:
-            forecasts = {
-                "cutoff": iso(row.cutoff),
-                "fitted": iso(row.model.fitted_at if row.model else None),
-                "outcomes": row.outcomes,
-                "error_ratio": row.ratios[0],
-                "interval_ratio": row.ratios[1],
-            }
-        series.append(
-            {
-                "pair": str(stored.series.pair),
-                "source": stored.series.source,
-                "interval": stored.series.interval.label,
-                "simulated": stored.simulated,
-                "state": stored.state,
-                "start": iso(stored.first_open),
-                "end": iso(stored.newest_close),
-                "lag_seconds": None if row.lag is None else row.lag.total_seconds(),
-                "gaps": stored.gaps,
-                "missing": stored.missing,
-                "rows": stored.candles,
-                "bytes": row.bytes,
-                "compared": stored.compared,
-                "mismatched": stored.mismatched,
-                "mismatch_rate": stored.mismatched / stored.compared if stored.compared else None,
-                "stream": stream,
-                "forecasts": forecasts,
-            }
-        )
-    return json.dumps({"time": iso(now), "series": series}, indent=1)
+    """Return the rows as one JSON object."""
+    return json.dumps({"time": iso(now), "series": table}, indent=1)
 
 
 def _cells(row: Row) -> list[str]:
-    stored, megabytes = row.stored, row.bytes / 1e6
+    megabytes, lag = row["bytes"] / 1e6, row["lag_seconds"]
     return [
-        str(stored.series.pair),
-        stored.series.source,
-        stored.series.interval.label,
-        _minute(stored.first_open)[:10],
-        _minute(stored.newest_close),
-        "" if row.lag is None else duration(row.lag),
-        f"{stored.gaps:,}",
-        f"{stored.missing:,}",
-        f"{stored.candles:,}",
+        row["pair"],
+        row["source"],
+        row["interval"],
+        _minute(row["start"])[:10],
+        _minute(row["end"]),
+        "" if lag is None else duration(timedelta(seconds=lag)),
+        *(f"{row[name]:,}" for name in ("gaps", "missing", "rows")),
         f"{megabytes:,.1f} MB" if megabytes < 1e3 else f"{megabytes / 1e3:,.2f} GB",
     ]
 
 
 def _live_cells(row: Row) -> list[str]:
-    stored, stream = row.stored, row.stream
-    described = ""
+    stream, described = row["stream"], ""
     if stream is not None:
-        described = f"{stream.state.value} since {_minute(stream.span.start)}"
-        described += f": {stream.reason}" if stream.reason else ""
-    differing = f"{stored.mismatched:,} of {stored.compared:,}" if stored.compared else ""
-    return [str(stored.series.pair), stored.series.source, stored.state, differing, described]
+        described = f"{stream['state']} since {_minute(stream['since'])}"
+        described += f": {stream['reason']}" if stream["reason"] else ""
+    differing = f"{row['mismatched']:,} of {row['compared']:,}" if row["compared"] else ""
+    return [row["pair"], row["source"], row["state"], differing, described]
 
 
 def _forecast_cells(row: Row) -> list[str]:
-    times = (_minute(row.cutoff), _minute(row.model.fitted_at if row.model else None))
-    ratios = ["" if ratio is None else f"{ratio:.3f}" for ratio in row.ratios]
-    return [str(row.stored.series.pair), row.stored.series.source, *times, f"{row.outcomes:,}", *ratios]
+    facts = row["forecasts"]
+    times = (_minute(facts["cutoff"]), _minute(facts["fitted"]))
+    ratios = ["" if ratio is None else f"{ratio:.3f}" for ratio in (facts["error_ratio"], facts["interval_ratio"])]
+    return [row["pair"], row["source"], *times, f"{facts['outcomes']:,}", *ratios]
 
 
-def _minute(time: datetime | None) -> str:
-    return "" if time is None else f"{time:%Y-%m-%d %H:%M}"
+def _minute(time: str | None) -> str:
+    return "" if time is None else time[:16].replace("T", " ")
 
 
 def iso(time: datetime | None) -> str | None:

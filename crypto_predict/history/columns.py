@@ -48,7 +48,7 @@ class Candles(Sequence[Candle]):
         """Return the columns of candles, each with its line if it comes from a file."""
         openings, lines = array("q"), array("q")
         opens, highs, lows, closes, volumes = values = [array("d") for _ in range(5)]
-        trades, taker_volumes = array("d"), array("d")  # empty until the first value
+        trades, taker_volumes = array("d"), array("d")
         for candle, line in rows:
             openings.append((candle.open_time - EPOCH) // timedelta(seconds=1))
             opens.append(candle.open)
@@ -56,18 +56,11 @@ class Candles(Sequence[Candle]):
             lows.append(candle.low)
             closes.append(candle.close)
             volumes.append(candle.volume)
-            if candle.trades is not None:
-                _fill(trades, len(openings) - 1)
-                trades.append(candle.trades)
-            if candle.taker_base_volume is not None:
-                _fill(taker_volumes, len(openings) - 1)
-                taker_volumes.append(candle.taker_base_volume)
+            trades.append(math.nan if candle.trades is None else candle.trades)
+            taker_volumes.append(math.nan if candle.taker_base_volume is None else candle.taker_base_volume)
             if line is not None:
                 lines.append(line)
-        for column in (trades, taker_volumes):
-            if column:
-                _fill(column, len(openings))
-        optional = [np.asarray(column) if column else None for column in (lines, trades, taker_volumes)]
+        optional = [None if np.isnan(column).all() else np.asarray(column) for column in (lines, trades, taker_volumes)]
         columns: list[Any] = [*map(np.asarray, (openings, *values)), *optional]
         return cls(interval, *columns)
 
@@ -132,8 +125,3 @@ class Candles(Sequence[Candle]):
         columns: list[Any] = [*self._columns(), self.line, self.trades, self.taker_volume]
         selected: list[Any] = [None if column is None else column[selection] for column in columns]
         return Candles(self.interval, *selected)
-
-
-def _fill(column: "array[float]", rows: int) -> None:
-    """Extend a column to so many rows."""
-    column.extend([math.nan] * (rows - len(column)))
