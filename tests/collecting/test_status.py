@@ -1,6 +1,7 @@
 """`--status`: what is stored, and how the streams are."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -86,13 +87,23 @@ def test_without_a_running_collector_the_stream_is_disconnected_since_its_end(no
     assert datetime.fromisoformat(result["since"]) == end
 
 
-def test_a_database_that_was_only_backfilled_has_one_table(tmp_path: Path) -> None:
-    database = str(tmp_path / "market.db")
+def test_a_database_that_was_only_backfilled_has_one_table_of_at_most_100_columns(tmp_path: Path) -> None:
+    database, series = str(tmp_path / "market.db"), replace(LONG, source="simulated", interval=Interval.MINUTE_10)
     with open_writer(database) as writer:
-        writer.follow(BTC, simulated=False)
-    assert "\n\n" not in collect_here(database, "--status").output
-    (series,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
-    assert (series["stream"], series["mismatch_rate"]) == (None, None)
+        writer.follow(series, simulated=True)
+        for opening in (START, START + timedelta(days=99)):
+            writer.write(series, [Candle(opening, 1.0, 1.0, 1.0, 1.0, 1.0)])
+    head, row = collect_here(database, "--status").output.splitlines()
+    assert head.split() == ["pair", "source", "every", "from", "to", "(UTC)", "lag", "gaps", "missing", "rows", "size"]
+    assert len(row) <= 100
+    assert "simulated  10m    2024-05-17  2024-08-24 00:10" in row
+    (result,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert result["pair"] == str(LONG.pair)
+    assert (result["start"], result["end"]) == ("2024-05-17T00:00:00.000Z", "2024-08-24T00:10:00.000Z")
+    assert (result["rows"], result["simulated"], result["interval"]) == (2, True, "10m")
+    assert (result["stream"], result["mismatch_rate"]) == (None, None)
+    assert result["bytes"] > 0
+    assert result["lag_seconds"] > 0
 
 
 def test_minute_forecasts_are_shown_with_their_record(tmp_path: Path) -> None:

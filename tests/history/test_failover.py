@@ -443,13 +443,6 @@ def test_a_file_is_read_to_its_own_end(tmp_path: Path) -> None:
     assert (history.candles, history.source) == (daily(days(EPOCH, 100)[40:]), f"file:{path}")
 
 
-def test_minutes_are_read_like_days() -> None:
-    start = NOW - timedelta(minutes=200)
-    minutes = [candle(start + number * timedelta(minutes=1)) for number in range(201)]
-    history, _ = read_history([Feed(minutes)], BTC, Interval.MINUTE_1, 1, None, NOW + SETTLE)
-    assert history.candles == Candles.of(minutes[:-1], Interval.MINUTE_1)
-
-
 def test_the_digest_is_taken_over_the_documented_text() -> None:
     """Anybody with the same candles can check a model card."""
     candles = [

@@ -4,7 +4,6 @@ import os
 import random
 import signal
 import time
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -23,14 +22,12 @@ EVERY = 10  # minutes there is a forecast
 # Continues at any window, as a backfill does, and prints each one that is stored. Every second one comes by a stream.
 # The forecasts of the window before are repeated: a process that was killed does not know whether they were stored.
 BACKFILL = f"""
-import resource, sys
+import sys
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.minute_forecasts import KEEP, step
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
-if len(sys.argv) > 2:
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 try:
     with open_writer(sys.argv[1]) as writer:
         writer.follow(MINUTES, simulated=False)
@@ -108,18 +105,6 @@ def test_a_process_killed_at_any_moment_leaves_whole_windows(url: str) -> None:
         with open_reader(url) as reader:
             result = min(check(reader), check_forecasts(reader))
         assert result >= (WINDOWS * WINDOW if reported == "done" else int(reported) + WINDOW)
-    finish(url)
-
-
-def test_a_full_disk_ends_with_an_error_and_whole_windows(tmp_path: Path) -> None:
-    """A limit on the size of files stands for the full disk. With room again the backfill continues."""
-    url = str(tmp_path / "market.db")
-    with child(BACKFILL, url, "150000") as process:
-        output = process.communicate(timeout=60)[0].splitlines()
-    assert output[-1].startswith(f"failed: database {url}: ")
-    assert "check the disk and its free space" in output[-1] or "make room on the disk" in output[-1]
-    with open_reader(url) as reader:
-        assert check(reader) in {int(output[-2]) + WINDOW, int(output[-2]) + 2 * WINDOW}, "with forecasts or without"
     finish(url)
 
 
