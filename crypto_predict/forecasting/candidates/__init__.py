@@ -2,7 +2,6 @@
 
 * ``candidate``: what a candidate is
 * ``autoregression``, ``prophet``, ``smoothing``: the candidates
-* ``weekly``: the forecasts of all candidates at every cutoff
 * ``combination``: weights learned from forecasts whose outcome is known
 * ``prophet_fit``: Prophet as the library fits it, which is baked; ``prophet_alone``: its interval
 """

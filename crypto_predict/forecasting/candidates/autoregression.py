@@ -4,7 +4,8 @@ import numpy as np
 from scipy.linalg import hankel
 from scipy.signal import lfilter
 
-from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, Week
+from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, last_year
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
 LAGS = 7  # a week
@@ -33,10 +34,11 @@ def increments(coefficients: FloatArray, returns: FloatArray, horizons: IntArray
     return np.asarray(np.cumsum(ahead, axis=1)[:, horizons - 1])
 
 
-def _forecast(week: Week, horizons: IntArray) -> Forecast:
-    returns = np.diff(np.concatenate([week.window, week.later_closes]))[::-1]
-    latest = np.array([returns[len(week.later) - step :][:LAGS] for step in week.steps])
-    return Forecast(increments(fit(week.window), latest, horizons))
+def _forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
+    window, since = last_year(past, later)
+    returns = np.diff(np.concatenate([window, since]))[::-1]
+    latest = np.array([returns[len(since) - step :][:LAGS] for step in steps])
+    return Forecast(increments(fit(window), latest, horizons))
 
 
 AUTOREGRESSION = Candidate("autoregression", _forecast)

@@ -7,10 +7,7 @@ a history starts.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
-
-import numpy as np
 
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
@@ -19,29 +16,13 @@ WINDOW = 365  # days that most candidates see: a market that moved differently b
 WEEK = 7  # days from one estimation to the next
 
 
-@dataclass(frozen=True)
-class Week:
-    """The k cutoffs from one estimation to the next, and the history up to the last of them.
+def last_year(past: DailySeries, later: DailySeries) -> tuple[FloatArray, FloatArray]:
+    """Return the log closes of the last year of `past` (n,), and of the days `later` (d,).
 
-    The history of a cutoff is `past` and the first `steps` days of `later`: open, high, low, close and volume.
+    They are relative to the last one of `past`: then forecasts are increments, and a flat market is zero.
     """
-
-    past: DailySeries  # the longest history that an estimation may see; the last day is that of the estimation
-    later: DailySeries  # (d,) the days after it, up to the last cutoff
-    steps: IntArray  # (k,) days from the estimation to each cutoff: it may see that many of `later`
-
-    @cached_property
-    def window(self) -> FloatArray:
-        """The last year of log closes up to the estimation, (n,).
-
-        They are relative to the last one: then forecasts are increments, and a flat market is zero.
-        """
-        return np.asarray(self.past.log_close[-WINDOW:] - self.past.log_close[-1])
-
-    @cached_property
-    def later_closes(self) -> FloatArray:
-        """Log closes of `later`, (d,), relative to that of the estimation."""
-        return np.asarray(self.later.log_close - self.past.log_close[-1])
+    last = past.log_close[-1]
+    return past.log_close[-WINDOW:] - last, later.log_close - last
 
 
 class Forecast(NamedTuple):
@@ -56,10 +37,12 @@ class Forecast(NamedTuple):
 class Candidate:
     """A model that is replayed at every cutoff, scored, and weighed by the combination.
 
-    ``forecast(week, horizons)`` forecasts at each cutoff of the week, from nothing but the history up to it; `horizons`
-    (h,) are days ahead. Where its answer is not finite, or it raises `numpy.linalg.LinAlgError`, the forecast is
-    persistence: increments of zero.
+    ``forecast(past, later, steps, horizons)`` forecasts at the k cutoffs from one estimation to the next. `past` is the
+    longest history that the estimation may see, up to its day, and `later` has the days from there to the last cutoff:
+    the history of a cutoff is `past` and the first so many `steps` (k,) of `later`. `horizons` (h,) are days ahead.
+    Where the answer is not finite, or `numpy.linalg.LinAlgError` is raised, the forecast is persistence: increments of
+    zero.
     """
 
     name: str  # in model card and tables
-    forecast: Callable[[Week, IntArray], Forecast]
+    forecast: Callable[[DailySeries, DailySeries, IntArray, IntArray], Forecast]

@@ -18,7 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, Week
+from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
 LEAST_CANDLES = 30  # for a fit
@@ -176,21 +177,20 @@ def _features(
     return features
 
 
-def _forecast(week: Week, horizons: IntArray) -> Forecast:
+def _forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
     """Forecast the curve, fitted at the estimation and updated with every close, and its increments.
 
     They are NaN if a gap left too few candles, or if parameters are not identifiable.
     """
-    past, later = week.past, week.later
-    increments, curve = np.full((2, len(week.steps), len(horizons)), np.nan)
-    noise = np.full(len(week.steps), np.nan)
+    increments, curve = np.full((2, len(steps), len(horizons)), np.nan)
+    noise = np.full(len(steps), np.nan)
     fits = list[ProphetMap]()
     if np.count_nonzero(past.known) >= LEAST_CANDLES:
         fit = fit_map(past.days[past.known], past.log_close[past.known])
-        candles = [np.flatnonzero(later.known[:step]) for step in week.steps]
+        candles = [np.flatnonzero(later.known[:step]) for step in steps]
         fits = [fit.update(later.days[rows], later.log_close[rows]) for rows in candles]
     if np.isfinite([fit.parameters for fit in fits]).all():
-        for row, (fit, step) in enumerate(zip(fits, week.steps, strict=False)):
+        for row, (fit, step) in enumerate(zip(fits, steps, strict=False)):
             levels = fit.at(past.days[-1] + step + np.array([0, *horizons]))
             increments[row], curve[row], noise[row] = levels[1:] - levels[0], levels[1:], fit.noise * fit.scale
     return Forecast(increments, curve, noise)

@@ -16,7 +16,8 @@ from scipy.optimize import minimize_scalar
 from scipy.signal import lfilter
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, Week
+from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, last_year
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
 _LEAST_SHARE = 1e-4  # of an error that enters the level, as in statsmodels; the most is 1 - 1e-4
@@ -98,14 +99,21 @@ def estimate_level(log_close: FloatArray) -> DampedTrend:
     return DampedTrend(float(fit.alpha), 0.0, 0.0, float(fit.level[-1]), 0.0)
 
 
-def _forecast(estimate: Callable[[FloatArray], DampedTrend | Theta], week: Week, horizons: IntArray) -> Forecast:
-    state = estimate(week.window)
+def _forecast(
+    estimate: Callable[[FloatArray], DampedTrend | Theta],
+    past: DailySeries,
+    later: DailySeries,
+    steps: IntArray,
+    horizons: IntArray,
+) -> Forecast:
+    window, since = last_year(past, later)
+    state = estimate(window)
     # An optimiser is not exact beyond the seven digits of single precision.
     states = [type(state)(*np.array(state, np.float32).tolist())]
-    for close in week.later_closes.tolist():
+    for close in since.tolist():
         states.append(states[-1].update(close))
-    closes = np.append(week.window[-1], week.later_closes)
-    return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in week.steps]))
+    closes = np.append(window[-1], since)
+    return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in steps]))
 
 
 # Each estimate is the state after the last close of the last year.

@@ -5,7 +5,9 @@ The target is the close `horizon` steps later (Tashman, "Out-of-sample tests of 
 Journal of Forecasting 16, 2000). A step is one place of the series, a day here: the candidates are daily models.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -13,11 +15,15 @@ from operator import attrgetter
 
 import numpy as np
 import pandas as pd
+from statsmodels.tools.sm_exceptions import ModelWarning
+from threadpoolctl import threadpool_limits
 
 from crypto_predict.baked.schema import KNOTS
+from crypto_predict.forecasting.candidates import CANDIDATES
+from crypto_predict.forecasting.candidates.candidate import WEEK
 from crypto_predict.forecasting.candidates.combination import learn_weights
+from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
-from crypto_predict.forecasting.candidates.weekly import Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
@@ -29,6 +35,8 @@ FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a his
 LEAST_HISTORY = 120  # steps; a shorter history has no backtest
 GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
 _LEAST_RETURNS = 30
+
+Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,3 +150,46 @@ def replay(
         distribution=distribution,
         prophet=replay_prophet(series, cutoffs, alone, curve, noise),
     )
+
+
+def forecast_weekly(  # noqa: PLR0913, PLR0917 the last has a default
+    series: DailySeries,
+    cutoffs: IntArray,
+    horizons: Sequence[int],
+    alone: Sequence[int],
+    longest: int,
+    progress: Progress = bool,
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the forecasts of all candidates at each cutoff, from nothing but the history up to it.
+
+    These are the increments of log price since the close of the cutoff (m, candidates, horizons), the log price of
+    Prophet's curve itself (m, k), and the standard deviation of the closes around it (m,). Where Prophet could not be
+    fitted, its curve is NaN.
+
+    `cutoffs` (m,) are ascending indices into the series, each with at least 30 days up to the estimation before it.
+    `horizons` are the days ahead of the increments, and `alone` those of Prophet's curve itself. A fit sees at most
+    `longest` days. A candidate that fails forecasts persistence: increments of zero. `progress` gets the number of
+    cutoffs done.
+    """
+    increments = np.full((len(cutoffs), len(CANDIDATES), len(horizons)), np.nan)
+    curve, noise = np.full((len(cutoffs), len(alone)), np.nan), np.full(len(cutoffs), np.nan)
+    ahead, origins = np.array([*horizons, *alone]), np.maximum(cutoffs - series.days[cutoffs] % WEEK, 0)
+    # The matrices are small: threads would only wait for one another. Optimisers warn on flat or short histories; those
+    # forecasts are scored like any other.
+    with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", ModelWarning)
+        warnings.simplefilter("ignore", RuntimeWarning)
+        for origin in np.unique(origins).tolist():
+            rows = np.flatnonzero(origins == origin)  # the cutoffs from this estimation to the next
+            steps = cutoffs[rows] - origin
+            past, later = series.until(origin, longest), series.until(int(cutoffs[rows[-1]]), int(steps[-1]))
+            for column, candidate in enumerate(CANDIDATES):
+                # A history of a few exact repetitions does not identify the parameters.
+                with suppress(np.linalg.LinAlgError):
+                    forecast = candidate.forecast(past, later, steps, ahead)
+                    increments[rows, column] = forecast.increments[:, : len(horizons)]
+                    if candidate is PROPHET and forecast.curve is not None and forecast.noise is not None:
+                        curve[rows], noise[rows] = forecast.curve[:, len(horizons) :], forecast.noise
+            progress(len(rows))
+    increments[~np.isfinite(increments).all(axis=2)] = 0.0
+    return increments, curve, noise

@@ -10,7 +10,7 @@ import pytest
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
 from crypto_predict.forecasting.candidates.smoothing import Theta
-from crypto_predict.forecasting.candidates.weekly import forecast_weekly
+from crypto_predict.forecasting.evaluation.replay import forecast_weekly
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, series_of, trending
