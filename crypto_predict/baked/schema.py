@@ -169,7 +169,7 @@ class PairForecast:
 
 @dataclass(frozen=True, slots=True)
 class Confidence:
-    """The 95 % confidence interval of a figure, by block bootstrap (`forecasting.evaluation.bootstrap`)."""
+    """The 95 % confidence interval of a figure, by block bootstrap (`forecasting.significance`)."""
 
     low: float
     high: float

@@ -1,6 +1,6 @@
 """From an audited history to the numbers that are baked, and to a verdict on them.
 
-* ``series``: a history as arrays; ``significance``: the Diebold-Mariano test
+* ``series``: a history as arrays; ``significance``: the Diebold-Mariano test, confidence intervals
 * ``candidates``: the models (Prophet and those of statsmodels) and their combination
 * ``distribution``: volatility and the calibrated 80 % interval
 * ``evaluation``: the backtest, its scores and their formulas

@@ -20,7 +20,7 @@ import numpy as np
 
 from crypto_predict.baked.schema import COVERAGE, KNOTS, Band
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
-from crypto_predict.forecasting.distribution.volatility import Volatility
+from crypto_predict.forecasting.distribution.volatility import memories, variance
 from crypto_predict.forecasting.series import DailySeries, spacing
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -54,11 +54,11 @@ def replay_prophet(
     """
     increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
     errors = series.log_close[cutoffs, None] + increments - curve
-    volatility = Volatility.of(series.log_close)
+    short, long = memories(series.log_close)
     at_knots = np.empty((len(cutoffs), len(KNOTS)))
     multipliers = np.full(len(cutoffs), GAUSSIAN)
     for column, knot in enumerate(KNOTS):
-        deviation = np.sqrt(noise**2 + volatility.variance(knot)[cutoffs])
+        deviation = np.sqrt(noise**2 + variance(short, long, knot)[cutoffs])
         scores = np.abs(errors[:, horizons.index(knot)]) / deviation
         multipliers = _multipliers(scores, cutoffs, knot, multipliers)
         at_knots[:, column] = multipliers * deviation

@@ -12,7 +12,7 @@ Features of the scale, each from the candles up to the cutoff:
   trend moves more, whichever way (Zumbach, "Volatility processes and volatility forecast with long memory",
   Quantitative Finance 4, 2004);
 * the volume of the last day, relative to the quarter before;
-* the long memory of `Volatility`: squared returns over one year and over three.
+* the long memory of `volatility`: squared returns over one year and over three.
 
 The prior is the mean of the five log deviations for tomorrow, and fades into the long memory with the horizon, as
 variance does in a GARCH(1,1) process (Bollerslev, "Generalized autoregressive conditional heteroskedasticity", Journal
@@ -35,7 +35,7 @@ import numpy as np
 
 from crypto_predict.forecasting.distribution.quantiles import calibrate, widening
 from crypto_predict.forecasting.distribution.scale import Averages, fit_scale, garman_klass
-from crypto_predict.forecasting.distribution.volatility import Volatility
+from crypto_predict.forecasting.distribution.volatility import memories
 from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -181,7 +181,7 @@ def _states(series: DailySeries, size_means: Averages, close_means: Averages) ->
     known_before = np.concatenate([weekdays[:1], weekdays[:-1]])[np.arange(len(days)), days % _WEEK]
     sizes = size_means.add_all(deviations - np.log(known_before))
     distances = np.abs(closes[:, None] - close_means.add_all(closes))
-    long = Volatility.of(np.cumsum(returns / np.sqrt(steps))).long
+    _, long = memories(np.cumsum(returns / np.sqrt(steps)))
     state = DailyState(
         days,
         sizes,

@@ -9,7 +9,6 @@ heteroskedasticity", Journal of Econometrics 31, 1986).
 """
 
 import math
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -29,28 +28,20 @@ _MEDIAN_SQUARE = NormalDist().inv_cdf(0.75) ** 2  # of a standard Gaussian: conv
 _FLOOR = 1e-12  # least variance of a step: a market that never moves has no scale
 
 
-@dataclass(frozen=True)
-class Volatility:
-    """Variances per step in two memories, at every close of a history."""
+def memories(log_close: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the variances per step in the short and in the long memory (n,), at each of n >= 2 log closes."""
+    squares = np.diff(log_close, prepend=log_close[0]) ** 2
+    squares[0] = squares[1 : LEAST_STEPS + 1].mean()  # the close before the first is unknown
+    start = max(float(squares[:LEAST_STEPS].mean()), _FLOOR)
+    short = lfilter([1 - DECAY], [1, -DECAY], _bounded(squares, start), zi=[DECAY * start])[0]
+    return short, np.mean([_rolling_mean(squares, window) for window in LONG_WINDOWS], axis=0)
 
-    short: FloatArray  # (n,)
-    long: FloatArray  # (n,)
 
-    @classmethod
-    def of(cls, log_close: FloatArray) -> "Volatility":
-        """Return the state at each of n >= 2 log closes, one per step."""
-        squares = np.diff(log_close, prepend=log_close[0]) ** 2
-        squares[0] = squares[1 : LEAST_STEPS + 1].mean()  # the close before the first is unknown
-        start = max(float(squares[:LEAST_STEPS].mean()), _FLOOR)
-        short = lfilter([1 - DECAY], [1, -DECAY], _bounded(squares, start), zi=[DECAY * start])[0]
-        return cls(short, np.mean([_rolling_mean(squares, window) for window in LONG_WINDOWS], axis=0))
-
-    def variance(self, horizon: float) -> FloatArray:
-        """Return (n,) the variance of the change of log price over the next `horizon` steps, fractions included."""
-        steps = max(horizon, 1.0)
-        # The mean share of the short memory's lead over the long one that remains over the horizon.
-        lead = (1 - math.pow(PERSISTENCE, steps)) / (steps * (1 - PERSISTENCE))
-        return np.asarray(horizon * np.maximum(self.long + lead * (self.short - self.long), _FLOOR))
+def variance(short: FloatArray, long: FloatArray, horizon: float) -> FloatArray:
+    """Return (n,) the variance of the change of log price over the next `horizon` steps, from both memories (n,)."""
+    # The mean share of the short memory's lead over the long one that remains over the horizon.
+    lead = (1 - math.pow(PERSISTENCE, horizon)) / (horizon * (1 - PERSISTENCE))
+    return np.asarray(horizon * np.maximum(long + lead * (short - long), _FLOOR))
 
 
 def _bounded(squares: FloatArray, start: float) -> FloatArray:

@@ -4,5 +4,4 @@
 * ``forecasts``: the forecasts over one horizon, and their losses
 * ``scoring``: the scores of a backtest, and their words
 * ``metrics``: the formulas of the scores, each with its source
-* ``bootstrap``: confidence intervals of the scores
 """

@@ -1,7 +1,7 @@
 """The figures of the model card from the forecasts of a backtest, always relative to persistence."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
@@ -25,11 +25,10 @@ from crypto_predict.baked.schema import (
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.replay import GAUSSIAN_STEPS, Replay
 from crypto_predict.forecasting.series import spacing
-from crypto_predict.forecasting.significance import diebold_mariano
+from crypto_predict.forecasting.significance import confidence, diebold_mariano, resample
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted, days_listed, listed
@@ -101,29 +100,30 @@ def _score(replay: Replay, forecasts: Forecasts) -> Score:
         "pit_p_value": metrics.uniformity(pit[disjoint(forecasts.cutoffs, forecasts.horizon)]),
     }
     rounded: dict[str, Any] = {name: None if value is None else _figure(value) for name, value in figures.items()}
-    bootstrap = Bootstrap(len(actual), overlap)
+    resamples = resample(len(actual), overlap)
     return Score(
         horizon_days=forecasts.horizon,
         forecasts=len(actual),
-        quantiles=tuple(_quantile_scores(forecasts, bootstrap)),
-        confidence=_confidence(bootstrap, ours, inside, reference),
+        quantiles=tuple(_quantile_scores(forecasts, resamples)),
+        confidence=_intervals(resamples, {**ours, **inside}, reference),
         pit=tuple(map(_figure, metrics.pit_histogram(pit))),
         words=words(forecasts.horizon, relative_mae, p_value),
         **rounded,
     )
 
 
-def _confidence(
-    bootstrap: Bootstrap, losses: dict[str, FloatArray], hits: dict[str, BoolArray], reference: dict[str, FloatArray]
+def _intervals(
+    resamples: tuple[FloatArray, float] | None,
+    losses: Mapping[str, FloatArray | BoolArray],
+    reference: dict[str, FloatArray],
 ) -> dict[str, Confidence]:
-    """Return the confidence intervals of mean losses, shares of hits, and losses relative to a reference, (n,) each."""
-    intervals = {name: bootstrap.mean(values) for name, values in losses.items()}
-    intervals |= {name: bootstrap.share(values) for name, values in hits.items()}
-    intervals |= {f"relative_{name}": bootstrap.ratio(losses[name], values) for name, values in reference.items()}
+    """Return the confidence intervals of means of losses or hits, and of losses relative to a reference, (n,) each."""
+    intervals = {name: confidence(resamples, values) for name, values in losses.items()}
+    intervals |= {f"relative_{name}": confidence(resamples, losses[name], values) for name, values in reference.items()}
     return {name: Confidence(_figure(ends.low), _figure(ends.high)) for name, ends in intervals.items() if ends}
 
 
-def _quantile_scores(forecasts: Forecasts, bootstrap: Bootstrap) -> Iterator[QuantileScore]:
+def _quantile_scores(forecasts: Forecasts, resamples: tuple[FloatArray, float] | None) -> Iterator[QuantileScore]:
     """Yield the scores of each quantile, beside that of persistence's Gaussian distribution."""
     for level, quantile in zip(LEVELS, forecasts.quantiles.T, strict=True):
         naive = forecasts.persistence + forecasts.deviation * NormalDist().inv_cdf(level)
@@ -134,7 +134,7 @@ def _quantile_scores(forecasts: Forecasts, bootstrap: Bootstrap) -> Iterator[Qua
             below=_figure(np.mean(below)),
             pinball=_figure(np.mean(loss)),
             relative_pinball=_ratio(loss, reference),
-            confidence=_confidence(bootstrap, {"pinball": loss}, {"below": below}, {"pinball": reference}),
+            confidence=_intervals(resamples, {"pinball": loss, "below": below}, {"pinball": reference}),
         )
 
 
