@@ -25,14 +25,6 @@ def compared(differences: Any, overlap: int) -> tuple[float, float]:
     return test
 
 
-def test_diebold_marianos_statistic_is_the_one_computed_by_hand() -> None:
-    """Mean 5/2, autocovariances 5/4 and 5/16, factor sqrt(3/8): the square root of 5, and t with 3 degrees."""
-    test = diebold_mariano(np.array([2.0, 4, 6, 8]), np.array([1.0, 2, 3, 4]), 2)
-    angle = math.atan(math.sqrt(5 / 3))
-    p_value = 1 - 2 / math.pi * (angle + math.sqrt(15) / 8)
-    assert test == pytest.approx((math.sqrt(5), p_value))
-
-
 def test_bartletts_weights_apply_where_the_plain_variance_is_negative() -> None:
     """Autocovariances 1 and -3/4: plainly -1/2, weighted 1/4; so 4 standard deviations, times the factor."""
     assert compared((2, 0, 2, 0), 2)[0] == pytest.approx(4 * math.sqrt(3 / 8))

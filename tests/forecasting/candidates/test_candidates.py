@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from crypto_predict.forecasting.candidates import NAMES
+from crypto_predict.forecasting.candidates import NAMES, autoregression
 from crypto_predict.forecasting.candidates.candidate import WEEK, WINDOW
 from crypto_predict.forecasting.candidates.smoothing import Theta
 from crypto_predict.forecasting.evaluation.replay import forecast_weekly
@@ -101,50 +101,6 @@ def test_the_quote_currency_does_not_matter(name: str, factor: float) -> None:
     assert dearer == pytest.approx(predicted(name, log_close), abs=1e-4)
 
 
-def test_prophet_and_the_autoregression_continue_constant_growth_and_theta_half_of_it() -> None:
-    """The Theta method averages a line and exponential smoothing."""
-    grown = growing(0.01)
-    assert predicted(PROPHET, grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
-    assert predicted("autoregression", grown) == pytest.approx(0.01 * MANY_DAYS, rel=1e-3)
-    assert predicted("theta", grown) == pytest.approx(0.005 * MANY_DAYS, rel=1e-3)
-
-
-def test_a_damped_trend_slows_down() -> None:
-    way = predicted("damped trend", growing(0.01))
-    steps = np.diff(way) / np.diff(MANY_DAYS)
-    assert way[0] == pytest.approx(0.01, rel=0.1)
-    assert way[0] > steps[0] > steps[1] > steps[2] > 0
-
-
-def test_a_local_level_returns_to_the_level_after_an_outlier_and_hardly_moves_on_a_random_walk() -> None:
-    noisy = 5 + 0.01 * np.random.default_rng(10).standard_normal(400)
-    noisy[-1] = 5.5
-    way = predicted("local level", noisy)
-    assert way == pytest.approx(np.full(len(HORIZONS), -0.5), abs=0.1)
-    assert np.abs(predicted("local level", random_walk(11, 400))).max() < 0.03
-
-
-@pytest.mark.parametrize("share", [0.6, -0.6])
-def test_the_autoregression_learns_the_share_of_a_return_that_repeats(share: float) -> None:
-    """A `share` of the last return repeats tomorrow, a share of that the day after, and so on.
-
-    A year is little to learn it from: it shows in the mean of several markets.
-    """
-    ways = []
-    for seed in range(12):
-        log_close = trending(seed, 400, share)
-        last = share * (log_close[-1] - log_close[-2]) + 0.2
-        ways.append(predicted("autoregression", np.append(log_close, log_close[-1] + last))[:2] / last)
-    assert np.mean(ways, axis=0) == pytest.approx([share, share / (1 - share)], rel=0.2)
-
-
-def test_prophet_learns_the_week() -> None:
-    log_close = 5 + 0.1 * (np.arange(400.0) % 7)
-    ways = [predicted(PROPHET, log_close[:end])[0] for end in (391, 394, 397)]
-    actual = [log_close[end] - log_close[end - 1] for end in (391, 394, 397)]
-    assert ways == pytest.approx(actual, abs=0.01)
-
-
 def test_prophet_is_fitted_to_candles_only() -> None:
     """Days that repeat the close before would flatten the curve."""
     grown, missing = growing(0.01), range(100, 200)
@@ -168,10 +124,14 @@ def test_estimates_are_made_on_sundays_and_go_on_with_every_close() -> None:
     series = replace(series, days=series.days - (series.days[sunday] % WEEK))
     assert series.day(sunday).strftime("%A") == "Sunday"
     increments, curve, _ = forecast_weekly(series, np.arange(sunday, saturday + 1), HORIZONS, (7,), 500)
-    theta = Theta.estimate(log_close[sunday - WINDOW + 1 : sunday + 1] - log_close[sunday])
+    year = log_close[sunday - WINDOW + 1 : sunday + 1] - log_close[sunday]
+    theta, coefficients = Theta.estimate(year), autoregression.fit(year)
     for row, day in enumerate(range(sunday, saturday + 1)):
         expected = theta.forecast(MANY_DAYS) - log_close[day] + log_close[sunday]
         assert increments[row, NAMES.index("theta")] == pytest.approx(expected, abs=1e-6)
+        newest = np.diff(log_close[: day + 1])[None, : -autoregression.LAGS - 1 : -1]
+        expected = autoregression.increments(coefficients, newest, MANY_DAYS)[0]
+        assert increments[row, NAMES.index("autoregression")] == pytest.approx(expected, abs=1e-9)
         theta = theta.update(log_close[min(day + 1, 499)] - log_close[sunday])
     assert len({row.tobytes() for row in increments}) == WEEK
     assert len(np.unique(curve)) == WEEK

@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, learn_weights, shrunk
-from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF, splits
 from crypto_predict.history.columns import FloatArray, IntArray
 from tests.support.markets import random_walk, series_of, trending
 
@@ -133,21 +132,6 @@ def test_weights_are_shares_and_nothing_later_changes_them(
     assert np.all(before.sum(axis=1) <= 1 + 1e-12)
 
 
-@pytest.mark.parametrize("at", [1000, 1050, 1100])
-@pytest.mark.parametrize("horizon", [1, 7])
-def test_later_outcomes_change_no_earlier_weight_in_a_predictable_market(at: int, horizon: int) -> None:
-    """There the weights are not zero, and not even the next day is used."""
-    log_close, cutoffs = trending(1, DAYS, 0.8), np.arange(FIRST, DAYS)
-    outcome, predicted = series_of(log_close).increments(cutoffs, horizon), rules(log_close, cutoffs, horizon)
-    first_unknown = at - horizon + 1  # its span ends the day after the cutoff
-    otherwise = outcome.copy()
-    otherwise[first_unknown:] *= -1
-    before, after = (learn_weights(cutoffs, predicted, array, horizon) for array in (outcome, otherwise))
-    assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
-    assert before[at].any()
-    assert before.tobytes() != after.tobytes()
-
-
 def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
     """The weights are those of the other forecasts."""
     rng = np.random.default_rng(0)
@@ -163,18 +147,6 @@ def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
     assert plain.tobytes() == other.tobytes()
 
 
-def test_more_noise_lowers_the_weight() -> None:
-    rng = np.random.default_rng(0)
-    outcome, noise = rng.standard_normal(800), rng.standard_normal((800, 5))
-    totals = [
-        float(learn_weights(np.arange(800), outcome[:, None] + size * noise, outcome, 1)[-1].sum())
-        for size in (0.1, 1.0, 3.0, 30.0)
-    ]
-    assert totals == sorted(totals, reverse=True)
-    assert totals[0] > 0.9
-    assert totals[-1] < 0.1
-
-
 def test_trust_is_zero_up_to_the_critical_value_and_always_below_1() -> None:
     """The positive part of James and Stein, at the one-sided 1 % of the normal distribution."""
     assert [shrunk(statistic) for statistic in (-5.0, 0.0, 2.326)] == [0.0, 0.0, 0.0]
@@ -183,18 +155,3 @@ def test_trust_is_zero_up_to_the_critical_value_and_always_below_1() -> None:
     assert shares == sorted(shares)
     assert shares[1] == pytest.approx(1 - (2.32635 / 3) ** 2, abs=1e-5)
     assert shares[-1] < 1 == shrunk(float("inf"))
-
-
-MINUTE = 1 / 1440**0.5  # the deviation of a minute's return, in units of a day's
-
-
-def test_cutoffs_and_weights_count_in_steps() -> None:
-    """Every quarter of an hour over two days: a forecast that is right earns its weight, persistence is the rest."""
-    log_close = MINUTE * random_walk(3, 2 * 1440)
-    cutoffs = np.array(list(splits(len(log_close), every=15)))
-    assert cutoffs[0] >= FIRST_CUTOFF - 1
-    actual = series_of(log_close).increments(cutoffs, 15)
-    predicted = np.column_stack([np.nan_to_num(actual), np.zeros(len(cutoffs))])
-    weights = learn_weights(cutoffs, predicted, actual, 15)[-1]
-    assert weights[0] > 0.8
-    assert weights[1] == 0

@@ -1,7 +1,6 @@
 """The backtest: past forecasts repeated from nothing but the history before them."""
 
 import functools
-from dataclasses import replace
 from datetime import date, timedelta
 from operator import attrgetter
 
@@ -188,14 +187,6 @@ def test_any_horizons_are_forecast_once_each_in_ascending_order(horizons: tuple[
     assert done.horizons == tuple(sorted(set(horizons)))
     assert done.predicted.shape == (len(done.cutoffs), len(NAMES), len(done.horizons))
     assert {row.horizon_days for row in done.rows(horizons)} == {horizon for horizon in horizons if horizon < 80}
-
-
-def test_a_market_that_never_moves_is_forecast_to_stay() -> None:
-    done = replay(series_of(np.full(800, 5.5)), (1, 7), 100, LONGEST)
-    assert done is not None
-    for row in done.rows((1, 7)):
-        assert row == replace(row, prediction=row.actual, persistence=row.actual)
-        assert row.high / row.low == pytest.approx(1, abs=1e-4)
 
 
 @functools.cache

@@ -124,15 +124,6 @@ def test_too_few_forecasts_are_not_compared() -> None:
     assert result.words.startswith("not comparable")
 
 
-@pytest.mark.parametrize("move", [0.2, -0.2])
-def test_a_forecast_beyond_its_interval_widens_it(move: float) -> None:
-    """An interval contains its own forecast, in the scores as in the baked model."""
-    past = forecasting(lambda _: move, range(100, 150), half_width=0.05)
-    for row in past.rows([1]):
-        low, high = (math.log(end / row.persistence) for end in (row.low, row.high))
-        assert (low, high) == pytest.approx((min(-0.05, move), max(0.05, move)))
-
-
 def of_prophet(curve: Any, cutoffs: range, horizon: int = 7) -> Replay:
     """A backtest in which Prophet's curve was level, `curve(c)` above the last close at the cutoff `c`."""
     at, past = np.array(cutoffs), series()

@@ -12,13 +12,10 @@ from hypothesis import strategies as st
 
 from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation.metrics import crps_gaussian
-from crypto_predict.forecasting.minutes.backtest import last_day_volatility
-from crypto_predict.forecasting.minutes.features import DAY, Minutes, MinuteState
+from crypto_predict.forecasting.minutes.features import DAY, MinuteState
 from crypto_predict.forecasting.minutes.outcomes import is_usable, scores_of
-from crypto_predict.history.columns import Candles
-from crypto_predict.market import Candle, Interval
+from crypto_predict.market import Candle
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
-from tests.support.forecasting import market
 
 START = datetime(2024, 5, 17, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
@@ -101,16 +98,6 @@ def test_the_volatility_is_that_of_the_moves_of_the_last_day(minutes: list[int])
     moves = [later - earlier for earlier, later in pairwise(prices)][-DAY:]
     expected = stdev(moves) if len(moves) > 1 else 0.0
     assert state.volatility() == pytest.approx(expected, rel=1e-9)
-
-
-def test_the_volatility_is_that_of_a_backtest() -> None:
-    """So that the live record and a backtest are relative to the same persistence."""
-    candles = [candle for number, candle in enumerate(market(2 * DAY)) if number % 7 and not 900 < number < 1_000]
-    state = MinuteState()
-    for candle in candles:
-        state.add(candle)
-    minutes = Minutes.of(Candles.of(candles, Interval.MINUTE_1))
-    assert state.volatility() == pytest.approx(last_day_volatility(minutes)[-1], rel=1e-9)
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0, math.nan, math.inf])
