@@ -19,7 +19,6 @@ from tests.support.live_markets import (
     ETH,
     SOL,
     START,
-    Market,
     collecting,
     connected_until,
     interruptions,
@@ -90,11 +89,13 @@ def test_a_pair_that_is_added_to_the_database_is_followed_beside_the_others(tmp_
     assert interruptions(database, BTC, first) == []
 
 
-def test_a_pair_that_is_removed_is_left_alone(tmp_path: Path) -> None:
+def test_a_pair_that_is_removed_or_delisted_is_left_alone_and_harms_no_other(tmp_path: Path) -> None:
+    """Its candles stay."""
     database = new_database("sqlite", tmp_path)
-    with market() as result:
-        with collecting(database, result) as collector:
-            wait_whole(database, result, minutes=1)
+    with market(pairs=(BTC, ETH, SOL)) as result:
+        with collecting(database, result, "--pair", "BTC/USD,ETH/USD,SOL/USD", "--no-forecasts") as collector:
+            end = wait_whole(database, result, BTC, ETH, SOL, minutes=1)
+            result.motion.delist(SOL, result.motion.now())
             with open_writer(database) as writer:
                 writer.set_state(minutes_of("binance", ETH), STOPPED)
             until(lambda: followed(collector) == {BTC}, "the collector has looked at the database")
@@ -102,19 +103,14 @@ def test_a_pair_that_is_removed_is_left_alone(tmp_path: Path) -> None:
             until(lambda: result.motion.now() > stopped)
             requests = len(result.server.requests)
             wait_whole(database, result, BTC, minutes=3)
+            figures = collector.figures()
+            assert figures is not None
+            assert "forecast_step_seconds" not in figures[1][()], "no forecasts are made"
         assert stored(database, minutes_of("binance", ETH), Span(stopped, result.motion.now())) == []
-        assert "ETHUSDT" not in {request.query.get("symbol") for request in result.server.requests[requests:]}
-
-
-def test_a_pair_that_is_delisted_does_not_harm_the_others(tmp_path: Path) -> None:
-    database = new_database("sqlite", tmp_path)
-    with market() as result:
-        with collecting(database, result):
-            end = wait_whole(database, result, minutes=1)
-            result.motion.delist(ETH, result.motion.now())
-            until(lambda: described(database, ETH).state == DELISTED, "the pair is delisted")
-            assert wait_whole(database, result, BTC) > end
-        assert is_whole(database, result, ETH, end), "its candles stay"
+        symbols = {request.query.get("symbol") for request in result.server.requests[requests:]}
+        assert symbols.isdisjoint({"ETHUSDT", "SOLUSDT"})
+        assert described(database, SOL).state == DELISTED
+        assert is_whole(database, result, SOL, end)
 
 
 def followed(collector: Collector) -> set[Pair]:
@@ -127,44 +123,37 @@ def described(database: str, pair: Pair) -> CollectedSeries:
         return next(collected for collected in reader.collected() if collected.series.pair == pair)
 
 
-def make_mistakes(database: str, result: Market, **values: float) -> list[datetime]:
-    """Let the stream send these values for an hour once history is there; a connection that ends misses some."""
-    opening = wait_whole(database, result, minutes=1)
-    openings = [opening + number * MINUTE for number in range(1, 60)]
-    for minute in openings:
-        result.motion.mistake(BTC, minute, **values)
-    return openings
+def test_a_revised_candle_is_stored_with_what_it_replaces_and_an_impossible_one_is_quarantined(tmp_path: Path) -> None:
+    """A stream that sends a candle again with other values is right the second time; of the others REST has sound ones.
 
-
-def test_a_revised_candle_is_stored_with_what_it_replaces(tmp_path: Path) -> None:
-    """A stream that sends a candle again with other values is right the second time."""
+    Both are counted. There are mistakes for an hour, since a connection that ends misses some.
+    """
     database, series = new_database("sqlite", tmp_path), minutes_of("binance", BTC)
     with market() as result, open_writer(database) as reader:
-        with collecting(database, result):
-            mistaken = make_mistakes(database, result, volume=123.0)
-            until(lambda: reader.revisions(series, Span(BEGIN, mistaken[-1])), "a mistake is revised")
+        with collecting(database, result) as collector:
+            opening = wait_whole(database, result, minutes=1)
+            mistaken = [opening + number * MINUTE for number in range(1, 60)]
+            for number, minute in enumerate(mistaken):
+                result.motion.mistake(BTC, minute, **({"low": -1.0} if number % 2 else {"volume": 123.0}))
+            span = Span(BEGIN, mistaken[-1])
+            until(lambda: reader.revisions(series, span), "a mistake is revised")
+            until(lambda: reader.quarantine(series, span), "a mistake is in quarantine")
             until(lambda: described(database, BTC).mismatched, "the mistake is counted")
             end = wait_whole(database, result, BTC)
-        replaced = reader.revisions(series, Span(BEGIN, end))
-        assert {candle.open_time for candle in replaced} <= set(mistaken)
+            figures = collector.figures()
+            assert figures is not None
+            row = figures[1]["binance", "BTC/USDT", "1m"]
+            assert row["mismatched_total"]
+            assert row["rejected_rows_total"]
+        replaced, rows = reader.revisions(series, Span(BEGIN, end)), reader.quarantine(series, Span(BEGIN, end))
+        assert {candle.open_time for candle in replaced} <= set(mistaken[::2])
         # REST may answer before the stream on a busy machine: then the mistake first replaces what REST had.
         rest = {candle.open_time: candle for candle in result.truth(BTC, end)}
         for candle in replaced:
             assert candle in {rest[candle.open_time], rest[candle.open_time]._replace(volume=123.0)}
         assert 123.0 in {candle.volume for candle in replaced}
-
-
-def test_impossible_candles_of_a_stream_are_quarantined(tmp_path: Path) -> None:
-    """REST has sound ones, which are stored."""
-    database, series = new_database("sqlite", tmp_path), minutes_of("binance", BTC)
-    with market() as result, open_writer(database) as reader:
-        with collecting(database, result):
-            mistaken = make_mistakes(database, result, low=-1.0)
-            until(lambda: reader.quarantine(series, Span(BEGIN, mistaken[-1])), "a mistake is in quarantine")
-            end = wait_whole(database, result, BTC)
-        rows = reader.quarantine(series, Span(BEGIN, end))
         assert {row.candle.low for row in rows} == {-1.0}
-        assert {row.candle.open_time for row in rows} <= set(mistaken)
+        assert {row.candle.open_time for row in rows} <= set(mistaken[1::2])
         assert all(row.reason for row in rows)
 
 

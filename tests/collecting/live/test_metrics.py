@@ -8,7 +8,6 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,7 +25,6 @@ from tests.support.collecting import collecting as collecting_process
 from tests.support.databases import new_database, new_postgresql, stopped_server
 from tests.support.live import binance_of, collecting_here, until
 from tests.support.models import make_model
-from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion
 from tests.support.replay.server import ReplayServer
@@ -106,6 +104,9 @@ def test_each_pair_its_forecasts_and_its_stream_have_their_figures(calm: Scraped
     until(lambda: calm.value("lag_seconds", **OF_BTC) in on_time, "it is not late")
     until(lambda: calm.value("stream_connected", **OF_STREAM) == 1, "the stream is connected")
     until(lambda: calm.value("ready") == 1, "it is ready")
+    for path in ("/livez", "/readyz"):
+        answer = calm.get(path)
+        assert (answer.json(), answer.headers["Cache-Control"]) == ({"status": "ok", "reasons": []}, "no-store")
     assert (calm.value("candles_total", **OF_BTC, by="rest") or 0) >= 20
     for name in ("mismatched_total", "rejected_rows_total", "gaps"):
         assert calm.value(name, **OF_BTC) == 0
@@ -126,13 +127,6 @@ def test_the_number_of_time_series_grows_with_the_pairs_alone(calm: Scraped) -> 
     assert {name for _, labels in samples for name, _ in labels} == {"source", "pair", "interval", "by"}
     of_pairs = [labels for _, labels in samples if ("pair", "BTC/USDT") in labels]
     assert len(of_pairs) == len([labels for _, labels in samples if ("pair", "ETH/USDT") in labels]) < 15
-
-
-def test_a_collector_that_delivers_is_live_and_ready(calm: Scraped) -> None:
-    for path in ("/livez", "/readyz"):
-        until(partial(lambda path: calm.get(path).json() == {"status": "ok", "reasons": []}, path), path)
-        answer = calm.get(path)
-        assert answer.headers["Cache-Control"] == "no-store"
 
 
 def test_other_paths_and_methods_are_refused(calm: Scraped) -> None:
@@ -174,24 +168,20 @@ def samples_of_a_server() -> Samples:
     return {**samples_in(text), **{(f"{name}_total", frozenset()): 0.0 for name in dropped}}
 
 
-def test_dashboard_and_alerts_use_metrics_that_a_running_collector_and_a_server_have(calm: Scraped) -> None:
+def test_dashboard_and_alerts_use_metrics_and_labels_that_a_running_collector_and_a_server_have(calm: Scraped) -> None:
     """A renamed metric would leave a panel empty, and an alert silent."""
-    scraped_names = {name for name, _ in {*calm.samples(), *samples_of_a_server()}}
+    samples = {*calm.samples(), *samples_of_a_server()}
     for expressions in (expressions_of_dashboard(), [rule["expr"] for rule in rules()]):
         used = names_in(expressions)
         assert len(used) >= 8
-        assert used - scraped_names == set()
-
-
-def test_labels_in_dashboard_and_alerts_are_those_of_the_metrics(calm: Scraped) -> None:
-    samples = {*calm.samples(), *samples_of_a_server()}
-    labels = {name for _, result in samples for name, _ in result} | {"instance", "job"}
+        assert used - {name for name, _ in samples} == set()
     texts = [*expressions_of_dashboard(), *(rule["expr"] for rule in rules())]
     texts += [text for rule in rules() for text in rule["annotations"].values()]
     used = {name for text in texts for name in re.findall(r"[{,]([a-z]+)(?:=|!~)", text)}
     used |= {name for text in texts for name in re.findall(r"\$labels\.([a-z]+)", text)}
     used |= {name for text in texts for result in re.findall(r"by \(([a-z, ]+)\)", text) for name in result.split(", ")}
-    assert {"source", "instance"} <= used <= labels
+    labels = {name for _, result in samples for name, _ in result}
+    assert {"source", "instance"} <= used <= labels | {"instance", "job"}
 
 
 def test_every_panel_of_the_dashboard_has_its_own_place() -> None:
@@ -205,12 +195,6 @@ def test_every_panel_of_the_dashboard_has_its_own_place() -> None:
     ]
     assert len(set(cells)) == len(cells)
     assert max(x for x, _ in cells) < 24
-
-
-def test_every_alert_says_what_is_wrong_and_how_bad_it_is() -> None:
-    for rule in rules():
-        assert rule["labels"]["severity"] in {"critical", "warning"}
-        assert set(rule["annotations"]) == {"summary", "description"}
 
 
 PROMTOOL = shutil.which("promtool") or ""
@@ -325,14 +309,15 @@ def test_each_alert_comes_when_its_trouble_lasts_and_no_other_one(case: str, tmp
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_guide_says_what_to_do_about_each_alert() -> None:
-    """Whoever is woken by one needs a next step."""
+def test_every_alert_says_what_is_wrong_how_bad_it_is_and_what_to_do() -> None:
+    """Whoever is woken by one needs a next step, which is in the guide. Each has a case above."""
+    for rule in rules():
+        assert rule["labels"]["severity"] in {"critical", "warning"}
+        assert set(rule["annotations"]) == {"summary", "description"}
+    names = [rule["alert"] for rule in rules()]
     guide = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
-    assert re.findall(r"^\| `([A-Z][a-z]\w+)` \|", guide, re.MULTILINE) == [rule["alert"] for rule in rules()]
-
-
-def test_every_alert_has_a_case() -> None:
-    assert {name for _, expected in CASES.values() for name in expected} == {rule["alert"] for rule in rules()}
+    assert re.findall(r"^\| `([A-Z][a-z]\w+)` \|", guide, re.MULTILINE) == names
+    assert {name for _, expected in CASES.values() for name in expected} == set(names)
 
 
 @needs_promtool
@@ -340,20 +325,6 @@ def test_promtool_accepts_the_configuration() -> None:
     config = str(ALERTS.with_name("prometheus.yml"))  # names the rules
     done = subprocess.run([PROMTOOL, "check", "config", config], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def test_an_interrupted_stream_a_different_candle_and_an_impossible_one_are_counted(tmp_path: Path) -> None:
-    with scraped(new_database("sqlite", tmp_path)) as result:
-        until(lambda: result.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
-        opening = Interval.MINUTE_1.ceil(result.motion.now()) + MINUTE
-        for number in range(0, 60, 2):  # a connection that ends misses some
-            result.motion.mistake(BTC, opening + number * MINUTE, volume=123.0)
-            result.motion.mistake(BTC, opening + (number + 1) * MINUTE, low=-1.0)
-        until(lambda: result.value("mismatched_total", **OF_BTC), "the mismatch is counted")
-        until(lambda: result.value("rejected_rows_total", **OF_BTC), "the impossible candle is counted")
-        before = result.value("reconnects_total", **OF_STREAM) or 0
-        result.exchange.streams.apply(streams.drop)
-        until(lambda: (result.value("reconnects_total", **OF_STREAM) or 0) > before, "the stream is connected again")
 
 
 def test_without_its_exchange_it_is_live_but_not_ready(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from tests.support.live_markets import (
 from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, SECOND, Motion
-from tests.support.replay.server import Ban, ReplayServer, refused
+from tests.support.replay.server import Ban, ReplayServer
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.
     database = new_database("sqlite", tmp_path)
     with (
         market() as result,
-        collecting(database, result),
+        collecting(database, result) as collector,
     ):
         wait_whole(database, result, minutes=1)
         wait_connected(database, result)
@@ -64,6 +64,9 @@ def test_after_any_end_of_a_connection_everything_is_whole_again(fault: streams.
 
         until(has_come_back, "the stream is stored as connected, interrupted and connected again")
         wait_whole(database, result)
+        figures = collector.figures()
+        assert figures is not None
+        assert figures[1]["binance",]["reconnects_total"]
 
 
 def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path) -> None:
@@ -85,18 +88,6 @@ def test_an_outage_of_the_exchange_is_waited_for_and_then_filled(tmp_path: Path)
     down = [state for state in found_states if state.state is StreamState.EXCHANGE_DOWN]
     assert down[-1].span.end > outage.end - SECOND, "up to the next connection"
     assert all(state.span.start < down[0].span.start for state in found_states if state.state is StreamState.CONNECTED)
-
-
-def test_refused_handshakes_are_an_exchange_that_is_down(tmp_path: Path) -> None:
-    """REST goes on meanwhile."""
-    database = new_database("sqlite", tmp_path)
-    with market() as result:
-        result.server.inject(refused(451, "not from here"), times=3, when=lambda request: request.path == "/stream")
-        with collecting(database, result):
-            wait_connected(database, result)
-            wait_whole(database, result)
-    found_states = [state.state for state in states(database, "binance", BTC, Span(START, result.motion.now()))]
-    assert StreamState.EXCHANGE_DOWN in found_states[: found_states.index(StreamState.CONNECTED)]
 
 
 def test_a_database_that_goes_away_is_waited_for() -> None:

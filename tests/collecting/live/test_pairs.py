@@ -9,7 +9,7 @@ from sqlalchemy import create_engine, text
 
 from crypto_predict.collecting.live.pairs import BYTES, Roster, expected
 from crypto_predict.collecting.options import DEFAULT_PAIRS
-from crypto_predict.errors import DatabaseError, UnusableHistory
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.market import Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import ACTIVE, DELISTED, STOPPED, CollectedSeries, Shard
@@ -127,14 +127,6 @@ def test_named_pairs_are_followed_also_if_they_were_stopped(file: WritableDataba
     assert {series.pair: stored.since for series, stored in roster.series.items()} == {BTC: SINCE, ETH: first}
 
 
-def test_each_shard_follows_its_own_of_the_named_pairs(file: WritableDatabase) -> None:
-    for number in (1, 2):
-        roster = Roster(file, Shard(number, 2), sources("simulated"))
-        roster.begin(DEFAULT_PAIRS)
-        assert {series.pair for series in roster.series} == {pair for pair in DEFAULT_PAIRS if pair in Shard(number, 2)}
-    assert {collected.series.pair for collected in file.collected()} == set(DEFAULT_PAIRS)
-
-
 def test_a_pair_is_followed_though_no_exchange_can_be_asked(file: WritableDatabase) -> None:
     """A collector that begins in an outage must collect once that is over."""
     roster = Roster(file, EVERYTHING, sources("binance"))
@@ -148,15 +140,6 @@ def test_pairs_that_no_source_can_have_are_an_error_if_nothing_else_is_collected
         roster.begin([Pair("BTC", "BTC")])
     roster.begin([Pair("BTC", "BTC"), BTC])
     assert [series.pair for series in roster.series] == [TETHER]
-
-
-def test_the_series_stay_while_the_database_is_away(file: WritableDatabase, tmp_path: Path) -> None:
-    roster = Roster(file, EVERYTHING, sources("simulated"))
-    roster.begin([BTC])
-    (tmp_path / "market.db").rename(tmp_path / "away")
-    with pytest.raises(DatabaseError):
-        roster.refresh()
-    assert [series.pair for series in roster.series] == [BTC]
 
 
 def collected(

@@ -77,12 +77,6 @@ def test_each_candle_of_a_stream_is_compared_once_and_rest_wins(live: Live) -> N
     assert live.database.revisions(MINUTES, span(0, 9)) == [other]
 
 
-def test_a_value_that_a_stream_does_not_send_does_not_differ(on_file: Live) -> None:
-    on_file.stream(candle(1)._replace(quote_volume=None, trades=None))
-    on_file.answer(candles(1, 2), 3)
-    assert on_file.counts == (1, 0)
-
-
 def test_a_traded_minute_that_a_connected_stream_did_not_send_is_a_mismatch(live: Live) -> None:
     """So is found that a stream is mute for one pair. Minutes without volume are not sent by every exchange."""
     quiet = candle(3)._replace(volume=0.0)

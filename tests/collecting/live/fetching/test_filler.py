@@ -23,7 +23,7 @@ from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS, Filler
 from crypto_predict.collecting.windows import TAIL, WINDOW
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import ACTIVE, DELISTED
+from crypto_predict.market.collected import ACTIVE
 from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
@@ -64,10 +64,6 @@ class Work(NamedTuple):
         truth = {minutes_of("binance", pair): self.motion.truth(pair, span) for pair in pairs or self.motion.pairs}
         until(lambda: {series: candles_in(self.database, series, end) for series in truth} == truth)
 
-    def requests_for(self, symbol: str) -> int:
-        """Return the number of requests so far."""
-        return len([request for request in self.server.requests if request.query["symbol"] == symbol])
-
 
 @contextmanager
 def working(
@@ -85,15 +81,6 @@ def working(
             server.inject(fault[0], fault[1], when=lambda request: request.query["symbol"] == "BTCUSDT")
         with filling(database, source_of(server), motion.clock, pairs, **options) as filler:
             yield Work(database, motion, server, filler)
-
-
-def test_the_newest_end_and_all_that_was_before_are_stored(database: WritableDatabase) -> None:
-    """Two days and what follows while it is asked for."""
-    with working(database, pairs=numbered_pairs(3), history=timedelta(days=2)) as work:
-        work.wait_whole(minutes=6)
-    for collected in database.collected():
-        assert len(database.coverage(collected.series)) == 1
-        assert (collected.gaps, list(database.revisions(collected.series, EVER))) == (0, [])
 
 
 def test_the_newest_end_comes_first_and_then_the_newest_windows(file: WritableDatabase) -> None:
@@ -123,23 +110,6 @@ def test_a_file_that_was_away_for_a_while_leaves_no_hole(tmp_path: Path, file: W
         until(lambda: work.motion.now() >= back)
         (tmp_path / "away").rename(tmp_path / "market.db")
         work.wait_whole(minutes=1)
-
-
-def test_a_pair_that_the_exchange_does_not_have_any_more_is_delisted_and_its_candles_stay(
-    file: WritableDatabase,
-) -> None:
-    pairs = numbered_pairs(2)
-    gone, other = (minutes_of("binance", pair) for pair in pairs)
-    with working(file, 240, pairs) as work:
-        work.motion.delist(pairs[0], NOON + 3 * MINUTE)
-        states = {gone: DELISTED, other: ACTIVE}
-        until(lambda: {collected.series: collected.state for collected in file.collected()} == states)
-        requests = work.requests_for("BTCUSDT")
-        work.wait_whole(pairs[1], minutes=10)
-        assert work.requests_for("BTCUSDT") == requests
-    last = candles_in(file, gone)[-1].open_time + MINUTE
-    assert last >= NOON
-    assert candles_in(file, gone) == work.motion.truth(pairs[0], Span(work.motion.begin, last))
 
 
 def test_one_mistaken_answer_does_not_delist_a_pair(file: WritableDatabase) -> None:

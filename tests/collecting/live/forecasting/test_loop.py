@@ -11,8 +11,7 @@ import pytest
 
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.forecasting.minutes.model import Coefficients
-from crypto_predict.market import Candle, Pair, Span
-from crypto_predict.market.clock import Clock
+from crypto_predict.market import Candle
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteModel
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.clocks import MovedClock
@@ -21,7 +20,6 @@ from tests.support.forecasting import (
     BTC,
     DAY,
     ETH,
-    EVER,
     MINUTE,
     SPEED,
     START,
@@ -34,7 +32,7 @@ from tests.support.forecasting import (
     outcomes,
     scored,
 )
-from tests.support.live import collecting_here, minutes_of, until
+from tests.support.live import until
 
 PAST = 100 + DAY  # minutes
 MARKET = market(PAST + 200)
@@ -76,6 +74,7 @@ def test_every_stored_candle_gets_a_forecast_and_is_the_outcome_of_fifteen(kind:
         assert record is not None
         assert (record.since, record.until) == (START + (PAST + 1) * MINUTE, START + (PAST + 20) * MINUTE)
         assert scored(record) == {horizon: 21 - horizon for horizon in range(1, MINUTES_AHEAD + 1)}
+        assert len({forecast.quantiles for forecast in forecasts_of(database)}) == 21, "they move with the candles"
         errors = outcomes(database)
         for score in record.scores:
             assert score.error == pytest.approx(sum(errors[score.horizon_minutes]), rel=1e-3)
@@ -282,39 +281,3 @@ def test_a_pair_that_is_not_followed_any_more_is_left_alone(past: WritableDataba
         collected.store_each([MARKET[PAST]])
         assert len(cutoffs(past, ETH)) == 1
         assert list(collected.forecasts.figures()) == [BTC]
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_while_it_collects_the_forecast_moves_with_the_candles_and_its_record_grows(kind: str, tmp_path: Path) -> None:
-    """The whole collector, from an empty database on, at 60 times the speed."""
-    database, clock = new_database(kind, tmp_path), Clock(START + timedelta(hours=12, seconds=20), SPEED)
-    since = f"{START - timedelta(days=1):%Y-%m-%d}"
-    arguments = ("--source", "simulated", "--pair", "BTC/USD", "--since", since)
-    series = minutes_of("simulated", Pair("BTC", "USD"))
-    with collecting_here(database, clock, {}, *arguments), open_writer(database) as reader:
-        until(lambda: scored(reader.minute_records().get(series)).get(2), "forecasts of two minutes are scored")
-        before = reader.minute_records().get(series)
-        seen = {forecast.cutoff: forecast for forecast in forecasts_of(reader, series)}
-        until(lambda: len(cutoffs(reader, series)) > len(seen) + 2, "three more forecasts are stored")
-        after = reader.minute_records().get(series)
-        *_, newest = forecasts_of(reader, series)
-        candle = reader.candles(series, Span(newest.cutoff - MINUTE, newest.cutoff), 1)[0].candle
-    assert before is not None
-    assert after is not None
-    assert scored(after)[1] > scored(before)[1]
-    assert after.until > before.until
-    assert newest.price == candle.close
-    assert newest.quantiles not in [forecast.quantiles for forecast in seen.values()]
-
-
-def test_switched_off_it_only_collects(tmp_path: Path) -> None:
-    database, clock = new_database("sqlite", tmp_path), Clock(START + timedelta(hours=12), SPEED)
-    since = f"{START - timedelta(days=1):%Y-%m-%d}"
-    arguments = ("--source", "simulated", "--pair", "BTC/USD", "--since", since, "--no-forecasts")
-    series = minutes_of("simulated", Pair("BTC", "USD"))
-    with collecting_here(database, clock, {}, *arguments) as collector, open_writer(database) as reader:
-        until(lambda: len(reader.candles(series, EVER, 10**6)) > 36 * 60, "its history and two minutes are stored")
-        figures = collector.figures()
-        assert figures is not None
-        assert "forecast_step_seconds" not in figures[1][()]
-        assert reader.minute_models() == {}

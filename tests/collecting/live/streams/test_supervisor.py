@@ -117,9 +117,10 @@ async def refusing_keys(_feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[F
     yield
 
 
-async def knows_no_eth(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
-    if ETH in pairs:
-        raise UnusableHistory("scripted", [f"it does not have the pair {ETH}"])
+async def knows_only_btc(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    for pair in pairs:
+        if pair != BTC:
+            raise UnusableHistory("scripted", [f"it does not have the pair {pair}"])
     async for event in alive(feed, pairs):
         yield event
 
@@ -130,15 +131,6 @@ async def refuses_eth_at_first(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenera
     for pair in refused:
         yield PairRefused(pair, "Subscription failed")
     async for event in alive(feed, [pair for pair in pairs if pair not in refused]):
-        yield event
-
-
-async def one_at_a_time(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
-    """Refuse a second connection, as Alpaca does."""
-    if feed.open > 1:
-        yield Interrupted("connection limit exceeded", feed.clock.now())
-        return
-    async for event in alive(feed, pairs):
         yield event
 
 
@@ -160,13 +152,6 @@ async def supervising(feed: Feed, *pairs: Pair) -> AsyncGenerator[tuple[Supervis
 
 def ticks_of(heard: Heard, pair: Pair) -> int:
     return sum(isinstance(tick, TickReceived) and tick.pair == pair for tick in heard.of("received"))
-
-
-async def add_pair(supervisor: Supervisor, heard: Heard) -> None:
-    """Add a second pair once the first one is streamed, and wait for its ticks."""
-    await when(lambda: ticks_of(heard, BTC))
-    supervisor.follow([BTC, ETH])
-    await when(lambda: ticks_of(heard, ETH))
 
 
 @pytest.mark.parametrize(
@@ -199,16 +184,6 @@ async def test_a_market_that_is_really_quiet_is_connected_less_and_less_often() 
     async with supervising(Feed(mute, speed=FAST)) as (_, heard):
         await when(lambda: len(mutes()) == 2)
     assert mutes() == [f"connected, but no data for {seconds} s" for seconds in (180, 360)]
-
-
-@in_loop
-async def test_an_added_pair_is_connected_beside_the_others_before_their_connection_ends() -> None:
-    feed = Feed(alive, speed=CALM)
-    async with supervising(feed) as (supervisor, heard):
-        await add_pair(supervisor, heard)
-    assert heard.of("interrupted") == []
-    assert heard.of("connected") == [(BTC,), (BTC, ETH)]
-    assert (feed.most, supervisor.reconnects) == (2, 0)
 
 
 async def retiring(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
@@ -249,15 +224,6 @@ async def test_connections_that_end_at_once_are_not_replaced_without_a_wait() ->
 
 
 @in_loop
-async def test_where_only_one_connection_is_allowed_it_is_ended_for_the_new_pair() -> None:
-    feed = Feed(one_at_a_time, speed=CALM)
-    async with supervising(feed) as (supervisor, heard):
-        await add_pair(supervisor, heard)
-    assert feed.requested[-1] == (BTC, ETH)
-    assert heard.of("connected") == [(BTC,), (BTC, ETH)]
-
-
-@in_loop
 async def test_a_removed_pair_does_not_end_the_connection() -> None:
     feed = Feed(alive, speed=CALM)
     async with supervising(feed, BTC, ETH) as (supervisor, heard):
@@ -273,28 +239,18 @@ async def test_a_removed_pair_does_not_end_the_connection() -> None:
 
 
 @in_loop
-async def test_a_pair_that_the_exchange_does_not_have_is_left_out_from_the_start() -> None:
-    feed = Feed(knows_no_eth, speed=CALM)
+async def test_a_pair_that_the_exchange_does_not_have_is_left_out_and_harms_no_other() -> None:
+    """It may be there from the start, or be added beside a connection, which does not end for it."""
+    feed = Feed(knows_only_btc, speed=CALM)
     async with supervising(feed, BTC, ETH) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
-    assert heard.of("unusable") == [ETH]
-    assert feed.requested == [(BTC, ETH), (BTC,)]
-    assert supervisor.pairs == (BTC,)
-    assert heard.of("interrupted") == []
-
-
-@in_loop
-async def test_an_added_pair_that_the_exchange_does_not_have_does_not_end_the_connection_of_the_others() -> None:
-    feed = Feed(knows_no_eth, speed=CALM)
-    async with supervising(feed) as (supervisor, heard):
-        await when(lambda: ticks_of(heard, BTC))
-        supervisor.follow([BTC, ETH])
-        await when(lambda: heard.of("unusable"))
-        supervisor.follow([BTC, ETH])  # the database is read before the new state is in it
+        assert heard.of("unusable") == [ETH]
+        supervisor.follow([BTC, ETH, SOL])  # the database is read before the new state is in it
+        await when(lambda: SOL in heard.of("unusable"))
         before = ticks_of(heard, BTC)
         await when(lambda: ticks_of(heard, BTC) > before + 3)
-    assert feed.requested == [(BTC,), (BTC, ETH)]
-    assert heard.of("connected") == [(BTC,)]
+    assert feed.requested == [(BTC, ETH), (BTC,), (BTC, SOL)]
+    assert (heard.of("connected"), heard.of("interrupted"), supervisor.pairs) == ([(BTC,)], [], (BTC,))
 
 
 @in_loop
@@ -311,14 +267,19 @@ async def test_a_pair_whose_subscription_is_refused_is_left_out_and_later_asked_
 
 
 @in_loop
-async def test_while_a_connection_takes_the_place_of_another_one_ticks_of_both_count() -> None:
-    """Otherwise one that the first had not delivered yet when it was closed would be missing."""
+async def test_an_added_pair_is_connected_beside_the_others_and_ticks_of_both_connections_count() -> None:
+    """Otherwise a tick that the first had not delivered yet when it was closed would be missing."""
 
     async def early(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
         yield TickReceived(feed.id, BTC, feed.clock.now(), 77.0, 1.0, 1)
         async for event in alive(feed, pairs):
             yield event
 
-    async with supervising(Feed(alive, early, speed=CALM)) as (supervisor, heard):
-        await add_pair(supervisor, heard)
+    feed = Feed(alive, early, speed=CALM)
+    async with supervising(feed) as (supervisor, heard):
+        await when(lambda: ticks_of(heard, BTC))
+        supervisor.follow([BTC, ETH])
+        await when(lambda: ticks_of(heard, ETH))
     assert 77.0 in [tick.price for tick in heard.of("received") if isinstance(tick, TickReceived)]
+    assert (heard.of("connected"), heard.of("interrupted")) == ([(BTC,), (BTC, ETH)], [])
+    assert (feed.most, supervisor.reconnects) == (2, 0)

@@ -227,25 +227,6 @@ def test_a_tick_that_was_repeated_after_its_minute_was_saved_is_not_late() -> No
     assert (market.candles.counts["late"], market.candles.counts["duplicates"]) == (1, 1)
 
 
-def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_partial() -> None:
-    market = Market()
-    market.wait(30)
-    market.connect()
-    for second in range(30, 930, 10):
-        if second == 660:
-            market.drop()
-        if second < 660 or second >= 750:
-            market.tick(second, 7.0)
-        if second == 750:
-            market.connect()
-    market.wait(1900)
-    partial = [(candle.open_time - NOON) // MINUTE for candle in market.of() if candle.partial]
-    assert partial == [0, 10, 12]  # nothing came in 11
-    assert [(candle.open_time - NOON) // MINUTE for candle in market.of(Interval.MINUTE_5)] == [0, 5, 10, 15]
-    assert [candle.partial for candle in market.of(Interval.MINUTE_5)] == [True, False, True, False]
-    assert [candle.partial for candle in market.of(Interval.MINUTE_10)] == [True, True]
-
-
 @pytest.mark.parametrize(
     ("steps", "partial"),
     [
@@ -256,8 +237,13 @@ def test_the_first_candle_after_a_connection_and_the_last_one_before_a_drop_are_
         # Another pair was connected.
         ([(-60, "other"), (5, "tick")], {0: True, "5m": True}),
         ([(-60, "on"), (5, "tick")], {0: False, "5m": False}),
+        # The first one after a connection, and the last one before an interruption.
+        (
+            [(30, "on"), (31, "tick"), (65, "tick"), (121, "tick"), (130, "off")],
+            {0: True, 1: False, 2: True, "5m": True},
+        ),
     ],
-    ids=["between ticks", "noticed late", "never", "always"],
+    ids=["between ticks", "noticed late", "never", "always", "ends"],
 )
 def test_a_candle_is_partial_unless_the_stream_was_connected_throughout(
     steps: list[tuple[float, str]], partial: dict[int | str, bool]
