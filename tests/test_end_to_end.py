@@ -17,7 +17,7 @@ from tests.support.histories import make_candle, wandering
 from tests.support.models import BTC
 from tests.support.processes import Finished
 from tests.support.replay import server as replay
-from tests.support.replay.alpaca import AlpacaExchange, Paging
+from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.server import ReplayServer
 
 REAL = Path("../shared/data/binance_BTC-USDT_1d.csv")
@@ -45,14 +45,14 @@ def exchange() -> Iterator[ReplayServer]:
     """Daily candles up to today's, which is not closed yet, in short pages; the first answers fail."""
     today = open_day()
     candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in range(DAYS + 1)]
-    with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, Paging(rows=(130, 420), overlap=3))) as server:
+    with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles}, rows=(130, 420))) as server:
         server.inject(replay.refused(500, "internal server error"))
         server.inject(replay.answer(200, "<html>busy</html>", "text/html"))
         yield server
 
 
 def test_the_history_of_an_exchange_becomes_an_answer(exchange: ReplayServer, tmp_path: Path) -> None:
-    """The exchange fails twice and has short overlapping pages; the candle that is still open is not fitted."""
+    """The exchange fails twice and has short pages; the candle that is still open is not fitted."""
     model = str(tmp_path / "model.pkl")
     yesterday = open_day() - timedelta(days=1)
     run = train("--source", "alpaca,simulated", "--output", model, "--json", *SPARSE, ALPACA_DATA_URL=exchange.url)

@@ -116,8 +116,8 @@ class Settings:
 class Exchange:
     """One exchange. `catalog` lists them, in the order of preference.
 
-    `source` and `feed` name the classes of its adapters, ``module:Class``: an `ExchangeSource` of REST, and the
-    `CandleFeed` of its stream. They are imported when they are opened, since an SDK takes a second.
+    `source` and `feed` name what builds its adapters, ``module:name``: an `ExchangeSource` of REST, and the `Feed` of
+    its stream. They are imported when they are opened, since an SDK takes a second.
     """
 
     id: str  # in ``--source``, in the database and on the model card

@@ -10,7 +10,7 @@ from crypto_predict.sources.alpaca import EXCHANGE as ALPACA_EXCHANGE
 from crypto_predict.sources.exchange import Settings
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import VENUE as ALPACA
-from tests.support.replay.alpaca import Paging, Tokens, bar, exchange, read
+from tests.support.replay.alpaca import exchange, read, token
 from tests.support.replay.minutes import BTC, START, minutes
 from tests.support.replay.server import Fault
 
@@ -32,10 +32,6 @@ def row_changed(**values: Any) -> Change:
     return change
 
 
-def with_token(token: Any) -> Change:
-    return lambda answer: {**answer, "next_page_token": token}
-
-
 MALFORMED = {
     "[]": (replay.answer(200, "[]"), "no list of bars"),
     "bars: null": (replay.answer(200, '{"bars": null, "next_page_token": null}'), "no list of bars"),
@@ -51,8 +47,6 @@ MALFORMED = {
     "time in words": (replay.altered(row_changed(t="noon")), "'t' is missing or not an RFC 3339"),
     "time without zone": (replay.altered(row_changed(t="2023-01-01T00:02:00")), "not an RFC 3339 time"),
     "time out of range": (replay.altered(row_changed(t="0001-01-01T00:00:00+05:00")), "is out of range"),
-    "token: number": (replay.altered(with_token(7)), "a page token that is not text"),
-    "token: too long": (replay.altered(with_token("x" * 2_001)), "or is too long"),
 }
 
 
@@ -61,55 +55,26 @@ def test_a_malformed_answer_is_asked_for_again_and_then_refused(fault: Fault, re
     assert reason in ALPACA.given_up(fault).reason
 
 
-@pytest.mark.parametrize(
-    ("tokens", "requests"), [(Tokens.FRESH, 4), (Tokens.REPEATED, 4), (Tokens.EMPTY, 4), (Tokens.ENDLESS, 14)]
-)
-def test_no_page_token_is_followed_for_ever(tokens: Tokens, requests: int) -> None:
-    """An empty or repeated token is not sent; new tokens without new candles are followed ten times."""
-    with exchange(minutes(100), Paging(rows=(25,), tokens=tokens)) as server:
-        assert read(server, 100) == minutes(100)
-        sent = [request.query["page_token"] for request in server.requests if "page_token" in request.query]
+@pytest.mark.parametrize(("endless", "requests"), [(False, 4), (True, 14)])
+def test_no_page_token_is_followed_for_ever(endless: bool, requests: int) -> None:
+    """A page may be short, and the next one begins after its newest candle. Ten empty pages are the end."""
+    with exchange(minutes(100), rows=(25,), endless=endless) as server:
+        assert read(server, 110) == minutes(100)
         assert len(server.requests) == requests
-    assert len(set(sent)) == len(sent)
-    assert "" not in sent
 
 
-@pytest.mark.parametrize("token", [None, "", "eyJvIjogMTB9"])
-def test_an_exchange_without_candles_returns_an_empty_history(token: str | None) -> None:
-    """For an unknown pair Alpaca answers 200 without bars, as for a pair that was not traded."""
-    with exchange([]) as server:
-        server.inject(replay.altered(with_token(token)), times=2)
-        assert read(server, 10) == []
+def test_an_empty_page_with_a_token_is_not_the_end() -> None:
+    """A part of the history would look like a gap."""
+    with exchange(minutes(20)) as server:
+        server.inject(replay.altered(lambda _: {"bars": {}, "next_page_token": token(5)}))
+        assert read(server, 20) == minutes(20)[5:], "the exchange goes on at the token"
+        assert [request.query.get("page_token") for request in server.requests] == [None, token(5)]
 
 
 def test_an_unknown_pair_has_no_candles() -> None:
+    """For it Alpaca answers 200 without bars, as for a pair that was not traded."""
     with exchange(minutes(10)) as server:
         assert read(server, 10, pair=Pair("NOPE", "USD")) == []
-
-
-def test_the_last_copy_of_a_candle_wins() -> None:
-    """The first copy may be from before the close."""
-
-    def growing(answer: dict[str, Any]) -> dict[str, Any]:
-        answer["bars"]["BTC/USD"][-1]["c"] = 9.99
-        return answer
-
-    with exchange(minutes(20), Paging(rows=(10,), overlap=1)) as server:
-        server.inject(replay.altered(growing))
-        assert read(server, 20) == minutes(20)
-
-
-def test_a_page_that_repeats_old_candles_does_not_duplicate_them() -> None:
-    """A candle that was already returned must not be returned again."""
-    candles = minutes(25_000)
-
-    def reaching_back(answer: dict[str, Any]) -> dict[str, Any]:
-        return {**answer, "bars": {"BTC/USD": [*map(bar, candles[:10]), *answer["bars"]["BTC/USD"]]}}
-
-    with exchange(candles, Paging(rows=(5_000,))) as server:
-        server.inject(replay.altered(lambda answer: answer), times=4)
-        server.inject(replay.altered(reaching_back))
-        assert read(server, 25_000) == candles
 
 
 def test_times_are_read_to_the_instant_in_any_notation() -> None:
@@ -118,11 +83,11 @@ def test_times_are_read_to_the_instant_in_any_notation() -> None:
         assert read(server, 5) == minutes(5)
 
 
-def test_the_first_request_has_no_token_and_no_keys() -> None:
+def test_the_first_request_has_no_token_and_an_end_that_is_included() -> None:
     with exchange(minutes(7)) as server:
         assert read(server, 7) == minutes(7)
     [request] = server.requests
-    span = {"start": START.isoformat(), "end": (START + timedelta(minutes=7)).isoformat()}
+    span = {"start": START.isoformat(), "end": "2023-01-01T00:06:59.999999+00:00"}
     assert request.query == {"symbols": "BTC/USD", "timeframe": "1Min", **span, "limit": "10000"}
 
 

@@ -16,7 +16,7 @@ from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, QuoteReceived
 from crypto_predict.sources.alpaca import EXCHANGE
-from crypto_predict.sources.alpaca.stream import SILENCE, AlpacaFeed
+from crypto_predict.sources.alpaca.stream import SILENCE, feed
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.alpaca import KEYS, VENUE, AlpacaInMotion, bar_frame, packed, quote_frame, refusal
@@ -172,7 +172,7 @@ def test_every_location_is_a_venue_of_its_own_for_rest_and_stream(live: Market) 
         assert EXCHANGE.open_source(environ).quote(BTC).bid > 0  # type: ignore[attr-defined]  # it has quotes, too
 
         async def begin() -> None:
-            async for event in AlpacaFeed(EXCHANGE.settings(environ), Clock()).events([BTC]):
+            async for event in feed(EXCHANGE.settings(environ), Clock()).events([BTC]):
                 assert isinstance(event, Heartbeat)
                 break
 
@@ -238,7 +238,7 @@ def test_keys_that_are_refused_are_an_error(code: int, live: Market, caplog: pyt
 def test_wrong_keys_are_refused(live: Market) -> None:
     settings = replace(live.settings, keys={**live.settings.keys, "ALPACA_SECRET_KEY": "another"})
     with pytest.raises(RefusedKeys, match='answered 402 "auth failed"'):
-        live.events(feed=AlpacaFeed(settings, live.clock))
+        live.events(feed=feed(settings, live.clock))
 
 
 @pytest.mark.parametrize("environ", [{}, {"ALPACA_API_KEY": "k"}, {"ALPACA_SECRET_KEY": "s", "ALPACA_API_KEY": ""}])
@@ -246,7 +246,7 @@ def test_without_both_keys_the_stream_is_refused_before_it_connects(environ: dic
     """REST does not need them, so that the error says what does."""
     settings = EXCHANGE.settings({**environ, "ALPACA_STREAM_URL": live.settings.stream_url})
     with pytest.raises(RefusedKeys, match="live stream requires keys: set ALPACA_API_KEY and ALPACA_SECRET_KEY"):
-        live.events(feed=AlpacaFeed(settings, live.clock))
+        live.events(feed=feed(settings, live.clock))
     assert live.server.requests == []
 
 
@@ -292,9 +292,9 @@ def test_a_pair_that_is_refused_is_named_if_the_exchange_names_it(live: Market) 
 
 def test_a_plan_with_few_quotes_still_has_its_bars(live: Market) -> None:
     """The free plan limits the quotes, and not the bars: a minute is worth more than a quote."""
-    live.exchange.most_quotes, feed = 1, live.feed()
-    reason = live.end(feed=feed).reason
+    live.exchange.most_quotes, limited = 1, live.feed()
+    reason = live.end(feed=limited).reason
     assert 'answered 405 "symbol limit exceeded": its plan does not allow so many quotes' in reason
-    assert not feed.sends_quotes
+    assert not limited.sends_quotes
     frame = bar_frame(BTC, minutes(live, 1)[0])
-    assert candles_of(live.events(streams.burst(frame), streams.closed(), feed=feed))
+    assert candles_of(live.events(streams.burst(frame), streams.closed(), feed=limited))

@@ -11,7 +11,7 @@ from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history
 from tests.support.processes import Finished
 from tests.support.replay import attacks, server
-from tests.support.replay.alpaca import Paging, Tokens, exchange
+from tests.support.replay.alpaca import exchange
 from tests.support.replay.server import Fault, ReplayServer
 
 pytestmark = pytest.mark.repeats
@@ -42,9 +42,7 @@ def market() -> ReplayServer:
 @pytest.mark.parametrize(
     ("fault", "environ", "met"),
     [
-        (attacks.endless_pages(10_000), {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
-        (attacks.endless_pages(1), {"SOURCE_SECONDS": "1"}, "it took longer than 1 s for one history"),
-        (attacks.endless_pages(1, token=10**6), {}, "or is too long"),
+        (attacks.full_page, {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
         (attacks.huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
         (attacks.huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
         (server.bomb, {}, "sent more than 4 MiB in one answer"),
@@ -134,7 +132,7 @@ def test_a_pair_that_the_exchange_does_not_have_is_not_invented(tmp_path: Path) 
 
 def test_a_sound_history_in_many_pages_stays_within_the_bounds(tmp_path: Path) -> None:
     candles = make_history(200).candles
-    with exchange(candles, Paging(rows=(7,), overlap=3, tokens=Tokens.ENDLESS), "1Day") as served:
+    with exchange(candles, "1Day", rows=(7,), endless=True) as served:
         run = trained(tmp_path, *DAYS, "--source", "alpaca", ALPACA_DATA_URL=served.url, SOURCE_CANDLES="2000")
     assert run.code == 0, run.errors
 

@@ -50,7 +50,7 @@ EXCHANGE = Exchange(
     page=10_000,
     rate=Rate(weight=100),
     source="crypto_predict.sources.alpaca.rest:Alpaca",
-    feed="crypto_predict.sources.alpaca.stream:AlpacaFeed",
+    feed="crypto_predict.sources.alpaca.stream:feed",
     keys=("ALPACA_API_KEY", "ALPACA_SECRET_KEY"),
     other_variables=("ALPACA_LOCATION",),
     located=_located,

@@ -1,7 +1,8 @@
 """Alpaca's crypto bars and quotes, through the official SDK, with or without keys.
 
 The SDK builds the address, the headers and the request. Paging, retries and checks are done here: the SDK follows an
-empty page token for ever, keeps duplicates, ignores ``Retry-After`` and sets no timeout.
+empty page token for ever, keeps duplicates, ignores ``Retry-After`` and sets no timeout. The next page begins after the
+newest candle of a page, so that its token is needed only where the page is empty.
 
 Wire format::
 
@@ -13,32 +14,26 @@ Wire format::
     {"quotes": {"BTC/USD": {"t": "2024-05-17T12:00:00.123456789Z", "bp": 1.5, "bs": 0.5, "ap": 1.6, "as": 0.7}}}
 """
 
-import logging
-from collections.abc import Iterator, Mapping
-from datetime import datetime
-from functools import partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 from alpaca.data.historical.crypto import CryptoHistoricalDataClient
 
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
+from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.alpaca import EXCHANGE
 from crypto_predict.sources.exchange import Settings
-from crypto_predict.sources.network.limits import Allowance
-from crypto_predict.sources.network.paging import closed, in_order
+from crypto_predict.sources.network.paging import forwards
 from crypto_predict.sources.network.session import BoundedSession
 from crypto_predict.sources.network.source import ExchangeSource
 from crypto_predict.sources.network.wire import Malformed, moment, number, rows, whole
 
-_MOST_IDLE = 10  # pages in a row without a new candle, after which page tokens are not followed any more
-_LONGEST_TOKEN = 2_000  # characters; all tokens are remembered
-
-_log = logging.getLogger(__name__)
+_MOST_EMPTY = 10  # pages in a row, after which page tokens are not followed any more
 
 
 class Alpaca(ExchangeSource):
-    """Candles and quotes of Alpaca's own venue. Hours without a trade may be missing.
+    """Candles and quotes of Alpaca's own venue. Hours without a trade may be missing; an unknown pair has no candles.
 
     Keys raise Alpaca's limit on requests; the candles are the same.
     """
@@ -50,12 +45,29 @@ class Alpaca(ExchangeSource):
         self._path = f"/crypto/{settings.location or 'us'}"
         self._client = _Client(settings, self.session)
 
-    def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:
-        """Return the candles as other exchanges do; a pair that Alpaca does not have gives none.
+    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+        query = {"symbols": symbol, "timeframe": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
+        # The end is included.
+        query |= {"start": span.start.isoformat(), "end": (span.end - timedelta(microseconds=1)).isoformat()}
+        for _ in range(_MOST_EMPTY):
+            answer = self._client.get(f"{self._path}/bars", query)
+            if not (isinstance(answer, dict) and answer.get("bars") == {} and answer.get("next_page_token")):
+                break
+            query["page_token"] = answer["next_page_token"]
+        return answer
 
-        At most two pages of candles are held at a time.
-        """
-        return in_order(self._pages(pair, interval, span), hold=EXCHANGE.page)
+    def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
+        return forwards(self.id, ask, span, interval)
+
+    def _rows(self, answer: object, symbol: str) -> tuple[list[object], bool]:
+        if not isinstance(answer, dict) or not isinstance(answer.get("bars"), dict):
+            raise Malformed("no list of bars")
+        return rows(answer["bars"].get(symbol, []), "bars", EXCHANGE.page), answer.get("next_page_token") is None
+
+    def _read_candle(self, row: object, interval: Interval) -> Candle:  # noqa: ARG002 for other exchanges
+        if not isinstance(row, dict):
+            raise Malformed("a bar that is not an object")
+        return read_candle(row, moment(row.get("t"), "t"))
 
     def _send_quote(self, symbol: str) -> object:
         return self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol})
@@ -69,37 +81,6 @@ class Alpaca(ExchangeSource):
             raise UnusableHistory(self.id, [f"it has no quote of {symbol}"])
         return read_quote(row, moment(row.get("t"), "t"))
 
-    def _pages(self, pair: Pair, interval: Interval, span: Span) -> Iterator[list[Candle]]:
-        """Yield the pages as they arrive, each cut to `span`."""
-        symbol, allowance = EXCHANGE.symbol(pair), Allowance(self.id, self.bounds)
-        query = {"symbols": symbol, "timeframe": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
-        query |= {"start": span.start.isoformat(), "end": span.end.isoformat()}
-        start, newest = span.start, span.start - interval.length  # openings of the first and the newest candle
-        idle, followed = 0, set[str]()  # pages in a row that brought no newer candle, and page tokens
-        while start < span.end:
-            send = partial(self._client.get, f"{self._path}/bars", dict(query))
-            received, token = self.ask(pair, send, lambda answer: _read_page(answer, symbol), allowance)
-            allowance.take(len(received))
-            candles = [candle for candle in received if candle.open_time in span]
-            yield closed(candles, interval, span.end)
-            latest = max((candle.open_time for candle in candles), default=newest)
-            idle = 0 if latest > newest else idle + 1
-            newest = max(latest, newest)
-            if token is None:
-                return
-            if token and token not in followed and idle < _MOST_IDLE:
-                followed.add(token)
-                query["page_token"] = token
-                continue
-            # Continue after the newest candle. If that has been tried already, nothing more is left.
-            resume = newest + interval.length
-            if resume <= start:
-                return
-            start = resume
-            query.pop("page_token", None)
-            query["start"] = start.isoformat()
-            _log.warning("alpaca sent a page token that leads nowhere; continuing from %s", start.isoformat())
-
 
 class _Client(CryptoHistoricalDataClient):
     """The SDK's client with our session. The session raises before the SDK's own retries begin."""
@@ -108,24 +89,6 @@ class _Client(CryptoHistoricalDataClient):
         key, secret = (settings.keys.get(name) for name in EXCHANGE.keys)
         super().__init__(key, secret, url_override=settings.api_url)
         self._session = session
-
-
-def _read_page(answer: object, symbol: str) -> tuple[list[Candle], str | None]:
-    """Return the candles and the token of the next page; None after the last one."""
-    bars = answer.get("bars") if isinstance(answer, dict) else None
-    if not isinstance(answer, dict) or not isinstance(bars, dict):
-        raise Malformed("no list of bars")
-    candles = [_read_bar(row) for row in rows(bars.get(symbol, []), "bars", EXCHANGE.page)]
-    token = answer.get("next_page_token")
-    if not (token is None or (isinstance(token, str) and len(token) <= _LONGEST_TOKEN)):
-        raise Malformed("a page token that is not text, or is too long")
-    return candles, token
-
-
-def _read_bar(row: object) -> Candle:
-    if not isinstance(row, dict):
-        raise Malformed("a bar that is not an object")
-    return read_candle(row, moment(row.get("t"), "t"))
 
 
 def read_candle(row: Mapping[str, object], opening: datetime) -> Candle:

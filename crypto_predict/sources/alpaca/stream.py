@@ -20,6 +20,7 @@ exchange for ever, and logs and drops errors that the exchange sends after the h
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, ClassVar
 
 import msgpack
@@ -42,6 +43,7 @@ _REFUSED_KEYS = frozenset({402, 408, 409, 411})  # auth failed, not enabled, ins
 
 class _Stream(Stream):
     exchange = EXCHANGE
+    sends_candles, sends_quotes = True, True
     headers: ClassVar = {"Content-Type": "application/msgpack"}
     ping_every = 5
 
@@ -121,22 +123,14 @@ class _Stream(Stream):
         if code == _BAD_SYMBOL and (named := [pair for symbol, pair in self.pairs.items() if symbol in words]):
             return UnusableHistory(feed.id, [f"it does not have {pair}: {feed.host} {answer}" for pair in named])
         if code == _TOO_MANY_SYMBOLS and self._has_bars:
-            feed.sends_quotes = False
+            feed.sends_quotes = False  # also of later connections
             answer += ": its plan does not allow so many quotes; from now on only bars are asked for"
         elif code == _TOO_MANY_SYMBOLS:
             answer += ": follow fewer pairs, or use another source"
         return Broken(answer, exchange_down=code == _INTERNAL)
 
 
-class AlpacaFeed(Feed):
-    """Closed and revised minutes, and the top of the book, of Alpaca's own venue.
-
-    `sends_quotes` turns false if the plan of the keys does not allow the quotes of so many pairs.
-    """
-
-    stream = _Stream
-    sends_candles = True
-    sends_quotes = True
+feed = partial(Feed, _Stream)
 
 
 def _objects(frame: str | bytes) -> list[dict[str, Any]]:

@@ -36,6 +36,6 @@ EXCHANGE = Exchange(
     page=1_000,
     rate=Rate(weight=5_400),  # Binance allows 6000 for an address, and bans one that goes on
     source="crypto_predict.sources.binance.rest:Binance",
-    feed="crypto_predict.sources.binance.stream:BinanceFeed",
+    feed="crypto_predict.sources.binance.stream:feed",
     unknown_pair=frozenset({"-1121"}),
 )

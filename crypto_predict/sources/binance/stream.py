@@ -25,6 +25,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import partial
 
 from websockets.asyncio.client import ClientConnection
 
@@ -45,6 +46,7 @@ _logger = logging.getLogger(__name__)
 
 class _Stream(Stream):
     exchange = EXCHANGE
+    sends_candles, sends_quotes = True, True
     pairs_a_connection = 100  # two streams each; an address has at most 6,400 characters, and servers refuse 8,190
     ping_every, most_pings = 15, 5  # a candle closes every minute
 
@@ -121,12 +123,7 @@ class _Stream(Stream):
             self.put(QuoteReceived(EXCHANGE.id, self.pairs[symbol], quote))
 
 
-class BinanceFeed(Feed):
-    """The live stream of Binance's spot market."""
-
-    stream = _Stream
-    sends_candles = True
-    sends_quotes = True
+feed = partial(Feed, _Stream)
 
 
 def _topics(symbol: str) -> tuple[str, str]:

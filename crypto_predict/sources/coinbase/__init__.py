@@ -20,6 +20,6 @@ EXCHANGE = Exchange(
     page=300,
     rate=Rate(weight=10, seconds=1),
     source="crypto_predict.sources.coinbase.rest:Coinbase",
-    feed="crypto_predict.sources.coinbase.stream:CoinbaseFeed",
+    feed="crypto_predict.sources.coinbase.stream:feed",
     unknown_pair=frozenset({"NotFound"}),
 )

@@ -18,6 +18,7 @@ The channel ``ticker`` sends the top of the book with a trade only. In a quiet m
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from crypto_predict.market.events import TickReceived
 from crypto_predict.sources.coinbase import EXCHANGE
@@ -27,6 +28,7 @@ from crypto_predict.sources.network.wire import Malformed, decimal, json_object,
 
 class _Stream(Stream):
     exchange = EXCHANGE
+    sends_candles = True
     requests_a_second = 4  # half of what the exchange allows
     ping_every = 5  # a quiet minute is whole with the first answer after its end
 
@@ -60,11 +62,7 @@ class _Stream(Stream):
             self.is_confirmed = True  # trades are data, although a quiet pair closes its minute late
 
 
-class CoinbaseFeed(Feed):
-    """The live stream of Coinbase's spot market: its trades, of which closed minutes are built."""
-
-    stream = _Stream
-    sends_candles = True
+feed = partial(Feed, _Stream)
 
 
 def _subscribed(channels: object) -> list[object]:

@@ -1,6 +1,6 @@
-"""Pages of candles: asking for the next one by time, and joining pages that overlap."""
+"""Pages of candles: asking for the next one by time."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 
 from crypto_predict.errors import SourceError
@@ -62,17 +62,3 @@ def closed(candles: Sequence[Candle], interval: Interval, end: datetime) -> list
         return list(candles)
     latest, finished = end - interval.length, interval.length + FINISHED
     return [candle for candle in candles if candle.open_time > latest or date - candle.open_time >= finished]
-
-
-def in_order(pages: Iterable[Sequence[Candle]], hold: int) -> Iterator[Candle]:
-    """Yield the candles of overlapping pages in ascending order, each opening once: the last copy wins.
-
-    The newest `hold` candles are held back, because the next page may contain them again.
-    """
-    candles: dict[datetime, Candle] = {}  # opening to candle
-    given: datetime | None = None
-    for page in pages:
-        candles.update((candle.open_time, candle) for candle in page if given is None or candle.open_time > given)
-        for given in sorted(candles)[:-hold]:
-            yield candles.pop(given)
-    yield from (candles[opening] for opening in sorted(candles))

@@ -58,6 +58,10 @@ class ExchangeSource:
         """Ask for the candles that open in `span`, at most one page."""
         raise NotImplementedError
 
+    def _rows(self, answer: object, symbol: str) -> tuple[list[object], bool]:  # noqa: ARG002 of one exchange a part of it
+        """Return the candles of an answer, and whether it says that no candle follows."""
+        return rows(answer, "candles", self.exchange.page), False
+
     def _read_candle(self, row: object, interval: Interval) -> Candle:
         """Return one of the rows of an answer."""
         raise NotImplementedError
@@ -79,11 +83,16 @@ class ExchangeSource:
         One page of candles is held at a time.
         """
         symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
+        is_last = False
 
         def read(answer: object) -> list[Candle]:
-            return [self._read_candle(row, interval) for row in rows(answer, "candles", self.exchange.page)]
+            nonlocal is_last
+            candles, is_last = self._rows(answer, symbol)
+            return [self._read_candle(row, interval) for row in candles]
 
         def ask(part: Span) -> list[Candle]:
+            if is_last:
+                return []
             send = partial(self._send_candles, symbol, interval, part)
             received = self.ask(pair, send, read, allowance, self.weights[0])
             allowance.take(len(received))

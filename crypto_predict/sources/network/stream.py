@@ -52,6 +52,8 @@ class Stream:
     """
 
     exchange: ClassVar[Exchange]
+    sends_candles: ClassVar[bool] = False
+    sends_quotes: ClassVar[bool] = False
     headers: ClassVar[Mapping[str, str]] = {}  # of the handshake
     pairs_a_connection: ClassVar[int] = sys.maxsize
     requests_a_second: ClassVar[float]  # of subscriptions
@@ -237,12 +239,11 @@ class Stream:
 class Feed:
     """The live stream of an exchange, whose `stream` reads the connections of one call of `events`."""
 
-    stream: ClassVar[type[Stream]]
-    sends_candles: ClassVar[bool] = False
-    sends_quotes = False
-
-    def __init__(self, settings: Settings, clock: Clock, most_waiting: int = MOST_WAITING) -> None:
-        self.id = self.stream.exchange.id
+    def __init__(
+        self, stream: type[Stream], settings: Settings, clock: Clock, most_waiting: int = MOST_WAITING
+    ) -> None:
+        self.stream, self.id = stream, stream.exchange.id
+        self.sends_candles, self.sends_quotes = stream.sends_candles, stream.sends_quotes
         self.settings, self.clock, self.most_waiting = settings, clock, most_waiting
         self.host, self.rest = host_of(settings.stream_url), host_of(settings.api_url)
         self.sanitize = Sanitizer(settings.keys.values(), settings.stream_url, *getproxies().values())

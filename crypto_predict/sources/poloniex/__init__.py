@@ -17,6 +17,6 @@ EXCHANGE = Exchange(
     page=500,
     rate=Rate(weight=200, seconds=1),
     source="crypto_predict.sources.poloniex.rest:Poloniex",
-    feed="crypto_predict.sources.poloniex.stream:PoloniexFeed",
+    feed="crypto_predict.sources.poloniex.stream:feed",
     unknown_pair=frozenset({"24101", "10040"}),
 )

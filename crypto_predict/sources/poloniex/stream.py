@@ -23,6 +23,7 @@ halved until the refused ones are alone.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from websockets.asyncio.client import ClientConnection
 
@@ -74,7 +75,4 @@ class _Stream(Stream):
                     self.put(TickReceived(EXCHANGE.id, pair, time, price, size, number))
 
 
-class PoloniexFeed(Feed):
-    """The live stream of Poloniex's spot market: its trades, of which candles are built."""
-
-    stream = _Stream
+feed = partial(Feed, _Stream)

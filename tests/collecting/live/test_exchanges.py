@@ -53,7 +53,7 @@ def true_openings(motion: Motion, pair: Pair, end: datetime) -> list[datetime]:
 def test_every_minute_the_top_of_the_book_and_a_pair_that_is_added(venue: Venue, tmp_path: Path) -> None:
     """Alpaca allows one connection, which is ended for the new pair; some exchanges send trades alone."""
     source, database, motion = venue.id, new_database("sqlite", tmp_path), market(venue)
-    sends_candles = resolve_name(venue.exchange.feed).sends_candles
+    sends_candles = resolve_name(venue.exchange.feed)(venue.exchange.settings({}), motion.clock).sends_candles
     first, second = motion.pairs
     with (
         ReplayServer(venue.live(motion)) as server,

@@ -6,9 +6,7 @@ import json
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
-from enum import Enum
 from itertools import count
 from operator import attrgetter
 from typing import Any
@@ -46,41 +44,26 @@ _MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 
-class Tokens(Enum):
-    """The behaviour of page tokens."""
-
-    FRESH = "a new token for each page but the last"
-    REPEATED = "always the first token, with the second page"
-    EMPTY = "an empty token, which requests the first page again"
-    ENDLESS = "a new token for each page, and the last page for ever"
-
-
-@dataclass(frozen=True, slots=True)
-class Paging:
-    """The pages into which the exchange divides its answers."""
-
-    rows: Sequence[int] = (10_000,)  # of each page in turn, repeated; at most the `limit` of the request
-    overlap: int = 0  # rows of the page before that each page repeats
-    tokens: Tokens = Tokens.FRESH
-
-
-_FAULTLESS = Paging()
-
-
 class AlpacaExchange:
-    """Serves the candles of `market` (ascending candles by pair and timeframe) and `quotes`."""
+    """Serves the candles of `market` (ascending candles by pair and timeframe) and `quotes`.
+
+    Its pages have so many `rows`, each in turn, and at most the `limit` of the request. With `endless` tokens, the last
+    page has one, too, and so has the empty page after it.
+    """
 
     def __init__(
         self,
         market: Mapping[tuple[Pair, str], Sequence[Candle]],
-        paging: Paging = _FAULTLESS,
+        rows: Sequence[int] = (10_000,),
         quotes: Mapping[Pair, Quote] | None = None,
         location: str = "us",
+        *,
+        endless: bool = False,
     ) -> None:
         self._path = f"/v1beta3/crypto/{location}"
         self._market = {(str(pair), timeframe): candles for (pair, timeframe), candles in market.items()}
         self._quotes = {str(pair): quote for pair, quote in (quotes or {}).items()}
-        self._paging = paging
+        self._rows_of_pages, self._endless = rows, endless
         self._served = 0  # pages
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
@@ -126,25 +109,13 @@ class AlpacaExchange:
                 yield symbol, candle
 
     def _page(self, question: "_Question") -> dict[str, Any]:
-        rows = min(self._paging.rows[self._served % len(self._paging.rows)], question.limit)
+        rows = min(self._rows_of_pages[self._served % len(self._rows_of_pages)], question.limit)
         self._served += 1
-        offset = question.offset
-        result = list(self._rows(question))
-        if self._paging.tokens is Tokens.ENDLESS:
-            offset = min(offset, max(0, len(result) - rows))
+        result, after = list(self._rows(question)), question.offset + rows
         bars: dict[str, list[dict[str, Any]]] = {}
-        for symbol, candle in result[max(0, offset - self._paging.overlap) : offset + rows]:
+        for symbol, candle in result[question.offset : after]:
             bars.setdefault(symbol, []).append(bar(candle))
-        return {"bars": bars, "next_page_token": self._next_token(offset + rows, len(result), rows)}
-
-    def _next_token(self, after: int, total: int, rows: int) -> str | None:
-        if self._paging.tokens is Tokens.ENDLESS:
-            return token(after if after < total else total + self._served)
-        if after >= total:
-            return None
-        if self._paging.tokens is Tokens.EMPTY:
-            return ""
-        return token(rows if self._paging.tokens is Tokens.REPEATED else after)
+        return {"bars": bars, "next_page_token": token(after) if self._endless or after < len(result) else None}
 
 
 class AlpacaInMotion(AlpacaExchange):
@@ -346,9 +317,9 @@ def _refused(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
 
 
-def exchange(candles: Sequence[Candle], paging: Paging | None = None, timeframe: str = "1Min") -> ReplayServer:
+def exchange(candles: Sequence[Candle], timeframe: str = "1Min", **options: Any) -> ReplayServer:
     """Return a server with `candles` of BTC/USD, not started yet."""
-    return ReplayServer(AlpacaExchange({(BTC, timeframe): candles}, paging or Paging()))
+    return ReplayServer(AlpacaExchange({(BTC, timeframe): candles}, **options))
 
 
 def read(server: ReplayServer, count: int, policy: RetryPolicy = QUICK, pair: Pair = BTC) -> list[Candle]:
@@ -362,18 +333,15 @@ VENUE = Venue(
     minutes=minutes,
     market=lambda candles, interval, rows, quote: AlpacaExchange(
         {(BTC, EXCHANGE.intervals[interval]): candles},
-        Paging(rows=(rows,)),
+        (rows,),
         {BTC: quote} if quote else {},
     ),
     row=bar,
     rows_changed=lambda answer, change: {**answer, "bars": {str(BTC): change(answer["bars"][str(BTC)])}},
     refusal=lambda message: {"message": message},
-    cuts=st.builds(
-        Paging,
-        rows=st.lists(st.integers(30, 420), min_size=1, max_size=5),
-        overlap=st.integers(0, 29),
-        tokens=st.sampled_from(Tokens),
-    ).map(lambda paging: lambda candles: AlpacaExchange({(BTC, "1Min"): candles}, paging)),
+    cuts=st.tuples(st.lists(st.integers(30, 420), min_size=1, max_size=5), st.booleans()).map(
+        lambda pages: lambda candles: AlpacaExchange({(BTC, "1Min"): candles}, pages[0], endless=pages[1])
+    ),
     live=AlpacaInMotion,
     stream_path="/v1beta3/crypto/us",
     keys=KEYS,

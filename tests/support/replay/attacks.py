@@ -1,6 +1,5 @@
 """Answers of a hostile exchange in Alpaca's format, each as a `Fault` of the replay server."""
 
-import itertools
 import json
 from datetime import datetime, timedelta
 
@@ -11,18 +10,15 @@ from tests.support.replay.server import Answer, Fault, Handler
 _PRICES = {"o": 1.5, "h": 1.5, "l": 1.5, "c": 1.5, "v": 1.5}
 
 
-def endless_pages(rows: int, token: int = 0) -> Fault:
-    """Endless pages of `rows` candles, each a microsecond later than the one before, with tokens of so many digits."""
-    numbers = itertools.count()
-
-    async def fault(request: web.Request, _: Handler) -> Answer:
-        start = datetime.fromisoformat(request.query["start"])
-        openings = [start + timedelta(microseconds=next(numbers)) for _ in range(rows)]
-        bars = [{"t": opening.isoformat(), **_PRICES} for opening in openings]
-        page = {"bars": {"BTC/USD": bars}, "next_page_token": f"{next(numbers):0{token}}"}
-        return web.Response(text=json.dumps(page), content_type="application/json")
-
-    return fault
+async def full_page(request: web.Request, _: Handler) -> Answer:
+    """A page of 10,000 candles, each a microsecond later than the one before, with the token of another one."""
+    start = datetime.fromisoformat(request.query["start"])
+    openings = [start + timedelta(microseconds=number) for number in range(10_000)]
+    page = {
+        "bars": {"BTC/USD": [{"t": opening.isoformat(), **_PRICES} for opening in openings]},
+        "next_page_token": "x",
+    }
+    return web.Response(text=json.dumps(page), content_type="application/json")
 
 
 def huge(unit: str, megabytes: int) -> Fault:
