@@ -6,10 +6,8 @@
     Bounded answers, the repetitions of a request, rate budgets, and the time before which an exchange has asked this
     process to wait.
 ``wire``, ``paging``
-    Reading JSON, and joining pages.
+    Reading JSON, texts of an exchange as a log may contain them, and asking for the next page.
 ``stream``, ``websocket``, ``numbered``
     The live stream of an exchange: what does not depend on the exchange; connecting, and why a connection has ended;
     minutes of numbered trades.
-``sanitize``
-    Texts of an exchange, as a log may contain them.
 """

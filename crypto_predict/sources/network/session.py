@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import MAXYEAR, UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +27,7 @@ from crypto_predict.market import EPOCH
 from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after
-from crypto_predict.sources.network.sanitize import Sanitizer
+from crypto_predict.sources.network.wire import sanitizer
 
 # A full page of 10,000 candles has 1.3 to 1.8 million bytes after decompression.
 LONGEST_ANSWER = 4 * 2**20
@@ -104,7 +105,7 @@ class BoundedSession(requests.Session):
         self._exchange, self._policy, self._received = exchange, policy, received
         self._url = settings.api_url
         self._key_names = " and ".join(settings.keys)
-        self._sanitize = Sanitizer(settings.keys.values(), settings.api_url, *getproxies().values())
+        self._sanitize = sanitizer(settings.keys.values(), settings.api_url, *getproxies().values())
 
     def request(self, method: str | bytes, url: str | bytes, *args: Any, **options: Any) -> requests.Response:
         """Send a request and read the whole answer."""
@@ -176,10 +177,10 @@ class BoundedSession(requests.Session):
                     raise Failure(f"{host} sent more than {LONGEST_ANSWER // 2**20} MiB in one answer", again=False)
         if sum(map(body.count, (b"{", b"[", b",", b":"))) > MOST_VALUES:
             raise Failure(f"{host} sent more than {MOST_VALUES:,} values in one answer", again=False)
-        answer = _Answer()
-        answer.__dict__.update(response.__dict__)
-        answer._content = bytes(body)  # noqa: SLF001 requests has no public way to keep what was read in chunks
-        return answer
+        response._content = bytes(body)  # noqa: SLF001 requests has no public way to keep what was read in chunks
+        # With Python's own module: `requests` prefers simplejson where it is installed, which refuses NaN.
+        response.json = partial(json.loads, response.content)  # type: ignore[method-assign]
+        return response
 
     def _failed(self, host: str, error: Exception, seconds: float) -> Failure:
         """Translate an error of requests, urllib3 or the operating system."""
@@ -267,13 +268,6 @@ def _refusal(response: requests.Response) -> tuple[object, str | None]:
         return None, None
     message = answer.get("message") or answer.get("msg")
     return answer.get("code"), message if isinstance(message, str) else None
-
-
-class _Answer(requests.Response):
-    """Read JSON with Python's own module. `requests` prefers simplejson where it is installed, which refuses NaN."""
-
-    def json(self, **options: Any) -> Any:
-        return json.loads(self.content, **options)
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -21,10 +21,9 @@ from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Int
 from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.numbered import NumberedMinutes
 from crypto_predict.sources.network.pause import pause_of
-from crypto_predict.sources.network.sanitize import Sanitizer
 from crypto_predict.sources.network.session import host_of
 from crypto_predict.sources.network.websocket import Broken, broken, dial, within
-from crypto_predict.sources.network.wire import Malformed
+from crypto_predict.sources.network.wire import Malformed, sanitizer
 
 ANSWER_WITHIN = 20  # seconds of the market, to each step of the handshake, a subscription or a ping
 MOST_WAITING = 10_000  # events that were not taken yet
@@ -246,7 +245,7 @@ class Feed:
         self.sends_candles, self.sends_quotes = stream.sends_candles, stream.sends_quotes
         self.settings, self.clock, self.most_waiting = settings, clock, most_waiting
         self.host, self.rest = host_of(settings.stream_url), host_of(settings.api_url)
-        self.sanitize = Sanitizer(settings.keys.values(), settings.stream_url, *getproxies().values())
+        self.sanitize = sanitizer(settings.keys.values(), settings.stream_url, *getproxies().values())
         self.minutes = NumberedMinutes(self.id)  # also of the trades of earlier connections
 
     async def events(self, pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:

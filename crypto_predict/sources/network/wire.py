@@ -1,14 +1,21 @@
-"""Read the values in an exchange's JSON, unchanged, even NaN and negative prices: `history` judges them."""
+"""Read the values in an exchange's JSON, unchanged, even NaN and negative prices: `history` judges them.
 
+Texts of an exchange are prepared for a log.
+"""
+
+import base64
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 from crypto_predict.market import EPOCH
+from crypto_predict.settings import masked
 
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _MILLISECOND = timedelta(milliseconds=1)
+_SHORTEST_SECRET = 4  # characters; shorter ones are masked as whole words only
 
 
 class Malformed(ValueError):
@@ -92,3 +99,29 @@ def moment(value: object, name: str) -> datetime:
 def milliseconds(moment: datetime) -> int:
     """Return the whole milliseconds since 1970."""
     return (moment - EPOCH) // _MILLISECOND
+
+
+def sanitizer(keys: Iterable[str], *addresses: str) -> Callable[[str], str]:
+    """Return what makes a text from outside fit for a log: without secrets and control characters, and short.
+
+    The secrets are the `keys`, and the user names and passwords in the `addresses`: as written, decoded, and as HTTP
+    sends them.
+    """
+    secrets = set(keys)
+    for address in addresses:
+        user = address.partition("//")[2].rpartition("@")[0]
+        parts = [user, *user.split(":", 1)]
+        sent = base64.b64encode(unquote(user).encode("utf-8", "replace")).decode()
+        secrets.update((*parts, *map(unquote, parts), sent))
+    # The longest first, as one may begin like another. A user called u would turn "refused" into "ref***sed".
+    pattern = "|".join(
+        re.escape(secret) if len(secret) >= _SHORTEST_SECRET else rf"(?<!\w){re.escape(secret)}(?!\w)"
+        for secret in sorted(secrets - {""}, key=len, reverse=True)
+    )
+
+    def sanitize(text: str) -> str:
+        text = masked(re.sub(pattern or "(?!)", "***", text))
+        text = "".join(letter if letter.isprintable() else " " for letter in text[:500])
+        return text if len(text) <= 200 else f"{text[:200]}..."
+
+    return sanitize

@@ -23,7 +23,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, chain, pairwise
 from random import Random
-from typing import NamedTuple
 
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate, price_decimals
 
@@ -75,6 +74,9 @@ _DOLLARS = {  # long-run levels
 }
 
 
+Day = tuple[Candle, float]  # and the volatility of the log price over it
+
+
 class Simulated:
     """The invented market as a source. A candle depends only on seed, pair and time."""
 
@@ -97,7 +99,7 @@ class Simulated:
         """Return the candles that open in `span`, from 2017 on."""
         days = _days(pair, self._random(pair, "days"), span.end)
         if interval is Interval.DAY_1:
-            yield from (day.candle for day in days if day.candle.open_time in span)
+            yield from (day for day, _ in days if day.open_time in span)
             return
         minutes = chain.from_iterable(self._minutes(pair, days, Interval.DAY_1.floor(span.start)))
         yield from (candle for candle in aggregate(minutes, interval) if candle.open_time in span)
@@ -110,10 +112,10 @@ class Simulated:
         days = _days(pair, self._random(pair, "days"), datetime.max.replace(tzinfo=UTC))
         return self._minutes(pair, days, first)
 
-    def _minutes(self, pair: Pair, days: Iterator["_Day"], first: datetime) -> Iterator[Sequence[Candle]]:
+    def _minutes(self, pair: Pair, days: Iterator[Day], first: datetime) -> Iterator[Sequence[Candle]]:
         for day in days:
-            if day.candle.open_time >= first:
-                yield list(_minutes(day, self._random(pair, f"{day.candle.open_time:%Y-%m-%d}")))
+            if day[0].open_time >= first:
+                yield list(_minutes(pair, day, self._random(pair, f"{day[0].open_time:%Y-%m-%d}")))
 
     def _random(self, pair: Pair, purpose: str) -> Random:
         digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()
@@ -128,19 +130,16 @@ def _dollars(currency: str) -> float:
     return math.pow(10, 4 * share - 2)
 
 
-class _Day(NamedTuple):
-    candle: Candle
-    volatility: float  # of the log price over this day
-    steps: int  # of volume
-    step: float  # of a volume, a power of two
-    decimals: int  # of a price
-
-
-def _days(pair: Pair, random: Random, end: datetime) -> Iterator[_Day]:
-    """Yield every day from the genesis on that opens before `end`. Each takes the same number of draws."""
-    level = _dollars(pair.base) / _dollars(pair.quote)  # the long-run price
-    decimals = price_decimals(level) + 2
+def _scale(pair: Pair) -> tuple[float, int, float]:
+    """Return the long-run price of a pair, the decimals of its prices, and the step of its volumes, a power of two."""
+    level = _dollars(pair.base) / _dollars(pair.quote)
     step = math.ldexp(1.0, math.floor(math.log2(TURNOVER / _dollars(pair.base) / VOLUME_STEPS)))
+    return level, price_decimals(level) + 2, step
+
+
+def _days(pair: Pair, random: Random, end: datetime) -> Iterator[Day]:
+    """Yield every day from the genesis on that opens before `end`. Each takes the same number of draws."""
+    level, decimals, step = _scale(pair)
     opening, log_open, log_volatility = GENESIS, math.log(level), 0.0
     while opening < end:
         weekday_drift, weekday_volatility, weekday_turnover = _WEEK[opening.weekday()]
@@ -152,8 +151,7 @@ def _days(pair: Pair, random: Random, end: datetime) -> Iterator[_Day]:
         offsets = (0.0, *_extremes(random, change, volatility), change)
         open_, high, low, close = (round(math.exp(log_open + offset), decimals) for offset in offsets)
         steps = round(VOLUME_STEPS * weekday_turnover * math.exp(log_volatility + 0.2 * _normal(random)))
-        candle = Candle(opening, open_, high, low, close, steps * step)
-        yield _Day(candle, volatility, steps, step, decimals)
+        yield Candle(opening, open_, high, low, close, steps * step), volatility
         opening, log_open = opening + DAY, log_open + change
 
 
@@ -163,37 +161,38 @@ def _extremes(random: Random, change: float, volatility: float) -> tuple[float, 
     return (change + up) / 2, (change - down) / 2
 
 
-def _minutes(day: _Day, random: Random) -> Iterator[Candle]:
+def _minutes(pair: Pair, day: Day, random: Random) -> Iterator[Candle]:
     """Yield the minutes of a day. Together they are exactly the candle of the day."""
-    prices = _path(day, random)
-    volumes = _shares(day.steps, [_exponential(random) for _ in range(MINUTES)])
-    wick = day.volatility / math.sqrt(MINUTES) / 2
+    (whole, volatility), (_, decimals, step) = day, _scale(pair)
+    prices = _path(day, decimals, random)
+    volumes = _shares(round(whole.volume / step), [_exponential(random) for _ in range(MINUTES)])
+    wick = volatility / math.sqrt(MINUTES) / 2
     for minute, (open_, close) in enumerate(pairwise(prices)):
         high = max(open_, close) * math.exp(wick * _exponential(random))
         low = min(open_, close) * math.exp(-wick * _exponential(random))
         yield Candle(
-            open_time=day.candle.open_time + minute * Interval.MINUTE_1.length,
+            open_time=whole.open_time + minute * Interval.MINUTE_1.length,
             open=open_,
-            high=min(round(high, day.decimals), day.candle.high),
-            low=max(round(low, day.decimals), day.candle.low),
+            high=min(round(high, decimals), whole.high),
+            low=max(round(low, decimals), whole.low),
             close=close,
-            volume=volumes[minute] * day.step,
+            volume=volumes[minute] * step,
         )
 
 
-def _path(day: _Day, random: Random) -> list[float]:
+def _path(day: Day, decimals: int, random: Random) -> list[float]:
     """Return the prices at the edges of the minutes, from open to close. They touch high and low and stay within."""
-    extremes = [day.candle.high, day.candle.low]
+    candle, volatility = day
+    extremes = [candle.high, candle.low]
     if random.random() < 0.5:
         extremes.reverse()
     minutes = [first + int(random.random() * (end - first)) for first, end in EXTREMES]
-    knots = [(0, day.candle.open), *zip(minutes, extremes, strict=True), (MINUTES, day.candle.close)]
-    deviation = day.volatility / math.sqrt(MINUTES)
-    path = [day.candle.open]
+    knots = [(0, candle.open), *zip(minutes, extremes, strict=True), (MINUTES, candle.close)]
+    path = [candle.open]
     for (start, before), (end, after) in pairwise(knots):
-        bridge = _bridge(random, (math.log(before), math.log(after)), end - start, deviation)
-        prices = (_folded(math.exp(log_price), day.candle.low, day.candle.high) for log_price in bridge)
-        path += [*(round(price, day.decimals) for price in prices), after]
+        bridge = _bridge(random, (math.log(before), math.log(after)), end - start, volatility / math.sqrt(MINUTES))
+        prices = (_folded(math.exp(log_price), candle.low, candle.high) for log_price in bridge)
+        path += [*(round(price, decimals) for price in prices), after]
     return path
 
 
