@@ -48,8 +48,19 @@ class BadRow(Exception):
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[TextIO]:
-    """Open the file for its text. Every error while it is open becomes `Unreadable`."""
+def at_line(line: int) -> Iterator[None]:
+    """Turn a `BadRow` in the context, without which nothing can be read, into `Unreadable`."""
+    try:
+        yield
+    except BadRow as error:
+        raise Unreadable(f"line {line}: {error}") from error
+
+
+def lines(path: Path, most: int, notices: list[str]) -> Lines:
+    """Yield every line of a file that is not blank, with its number. A notice is added if the encoding is a guess.
+
+    Raise `Unreadable` if the file cannot be read, has more than `most` lines, or a line or all of them are too long.
+    """
     try:
         if path.is_dir():
             raise Unreadable("it is a directory, not a file")
@@ -61,7 +72,7 @@ def opened(path: Path) -> Iterator[TextIO]:
             for magic, advice in _OTHER_FORMATS.items():
                 if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(magic):
                     raise Unreadable(advice)
-            yield _decoded(cast("BinaryIO", content), start)
+            yield from _bounded(_decoded(cast("BinaryIO", content), start), most, notices)
     except FileNotFoundError as error:
         raise Unreadable("the file does not exist") from error
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
@@ -70,20 +81,7 @@ def opened(path: Path) -> Iterator[TextIO]:
         raise Unreadable(f"it cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
-@contextmanager
-def at_line(line: int) -> Iterator[None]:
-    """Turn a `BadRow` in the context, without which nothing can be read, into `Unreadable`."""
-    try:
-        yield
-    except BadRow as error:
-        raise Unreadable(f"line {line}: {error}") from error
-
-
-def lines(file: TextIO, most: int, notices: list[str]) -> Lines:
-    """Yield every line that is not blank, with its number. A notice is added if the encoding is a guess.
-
-    Raise `Unreadable` if there are more than `most` lines, or one is too long, or all of them together are.
-    """
+def _bounded(file: TextIO, most: int, notices: list[str]) -> Lines:
     left, guessed = most * USUAL_LENGTH + MOST_LENGTH, False
     for number in range(1, most + 1):
         line = file.readline(MOST_LENGTH + 1)

@@ -12,6 +12,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from itertools import pairwise
@@ -19,15 +20,33 @@ from itertools import pairwise
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, EPOCH
 
+
+class DayOrder(Enum):
+    """The order of day and month in dates that are written in numbers, year last."""
+
+    DAY_FIRST = "day/month/year"
+    MONTH_FIRST = "month/day/year"
+
+
 _WHOLE = re.compile(r"-?\d{1,18}", re.ASCII)
 _SINCE_1970 = re.compile(r"(\d{9,19})(\.\d*)?", re.ASCII)  # fewer digits are a date: 20240102
 _UNITS = (("seconds", 11, 1), ("milliseconds", 14, 10**3), ("microseconds", 17, 10**6), ("nanoseconds", 19, 10**9))
 _ZONE = re.compile(r"\s*(?:UTC|GMT)$")
 _YEAR_FIRST = re.compile(r"(\d{4})[./](\d\d)[./](\d\d)(?!\d)", re.ASCII)
-_NUMERIC = re.compile(r"(\d{1,2})([./-])(\d{1,2})\2(\d{4}|\d\d)(?:,?[ T]+(.+))?", re.ASCII)
-_MONTH_NAMED = re.compile(r"(?:[^\W\d]+,? )?([^\W\d]{3,9})\.? (\d{1,2}),? (\d{4})(?:,? +(.+))?")  # Mon, Jun 30, 2025
-_DAY_NAMED = re.compile(r"(?:[^\W\d]+,? )?(\d{1,2})\.?[ -]([^\W\d]{3,9})\.?,?[ -](\d{4}|\d\d)(?:,? +(.+))?")
-_OTHER_CLOCK = re.compile(r"(\d{4})-(\d\d)-(\d\d)[ T]+(.+)", re.ASCII)  # 2020-05-04 01-PM
+_WITH_CLOCK = r"(?:,?[ T]+(?P<clock>.+))?"
+_NUMERIC = {  # by the order of day and month
+    order: re.compile(rf"{first}([./-]){second}\2(?P<year>\d{{4}}|\d\d){_WITH_CLOCK}", re.ASCII)
+    for order in DayOrder
+    for first, second in [[rf"(?P<{name}>\d{{1,2}})" for name in order.value.split("/")[:2]]]
+}
+_OTHER_DATES = [
+    re.compile(date + _WITH_CLOCK)
+    for date in (
+        r"(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})",  # with a clock that is not ISO 8601: 01-PM
+        r"(?:[^\W\d]+,? )?(?P<month>[^\W\d]{3,9})\.? (?P<day>\d{1,2}),? (?P<year>\d{4})",  # Mon, Jun 30, 2025
+        r"(?:[^\W\d]+,? )?(?P<day>\d{1,2})\.?[ -](?P<month>[^\W\d]{3,9})\.?,?[ -](?P<year>\d{4}|\d\d)",
+    )
+]
 _CLOCK = re.compile(  # 14:00, 02-PM, 00:00:00.000 GMT+0000
     r"(\d{1,2})(?::?(\d\d))?(?::?(\d\d)(?:[.,]\d+)?)?(?:[ -]?([AP])M)?(?: GMT\+00:?00)?", re.ASCII | re.IGNORECASE
 )
@@ -49,20 +68,13 @@ _THOUSANDS = re.compile(r"[^\d.,]*[1-9]\d{0,2},\d{3}[^\d.,]*", re.ASCII)  # or t
 _SHORT = {"K": "e3", "M": "e6", "B": "e9", "T": "e12"}
 
 
-class DayOrder(Enum):
-    """The order of day and month in dates that are written in numbers, year last."""
-
-    DAY_FIRST = "day/month/year"
-    MONTH_FIRST = "month/day/year"
-
-
 def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
     """Return the order of day and month in the times of a file, and a time that has it.
 
     None if the order does not matter: dates are written in another way, or are the same in both. Raise `InvalidValue`
     if the file does not decide it.
     """
-    dates = [text for text in texts if text[1:3].strip("0123456789") and _NUMERIC.fullmatch(text)]
+    dates = [text for text in texts if text[1:3].strip("0123456789") and _NUMERIC[DayOrder.DAY_FIRST].fullmatch(text)]
     readings = {order: [_instant_or_none(text, order) for text in dates] for order in DayOrder}
     worse, better = sorted(DayOrder, key=lambda order: len(dates) - readings[order].count(None))
     rows = list(zip(dates, readings[worse], readings[better], strict=True))
@@ -79,7 +91,7 @@ def day_order(texts: Iterable[str]) -> tuple[DayOrder, str] | None:
     return daily[0], unequal[0]
 
 
-def instant(text: str, order: DayOrder | None, units: set[str] | None = None) -> datetime:
+def instant(text: str, order: DayOrder, units: set[str] | None = None) -> datetime:
     """Read a time: UTC unless it has an offset; raise `ValueError` if it is not one.
 
     The unit of a time since 1970 is added to `units`.
@@ -106,51 +118,25 @@ def milliseconds(text: str) -> datetime:
         raise ValueError(f"time_ms {text} lies beyond the year 9999: write milliseconds since 1970") from error
 
 
-def _written(text: str, order: DayOrder | None) -> datetime:
-    if not text[:4].isdecimal():
-        return _year_last(text, order)
-    iso = _YEAR_FIRST.sub(r"\1-\2-\3", text)
-    try:
-        written = datetime.fromisoformat(iso)
-    except ValueError:
-        if date := _OTHER_CLOCK.fullmatch(iso):
-            return _at(date[1], int(date[2]), int(date[3]), date[4])
-        raise
-    return written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
-
-
-def _year_last(text: str, order: DayOrder | None) -> datetime:
-    if date := _NUMERIC.fullmatch(text):
-        first, second = int(date[1]), int(date[3])
-        day, month = (first, second) if order is DayOrder.DAY_FIRST else (second, first)
-        return _at(date[4], month, day, date[5])
-    if date := _MONTH_NAMED.fullmatch(text):
-        return _at(date[3], _month(date[1]), int(date[2]), date[4])
-    if date := _DAY_NAMED.fullmatch(text):
-        return _at(date[3], _month(date[2]), int(date[1]), date[4])
-    raise ValueError
-
-
-def _at(year: str, month: int, day: int, clock: str | None) -> datetime:
+def _written(text: str, order: DayOrder) -> datetime:
     """Return an instant in UTC. A year of two digits is of this century."""
-    midnight = datetime(int(year) + (2000 if len(year) == 2 else 0), month, day, tzinfo=UTC)
-    if not clock:
-        return midnight
-    if not (time := _CLOCK.fullmatch(clock)):
+    iso = _YEAR_FIRST.sub(r"\1-\2-\3", text)
+    if text[:4].isdecimal():
+        with suppress(ValueError):
+            written = datetime.fromisoformat(iso)
+            return written.replace(tzinfo=UTC) if written.tzinfo is None else written.astimezone(UTC)
+    date = next(filter(None, (pattern.fullmatch(iso) for pattern in (_NUMERIC[order], *_OTHER_DATES))), None)
+    time = date and _CLOCK.fullmatch(date["clock"] or "0")
+    if not date or not time:
         raise ValueError
-    hour = int(time[1])
+    letters = unicodedata.normalize("NFKD", date["month"]).encode("ascii", "ignore").decode()[:3].lower()
+    month, hour = _MONTHS.get(letters) or int(date["month"]), int(time[1])
     if time[4]:
         if not 1 <= hour <= 12:
             raise ValueError
         hour = hour % 12 + (12 if time[4].upper() == "P" else 0)
-    return midnight.replace(hour=hour, minute=int(time[2] or 0), second=int(time[3] or 0))
-
-
-def _month(name: str) -> int:
-    letters = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()[:3].lower()
-    if letters not in _MONTHS:
-        raise ValueError
-    return _MONTHS[letters]
+    year = int(date["year"]) + (2000 if len(date["year"]) == 2 else 0)
+    return datetime(year, month, int(date["day"]), hour, int(time[2] or 0), int(time[3] or 0), tzinfo=UTC)
 
 
 def _instant_or_none(text: str, order: DayOrder) -> datetime | None:

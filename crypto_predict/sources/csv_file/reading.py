@@ -16,7 +16,7 @@ from statistics import median_low
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span, resample
-from crypto_predict.sources.csv_file.lines import MOST_LINES, BadRow, Lines, Unreadable, fields_of, lines, opened
+from crypto_predict.sources.csv_file.lines import MOST_LINES, BadRow, Lines, Unreadable, fields_of, lines
 from crypto_predict.sources.csv_file.notations import DayOrder, day_order, decimal_mark, instant, milliseconds, number
 from crypto_predict.sources.csv_file.table import PRICES, Columns, find_table
 
@@ -88,12 +88,11 @@ def read_csv(path: Path, most_lines: int = MOST_LINES, base: str | None = None, 
     texts, numbers = list[str](), array("q")  # of the rows, with NUL between their cells: lists would take more
     faults, notices = list[Fault](), list[str]()
     try:
-        with opened(path) as file:
-            columns, delimiter, table = find_table(lines(file, most_lines, notices), base)
-            notices += columns.notices
-            for number, text in _texts(table, columns, delimiter, faults, notices):
-                numbers.append(number)
-                texts.append(text)
+        columns, delimiter, table = find_table(lines(path, most_lines, notices), base)
+        notices += columns.notices
+        for line, text in _texts(table, columns, delimiter, faults, notices):
+            numbers.append(line)
+            texts.append(text)
     except Unreadable as error:
         faults.append((math.inf, str(error), False))
     try:
@@ -149,7 +148,7 @@ def _candles(  # noqa: PLR0913, PLR0917 what was read, and what is noticed
     for line, text in zip(numbers, texts, strict=True):
         cells = text.split("\0")
         try:
-            candle = _candle(columns, cells, order and order[0], mark, units)
+            candle = _candle(columns, cells, order[0] if order else DayOrder.MONTH_FIRST, mark, units)
         except BadRow as error:
             _fail(faults, line, str(error), is_text=error.is_text)
         else:
@@ -174,9 +173,7 @@ def _candles(  # noqa: PLR0913, PLR0917 what was read, and what is noticed
     return rows
 
 
-def _candle(
-    columns: Columns, cells: Sequence[str], order: DayOrder | None, mark: str, units: set[str]
-) -> Candle | None:
+def _candle(columns: Columns, cells: Sequence[str], order: DayOrder, mark: str, units: set[str]) -> Candle | None:
     """Return the candle of one row, or None for a row without any price; raise `BadRow` with the faults of all cells.
 
     A missing number is NaN.
