@@ -15,39 +15,12 @@ from tests.support.replay import server as replay
 from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.binance import BinanceExchange, kline
 from tests.support.replay.minutes import QUICK, START, full_minutes
-from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.server import ReplayServer
 
 BTC, ETH, BTC_USD = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("BTC", "USD")
 TOP = Quote(START, bid=25.3519, bid_size=31.21, ask=25.3652, ask_size=40.66)
 
 Change = Callable[[Any], Any]
-
-
-MALFORMED = {
-    "candle: number": (replay.answer(200, "[1]"), "a candle that is not a list of at least 11 values"),
-    "candle: too short": (replay.answer(200, "[[1, 2]]"), "a candle that is not a list of at least 11 values"),
-    "no high": (BINANCE.row_changed(2, None), "'high' is missing or not a number"),
-    "price in words": (BINANCE.row_changed(4, "many"), "'close' is missing or not a number"),
-    "price with underscore": (BINANCE.row_changed(1, "1_0"), "'open' is missing or not a number"),
-    "empty price": (BINANCE.row_changed(3, ""), "'low' is missing or not a number"),
-    "boolean volume": (BINANCE.row_changed(5, True), "'volume' is missing or not a number"),
-    "price beyond": (BINANCE.row_changed(1, 10**400), "'open' is too large"),
-    "list as volume": (BINANCE.row_changed(7, [1]), "'quote volume' is missing or not a number"),
-    "trades: fraction": (BINANCE.row_changed(8, 1.5), "'trades' is missing or not a whole number"),
-    "no taker volume": (BINANCE.row_changed(9, None), "'taker base volume' is missing or not a number"),
-    "no taker quote volume": (BINANCE.row_changed(10, None), "'taker quote volume' is missing or not a number"),
-    "time in words": (BINANCE.row_changed(0, "noon"), "'open time' is missing or not a whole number"),
-    "time in microseconds": (
-        BINANCE.row_changed(0, 1_735_689_600_000_000),
-        "'open time' is out of range; it should be in milli",
-    ),
-    "time beyond": (BINANCE.row_changed(0, 10**400), "'open time' is too large"),
-}
-
-
-@pytest.mark.parametrize(("fault", "reason"), MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_answer_is_asked_for_again_and_then_refused(fault: Fault, reason: str) -> None:
-    assert reason in BINANCE.given_up(fault).reason
 
 
 def test_the_end_of_a_request_is_included_and_so_before_that_of_the_span() -> None:

@@ -10,27 +10,10 @@ from crypto_predict.market import Candle, Interval, Quote, Span
 from tests.support.replay import server as replay
 from tests.support.replay.coinbase import VENUE, CoinbaseExchange, bare_minutes, book
 from tests.support.replay.minutes import BTC, START
-from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.server import ReplayServer
 from tests.support.replay.venue import MINUTE
 
 TOP = Quote(START, 65214.98, 0.0123, 65214.99, 0.51)
-
-
-MALFORMED = {
-    "row: null": (replay.answer(200, "[null]"), "a candle that is not a list of 6 values"),
-    "row: short": (replay.answer(200, "[[1, 1, 1, 1, 1]]"), "a candle that is not a list of 6 values"),
-    "no time": (VENUE.row_changed(0, None), "'time' is missing or not a whole number"),
-    "time in words": (VENUE.row_changed(0, "noon"), "'time' is missing or not a whole number"),
-    "time out of range": (VENUE.row_changed(0, 10**14), "'time' is out of range"),
-    "no high": (VENUE.row_changed(2, None), "'high' is missing or not a number"),
-    "word for a price": (VENUE.row_changed(4, "none"), "'close' is missing or not a number"),
-    "boolean volume": (VENUE.row_changed(5, True), "'volume' is missing or not a number"),
-}
-
-
-@pytest.mark.parametrize(("fault", "reason"), MALFORMED.values(), ids=MALFORMED)
-def test_a_malformed_answer_is_asked_for_again_and_then_refused(fault: Fault, reason: str) -> None:
-    assert reason in VENUE.given_up(fault).reason
 
 
 def test_the_documented_row_is_a_candle() -> None:

@@ -247,6 +247,28 @@ def test_more_candles_than_were_asked_for_are_refused(venue: Venue) -> None:
     assert f"and no more than {venue.page:,} were asked for" in error.reason
 
 
+@pytest.mark.parametrize("row", [None, 1, [1, "1"]])
+def test_a_row_in_another_format_is_asked_for_again_and_then_refused(row: object, venue: Venue) -> None:
+    reason = venue.given_up(venue.altered(lambda rows: [*rows[:2], row])).reason
+    assert "a candle that is not a list of " in reason or "a bar that is not an object" in reason
+
+
+VALUES: dict[str, dict[Any, str]] = {  # of a candle that are read, by their places in a row, with their names
+    "alpaca": {name: name for name in "tohlcvn"},
+    "binance": dict(enumerate(["open time", "open", "high", "low", "close", "volume"]))
+    | {7: "quote volume", 8: "trades", 9: "taker base volume", 10: "taker quote volume"},
+    "coinbase": dict(enumerate(["time", "low", "high", "open", "close", "volume"])),
+    "poloniex": dict(enumerate(["low", "high", "open", "close", "amount", "quantity", "buyTakerAmount"]))
+    | {7: "buyTakerQuantity", 8: "tradeCount", 12: "startTime"},
+}
+
+
+def test_a_value_that_is_not_what_it_should_be_is_named(venue: Venue) -> None:
+    """`test_wire` has the values that cannot be read."""
+    for place, name in VALUES[venue.id].items():
+        assert f"{name!r} is missing or not a" in venue.given_up(venue.row_changed(place, "many")).reason
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [("high", math.nan), ("close", -1.0), ("low", 0.0), ("open", math.inf), ("volume", -3.5), ("trades", -4)],
