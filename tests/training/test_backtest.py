@@ -3,7 +3,7 @@
 import io
 import pickle
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -327,15 +327,21 @@ def test_the_scores_of_prophet_alone_take_less_than_2_kb(training: Training) -> 
     assert len(pickle.dumps(plain.encode(backtest.prophet))) < 900
 
 
-def test_pairs_horizons_and_cutoffs_follow_the_options(tmp_path: Path) -> None:
-    path = tmp_path / "backtest.csv"
-    market = ("--source", "simulated", "--pair", "BTC/USD,ETH/USD", "--days", "220", "--until", "2025-06-30")
+def test_pairs_horizons_and_cutoffs_follow_histories_and_options(tmp_path: Path) -> None:
+    """Each pair has the cutoffs of its own history, and rows and scores at horizons with outcomes."""
+    long, path = make_history(260), tmp_path / "backtest.csv"
+    (tmp_path / "BTC.csv").write_text(as_csv(long))
+    (tmp_path / "ETH.csv").write_text(as_csv(replace(long, candles=long.candles[70:])))
+    market = ("--source", f"file:{tmp_path / '{base}.csv'}", "--pair", "BTC/USD,ETH/USD", "--until", "2021-09-17")
     files = (f"--output={tmp_path / 'model.pkl'}", f"--backtest={path}")
-    assert in_process(*market, *files, "--horizons", "10,2", "--every", "30") == 0
+    assert in_process(*market, *files, "--horizons", "10,2,365", "--every", "25") == 0
     rows = read(path)
-    cutoffs = sorted(rows["cutoff"].unique())
+    cutoffs = {pair: sorted(of["cutoff"].unique()) for pair, of in rows.groupby("pair")}
     assert list(zip(rows["pair"], rows["cutoff"], rows["horizon_days"], strict=True)) == [
-        (pair, cutoff, horizon) for pair in ("BTC/USD", "ETH/USD") for cutoff in cutoffs for horizon in (2, 10)
+        (pair, cutoff, horizon) for pair, own in cutoffs.items() for cutoff in own for horizon in (2, 10)
     ]
-    assert {after - before for before, after in pairwise(cutoffs)} == {timedelta(days=30)}
-    assert cutoffs[-1] == pd.Timestamp("2025-05-31")
+    assert {after - before for own in cutoffs.values() for before, after in pairwise(own)} == {timedelta(days=25)}
+    assert [(len(own), own[-1]) for own in cutoffs.values()] == [(n, pd.Timestamp("2021-08-23")) for n in (5, 3)]
+    cards = store.load(tmp_path / "model.pkl").card.pairs
+    scores = [backtest.scores for card in cards.values() if (backtest := card.backtest) is not None]
+    assert [[score.horizon_days for score in of] for of in scores] == [[2, 10], [2, 10]]
