@@ -86,6 +86,7 @@ def test_every_collected_pair_with_enough_days_is_forecast_first_bitcoin(
     market.collect(OTHER, days=DAYS)
     market.train()
     assert market.pairs() == {BTC: "binance", ETHER_USD: "binance", Pair("AAVE", "USD"): "store:binance"}
+    assert not store.load(market.model_file).card.simulated
     (line,) = (record.getMessage() for record in caplog.records if "left out" in record.getMessage())
     assert line.startswith("left out: LTC/USD: ")
     assert "too short: 12 days; at least 162 are needed" in line
@@ -191,13 +192,6 @@ def test_one_variable_serves_the_collector_too() -> None:
     assert settings_beside("market.db", {"PAIR": "collected,ADA/USD"}).pairs == (Pair("ADA", "USD"),)
 
 
-def test_minutes_need_named_pairs(capsys: pytest.CaptureFixture[str]) -> None:
-    """They are scored one by one, and write no model."""
-    with pytest.raises(SystemExit):
-        read_settings(("--interval", "1m", "--pair", "collected"), {})
-    assert "--pair: 'collected' is not a pair such as BTC/USD" in capsys.readouterr().err
-
-
 # From here on: one pair from the database.
 
 
@@ -222,52 +216,14 @@ def test_a_simulated_market_that_was_collected_trains_a_model(
     assert "SIMULATED PRICES" in capsys.readouterr().out
 
 
-def test_collected_prices_of_an_exchange_are_not_simulated(tmp_path: Path) -> None:
-    history = make_history(200)
-    series = SeriesKey("alpaca", BTC, Interval.DAY_1)
-    candles = list(history.candles)
-    with open_writer(str(tmp_path / "market.db")) as writer:
-        writer.follow(series, simulated=False)
-        writer.write(series, candles, Span(candles[0].open_time, history.end))
-    until = ("--until", f"{candles[-1].open_time:%Y-%m-%d}")
-    output = tmp_path / "model.pkl"
-    assert (
-        in_process(
-            "--source",
-            "store",
-            "--output",
-            str(output),
-            *until,
-            *QUICK,
-            environ={"DATABASE_URL": str(tmp_path / "market.db")},
-        )
-        == 0
-    )
-    card = store.load(output).card.pairs[BTC]
-    assert (card.source, card.simulated, card.candles) == ("store:alpaca", False, 200)
-
-
-def test_an_empty_store_moves_on_to_the_next_source(tmp_path: Path) -> None:
-    open_writer(str(tmp_path / "market.db")).close()
-    output = tmp_path / "model.pkl"
-    arguments = ("--source", "store,simulated", "--days", "120", "--output", str(output), *QUICK)
-    assert in_process(*arguments, environ={"DATABASE_URL": str(tmp_path / "market.db")}) == 0
-    assert store.load(output).card.pairs[BTC].source == "simulated"
-
-
-def test_a_store_without_the_pair_is_reported_with_what_to_type(
+def test_an_empty_store_moves_on_to_the_next_source_or_is_reported_with_what_to_type(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     open_writer(str(tmp_path / "market.db")).close()
-    assert (
-        in_process(
-            "--source",
-            "store",
-            "--output",
-            str(tmp_path / "model.pkl"),
-            environ={"DATABASE_URL": str(tmp_path / "market.db")},
-        )
-        == 3
-    )
+    output, environ = tmp_path / "model.pkl", {"DATABASE_URL": str(tmp_path / "market.db")}
+    arguments = ("--days", "120", "--output", str(output), *QUICK)
+    assert in_process(*arguments, "--source", "store,simulated", environ=environ) == 0
+    assert store.load(output).card.pairs[BTC].source == "simulated"
+    assert in_process(*arguments, "--source", "store", environ=environ) == 3
     errors = capsys.readouterr().err
     assert "no candle of BTC/USD is stored; `python collect.py --backfill --pair BTC/USD --since 2021-01-01`" in errors

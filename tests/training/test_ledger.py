@@ -53,23 +53,17 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> list[Released]:
     return history
 
 
-def test_the_first_release_begins_a_ledger_beside_the_model(releases: list[Released]) -> None:
+def test_the_first_release_begins_a_ledger_with_the_forecasts_of_the_model(releases: list[Released]) -> None:
     first = releases[0]
     assert first.contents().keys() == {"model.pkl", "model.ledger.jsonl"}
     (line,) = first.lines()
     assert (line["kind"], line["pair"], line["made_at"]) == ("release", "BTC/USD", "2025-06-01T00:10:00Z")
-    scorecard = first.model.scorecard
-    assert (scorecard.entries, scorecard.head, scorecard.pairs) == (1, line["sha256"], {})
-    record = scorecard.simulated[BTC]
+    record = first.model.scorecard.simulated[BTC]
     assert (record.due, record.pending, record.words) == (0, 30, "no forecast has come due yet")
-
-
-def test_the_ledger_holds_the_forecasts_of_the_model(releases: list[Released]) -> None:
-    released, forecast = releases[0].lines()[0], releases[0].model.card.pairs[BTC].forecast
-    shown = {standing.horizon_days: standing for standing in forecast}
-    for horizon in (1, 7, 30):
-        entered = [released[name][horizon - 1] for name in ("prediction", "low", "high")]
-        assert entered == [shown[horizon].prediction, shown[horizon].low, shown[horizon].high]
+    standings = {standing.horizon_days: standing for standing in first.model.card.pairs[BTC].forecast}
+    for standing in map(standings.__getitem__, (1, 7, 30)):
+        entered = [line[name][standing.horizon_days - 1] for name in ("prediction", "low", "high")]
+        assert entered == [standing.prediction, standing.low, standing.high]
 
 
 def test_every_ledger_begins_with_the_bytes_of_the_one_before(releases: list[Released]) -> None:
@@ -146,11 +140,6 @@ def test_a_ledger_that_is_not_continued_is_kept_aside(
     assert again.contents()[aside] == releases[0].ledger.read_bytes()
     assert f"it is kept as {again.folder / aside}" in caplog.text
     assert [line["kind"] for line in again.lines()] == ["release"]
-
-
-def test_a_champion_without_its_ledger_causes_a_warning(
-    releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
     assert release(tmp_path / "new", SECOND, "--champion", str(releases[0].model_file)) == 0
     assert "the live record starts again: --champion has a ledger, and --ledger does not name it" in caplog.text
 
@@ -226,29 +215,22 @@ def test_a_full_disk_leaves_ledger_and_model_unchanged(releases: list[Released],
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == standing
 
 
-def test_a_champion_elsewhere_determines_the_end_of_a_ledger_without_a_model(
-    releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_champion_determines_the_end_of_a_ledger_without_a_model(
+    beside: bool, releases: list[Released], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """With any file names; the given ledger stays unchanged."""
-    ledger, champion, new = tmp_path / "old.jsonl", tmp_path / "old.pkl", Released(tmp_path / "new")
+    """With any file names; the given ledger is not lost, as a newer one beside an old champion may be intended."""
+    new, champion = Released(tmp_path / "new"), tmp_path / "old.pkl"
+    ledger = new.ledger if beside else tmp_path / "old.jsonl"
+    new.folder.mkdir()
     ledger.write_bytes(releases[1].ledger.read_bytes())
     champion.write_bytes(releases[0].model_file.read_bytes())
     assert release(new.folder, THIRD, "--ledger", str(ledger), "--champion", str(champion)) == 0
     assert ". Their training was interrupted" in caplog.text
     assert new.ledger.read_bytes().startswith(releases[0].ledger.read_bytes())
-    assert [line["made_at"] for line in new.lines() if line["kind"] == "release"] == [
-        "2025-06-01T00:10:00Z",
-        "2025-07-01T00:10:00Z",
-    ]
+    made = [line["made_at"] for line in new.lines() if line["kind"] == "release"]
+    assert made == ["2025-06-01T00:10:00Z", "2025-07-01T00:10:00Z"]
+    if beside:
+        (aside,) = new.contents().keys() - {"model.pkl", "model.ledger.jsonl"}
+        ledger = new.folder / aside
     assert ledger.read_bytes() == releases[1].ledger.read_bytes()
-
-
-def test_dropped_entries_are_kept_aside_if_no_model_is_at_the_output(releases: list[Released], tmp_path: Path) -> None:
-    """An old champion with a newer ledger may be intended; the newer record is not lost."""
-    output, champion = Released(tmp_path / "output"), tmp_path / "old.pkl"
-    output.folder.mkdir()
-    output.ledger.write_bytes(releases[1].ledger.read_bytes())
-    champion.write_bytes(releases[0].model_file.read_bytes())
-    assert release(output.folder, THIRD, "--ledger", str(output.ledger), "--champion", str(champion)) == 0
-    (aside,) = output.contents().keys() - {"model.pkl", "model.ledger.jsonl"}
-    assert output.contents()[aside] == releases[1].ledger.read_bytes()
