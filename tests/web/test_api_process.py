@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import logging
 import os
 import pickle
 import pty
@@ -11,13 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-import api
 from crypto_predict.baked import store
 from crypto_predict.web.http import response
 from crypto_predict.web.operations import startup
@@ -38,25 +36,6 @@ def served(model: Path) -> Iterator[Served]:
     """One server for all tests that do not stop it."""
     with serving(model) as served:
         yield served
-
-
-@pytest.fixture
-def ended(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """What returns exit code, standard output and standard error of an `api.py` that ends at once, in this process."""
-
-    def main(*arguments: str, **environ: str) -> tuple[int, str, str]:
-        root = logging.getLogger()
-        handlers, level = root.handlers[:], root.level
-        try:
-            code = api.main(arguments, environ)
-        except SystemExit as end:
-            code = int(str(end.code))
-        finally:
-            root.handlers[:] = handlers
-            root.setLevel(level)
-        return code, *capfd.readouterr()
-
-    return main
 
 
 def test_one_connection_carries_several_requests(served: Served) -> None:
@@ -89,25 +68,6 @@ def test_an_answer_304_keeps_the_connection(served: Served, path: str) -> None:
         status, headers, _ = read_answer(stream)
         assert (status, headers["connection"]) == (304, "close")
         assert stream.read() == b""
-
-
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/bitcoin?date=\x00", 400),
-        ("/bitcoin?date=\xff\xfe", 400),
-        ("/bitcoin?date=" + "9" * 10_000, 400),
-        ("/bitcoin?date=%00%ff%zz", 400),
-        ("/" + "%ff" * 3_000, 404),
-    ],
-    ids=range(5),
-)
-def test_odd_addresses_are_refused_and_the_next_request_is_answered(served: Served, path: str, status: int) -> None:
-    """The server refuses some of them, and the application the others; none is a 500 or ends the process."""
-    with socket.create_connection(served.address, timeout=30) as connection:
-        connection.sendall(request(path))
-        assert read_answer(connection.makefile("rb"))[0] == status
-    assert requests.get(f"{served.url}/livez", timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -164,31 +124,9 @@ def test_an_unusable_model_is_one_clear_line_and_exit_code_3(is_malicious: bool,
     assert not (tmp_path / "owned").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "environ", "reason"),
-    [
-        (["--port", "65536"], {}, "a whole number from 0 to 65535"),
-        (["--threads", "0"], {}, "a whole number from 1 to 256"),
-        (["--stale-after", "soon"], {}, "a positive time such as"),
-        (["--log-level", "loud"], {}, "one of debug, info, warning, error"),
-        (["--colour", "red"], {}, "no such option `--colour`"),
-        ([], {"PORT": "http"}, "environment variable PORT"),
-        ([], {"RETRAIN_EVERY": "-1"}, "environment variable RETRAIN_EVERY"),
-    ],
-)
-def test_bad_arguments_are_named_and_exit_with_2(
-    arguments: list[str], environ: dict[str, str], reason: str, ended: Callable[..., tuple[int, str, str]]
-) -> None:
-    """Options and environment variables are checked alike."""
-    code, output, errors = ended(*arguments, **environ)
-    assert (code, output) == (2, "")
-    assert reason in errors
-    assert "Traceback" not in errors
-
-
-def test_help_lists_every_option_with_its_environment_variable(ended: Callable[..., tuple[int, str, str]]) -> None:
+def test_help_lists_every_option_with_its_environment_variable() -> None:
     """It also has examples and the exit codes."""
-    code, output, _ = ended("--help")
+    code, output, _ = run("--help")
     assert code == 0
     names = ("MODEL", "HOST", "PORT", "THREADS", "STALE_AFTER", "CACHE_FOR", "LOG_LEVEL")
     options = [f"--{name.lower().replace('_', '-')}" for name in names]
@@ -196,22 +134,15 @@ def test_help_lists_every_option_with_its_environment_variable(ended: Callable[.
 
 
 def test_a_port_in_use_is_one_clear_line_and_exit_code_1(served: Served, model: Path) -> None:
-    """The line also names a way out."""
-    host, port = served.address
-    code, output, errors = run("--model", str(model), "--host", host, "--port", str(port))
-    assert (code, output) == (1, "")
-    (line,) = errors.splitlines()
-    assert line.startswith(f"api.py: cannot listen at 127.0.0.1 port {port}: Address already in use; ")
-    assert "PORT=8001" in line
-
-
-def test_an_address_can_be_checked_without_a_model(served: Served) -> None:
-    """`make run` detects a port in use before it trains, when the model may not exist yet."""
+    """With a way out. `make run` checks that before it trains, when the model may not exist yet."""
     host, port = served.address
     check = ("--check-address", "--model", "no-such-model.pkl", "--host", host)
-    code, output, errors = run(*check, "--port", str(port))
-    assert (code, output) == (1, "")
-    assert "Address already in use" in errors
+    for arguments in (("--model", str(model), "--host", host), check):
+        code, output, errors = run(*arguments, "--port", str(port))
+        assert (code, output) == (1, "")
+        (line,) = errors.splitlines()
+        assert line.startswith(f"api.py: cannot listen at 127.0.0.1 port {port}: Address already in use; ")
+        assert "PORT=8001" in line
     assert run(*check, "--port", "0") == (0, "", "")
 
 
@@ -265,29 +196,19 @@ def test_each_request_is_logged_by_the_time_the_server_has_stopped(model: Path) 
 
 def test_a_log_of_warnings_has_no_line_for_a_request(model: Path) -> None:
     """Requests are logged at level info."""
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    options = ["--model", str(model), "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"]
+    options = ["--model", str(model), "--host", "127.0.0.1", "--port", "0", "--log-level", "warning", "--greet"]
     process = start(options, {})
     try:
-        wait_until_open(("127.0.0.1", port), process)
-        assert requests.get(f"http://127.0.0.1:{port}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
+        assert process.stdout is not None
+        warning, greeting = (process.stdout.readline() for _ in range(2))
+        url = greeting.removeprefix("Open ").strip()
+        assert requests.get(f"{url}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=30)
     finally:
         process.kill()
         process.communicate()
-    assert [json.loads(line)["event"] for line in output.splitlines()] == [startup.STALE]
-
-
-def wait_until_open(address: tuple[str, int], process: subprocess.Popen[str]) -> None:
-    """Connect until the server accepts."""
-    while process.poll() is None:
-        try:
-            return socket.create_connection(address, timeout=30).close()
-        except ConnectionRefusedError:
-            continue
-    raise AssertionError(f"the server did not start: {process.communicate()}")
+    assert (json.loads(warning)["event"], output) == (startup.STALE, "")
 
 
 def test_a_server_can_be_started_again_at_the_same_port(model: Path) -> None:

@@ -151,6 +151,7 @@ def test_a_page_of_the_export_has_its_policy_and_knows_the_live_site(folder: Pat
         assert head.index("Content-Security-Policy") < head.find("<script") % len(head)
         assert f'data-site="{LIVE}"' in body
         assert 'data-live="false"' in body
+        assert f"{LIVE}docs" in addresses(body)
 
 
 def test_links_of_the_feed_are_absolute_where_its_address_is_known(folder: Path) -> None:

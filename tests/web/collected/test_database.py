@@ -9,7 +9,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -18,10 +17,8 @@ import requests
 from werkzeug.test import Client, TestResponse
 
 from crypto_predict.baked import store
-from crypto_predict.market import Span
-from crypto_predict.store import open_writer
 from tests.support.applications import client
-from tests.support.collected import END, LATE, MINUTES, fill
+from tests.support.collected import LATE, fill
 from tests.support.databases import new_database, new_postgresql
 from tests.support.live import until
 from tests.support.models import make_model
@@ -236,17 +233,3 @@ def test_a_malformed_address_is_one_clear_line_and_exit_code_2(address: str, tmp
     assert line.startswith("api.py: database: ")
     assert "data/market.db" in line
     assert "hunter2" not in line
-
-
-def test_a_revision_of_another_process_is_served_at_the_next_request(tmp_path: Path) -> None:
-    """Nothing is kept between requests."""
-    url = str(tmp_path / "market.db")
-    fill(url)
-    served = client(make_model(), lambda: LATE, database=url)
-    query = "/candles/BTC-USD?source=simulated&limit=1"
-    (row,) = json.loads(served.get(query).data)["candles"]
-    with open_writer(url) as writer:
-        (stored,) = writer.candles(MINUTES, Span(END - timedelta(minutes=1), END), 1)
-        writer.write(MINUTES, [stored.candle._replace(volume=77.0)])
-    (revised,) = json.loads(served.get(query).data)["candles"]
-    assert (row[0], row[5] == 77.0, revised[5]) == (revised[0], False, 77.0)

@@ -67,21 +67,6 @@ def test_a_day_is_complete_if_the_source_was_asked_for_all_of_it(
     assert (answer["candles"], answer["complete"]) == (candles, complete)
 
 
-@pytest.mark.parametrize(
-    ("query", "parameter"),
-    [
-        *((query, "day") for query in ("", "day=", "day=yesterday", "day=2026-02-30", "day=2026-11-02T12:00Z")),
-        *((f"day={day}", "day") for day in ("0000-01-01", "1969-12-31", "9999-12-31", "2026-11-02&day=2026-11-02")),
-        ("day=2026-11-02&interval=1w", "interval"),
-        ("day=2026-11-02&limit=1", "limit"),
-    ],
-)
-def test_a_bad_query_is_400_and_names_the_parameter(query: str, parameter: str, served: Client) -> None:
-    response = served.get(f"/digest/BTC-USD?{query}")
-    assert response.status_code == 400
-    assert json.loads(response.data)["parameter"] == parameter
-
-
 def test_series_have_their_span_lag_and_gaps(served: Client) -> None:
     """Sorted by pair and source. A lag is that of the newest candle that can exist."""
     result = json.loads(served.get("/series").data)
@@ -135,13 +120,6 @@ def test_series_have_the_rate_of_mismatch_and_how_far_back_they_are_collected(
     (series,) = json.loads(own.get("/series").data)
     shown = [series[name] for name in ("state", "since", "compared", "mismatched", "mismatch_rate")]
     assert shown == ["stopped", "2026-11-01T00:03:00Z", 400, 3, 0.0075]
-
-
-@pytest.mark.parametrize("path", ["/series", "/pairs", "/prices"])
-def test_a_parameter_is_refused_where_none_is_taken(path: str, served: Client) -> None:
-    response = served.get(f"{path}?pair=BTC-USD")
-    assert response.status_code == 400
-    assert json.loads(response.data)["parameter"] == "pair"
 
 
 @pytest.mark.parametrize("path", ["/series", "/pairs", "/digest/BTC-USD?day=2026-11-02", "/openapi.json"])

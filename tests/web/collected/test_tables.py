@@ -133,6 +133,10 @@ def test_a_bad_question_is_refused_and_its_parameter_named(path: str, served: Cl
         ("/forecast/BTC-USD/minutes/past", "horizon", ["0"]),
         *((f"/forecast/{pair}/minutes", "pair", [""]) for pair in ("money", "..%2F..")),
         *((f"/digest/{pair}", "pair", [""]) for pair in HOSTILE),
+        ("/digest/BTC-USD", "day", ["", "yesterday", "2026-02-30", "2026-11-02T12:00Z", "2026-11-02&day=2026-11-02"]),
+        ("/digest/BTC-USD", "day", ["0000-01-01", "1969-12-31", "9999-12-31"]),
+        *(("/digest/BTC-USD", name, [f"{text}&day=2026-11-02"]) for name, text in (("interval", "1w"), ("limit", "1"))),
+        *((path, "pair", ["BTC-USD"]) for path in ("/series", "/pairs", "/prices", "/scorecard")),
     ],
 )
 def test_a_bad_value_of_another_parameter_is_refused(
@@ -140,6 +144,10 @@ def test_a_bad_value_of_another_parameter_is_refused(
 ) -> None:
     for value in values:
         assert refused(served.get(f"{path}?{parameter}={value}"), 400) == parameter
+
+
+def test_a_digest_is_of_a_day(served: Client) -> None:
+    assert refused(served.get("/digest/BTC-USD"), 400) == "day"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

@@ -217,16 +217,6 @@ def test_a_record_has_the_members_that_the_page_shows_and_no_others() -> None:
     assert record["live"]["latest"][0]["target"] == str(LAST)
 
 
-def test_the_record_of_invented_prices_is_that_of_the_simulated_market() -> None:
-    """The two are kept apart, on the page too."""
-    model = scored()
-    invented = replace(model.scorecard, pairs={}, simulated=model.scorecard.pairs)
-    assert record_of(replace(model, scorecard=invented))["live"] is None
-    card = replace(model.card, simulated=True, pairs={BTC: replace(model.card.pairs[BTC], simulated=True)})
-    document = record_of(replace(model, card=card, scorecard=invented))
-    assert (document["simulated"], document["live"]["due"]) == (True, 1)
-
-
 def test_a_document_is_small() -> None:
     """No number has more digits than its price is written with, whole ones no fraction, and there are no spaces."""
     document = documents.forecast(Answers(make_model()), BTC)

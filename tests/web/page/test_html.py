@@ -8,7 +8,7 @@ from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
@@ -341,21 +341,6 @@ def test_misses_are_shown_like_hits_and_what_is_not_known_is_called_that() -> No
     assert "62,000.00 \N{EN DASH} 66,000.00 66,000.50 +3.13 % no" in words
 
 
-def test_simulated_prices_and_a_stale_model_have_a_banner() -> None:
-    """On the pages of their pairs only, and with the newest price."""
-    model = make_model(BTC, ETH, simulated={ETH})
-    assert banner(rendered(model, BTC)) == ""
-    assert "The prices of ETH/USD are simulated" in banner(rendered(model, ETH))
-    assert "its newest price is of 2024-05-18 12:00 UTC" in banner(
-        rendered(make_model(BTC), state=html.State(stale=True))
-    )
-
-
-def banner(text: str) -> str:
-    result = re.findall('<p class="banner" role="alert" data-kind="[a-z]+">(.*?)</p>', text)
-    return " ".join(result)
-
-
 @given(strategies.models())
 @settings(max_examples=50)
 def test_every_model_has_a_page(model: Model) -> None:
@@ -375,27 +360,6 @@ def test_texts_of_the_model_stay_text(source: str, pair: Pair) -> None:
     expected = Page(rendered(replace(model, card=replace(model.card, pairs=usual)), pair))
     assert tried.elements == expected.elements
     assert " ".join(f"Binance: {source}".split()) in tried.words()
-
-
-@pytest.mark.parametrize("slug", ["BTC-USD", HOSTILE])
-def test_the_page_of_an_unknown_pair_lists_the_known_ones(slug: str) -> None:
-    page = Page(html.missing(slug, [BTC, ETH], SERVER, "../../"))
-    links = [link["href"] for link in page.all("a")]
-    assert " ".join(slug.split()) in page.words()
-    assert {"../../page/BTC-USD/", "../../page/ETH-USD/"} <= set(links)
-
-
-def test_links_of_an_export_are_relative_and_lead_to_the_api_of_a_live_site_alone() -> None:
-    """They work in a sub-folder of a static server."""
-    page = Page(rendered(make_model(BTC, ETH), ETH, EXPORT, "../../"))
-    own = [href for href in page.values("href") if not urlsplit(href).scheme and not href.startswith("#")]
-    assert own
-    for href in own:
-        assert urljoin("https://example.org/a/b/page/ETH-USD/", href).startswith("https://example.org/a/b/")
-    without = Page(rendered(recorded(), site=EXPORT)).values("href")
-    live = Page(rendered(recorded(), site=replace(EXPORT, address="https://example.org/predict/"))).values("href")
-    assert [href for href in without if href.endswith(("/docs", "/model"))] == []
-    assert "https://example.org/predict/docs" in live
 
 
 def test_the_canonical_address_is_only_named_where_the_site_is_known() -> None:
