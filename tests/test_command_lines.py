@@ -288,18 +288,17 @@ def test_make_installs_the_packages_for_databases_where_one_is_used(
 def test_make_takes_host_and_port_from_the_environment(
     target: str, make: Callable[..., Finished], tmp_path: Path
 ) -> None:
-    """`make serve` serves the existing model, without training."""
+    """`make serve` serves the existing model, without training, and reports a missing one."""
+    missing = make("serve", PORT="0")
+    assert (missing.code, "no usable model in model.pkl: the file does not exist; train one" in missing.errors) == (
+        2,
+        True,
+    )
     store.save(make_model(), tmp_path / "model.pkl")
     before = (tmp_path / "model.pkl").read_bytes()
     run = make(target, HOST="nowhere.invalid", PORT="8001")
     assert "cannot listen at nowhere.invalid port 8001: the address does not exist" in run.errors
     assert (tmp_path / "model.pkl").read_bytes() == before
-
-
-def test_make_serve_reports_a_missing_model(make: Callable[..., Finished]) -> None:
-    run = make("serve", PORT="0")
-    assert run.code == 2
-    assert "api.py: no usable model in model.pkl: the file does not exist; train one with" in run.errors
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,6 @@ import re
 import sys
 import tomllib
 from collections import defaultdict
-from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -17,17 +16,13 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "crypto_predict"
 
 
-@dataclass(frozen=True)
-class Part:
-    """A row of the table: a module or a folder of the package, or a command."""
+def part(floor: int, *libraries: str, parts: set[str] | None = None) -> tuple[int, set[str], set[str] | None]:
+    """Return a row of the table: a module or a folder of the package, or a command.
 
-    floor: int
-    libraries: frozenset[str] = frozenset()  # in addition to the standard library
-    parts: frozenset[str] | None = None  # that it may import; by default those of its floor and of all floors below
-
-
-def part(floor: int, *libraries: str, parts: set[str] | None = None) -> Part:
-    return Part(floor, frozenset(libraries), None if parts is None else frozenset(parts))
+    The libraries are in addition to the standard library. The parts are those that it may import, None for those of
+    its floor and of all floors below.
+    """
+    return floor, set(libraries), parts
 
 
 BASE = {"errors", "locks", "market", "outages", "prerequisites", "threads", "version", "wording"}
@@ -102,11 +97,9 @@ def part_of(module: str) -> str:
 
 def forbidden(module: str, imported: set[str]) -> list[str]:
     """Return the imports of a module that its row does not allow."""
-    own = PARTS[part_of(module)]
-    parts = own.parts
-    if parts is None:
-        parts = frozenset(name for name, other in PARTS.items() if other.floor <= own.floor)
-    allowed = parts | own.libraries | sys.stdlib_module_names | {part_of(module)}
+    floor, libraries, parts = PARTS[part_of(module)]
+    below = {name for name, (other, *_) in PARTS.items() if other <= floor}
+    allowed = (below if parts is None else parts) | libraries | sys.stdlib_module_names | {part_of(module)}
     return sorted(name for name in imported if not _names(name) & allowed)
 
 

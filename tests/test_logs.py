@@ -12,21 +12,14 @@ from crypto_predict.errors import InvalidValue
 
 
 @pytest.fixture
-def root_logger() -> Iterator[logging.Logger]:
-    """The root logger, restored after the test."""
-    root = logging.getLogger()
+def written() -> Iterator[list[str]]:
+    """The lines that are written at level info and above; the root logger is restored after the test."""
+    root, lines = logging.getLogger(), list[str]()
     before, level = list(root.handlers), root.level
-    yield root
+    logs.configure("info", lines.append)
+    yield lines
     root.handlers[:] = before
     root.setLevel(level)
-
-
-@pytest.fixture
-def written(root_logger: logging.Logger) -> list[str]:  # noqa: ARG001 the fixture restores it
-    """The lines that are written at level info and above."""
-    lines: list[str] = []
-    logs.configure("info", lines.append)
-    return lines
 
 
 def test_an_event_is_one_json_object_with_its_fields(written: list[str]) -> None:
@@ -56,13 +49,6 @@ def test_no_text_can_break_or_forge_a_line(name: str, value: str) -> None:
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line) == {"time": "1970-01-01T00:00:00.000Z", "level": "info", "event": name, "value": value}
-
-
-@given(st.text())
-def test_quoted_text_reads_back_as_json(value: str) -> None:
-    """The access log formats its lines with this function."""
-    assert json.loads(logs.quoted(value)) == value
-    assert logs.quoted(value).isascii()
 
 
 class Pipe:

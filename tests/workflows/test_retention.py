@@ -117,25 +117,23 @@ def find_package(api: str, folder: Path) -> tuple[subprocess.CompletedProcess[st
     return done, outputs, (folder / "summary").read_text()
 
 
-@pytest.mark.parametrize(("orgs", "users"), [(200, 404), (404, 200)], ids=["organisation", "person"])
-def test_the_package_is_found_under_its_name_in_lower_case(orgs: int, users: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("orgs", "users", "code", "says"),
+    [
+        (200, 404, 0, ""),
+        (404, 200, 0, ""),
+        (404, 404, 0, "The package some-body/crypto-predict does not exist yet: nothing to remove."),
+        # Otherwise a lost permission would look like a fork without a package.
+        (403, 200, 1, "GitHub answered 403 for the package some-body/crypto-predict"),
+    ],
+    ids=["organisation", "person", "no package", "refused"],
+)
+def test_the_package_is_found_under_its_name_in_lower_case(
+    orgs: int, users: int, code: int, says: str, tmp_path: Path
+) -> None:
     """Registries do not accept capitals."""
     with ReplayServer(Packages(orgs, users)) as server:
-        done, outputs, _ = find_package(server.url, tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert outputs == {"owner": "some-body", "name": "crypto-predict"}
-
-
-def test_a_run_without_a_package_succeeds_with_a_note(tmp_path: Path) -> None:
-    with ReplayServer(Packages(404, 404)) as server:
         done, outputs, summary = find_package(server.url, tmp_path)
-    assert (done.returncode, outputs) == (0, {})
-    assert summary == done.stdout == "The package some-body/crypto-predict does not exist yet: nothing to remove.\n"
-
-
-def test_any_other_answer_fails_the_run(tmp_path: Path) -> None:
-    """Otherwise a lost permission would look like a fork without a package."""
-    with ReplayServer(Packages(403, 200)) as server:
-        done, outputs, _ = find_package(server.url, tmp_path)
-    assert (done.returncode, outputs) == (1, {})
-    assert "GitHub answered 403 for the package some-body/crypto-predict" in done.stdout
+    assert (done.returncode, says in done.stdout) == (code, True), done.stderr
+    assert outputs == ({} if says else {"owner": "some-body", "name": "crypto-predict"})
+    assert summary == (done.stdout if not code else "")
