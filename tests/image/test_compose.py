@@ -43,10 +43,6 @@ def test_one_command_starts_the_service(served: tuple[Project, int]) -> None:
         logs.kill()
     card = requests.get(f"http://127.0.0.1:{port}/model", timeout=30).json()
     assert card["simulated"] is True  # as SOURCE is simulated
-    host = json.loads(docker("inspect", container))[0]["HostConfig"]
-    assert (host["ReadonlyRootfs"], host["CapDrop"]) == (True, ["ALL"])
-    assert host["SecurityOpt"][0].startswith("no-new-privileges")
-    assert host["RestartPolicy"]["Name"] == "unless-stopped"
     project.compose("stop")
     assert json.loads(docker("inspect", container))[0]["State"]["ExitCode"] == 0
 

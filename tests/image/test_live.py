@@ -108,12 +108,9 @@ def test_what_is_collected_is_served(live: Live) -> None:
     times = [datetime.fromisoformat(row["time"]) for row in csv.DictReader(answer.text.splitlines())]
     assert times == [live.since.replace(microsecond=0) + n * timedelta(minutes=10) for n in range(len(times))]
     assert len(times) >= (DAYS - 1) * 144
-
-
-def test_the_forecasts_are_those_of_the_usual_server(live: Live) -> None:
     tomorrow = datetime.now(UTC) + timedelta(days=1)
-    answer = live.get(f"/bitcoin?date={tomorrow:%Y-%m-%d}")
-    assert list(answer.json()) == ["date", "prediction", "prediction low", "prediction_high"]
+    forecast = live.get(f"/bitcoin?date={tomorrow:%Y-%m-%d}").json()  # as the usual server
+    assert list(forecast) == ["date", "prediction", "prediction low", "prediction_high"]
 
 
 def test_the_status_is_shown_in_the_container(live: Live) -> None:
@@ -176,6 +173,8 @@ def test_it_contains_what_the_collector_imports_and_nothing_of_the_training(
     assert bundle_of(files) == BUNDLE
     assert not libraries & {"prophet", "scipy", "statsmodels", "matplotlib"}
     assert sorted(layers[-1]) == ["app/model.ledger.jsonl", "app/model.pkl"]  # so a new model is a small layer
+    config = inspect(live.project.images[0])["Config"]
+    assert (config["User"], config["Cmd"], config["Entrypoint"]) == ("65532:65532", ["python", "api.py"], None)
 
 
 def test_the_collector_has_its_byte_code(live: Live) -> None:
@@ -201,11 +200,6 @@ def written_by(live: Live, prefix: str) -> list[str]:
         subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
 
 
-def test_it_is_not_root_and_starts_the_server_by_default(live: Live) -> None:
-    config = inspect(live.project.images[0])["Config"]
-    assert (config["User"], config["Cmd"], config["Entrypoint"]) == ("65532:65532", ["python", "api.py"], None)
-
-
 def test_without_its_database_it_serves_forecasts_and_with_it_the_same_candles_again(live: Live) -> None:
     """The volume keeps them. Nothing has to be started again but the database."""
     path = f"/candles/BTC-USD?interval=1h&start={live.since:%Y-%m-%d}&end={live.since + timedelta(days=1):%Y-%m-%d}"
@@ -219,28 +213,22 @@ def test_without_its_database_it_serves_forecasts_and_with_it_the_same_candles_a
     assert live.get(path).json() == before.json()
 
 
-def test_the_commands_of_the_guide_back_the_database_up_and_restore_it(live: Live) -> None:
-    """A backup that nobody has restored is a hope. What was deleted meanwhile is there again."""
-    path = f"/candles/BTC-USD?interval=1h&start={live.since:%Y-%m-%d}&end={live.since + timedelta(days=1):%Y-%m-%d}"
-    before = live.get(path).json()["candles"]
-    run_lines(live, r"exec --no-TTY database pg_dump")
-    query = ("psql", "--username", "market", "--command", "DELETE FROM price_history")
-    live.project.compose("exec", "--no-TTY", "database", *query)
-    assert live.get(path).json()["candles"] != before
-    run_lines(live, r"stop collector trainer|pg_restore|start collector trainer")
-    live.await_status(path, 200)
-    assert live.get(path).json()["candles"] == before
-
-
-def test_the_commands_of_the_guide_back_the_model_up_and_restore_it(live: Live) -> None:
-    """The ledger in the volume is the only record of what was forecast."""
-    shown = ("exec", "--no-TTY", "trainer", "sh", "-c", "cat /model/model.ledger.jsonl | head -1")
-    before = live.project.compose(*shown)
-    assert before
-    run_lines(live, r"-cf - -C /model")
-    live.project.compose("exec", "--no-TTY", "trainer", "rm", "/model/model.ledger.jsonl")
+def test_the_commands_of_the_guide_back_database_and_model_up_and_restore_them(live: Live) -> None:
+    """A backup that nobody has restored is a hope. The ledger in the volume is the only record of what was forecast."""
+    candles = f"/candles/BTC-USD?interval=1h&start={live.since:%Y-%m-%d}&end={live.since + timedelta(days=1):%Y-%m-%d}"
+    database, trainer = ("exec", "--no-TTY", "database"), ("exec", "--no-TTY", "trainer")
+    shown = (*trainer, "sh", "-c", "cat /model/model.ledger.jsonl | head -1")
+    before, ledger = live.get(candles).json()["candles"], live.project.compose(*shown)
+    assert ledger
+    run_lines(live, r"exec --no-TTY database pg_dump|-cf - -C /model")
+    live.project.compose(*database, "psql", "--username", "market", "--command", "DELETE FROM price_history")
+    live.project.compose(*trainer, "rm", "/model/model.ledger.jsonl")
+    assert live.get(candles).json()["candles"] != before
     run_lines(live, r"-xf - -C /model")
-    assert live.project.compose(*shown) == before
+    run_lines(live, r"stop collector trainer|pg_restore|start collector trainer")
+    live.await_status(candles, 200)
+    assert live.get(candles).json()["candles"] == before
+    assert live.project.compose(*shown) == ledger
 
 
 def run_lines(live: Live, pattern: str) -> None:

@@ -129,17 +129,6 @@ def test_a_site_may_be_written_with_a_slash_or_a_path(render: Render) -> None:
         assert answering(render.site + ending)[0] == OLD_BUILD
 
 
-def test_an_old_version_that_never_goes_away_is_deployed_again(trial: Trial) -> None:
-    """Otherwise the new one could go live later, unverified."""
-    trial.render.held, trial.patience = None, RENDERS
-    failure = trial.fails()
-    assert f"did not answer as {NEW_BUILD} within 900 s; last: build {OLD_BUILD}" in failure
-    assert f"rolled back to {OLD_BUILD}, which answers again" in failure
-    assert trial.images() == [NEW, OLD]
-    assert 895 <= trial.time.seconds <= 900
-    assert "**Rolled back**" in trial.summary()
-
-
 @pytest.mark.parametrize(
     ("image", "switched", "last"),
     [(BROKEN, [OLD], OLD_BUILD), (OTHER, [OLD, OTHER, OLD], OTHER_BUILD)],
@@ -148,8 +137,11 @@ def test_an_old_version_that_never_goes_away_is_deployed_again(trial: Trial) -> 
 def test_an_image_that_never_starts_or_is_another_build_is_rolled_back(
     trial: Trial, image: str, switched: list[str], last: str
 ) -> None:
-    """The other build goes live and answers, but it is not the one that was tested."""
-    assert f"last: build {last}\n  rolled back" in trial.fails(image)
+    """Otherwise it could go live later, unverified. The other build answers, but is not the one that was tested."""
+    expected = f"did not answer as {NEW_BUILD} within 60 s; last: build {last}\n  rolled back to {OLD_BUILD}, which"
+    assert expected in trial.fails(image)
+    assert QUICK - 5 <= trial.time.seconds <= 2 * QUICK
+    assert "**Rolled back**" in trial.summary()
     assert answering(trial.render.site)[0] == OLD_BUILD
     assert trial.images() == [image, OLD]
     assert trial.render.switched[: len(switched)] == switched

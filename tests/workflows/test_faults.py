@@ -44,14 +44,6 @@ def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later
     assert (issue["state"], "`train`" in issue["body"]) == ("open", True)
 
 
-def test_if_issues_are_switched_off_the_run_s_page_says_so(later: World) -> None:
-    """As in every new fork. No exchange can be reached."""
-    later.github.repository.has_issues = False
-    run = later.release("schedule", "http://127.0.0.1:9", SOURCE="alpaca")
-    assert run.returncode != 0
-    assert "Issues are switched off" in run.stdout
-
-
 def test_an_image_that_the_smoke_test_refuses_is_neither_attested_nor_published(later: World) -> None:
     """Simulated prices: the gate accepts them, a release does not."""
     before = list(later.attested)
