@@ -74,9 +74,13 @@ def outcome(program: str, arguments: list[str], environ: Mapping[str, str]) -> t
     return None, errors.getvalue()
 
 
-@given(place=st.sampled_from(OPTIONS + ENVIRONMENT), text=ODD)
-def test_every_value_is_accepted_or_refused_in_one_line(place: tuple[str, str], text: str) -> None:
+@given(place=st.sampled_from(OPTIONS + ENVIRONMENT), text=ODD, words=st.lists(ODD, max_size=3))
+def test_every_command_line_is_accepted_or_refused_in_one_line(
+    place: tuple[str, str], text: str, words: list[str]
+) -> None:
     program, name = place
+    code, errors = outcome(program, words, {})
+    assert (code, errors) == (None, "") or (code == 2 and len(errors.splitlines()) == 1)
     given_as = ([f"{name}={text}"], {}) if name.startswith("--") else ([], {name: text})
     code, errors = outcome(program, *given_as)
     if code is None:
@@ -88,12 +92,6 @@ def test_every_value_is_accepted_or_refused_in_one_line(place: tuple[str, str], 
     assert len(errors.splitlines()) == 1
     assert len(errors) < 600
     assert name in errors or "the pair of" in errors
-
-
-@given(words=st.lists(ODD, max_size=3), program=st.sampled_from(list(COMMANDS)))
-def test_every_command_line_is_accepted_or_refused_in_one_line(words: list[str], program: str) -> None:
-    code, errors = outcome(program, words, {})
-    assert (code, errors) == (None, "") or (code == 2 and len(errors.splitlines()) == 1)
 
 
 SOURCES = f"one of {', '.join(EXCHANGES)}, store, simulated, file:PATH"

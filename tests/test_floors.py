@@ -206,16 +206,3 @@ def test_imports_have_no_cycle() -> None:
 )
 def test_a_forbidden_import_is_found_at_any_place(module: str, source: str) -> None:
     assert len(forbidden(f"{PACKAGE}.{module}", imports_of(source))) == 1
-
-
-@pytest.mark.parametrize(
-    "imports",
-    [
-        {"p.a": {"p.b"}, "p.b": {"p.c"}, "p.c": {"p.a"}},
-        {"p.a.x": {"p.b.x"}, "p.b.x": set(), "p.b.y": {"p.a.y"}, "p.a.y": set()},
-        {"p.a": {"p.a.x"}, "p.a.x": {"p.a"}},
-    ],
-    ids=["modules", "folders", "a folder and its module"],
-)
-def test_a_cycle_of_imports_is_found(imports: dict[str, set[str]]) -> None:
-    assert cycles(imports) != []

@@ -171,17 +171,6 @@ def test_it_contains_the_locked_libraries_for_serving_and_no_others(files: Layer
     assert installed == {f"{normal(name)}=={version}" for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)", lock)}
 
 
-def test_without_database_libraries_a_configured_database_is_one_warning(image: str) -> None:
-    """Its forecasts need no database. Somebody who expects candles reads which image has them."""
-    with running_container(image, DATABASE_URL="postgresql://market:Hidden-7d1f@db.example.org/market") as container:
-        assert requests.get(f"{container.url}/readyz", timeout=30).status_code == 200
-        assert requests.get(f"{container.url}/candles/BTC-USD", timeout=30).status_code == 404
-        warnings = [line for line in container.served.lines if "DATABASE_URL" in line]
-    assert len(warnings) == 1
-    assert "`live`" in warnings[0]
-    assert "Hidden-7d1f" not in warnings[0]
-
-
 def normal(name: str) -> str:
     """Return the normalized name of a package."""
     return re.sub(r"[-_.]+", "-", name).lower()

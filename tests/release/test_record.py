@@ -64,7 +64,7 @@ def strict_json(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_the_first_release_creates_the_branch(job: Job, published: Published) -> None:
+def test_the_first_release_creates_the_branch_with_the_content_of_the_model(job: Job, published: Published) -> None:
     done = record(job, published)
     assert done.code == DONE, done.log
     (commit,) = commits(job)
@@ -72,10 +72,6 @@ def test_the_first_release_creates_the_branch(job: Job, published: Published) ->
     assert set(job.github.repository.run("ls-tree", "--name-only", "record").split()) == FILES
     written = job.github.repository.run("log", "--format=%an: %s", "record")
     assert written == f"github-actions[bot]: record: {BUILD}"
-
-
-def test_the_files_are_json_with_the_content_of_the_model(job: Job, published: Published) -> None:
-    record(job, published)
     model, ledger = releases.made_model()
     assert strict_json(show(job, "scorecard.json")) == plain.encode(model.scorecard)
     assert show(job, "ledger.jsonl") == b"".join(ledger.content()).decode().strip()

@@ -105,40 +105,41 @@ def test_an_image_that_cannot_run_or_be_followed_is_refused_with_its_output(
     assert re.search(f"(?s){fault}", capsys.readouterr().err)
 
 
-def test_simulated_prices_are_refused_except_in_a_trial(
-    variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files, labels = trained(tmp_path, "--source", "simulated", "--days", "300", epoch=int(time.time()))
-    invented = variant(*labels, files=files)
-    assert smoke(invented, build_of(invented)) == REFUSED
-    assert "its card says that the prices are simulated" in capsys.readouterr().err
-    assert smoke(invented, build_of(invented), "--allow-simulated") == DONE
+SIMULATED, LONG_AGO = ("--source", "simulated", "--days", "300"), 1_716_034_247
+STALE = ("the model was trained at 2024-05-18", "the last candle of BTC/USD closed at")
 
 
-def test_an_old_model_is_refused_except_in_a_rollback(
-    variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("arguments", "epoch", "faults", "option", "left"),
+    [
+        (SIMULATED, None, ("the prices are simulated",), "--allow-simulated", ""),
+        ((), LONG_AGO, STALE, "--allow-stale", ""),  # trained long ago, on a history that ended long ago
+        (("--no-gate",), LONG_AGO, STALE, "--allow-stale", "its card says that the gate was lifted"),
+    ],
+    ids=["simulated, in a trial", "stale, in a rollback", "no gate, in a rollback"],
+)
+def test_what_must_not_ship_is_refused_except_where_an_option_accepts_it(  # noqa: PLR0913, PLR0917 a row, and fixtures
+    variant: Variant,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    epoch: int | None,
+    faults: tuple[str, ...],
+    option: str,
+    left: str,
 ) -> None:
-    """Old: trained long ago, or with a history that ended long ago. A rollback checks everything else."""
-    files, labels = trained(tmp_path, *price_file(tmp_path, 400), epoch=1_716_034_247)
-    old = variant(*labels, files=files)
-    assert smoke(old, build_of(old)) == REFUSED
+    """Everything else is checked all the same."""
+    prices = () if arguments is SIMULATED else price_file(tmp_path, 400)
+    files, labels = trained(tmp_path, *prices, *arguments, epoch=epoch or int(time.time()))
+    odd = variant(*labels, files=files)
+    assert smoke(odd, build_of(odd)) == REFUSED
     complaint = capsys.readouterr().err
-    assert "its card is stale: the model was trained at 2024-05-18" in complaint
-    assert "its card is stale: the last candle of BTC/USD closed at" in complaint
-    assert smoke(old, build_of(old), "--allow-stale") == DONE
-    assert smoke(old, "9.9.9-20240518121047", "--allow-stale") == REFUSED
+    assert [fault for fault in (*faults, left) if fault not in complaint] == []
+    assert smoke(odd, build_of(odd), option) == (REFUSED if left else DONE)
+    assert smoke(odd, "9.9.9-20240518121047", option) == REFUSED
     complaint = capsys.readouterr().err
-    assert "/version has build" in complaint
-    assert "stale" not in complaint
-
-
-def test_a_model_that_the_gate_did_not_pass_is_refused_even_in_a_rollback(
-    variant: Variant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    files, labels = trained(tmp_path, *price_file(tmp_path, 400), "--no-gate", epoch=1_716_034_247)
-    lifted = variant(*labels, files=files)
-    assert smoke(lifted, build_of(lifted), "--allow-stale") == REFUSED
-    assert "its card says that the gate was lifted" in capsys.readouterr().err
+    assert ("/version has build" in complaint, left in complaint) == (True, True)
+    assert [fault for fault in faults if fault in complaint] == []
 
 
 def test_an_image_that_does_not_exist_or_cannot_start_is_a_failure_and_leaves_no_container(

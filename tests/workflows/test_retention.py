@@ -27,37 +27,24 @@ OPTIONS = find_step(WORKFLOW, "retention", "Remove old builds")["with"]
 numbers = st.integers(min_value=0, max_value=10_000)
 versions = st.builds("{}.{}.{}".format, numbers, numbers, numbers)
 timestamps = st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2100, 1, 1))  # noqa: DTZ001 a tag has no zone
+digests = st.binary(min_size=32, max_size=32)
+TAGS = st.one_of(
+    versions,
+    st.builds("{}-{:%Y%m%d%H%M%S}".format, versions, timestamps),
+    st.builds(lambda digest, suffix: f"sha256-{digest.hex()}{suffix}", digests, st.sampled_from(["", ".sig", ".att"])),
+    st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,40}", fullmatch=True),
+    st.sampled_from(["latest", "latest-1", "not-latest", "v1.2.3", "1.2.3-rc.1", "1.2", "1.2.3.4"]),
+)
 
 
-def stays_forever(tag: str) -> bool:
-    """Return whether an image with this tag stays at any age. The action searches, as JavaScript's `test` does."""
-    return re.search(OPTIONS["exclude-tags"], tag, re.ASCII) is not None
+@given(TAGS)
+def test_versions_and_latest_stay_at_any_age_and_an_attestation_is_never_removed_by_its_own_tag(tag: str) -> None:
+    """After a long time without releases the next one continues the ledger of `latest`. Builds are removed.
 
-
-@given(versions)
-def test_every_version_and_latest_stay(version: str) -> None:
-    """After a long time without releases, too: the next release continues the ledger of `latest`."""
-    assert stays_forever(version)
-    assert stays_forever("latest")
-
-
-@given(versions, timestamps)
-def test_an_old_build_is_removed(version: str, timestamp: datetime) -> None:
-    """The image stays if it also has the tag of a version or `latest`."""
-    assert not stays_forever(f"{version}-{timestamp:%Y%m%d%H%M%S}")
-
-
-@given(st.binary(min_size=32, max_size=32), st.sampled_from(["", ".sig", ".att"]))
-def test_an_attestation_is_never_removed_by_its_own_tag(digest: bytes, suffix: str) -> None:
-    """Its tag names its image, with which it stays or goes."""
-    assert stays_forever(f"sha256-{digest.hex()}{suffix}")
-
-
-@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,40}", fullmatch=True))
-def test_no_other_tag_stays_forever(tag: str) -> None:
-    for text in (tag, "latest-1", "not-latest", "v1.2.3", "1.2.3-rc.1", "1.2", "1.2.3.4"):
-        stays = text == "latest" or text.startswith("sha256-") or re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", text)
-        assert stays_forever(text) == bool(stays)
+    An attestation's tag names its image, with which it stays or goes. The action searches, as JavaScript's `test` does.
+    """
+    stays = tag == "latest" or tag.startswith("sha256-") or re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", tag)
+    assert (re.search(OPTIONS["exclude-tags"], tag, re.ASCII) is not None) == bool(stays)
 
 
 def test_images_younger_than_thirty_days_stay_and_others_are_removed() -> None:
