@@ -198,13 +198,6 @@ class QuoteReader(Protocol):
         """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
 
 
-class QuoteWriter(Protocol):
-    """The tops of order books."""
-
-    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
-        """Store quotes and return how many were new or changed."""
-
-
 class StreamReader(Protocol):
     """The outages of live streams, and what was built from their ticks."""
 
@@ -216,13 +209,16 @@ class StreamReader(Protocol):
 
 
 class StreamWriter(Protocol):
-    """The states of live streams, and what was built from their ticks."""
+    """The states of live streams, and what was made of their messages."""
 
     def write_streams(self, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
         """Store the state of the streams of many pairs.
 
         A span that overlaps or touches one of the same state extends it; it replaces what it overlaps of other states.
         """
+
+    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> None:
+        """Store quotes; of two at one instant the later one stays."""
 
     def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
@@ -236,7 +232,7 @@ class ComparisonWriter(Protocol):
 
 
 class ForecastReader(Protocol):
-    """Minute forecasts, and the models that they are computed from."""
+    """Minute forecasts with their outcomes, and the models that they are computed from."""
 
     def minute_forecasts(
         self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
@@ -248,10 +244,6 @@ class ForecastReader(Protocol):
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         """Return the newest model of every series that has one."""
-
-
-class RecordReader(Protocol):
-    """The outcomes of minute forecasts."""
 
     def minute_records(self, series: SeriesKey | None = None) -> Mapping[SeriesKey, MinuteRecord]:
         """Return how the minute forecasts of every series that has an outcome have done, or those of one series."""

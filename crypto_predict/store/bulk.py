@@ -1,4 +1,4 @@
-"""Reading and writing many rows at once, the fastest way that each database has."""
+"""Writing many rows at once, the fastest way that each database has."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -13,18 +13,6 @@ _FEW = 1000  # rows, below which single statements are quicker on PostgreSQL tha
 
 # BigInteger is an Integer too
 _TYPES = ((Double, "float8"), (Boolean, "bool"), (BigInteger, "int8"), (Integer, "int4"))
-
-
-def fetch_between(connection: Connection, table: Table, prefix: Values, between: tuple[Any, Any]) -> list[Values]:
-    """Return the whole rows whose key begins with `prefix` and then lies `between` two values, both included.
-
-    They are the tuples of the driver: SQLAlchemy's rows would take twice as long.
-    """
-    keys = [column.name for column in table.primary_key]
-    mark = _mark(connection)
-    equal = " AND ".join(f"{name} = {mark}" for name in keys[: len(prefix)])
-    query = f"SELECT {_names(table)} FROM {table.name} WHERE {equal} AND {keys[len(prefix)]} BETWEEN {mark} AND {mark}"  # noqa: S608 - names of tables.py
-    return list(connection.exec_driver_sql(query, (*prefix, *between)).cursor.fetchall())
 
 
 def insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values]) -> None:

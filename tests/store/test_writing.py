@@ -116,7 +116,8 @@ def test_quotes_are_stored_once(writer: WritableDatabase, reader: Database) -> N
     pair = Pair("BTC", "USDT")
     quotes = [Quote(START + n * timedelta(microseconds=1), 100.5 + n, 2.0, 101.25, 0.5) for n in range(4)]
     changed = dataclasses.replace(quotes[1], bid=100.0)
-    assert [writer.write_quotes("binance", pair, some) for some in (quotes, quotes, [changed], [])] == [4, 0, 1, 0]
+    for written in (quotes, quotes, [changed], []):
+        writer.write_quotes("binance", pair, written)
     assert reader.quotes("binance", pair, EVER, MANY) == [quotes[0], changed, *quotes[2:]]
     assert reader.quotes("binance", pair, Span(quotes[1].time, quotes[3].time), 1) == [changed]
     assert reader.quotes("poloniex", pair, EVER, MANY) == []

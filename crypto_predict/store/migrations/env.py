@@ -1,4 +1,4 @@
-"""What Alembic runs to apply steps: on the connection of `schema`, inside its transaction."""
+"""What Alembic runs to apply steps: on the connection of `tables.upgrade`, inside its transaction."""
 
 from alembic import context
 

@@ -15,7 +15,6 @@ from crypto_predict.market.ports import (
     CoverageReader,
     ForecastReader,
     QuoteReader,
-    RecordReader,
     SeriesReader,
     StreamReader,
 )
@@ -29,9 +28,7 @@ WAIT_SECONDS = 1.0  # at most, until other requests have finished with the datab
 _log = logging.getLogger("crypto_predict.database")
 
 
-class Connection(
-    SeriesReader, CandleReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, RecordReader, Protocol
-):
+class Connection(SeriesReader, CandleReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, Protocol):
     """An open database."""
 
     @property
