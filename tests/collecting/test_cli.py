@@ -17,11 +17,10 @@ from typing import Any
 
 import pytest
 
-from crypto_predict.collecting.windows import REVISED
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_reader, open_writer
-from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
+from tests.support.collecting import EVER, MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
 from tests.support.disks import small_disk
 from tests.support.live import until
@@ -70,18 +69,6 @@ def test_a_backfill_stores_every_candle_of_the_exchange(
         f"BTC/USD 1m from alpaca: {len(expected):,} candles new or changed, up to 2023-01-21 20:00 UTC, 0 gaps (0 "
         "candles missing)\n"
     )
-
-
-def test_a_backfill_goes_forwards_and_backwards(server: ReplayServer, market: list[Candle], path: str) -> None:
-    """Only what is missing is asked for, from an earlier `--since` on too."""
-    for first, last in (("2023-01-10", "2023-01-11"), ("2023-01-10", "2023-01-14"), ("2023-01-04", "2023-01-12")):
-        days = ("--since", first, "--until", last)
-        assert collect_here(path, "--backfill", "--pair", "BTC/USD", *days, **alpaca_of(server.url)).code == 0
-    expected = [candle for candle in market if START + 3 * DAY <= candle.open_time < START + 14 * DAY]
-    assert stored_candles(path) == expected
-    queries = [request.query for request in server.requests]
-    spans = [datetime.fromisoformat(query["end"]) - datetime.fromisoformat(query["start"]) for query in queries]
-    assert sum(spans, timedelta(0)) <= 11 * DAY + 2 * REVISED * MINUTE, "what is stored is not asked for again"
 
 
 MISTAKES = [
@@ -181,24 +168,31 @@ def test_two_backfills_of_one_pair_at_once_do_not_mix(server: ReplayServer, addr
 
 
 @pytest.mark.parametrize(
-    ("number", "fault"), [(signal.SIGINT, stall), (signal.SIGTERM, refused(429, "too many", retry_after="50"))]
+    ("number", "fault"),
+    [
+        (signal.SIGINT, stall),
+        (signal.SIGTERM, refused(429, "too many", retry_after="50")),
+        (signal.SIGKILL, stall),
+    ],
 )
 def test_an_interrupted_backfill_ends_at_once_and_can_be_continued(
-    number: signal.Signals, fault: Fault, server: ReplayServer, market: list[Candle], path: str
+    number: signal.Signals, fault: Fault, server: ReplayServer, market: list[Candle], address: str
 ) -> None:
-    """Also while the exchange does not answer, or has asked to wait for most of a minute."""
+    """Also while the exchange does not answer, or has asked to wait for most of a minute. Each candle is there once."""
     server.inject(fault, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())
-    with collecting(path, *THREE_WEEKS, **alpaca_of(server.url)) as process:
+    with collecting(address, *THREE_WEEKS, **alpaca_of(server.url)) as process:
         until(lambda: any(request.query["start"] > (START + 7 * DAY).isoformat() for request in server.requests))
         process.send_signal(number)
         _, errors = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert errors.splitlines()[-1] == (
-        "collect.py: error: interrupted; what was collected is stored, and the same command continues"
-    )
+    interrupted = "collect.py: error: interrupted; what was collected is stored, and the same command continues\n"
+    is_told = number is not signal.SIGKILL
+    assert (process.returncode, errors.endswith(interrupted)) == (130 if is_told else -number, is_told)
     assert "Traceback" not in errors
-    assert collect_here(path, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
-    assert stored_candles(path) == [candle for candle in market if candle.open_time < START + 21 * DAY]
+    assert collect_here(address, *THREE_WEEKS, **alpaca_of(server.url)).code == 0
+    assert stored_candles(address) == weeks_of(market)
+    with open_reader(address) as reader:
+        assert [reader.gaps(MINUTES, EVER), reader.revisions(MINUTES, EVER)] == [[], []]
+        assert reader.coverage(MINUTES) == [Span(START, weeks_of(market)[-1].open_time + MINUTE)]
 
 
 def test_a_full_disk_is_one_line_and_keeps_what_was_stored(
