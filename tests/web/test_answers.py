@@ -19,6 +19,7 @@ from crypto_predict.web.http.response import PROVENANCE, Rendered
 from crypto_predict.web.model import bitcoin as bitcoins
 from crypto_predict.web.model import card, version
 from crypto_predict.web.model import forecast as forecasts
+from crypto_predict.web.model import probability as probabilities
 from crypto_predict.web.model.answers import Answers, Series
 from crypto_predict.web.model.endpoint import read_levels
 from crypto_predict.web.model.pairs import PairRange, ranges
@@ -192,6 +193,8 @@ def test_without_a_backtest_prophet_alone_answers_only_for_the_past() -> None:
             forecast(short, query)
     with pytest.raises(NoProphetInterval):
         bitcoin(short, "date=2024-05-18&model=prophet")
+    with pytest.raises(NoProphetInterval):
+        probabilities.probability(short.answers, "BTC-USD", "date=2024-05-18&above=1&model=prophet")
 
 
 def test_the_default_is_the_combined_model() -> None:
@@ -271,22 +274,8 @@ def test_the_ends_of_what_is_accepted_are_accepted(text: str) -> None:
 
 
 NOT_LEVELS = [
-    "",
-    ",",
-    "0.5,",
-    ",0.5",
-    "0",
-    "1",
-    "0.009",
-    "0.991",
-    "50",
-    "5%",
-    "-0.5",
-    "nan",
-    "inf",
-    "median",
-    "0.5;0.9",
-    "\x00",
+    *("", ",", "0.5,", ",0.5", "0", "1", "0.009", "0.991"),
+    *("50", "5%", "-0.5", "nan", "inf", "median", "0.5;0.9", "\x00"),
 ]
 
 

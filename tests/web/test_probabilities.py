@@ -155,11 +155,6 @@ def test_a_question_without_an_answer_is_refused_with_the_reason(
     assert (problem["parameter"], detail in problem["detail"]) == (parameter, True)
 
 
-@pytest.mark.parametrize(("pair", "status"), [("DOGE-USD", 404), ("money", 400)])
-def test_a_pair_that_is_not_in_the_model_is_named(pair: str, status: int) -> None:
-    assert answer_to({"date": DAY, "above": 1}, pair, status)["parameter"] == "pair"
-
-
 @given(st.text(alphabet=st.characters(max_codepoint=255)))
 def test_any_limit_is_answered_or_refused(text: str) -> None:
     """Clients send anything: a fault of the server would be answered with 500."""
@@ -208,12 +203,6 @@ def test_prophet_alone_has_its_own_distribution_and_calibration() -> None:
     measured = {"horizon_days": 7, "forecasts": 900, "nominal": 0.8, "coverage": 0.7}
     unknown = dict.fromkeys(("confidence", "coverage_50", "coverage_90"))
     assert answer["based_on"]["calibration"] == measured | unknown
-
-
-def test_without_a_backtest_prophet_alone_has_no_probability_of_the_future() -> None:
-    short = client(replace(make_model(), forecasts={BTC: make_forecast(prophet_bands=())}))
-    response = short.get(f"/probability/BTC-USD?date={DAY}&above=1&model=prophet")
-    assert (response.status_code, json.loads(response.data)["parameter"]) == (422, "model")
 
 
 @pytest.mark.parametrize("moment", ["2024-03-01", "2024-05-17", "2024-05-18T06:00Z"])

@@ -71,9 +71,10 @@ def test_a_pair_in_a_path_may_be_written_in_several_ways(pair: str) -> None:
 
 
 def test_an_unknown_pair_is_404_and_names_those_of_the_model() -> None:
-    body = problem(CLIENT.get("/forecast/DOGE-USD"), 404)
-    assert body["parameter"] == "pair"
-    assert "'DOGE/USD' is not in this model, which holds BTC/USD, ETH/USD" in str(body["detail"])
+    for path in ("/forecast/DOGE-USD", "/probability/DOGE-USD?date=2024-06-01&above=1"):
+        body = problem(CLIENT.get(path), 404)
+        assert body["parameter"] == "pair"
+        assert "'DOGE/USD' is not in this model, which holds BTC/USD, ETH/USD" in str(body["detail"])
 
 
 @pytest.mark.parametrize("pair", ["money", "BTC", "BTC-USD-EUR", "B-U", "%00", "BTC//USD", "x" * 3_000])

@@ -65,32 +65,26 @@ def test_an_answer_may_be_cached_until_a_planned_training(before: timedelta, sec
     assert dict(planned.until_change(now))["Cache-Control"] == f"public, max-age={seconds}"
 
 
-class Present:
-    """An application at a time that a test moves."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-        self.client: Client = client(make_model(), lambda: self.now)
+def at(now: datetime) -> Client:
+    """Return the application at an instant."""
+    return client(make_model(), lambda: now)
 
 
 def test_the_answer_is_that_of_the_present_day_and_changes_at_midnight() -> None:
     """It has the same bytes as if the day had been named; both lanes answer so, also with other parameters."""
-    present = Present()
     for now in (NOON, NOON + timedelta(hours=11, minutes=59, seconds=59), NOON + timedelta(hours=12)):
-        present.now = now
-        named = present.client.get(f"/bitcoin?date={now.date()}")
+        present = at(now)
+        named = present.get(f"/bitcoin?date={now.date()}")
         for query in ("", "?", "?model=combined"):
-            answer = present.client.get(f"/bitcoin{query}")
+            answer = present.get(f"/bitcoin{query}")
             assert (answer.status_code, answer.data) == (200, named.data)
             assert json.loads(answer.data)["date"] == f"{now:%a, %d %b %Y} 00:00:00 GMT"
-        assert present.client.get("/bitcoin", headers={"If-None-Match": '"other"'}).data == named.data
+        assert present.get("/bitcoin", headers={"If-None-Match": '"other"'}).data == named.data
 
 
 @pytest.mark.parametrize(("before", "seconds"), [(timedelta(hours=12), None), (timedelta(seconds=5), 5)])
 def test_no_cache_keeps_the_answer_beyond_midnight(before: timedelta, seconds: int | None) -> None:
-    present = Present()
-    present.now = NOON + timedelta(hours=12) - before
-    max_age = present.client.get("/bitcoin").cache_control.max_age
+    max_age = at(NOON + timedelta(hours=12) - before).get("/bitcoin").cache_control.max_age
     assert max_age is not None
     assert 0 <= max_age <= before.total_seconds()
     assert seconds in {None, max_age}
@@ -98,20 +92,14 @@ def test_no_cache_keeps_the_answer_beyond_midnight(before: timedelta, seconds: i
 
 def test_a_copy_of_yesterday_is_not_still_good() -> None:
     """One of today is; the tag is another one than that of a named day, whose answer does not change."""
-    present = Present()
-    today = present.client.get("/bitcoin")
-    assert today.headers["ETag"] != present.client.get(f"/bitcoin?date={NOON.date()}").headers["ETag"]
-    conditions = ({"If-None-Match": today.headers["ETag"]}, {"If-Modified-Since": today.headers["Last-Modified"]})
-    for condition in conditions:
-        assert present.client.get("/bitcoin", headers=condition).status_code == 304
-    present.now += timedelta(days=1)
-    for condition in conditions:
-        assert present.client.get("/bitcoin", headers=condition).status_code == 200
+    today = at(NOON).get("/bitcoin")
+    assert today.headers["ETag"] != at(NOON).get(f"/bitcoin?date={NOON.date()}").headers["ETag"]
+    for condition in ({"If-None-Match": today.headers["ETag"]}, {"If-Modified-Since": today.headers["Last-Modified"]}):
+        assert at(NOON).get("/bitcoin", headers=condition).status_code == 304
+        assert at(NOON + timedelta(days=1)).get("/bitcoin", headers=condition).status_code == 200
 
 
 def test_a_day_outside_of_the_model_is_named() -> None:
-    present = Present()
-    present.now += timedelta(days=9_999)
     for query, status in (("", 422), ("?date=", 400)):  # a date that is given but empty is a mistake
-        answer = present.client.get(f"/bitcoin{query}")
+        answer = at(NOON + timedelta(days=9_999)).get(f"/bitcoin{query}")
         assert (answer.status_code, json.loads(answer.data)["parameter"]) == (status, "date")

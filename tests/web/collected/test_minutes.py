@@ -3,7 +3,6 @@
 import json
 from collections import Counter
 from datetime import datetime, timedelta
-from itertools import repeat
 from typing import Any
 
 import pytest
@@ -158,13 +157,6 @@ def test_minutes_are_those_of_a_source_that_collects_minutes(served: Client) -> 
     assert json.loads(response.data)["source"] == "simulated"
     assert response.headers["Crypto-Predict-Simulated"] == "true"
     assert "Crypto-Predict-Interval" not in response.headers
-
-
-def test_an_answer_may_be_cached_until_the_next_candle_is_stored(url: str) -> None:
-    for now, expected in ((LATE, "public, max-age=51"), (END + 2 * MINUTE, "no-cache")):
-        response = client(make_model(), repeat(now).__next__, database=url).get("/minutes/BTC-USD?source=simulated")
-        assert response.headers["Cache-Control"] == expected
-        assert response.headers["Vary"] == "Accept, Accept-Encoding"
 
 
 def test_the_etag_changes_with_what_is_known_of_a_minute(writer: WritableDatabase, own: Client) -> None:

@@ -133,6 +133,11 @@ def test_a_bad_question_is_refused_and_its_parameter_named(path: str, served: Cl
         ("/forecast/BTC-USD/minutes/past", "horizon", ["0"]),
         *((f"/forecast/{pair}/minutes", "pair", [""]) for pair in ("money", "..%2F..")),
         *((f"/digest/{pair}", "pair", [""]) for pair in HOSTILE),
+        *((f"/forecast/{pair}", "pair", [""]) for pair in (".csv", "BTC-USD.csv.csv")),
+        ("/forecast/BTC-USD.csv", "start", ["x"]),
+        *((f"/{table}/BTC-USD", "format", ["xml", "", "csv&format=csv"]) for table in ("candles", "forecast")),
+        *((f"/{table}/BTC-USD.csv", "format", ["json"]) for table in ("candles", "forecast")),
+        *((path, "format", ["csv&day=2026-11-02"]) for path in ("/digest/BTC-USD", "/bitcoin")),
         ("/digest/BTC-USD", "day", ["", "yesterday", "2026-02-30", "2026-11-02T12:00Z", "2026-11-02&day=2026-11-02"]),
         ("/digest/BTC-USD", "day", ["0000-01-01", "1969-12-31", "9999-12-31"]),
         *(("/digest/BTC-USD", name, [f"{text}&day=2026-11-02"]) for name, text in (("interval", "1w"), ("limit", "1"))),
@@ -148,6 +153,11 @@ def test_a_bad_value_of_another_parameter_is_refused(
 
 def test_a_digest_is_of_a_day(served: Client) -> None:
     assert refused(served.get("/digest/BTC-USD"), 400) == "day"
+
+
+@pytest.mark.parametrize("path", ["/candles/DOGE-USD.csv", "/forecast/DOGE-USD.csv", "/forecast/DOGE-USD/minutes.csv"])
+def test_a_file_of_an_unknown_pair_is_not_found(path: str, served: Client) -> None:
+    assert refused(served.get(path), 404) == "pair"
 
 
 @pytest.mark.parametrize("address", ADDRESSES)
@@ -232,6 +242,7 @@ def test_a_table_is_a_file_by_its_path_and_by_its_query(address: str, query: str
     assert named.headers["Content-Disposition"] == f'attachment; filename="{FILES[address, query]}"'
     assert named.headers["Crypto-Predict-Pair"] == "BTC/USD"
     assert served.get(f"{address.format('')}?{query}&format=json").is_json
+    assert all("format=csv" in following for following in links(named).values()), "whoever follows them has files"
     lines = named.get_data(as_text=True).split("\r\n")
     assert (lines[-1], len(lines) >= 3) == ("", True)
     assert {line.count(",") for line in lines[:-1]} == {lines[0].count(",")}
@@ -258,45 +269,6 @@ def test_the_rows_of_the_next_minutes_are_those_of_their_json(served: Client) ->
     highest = [minute["quantiles"]["0.95"] for minute in result["forecast"]]
     assert [float(row["quantile_0.95"]) for row in rows] == highest
     assert {(row["cutoff"], float(row["price"])) for row in rows} == {(result["cutoff"], result["price"])}
-
-
-def test_a_page_of_candles_that_is_cut_names_the_next_one_which_is_a_file_too(served: Client) -> None:
-    """Whoever follows the links has all candles, each once."""
-    address: str | None = "/candles/BTC-USD.csv?interval=1h&source=simulated&start=2026-11-01&limit=30"
-    times: list[str] = []
-    while address is not None:
-        answer = served.get(address)
-        assert answer.content_type.startswith("text/csv")
-        times += [row["time"] for row in rows_of(answer)]
-        link = re.search(r'<([^>]*)>; rel="next"', answer.headers.get("Link", ""))
-        address = link[1] if link else None
-    whole = json.loads(served.get("/candles/BTC-USD?interval=1h&source=simulated&start=2026-11-01").data)
-    assert times == [row[0] for row in whole["candles"]]
-    assert len(times) > 60
-
-
-@pytest.mark.parametrize(
-    ("address", "status", "parameter"),
-    [
-        ("/candles/BTC-USD?format=xml", 400, "format"),
-        ("/candles/BTC-USD?format=csv&format=csv", 400, "format"),
-        ("/candles/BTC-USD.csv?format=json", 400, "format"),
-        ("/forecast/BTC-USD?format=", 400, "format"),
-        ("/forecast/BTC-USD.csv?format=json", 400, "format"),
-        ("/forecast/BTC-USD.csv.csv", 400, "pair"),
-        ("/forecast/.csv", 400, "pair"),
-        ("/forecast/DOGE-USD.csv", 404, "pair"),
-        ("/candles/DOGE-USD.csv", 404, "pair"),
-        ("/forecast/DOGE-USD/minutes.csv", 404, "pair"),
-        ("/digest/BTC-USD?day=2026-11-02&format=csv", 400, "format"),
-        ("/bitcoin?format=csv", 400, "format"),
-        ("/forecast/BTC-USD.csv?start=x", 400, "start"),
-    ],
-)
-def test_a_mistake_is_a_problem_that_names_it(address: str, status: int, parameter: str, served: Client) -> None:
-    answer = served.get(address)
-    assert answer.status_code == status, answer.data
-    assert json.loads(answer.data)["parameter"] == parameter
 
 
 def test_a_forecast_is_a_file_without_a_database() -> None:

@@ -90,18 +90,6 @@ def test_every_answer_has_the_headers_of_security(path: str) -> None:
     assert headers["Referrer-Policy"] == "no-referrer"
 
 
-@pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS])
-@pytest.mark.parametrize("headers", [{}, BROWSER], ids=["plain", "browser"])
-def test_a_compressed_answer_has_the_same_content_and_head_its_headers(path: str, headers: dict[str, str]) -> None:
-    plain, sent, head = CLIENT.get(path), CLIENT.get(path, headers=headers), CLIENT.head(path, headers=headers)
-    encoded = sent.headers.get("Content-Encoding") == "gzip"
-    assert encoded == ("Accept-Encoding" in headers and len(plain.data) > 200)
-    assert (gzip.decompress(sent.data) if encoded else sent.data) == plain.data
-    assert sent.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
-    assert (sent.headers["ETag"] == plain.headers["ETag"]) == (not encoded)
-    assert (head.status, list(head.headers), head.data) == (sent.status, list(sent.headers), b"")
-
-
 @pytest.mark.parametrize("path", PAGES)
 def test_a_stale_model_has_a_banner_that_needs_no_scripts(path: str) -> None:
     """It is chosen at each request by the rule of /fresh, though both variants are rendered once."""

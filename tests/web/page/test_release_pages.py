@@ -7,16 +7,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
-from werkzeug.test import Client, TestResponse
+from werkzeug.test import Client
 
 from crypto_predict.baked.ledger import Outcome, Release
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY
 from crypto_predict.web.app import Service, create_app
+from tests.support.applications import problem
 from tests.support.feeds import entries, faults, links
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release
 from tests.support.models import ETH, TRAINED_AT, make_model
@@ -41,17 +41,6 @@ def ask(tmp_path: Path) -> Open:
     return make_client
 
 
-def json_of(answer: TestResponse, content_type: str = "application/json") -> dict[str, Any]:
-    """The members of a document."""
-    assert answer.content_type == content_type
-    assert answer.json is not None
-    return dict(answer.json)
-
-
-def problem(answer: TestResponse) -> dict[str, Any]:
-    return json_of(answer, "application/problem+json")
-
-
 def test_the_documents_are_those_of_the_contract(ask: Open) -> None:
     """`page/scripts/types.d.ts` has the same members."""
     client = ask(make_release(), make_outcome(START + 2 * DAY), make_release(START + DAY))
@@ -60,7 +49,7 @@ def test_the_documents_are_those_of_the_contract(ask: Open) -> None:
         "simulated": False,
         "days": ["2024-05-19", "2024-05-18"],
     }
-    document = json_of(client.get(DAYS.format(FIRST)))
+    document = dict(client.get(DAYS.format(FIRST)).json or {})
     assert {name: value for name, value in document.items() if not isinstance(value, list)} == {
         "pair": "BTC/USD",
         "simulated": False,
@@ -91,19 +80,16 @@ def test_the_feed_and_its_archives_are_served_and_valid(ask: Open) -> None:
 @pytest.mark.parametrize("day", ["2024-05-17", "2024-02-30", "2024-5-18", "2024-05-18%20", "%00", "x" * 3_000])
 def test_an_unknown_day_is_a_problem_that_names_the_days_with_releases(ask: Open, day: str) -> None:
     answer = ask(make_release()).get(DAYS.format(day))
-    assert answer.status_code == 404
-    assert problem(answer)["parameter"] == "day"
-    assert "the ledger has releases from 2024-05-18 to 2024-05-18" in problem(answer)["detail"]
-    assert len(answer.data) < 500
+    body = problem(answer, 404)
+    assert body["parameter"] == "day"
+    assert "the ledger has releases from 2024-05-18 to 2024-05-18" in body["detail"]
 
 
 def test_an_unknown_pair_is_a_problem_and_a_month_without_releases_does_not_exist(ask: Open) -> None:
     """Even a pair with releases, if the model has no page of it."""
     client = ask(make_release(pair=ETH), make_release())
     for path in ("/page/ETH-USD/releases.json", "/page/ETH-USD/releases/2024-05-18.json"):
-        answer = client.get(path)
-        assert answer.status_code == 404
-        assert problem(answer)["detail"] == "'ETH-USD' is not in this model, which holds BTC/USD"
+        assert problem(client.get(path), 404)["detail"] == "'ETH-USD' is not in this model, which holds BTC/USD"
     for name in ("2024-04.xml", "2024-5.xml", "x.xml", ".xml", ""):
         assert client.get(f"/feed/{name}").status_code == 404
 
@@ -124,9 +110,7 @@ def test_a_ledger_that_was_replaced_since_the_start_is_a_problem_of_the_server(a
     assert client.get(LIST).status_code == 200
     (tmp_path / "model.ledger.jsonl").write_bytes(make_ledger(make_release(START + DAY)))
     for path in (DAYS.format(FIRST), "/feed.xml", "/feed/2024-05.xml"):
-        answer = client.get(path)
-        assert answer.status_code == 503
-        detail = problem(answer)["detail"]
+        detail = problem(client.get(path), 503)["detail"]
         assert detail == "past releases are not available: the ledger has been changed or removed since it was read"
     assert client.get(LIST).status_code == 200
 
