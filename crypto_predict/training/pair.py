@@ -3,14 +3,14 @@
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Never
 
 from tqdm import tqdm
 
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, CrossCheck, Model, PairCard, PairForecast, Standing
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Model, PairCard, PairForecast, Standing
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.daily import forecast_pair
@@ -32,23 +32,15 @@ from crypto_predict.training.options import TrainSettings
 WARM_UP = 365
 CROSS_CHECK_SECONDS = 20  # for the answers of all other exchanges together, of which one candle is needed
 
+# The history with its warm-up, its source, the card without forecast and backtest, and what a gate that is not enforced
+# has found.
+PairHistory = tuple[History, CandleSource, PairCard, tuple[str, ...]]
+
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class PairHistory:
-    """The prices that one pair is trained on."""
-
-    history: History  # of as many days as a fit sees
-    past: History  # the same with the warm-up before it
-    source: CandleSource  # of both
-    anchor: Anchor  # the newest price, where the forecast starts
-    cross_check: CrossCheck | None  # with another exchange
-    faults: tuple[str, ...]  # found by a gate that is not enforced
-
-
 def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettings, now: datetime) -> PairHistory:
-    """Read the history of one pair, and the newest price.
+    """Read the history of one pair, and the newest price, where its forecast starts.
 
     Raises:
         Refused: The gate is enforced and accepts the history of no source, or not the newest price.
@@ -73,7 +65,29 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
     faults += cross_check_faults(history, check.result(), thresholds)
     if enforced and faults:
         raise Refused([f"{pair}: {history.source}: {fault}" for fault in faults])
-    return PairHistory(history, past, source, anchor, check.result(), () if enforced else (*judge(past), *faults))
+    card = PairCard(
+        source=history.source,
+        traded=history.traded,
+        # A reason may quote an exchange or a file.
+        passed_over=tuple(
+            "".join(letter if letter.isprintable() else " " for letter in reason) for reason in history.passed_over
+        ),
+        cross_check=check.result(),
+        simulated=history.simulated,
+        first=history.candles[0].open_time,
+        last=history.candles[-1].open_time,
+        candles=len(history.candles),
+        warm_up=len(past.candles) - len(history.candles),
+        gaps=history.gaps,
+        quarantined=history.quarantined,
+        history_sha256=past.sha256(),
+        last_close=history.candles[-1].close,
+        volatility=volatility(DailySeries.of(past).log_close),
+        anchor=anchor,
+        forecast=(),
+        backtest=None,
+    )
+    return past, source, card, () if enforced else (*judge(past), *faults)
 
 
 def newest_price(
@@ -129,58 +143,32 @@ def train_pair(
 
     Every release is scored at `HORIZONS`, too, so that the next one can be compared with it. `progress` gets one step
     for each cutoff. The scores of `champion` are compared with these if both are of real prices, or both of simulated
-    ones.
-
-    Raises:
-        UnusableHistory: The forecast would leave the range of numbers.
+    ones. `UnusableHistory` is raised if the forecast would leave the range of numbers.
     """
-    started = time.perf_counter()
-    history, past, faults = read.history, read.past, read.faults
+    began = time.perf_counter()
+    past, _, card, faults = read
     pair, scored, series = past.pair, sorted({*HORIZONS, *settings.horizons}), DailySeries.of(past)
     progress.set_description_str(f"{pair}: {len(past.candles)} candles, running the backtest")
     replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update)
-    forecast, prophet = forecast_pair(history, read.anchor, replayed, settings.seed)
+    forecast, prophet = forecast_pair(past.last(settings.days), card.anchor, replayed, settings.seed)
     backtest = None if replayed is None else score(replayed, scored)
     if backtest is not None:
         faults += tuple(calibration_faults(backtest, settings.thresholds))
         before = None if champion is None else champion.card.pairs.get(pair)
-        if before is not None and before.backtest is not None and before.simulated == history.simulated:
+        if before is not None and before.backtest is not None and before.simulated == card.simulated:
             faults += tuple(champion_faults(backtest, before.backtest, settings.thresholds))
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
-    card = PairCard(
-        source=history.source,
-        traded=history.traded,
-        # A reason may quote an exchange or a file.
-        passed_over=tuple(
-            "".join(letter if letter.isprintable() else " " for letter in reason) for reason in history.passed_over
-        ),
-        cross_check=read.cross_check,
-        simulated=history.simulated,
-        first=history.candles[0].open_time,
-        last=history.candles[-1].open_time,
-        candles=len(history.candles),
-        warm_up=len(past.candles) - len(history.candles),
-        gaps=history.gaps,
-        quarantined=history.quarantined,
-        history_sha256=past.sha256(),
-        last_close=forecast.last_close,
-        volatility=volatility(series.log_close),
-        anchor=forecast.anchor,
+    card = replace(
+        card,
         forecast=tuple(Standing(horizon, day, *evaluator.at(day)) for horizon, day in days.items()),
         backtest=None if backtest is None else only(backtest, settings.horizons),
     )
-    return TrainedPair(
-        forecast,
-        card,
-        prophet,
-        () if replayed is None else tuple(replayed.rows(settings.horizons)),
-        faults,
-        time.perf_counter() - started,
-    )
+    rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
+    return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)
 
 
-def count_cutoffs(read: PairHistory, every: int) -> int:
+def count_cutoffs(past: History, every: int) -> int:
     """Return the number of cutoffs that a backtest has."""
-    days = len(DailySeries.of(read.past))
+    days = len(DailySeries.of(past))
     return len(list(splits(days, every))) if days >= LEAST_HISTORY else 0

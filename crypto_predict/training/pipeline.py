@@ -28,12 +28,11 @@ from crypto_predict.market.ports import CandleSource
 from crypto_predict.settings import ledger_beside
 from crypto_predict.sources.side_by_side import side_by_side
 from crypto_predict.sources.stored import CollectedMarket
+from crypto_predict.training import outputs
 from crypto_predict.training.collected import complete, open_by_pair, resolve
 from crypto_predict.training.options import TrainSettings
-from crypto_predict.training.outputs import as_csv, check_outputs, check_room, locked_outputs, readable
 from crypto_predict.training.pair import PairHistory, TrainedPair, candles_after, count_cutoffs, read_pair, train_pair
 from crypto_predict.training.picture import save_picture
-from crypto_predict.training.previous_release import clean_up, continue_record, keep_ledger, read_champion, with_earlier
 from crypto_predict.training.report import BAR
 from crypto_predict.version import __version__
 from crypto_predict.wording import counted
@@ -64,20 +63,18 @@ def train(
     Raises:
         InvalidValue: The settings contradict themselves or the ledger, the champion cannot be read, an output cannot be
             written where they say, another process writes it, or the model would be too large to be read back.
-        BrokenLedger: The ledger to be continued cannot be trusted.
-        Refused: The gate found faults; they are listed for all pairs.
-        UnusableHistory: No source has a usable history of some pair.
+        CryptoPredictError: As the steps document it; `Refused` lists the faults of all pairs.
         OSError: A file cannot be written.
     """
-    settings, collected = resolve(with_earlier(settings), open_database)
+    settings, collected = resolve(outputs.with_earlier(settings), open_database)
     output = settings.output
-    files = check_outputs(settings)
+    files = outputs.check_outputs(settings)
     trained_at = settings.trained_at or now.replace(microsecond=0)
     if trained_at > now + CLOCKS_APART:
         raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, f"before now, {now:%Y-%m-%d %H:%M:%S} UTC: check the clock")
-    with locked_outputs(files):
-        champion = read_champion(settings.champion)
-        record = continue_record(settings.ledger, output, champion, removed=clean_up(output, files))
+    with outputs.locked_outputs(files):
+        champion = outputs.read_champion(settings.champion)
+        record = outputs.continue_record(settings.ledger, output, champion, removed=outputs.clean_up(output, files))
         record.check_follows(trained_at)
         sources = open_by_pair(settings, collected, champion, open_database)
         # The matrices are small: threads would only wait for one another.
@@ -87,12 +84,12 @@ def train(
             tqdm(total=len(settings.pairs), bar_format=BAR, disable=None) as progress,
         ):
             histories, left_out = _read_histories(sources, settings, now, progress)
-            check_room({pair: len(history.past.candles) for pair, history in histories.items()}, settings)
-            progress.total = sum(1 + count_cutoffs(history, settings.every) for history in histories.values())
+            outputs.check_room({pair: len(past.candles) for pair, (past, *_) in histories.items()}, settings)
+            progress.total = sum(1 + count_cutoffs(past, settings.every) for past, *_ in histories.values())
             trained = _train_pairs(histories, settings, champion, left_out, progress)
         if settings.backtest is not None:  # also if the gate refuses the model: it shows why
             rows = ((pair, *astuple(row)) for pair, result in trained.items() for row in result.rows)
-            write_atomically(settings.backtest, as_csv(("pair", *(field.name for field in fields(Row))), rows))
+            write_atomically(settings.backtest, outputs.as_csv(("pair", *(field.name for field in fields(Row))), rows))
         faults = {pair: result.faults for pair, result in trained.items()}
         if settings.collected and settings.enforced and not all(faults.values()):
             left_out |= {pair: faults.pop(pair) for pair in trained if faults[pair]}
@@ -103,14 +100,14 @@ def train(
         released = {pair: trained[pair] for pair in faults}
         forecasts = {pair: result.forecast for pair, result in released.items()}
         card = _card({pair: result.card for pair, result in released.items()}, gate, settings, trained_at)
-        record.settle(history.past for history in histories.values())
+        record.settle(past for past, *_ in histories.values())
         record.release(card, forecasts)
         if settings.enforced and not gate.passed:
             raise Refused(gate.reasons)
         model = complete(Model(card, forecasts, record.scorecard()), settings, champion, left_out, now)
-        data = readable(model, output)
+        data = outputs.readable(model, output)
         _draw(histories, released, settings, card, now)
-        keep_ledger(output, record.ledger)
+        outputs.keep_ledger(output, record.ledger)
         # In this order, as readers drop the ledger entries after the one that the model names.
         written: dict[Path, Content] = {ledger_beside(output): record.ledger.content(), output: data}
         plan, every = schedule_beside(output), settings.trained_every if settings.repeat is None else None
@@ -186,10 +183,11 @@ def _draw(
 ) -> None:
     """Write the picture of each pair and Prophet's own JSON, if they are wanted."""
     for pair, result in trained.items():
-        history = histories[pair].history
         if settings.picture is not None:
+            past, source, *_ = histories[pair]
+            history = past.last(settings.days)
             # Only the picture shows the prices after a forecast of the past.
-            followed = [] if settings.until is None else candles_after(history, histories[pair].source, now)
+            followed = [] if settings.until is None else candles_after(history, source, now)
             save_picture(history, result.forecast, card, pair.fill(settings.picture), followed)
         if settings.prophet_json is not None:
             write_atomically(pair.fill(settings.prophet_json), to_json(result.prophet).encode())
