@@ -77,7 +77,7 @@ def test_the_newest_quote_of_each_pair_comes_once_a_second_with_the_time_of_its_
 
 def test_quotes_without_end_take_no_memory_and_end_nothing(live: Market) -> None:
     """Of those that wait, only the newest one of a pair is kept."""
-    frame = f'{{"stream":"btcusdt@bookTicker","data":{quote_frame("BTCUSDT", live.motion.quote(BTC))}}}'
+    frame = f'{{"stream":"btcusdt@bookTicker","data":{quote_frame("BTCUSDT", live.exchange.quote("BTCUSDT"))}}}'
     flood = streams.burst(frame, 3 * MOST_WAITING)
     assert candles_of(live.events(flood, streams.burst(frame_of(candle_of(live))), until=closings(1)))
 

@@ -4,11 +4,9 @@ import base64
 import binascii
 import json
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from itertools import count
-from operator import attrgetter
 from typing import Any
 
 import msgpack
@@ -23,13 +21,12 @@ from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
 from tests.support.replay.server import Handler, ReplayServer, check_names
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
+from tests.support.replay.streams import Connection, Frame, Shelf, StandIn, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
 _PARAMETERS = frozenset({"symbols", "timeframe", "start", "end", "limit", "page_token"})
 _TIMEFRAME = re.compile(r"([1-9]|[1-5][0-9])Min|([1-9]|1[0-9]|2[0-3])Hour|1Day")
 _DAY = re.compile(r"\d{4}-\d\d-\d\d")
-_opening = attrgetter("open_time")
 KEYS = ("PKT0THEKEY0THEKEY", "s3cretS3cretS3cret")  # of a user of the stream
 
 _CHANNELS = ("trades", "quotes", "orderbooks", "bars", "updatedBars", "dailyBars")
@@ -44,33 +41,33 @@ _MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
 
-class AlpacaExchange:
+class AlpacaExchange(StandIn):
     """Serves the candles of `market` (ascending candles by pair and timeframe) and `quotes`.
 
     Its pages have so many `rows`, each in turn, and at most the `limit` of the request. With `endless` tokens, the last
     page has one, too, and so has the empty page after it.
     """
 
+    separator = "/"
+
     def __init__(
         self,
-        market: Mapping[tuple[Pair, str], Sequence[Candle]],
+        market: Mapping[tuple[Pair, str], Sequence[Candle]] | Motion,
         rows: Sequence[int] = (10_000,),
         quotes: Mapping[Pair, Quote] | None = None,
         location: str = "us",
         *,
         endless: bool = False,
     ) -> None:
+        if not isinstance(market, Motion):
+            market = Shelf({(pair, _INTERVALS[name]): candles for (pair, name), candles in market.items()}, quotes)
+        super().__init__(market)
         self._path = f"/v1beta3/crypto/{location}"
-        self._market = {(str(pair), timeframe): candles for (pair, timeframe), candles in market.items()}
-        self._quotes = {str(pair): quote for pair, quote in (quotes or {}).items()}
         self._rows_of_pages, self._endless = rows, endless
         self._served = 0  # pages
 
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints."""
-        return [web.get(path, handler) for path, handler in self._rest().items()]
-
-    def _rest(self) -> Mapping[str, Handler]:
+    def rest(self) -> Mapping[str, Handler]:
+        """Return the handlers by their paths."""
         return {f"{self._path}/bars": self._bars, f"{self._path}/latest/quotes": self._latest_quotes}
 
     def unknown(self) -> web.Response:
@@ -90,22 +87,21 @@ class AlpacaExchange:
             symbols = _required(request.query, "symbols").split(",")
         except ValueError as error:
             return _refused(400, str(error))
-        quotes = self._newest_quotes()
-        return web.json_response({"quotes": {name: top(quotes[name]) for name in symbols if name in quotes}})
+        return web.json_response({"quotes": {name: top(quote) for name in symbols if (quote := self.quote(name))}})
 
-    def _newest_quotes(self) -> Mapping[str, Quote]:
-        return self._quotes
-
-    def _candles(self, symbol: str, question: "_Question") -> Sequence[Candle]:
+    def candles(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         """Return the candles that were asked for, ascending."""
-        candles = self._market.get((symbol, question.timeframe), ())
-        first = bisect_left(candles, question.start, key=_opening)
-        return candles[first : bisect_right(candles, question.end, key=_opening)]
+        interval = _INTERVALS.get(question.timeframe)
+        if interval is None or not self.is_listed(symbol):
+            return ()
+        begin = interval.floor(self.market.begin)  # the first day has a candle, too
+        span = Span(max(question.start, begin), min(question.end, self.market.now()) + _MICROSECOND)
+        return self.market.candles(self.pairs[symbol], interval, span, with_open=True)
 
     def _rows(self, question: "_Question") -> Iterator[tuple[str, Candle]]:
         """Yield symbol and candle, sorted by symbol and then by time."""
         for symbol in sorted(question.symbols):
-            for candle in self._candles(symbol, question):
+            for candle in self.candles(symbol, question):
                 yield symbol, candle
 
     def _page(self, question: "_Question") -> dict[str, Any]:
@@ -126,45 +122,31 @@ class AlpacaInMotion(AlpacaExchange):
     """
 
     def __init__(self, motion: Motion, *, location: str = "us") -> None:
-        super().__init__({}, location=location)
+        super().__init__(motion, location=location)
         # What it answers instead to a new connection, by number: 0 is the greeting, 1 the answer to the keys, 2 and 3
         # those to the subscriptions; None is no answer.
         self.answers: dict[int, bytes | None] = {}
         self.most_quotes = 10_000  # that the plan of the user allows
         self.streams = Streams(motion, self._encoded)
-        self._motion = motion
-        self._pairs = {str(pair): pair for pair in motion.pairs}
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
-        return live_routes(self._motion, self._rest(), self.streams, self._talk, self._path)
+        return live_routes(self, self.streams, self._talk, self._path)
 
-    def _newest_quotes(self) -> Mapping[str, Quote]:
-        return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
-
-    def _candles(self, symbol: str, question: "_Question") -> Sequence[Candle]:
-        if symbol not in self._listed():
-            return ()
-        now = self._motion.now()
-        interval = _INTERVALS[question.timeframe]
-        begin = interval.floor(self._motion.begin)  # the first day has a candle, too
-        span = Span(max(question.start, begin), min(question.end, now) + _MICROSECOND)
-        candles = self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
-        return [candle for candle in candles if interval is not Interval.MINUTE_1 or not is_still(candle)]
+    def candles(self, symbol: str, question: "_Question") -> Sequence[Candle]:
+        """Return the candles that were asked for, ascending."""
+        candles = super().candles(symbol, question)
+        return [candle for candle in candles if question.timeframe != "1Min" or not is_still(candle)]
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
         if isinstance(happening, Candled) and happening.is_closed and not is_still(happening.candle):
             return f"bars {happening.pair}", bar_frame(happening.pair, happening.candle)
         if isinstance(happening, Quoted):
             minute = Interval.MINUTE_1.floor(happening.quote.time)
-            candles = self._motion.truth(happening.pair, Span(minute, minute + Interval.MINUTE_1.length))
+            candles = self.market.truth(happening.pair, Span(minute, minute + Interval.MINUTE_1.length))
             if not (candles and is_still(candles[0])):
                 return f"quotes {happening.pair}", quote_frame(happening.pair, happening.quote)
         return None
-
-    def _listed(self) -> Sequence[str]:
-        """Return the symbols that the exchange has."""
-        return [symbol for symbol, pair in self._pairs.items() if self._motion.is_listed(pair)]
 
     async def _talk(self, connection: Connection) -> None:
         answer = [{"T": "success", "msg": "connected"}]
@@ -187,8 +169,8 @@ class AlpacaInMotion(AlpacaExchange):
             return refusal(400, "invalid syntax")
         if len(message.get("quotes", [])) > self.most_quotes:
             return refusal(405, "symbol limit exceeded")
-        listed = self._listed()
-        topics |= {f"{name} {symbol}" for name in _CHANNELS for symbol in message.get(name, []) if symbol in listed}
+        symbols = ((name, symbol) for name in _CHANNELS for symbol in message.get(name, []) if self.is_listed(symbol))
+        topics |= {f"{name} {symbol}" for name, symbol in symbols}
         return [{"T": "subscription", **{name: _symbols(topics, name) for name in _CHANNELS}}]
 
     def _authenticated(self, message: Mapping[str, Any], topics: set[Topic]) -> list[dict[str, Any]]:

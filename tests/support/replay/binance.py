@@ -5,7 +5,6 @@ import json
 import math
 import re
 import time
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,7 +18,7 @@ from crypto_predict.sources.network.wire import milliseconds
 from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
 from tests.support.replay.server import Handler
-from tests.support.replay.streams import Connection, Frame, StreamFault, Streams, Topic, live_routes
+from tests.support.replay.streams import Connection, Frame, Shelf, StandIn, StreamFault, Streams, Topic, live_routes
 from tests.support.replay.venue import TETHER, Venue
 
 Market = Mapping[tuple[Pair, Interval], Sequence[Candle]]
@@ -40,34 +39,25 @@ class _RefusedError(Exception):
         self.code = code
 
 
-class BinanceExchange:
+class BinanceExchange(StandIn):
     """Serves the candles of `market` (ascending candles by traded pair and interval) and `quotes`."""
 
     def __init__(
         self,
-        market: Market,
+        market: Market | Motion,
         quotes: Mapping[Pair, Quote] | None = None,
         weight_a_minute: int = 6000,
         page: int = _LARGEST_LIMIT,
     ) -> None:
-        self._market = {(EXCHANGE.symbol(pair), interval): candles for (pair, interval), candles in market.items()}
-        self._openings = {key: [milliseconds(each.open_time) for each in self._market[key]] for key in self._market}
-        self._quotes = {EXCHANGE.symbol(pair): quote for pair, quote in (quotes or {}).items()}
-        self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
+        super().__init__(market if isinstance(market, Motion) else Shelf(market, quotes))
         self.halted: set[Pair] = set()  # whose books are empty
         self._weight_a_minute = weight_a_minute
         self._page = page  # candles in one answer at most, whatever the limit of the request is
         self._minute, self.used = 0, 0  # minutes on the clock, and the weight used in this one
 
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints."""
-        return [web.get(path, handler) for path, handler in self._rest().items()]
-
-    def _rest(self) -> Mapping[str, Handler]:
-        return {
-            "/api/v3/klines": self._klines,
-            "/api/v3/ticker/bookTicker": self._book_ticker,
-        }
+    def rest(self) -> Mapping[str, Handler]:
+        """Return the handlers by their paths."""
+        return {"/api/v3/klines": self._klines, "/api/v3/ticker/bookTicker": self._book_ticker}
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
@@ -119,34 +109,36 @@ class BinanceExchange:
         self, symbol: str, interval: Interval, openings: tuple[int, int], limit: int, *, is_newest: bool
     ) -> Sequence[Candle]:
         """Return at most `limit` candles that open from the first to the last of `openings` (ms), both included."""
-        listed = self._openings.get((symbol, interval), [])
-        begin, end = bisect_left(listed, openings[0]), bisect_right(listed, openings[1])
-        begin, end = (max(begin, end - limit), end) if is_newest else (begin, min(end, begin + limit))
-        return self._market.get((symbol, interval), ())[begin:end]
+        first, last = (EPOCH + min(opening, 10**14) * timedelta(milliseconds=1) for opening in openings)
+        start, end = max(first, interval.floor(self.market.begin)), min(last, self.market.now())
+        if is_newest:
+            start = max(start, interval.floor(end) - (limit - 1) * interval.length)
+        candles: list[Candle] = []
+        while start <= end and len(candles) < limit:  # again where minutes are missing
+            span = Span(start, min(end + timedelta(milliseconds=1), start + limit * interval.length))
+            candles += self.market.candles(self.pairs[symbol], interval, span, with_open=True)
+            start = span.end
+        return candles[:limit]
 
     def _tops(self, request: web.Request) -> Any:
         given = _parameters(request, "symbol")
         if "symbol" in given:
             symbol = self._symbol(_mandatory(given, "symbol"))
             return self._top(symbol)
-        return [self._top(symbol) for symbol in self._newest_quotes()]
+        return [self._top(symbol) for symbol in self.pairs if self.quote(symbol)]
 
     def _top(self, symbol: str) -> dict[str, str]:
         """Return the top of a book. That of a halted pair has zeros."""
-        is_halted = symbol in map(EXCHANGE.symbol, self.halted)
-        return _top(symbol, EMPTY if is_halted else self._newest_quotes()[symbol])
-
-    def _newest_quotes(self) -> Mapping[str, Quote]:
-        return self._quotes
-
-    def _listed(self) -> Iterable[str]:
-        """Return the symbols that the exchange has."""
-        return self._symbols
+        quote = EMPTY if self.pairs[symbol] in self.halted else self.quote(symbol)
+        assert quote is not None
+        names = ("bidPrice", "bidQty", "askPrice", "askQty")
+        values = (quote.bid, quote.bid_size, quote.ask, quote.ask_size)
+        return {"symbol": symbol, **{name: _text(value) for name, value in zip(names, values, strict=True)}}
 
     def _symbol(self, text: str) -> str:
         if not _LEGAL.fullmatch(text):
             raise _RefusedError(-1100, f"Illegal characters found in parameter 'symbol'; legal range is '{_SYMBOL}'.")
-        if text not in self._listed():
+        if not self.is_listed(text):
             raise _RefusedError(-1121, "Invalid symbol.")
         return text
 
@@ -154,37 +146,14 @@ class BinanceExchange:
 class BinanceInMotion(BinanceExchange):
     """Serves `motion`: the candles up to now with the open one, the quotes, and the streams of both."""
 
-    def __init__(self, motion: Motion, weight_a_minute: int = 6000) -> None:
-        super().__init__({}, weight_a_minute=weight_a_minute)
-        self._motion = motion
-        self._pairs = {EXCHANGE.symbol(pair): pair for pair in motion.pairs}
-        self._names = {pair: symbol for symbol, pair in self._pairs.items()}
+    def __init__(self, motion: Motion) -> None:
+        super().__init__(motion)
         self.streams = Streams(motion, self._encoded)
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints. Without streams in the address, a client subscribes later."""
         paths = ("/stream", "/ws", "/ws/{streams:.+}")
-        return live_routes(self._motion, self._rest(), self.streams, self._talk, *paths)
-
-    def _candles(
-        self, symbol: str, interval: Interval, openings: tuple[int, int], limit: int, *, is_newest: bool
-    ) -> Sequence[Candle]:
-        first, last = (EPOCH + min(opening, 10**14) * timedelta(milliseconds=1) for opening in openings)
-        start, end = max(first, interval.floor(self._motion.begin)), min(last, self._motion.now())
-        if is_newest:
-            start = max(start, interval.floor(end) - (limit - 1) * interval.length)
-        candles: list[Candle] = []
-        while start <= end and len(candles) < limit:  # again where minutes are missing
-            span = Span(start, min(end + timedelta(milliseconds=1), start + limit * interval.length))
-            candles += self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
-            start = span.end
-        return candles[:limit]
-
-    def _newest_quotes(self) -> Mapping[str, Quote]:
-        return {symbol: self._motion.quote(self._pairs[symbol]) for symbol in self._listed()}
-
-    def _listed(self) -> Iterable[str]:
-        return [symbol for symbol, pair in self._pairs.items() if self._motion.is_listed(pair)]
+        return live_routes(self, self.streams, self._talk, *paths)
 
     async def _talk(self, connection: Connection) -> None:
         request = connection.request
@@ -192,15 +161,14 @@ class BinanceInMotion(BinanceExchange):
             connection.wrap = _combined
         names = request.match_info.get("streams") or request.query.get("streams", "")
         connection.topics.update(name for name in names.split("/") if name)
-        async for text in connection.texts(self._motion.clock, lambda: math.inf):
+        async for text in connection.texts(self.market.clock, lambda: math.inf):
             connection.say(_subscribed(connection, json.loads(text)))
 
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
+        symbol = self.symbols[happening.pair]
         if isinstance(happening, Candled):
-            symbol = self._names[happening.pair]
             return f"{symbol.lower()}@kline_1m", candle_frame(symbol, happening)
         if isinstance(happening, Quoted):
-            symbol = self._names[happening.pair]
             quote = EMPTY if happening.pair in self.halted else happening.quote
             return f"{symbol.lower()}@bookTicker", quote_frame(symbol, quote)
         return None
@@ -277,12 +245,6 @@ def kline(candle: Candle, interval: Interval) -> list[Any]:
         _text(candle.taker_quote_volume),
         "0",
     ]
-
-
-def _top(symbol: str, quote: Quote) -> dict[str, str]:
-    names = ("bidPrice", "bidQty", "askPrice", "askQty")
-    values = (quote.bid, quote.bid_size, quote.ask, quote.ask_size)
-    return {"symbol": symbol, **{name: _text(value) for name, value in zip(names, values, strict=True)}}
 
 
 def _text(value: float | None) -> str:

@@ -22,7 +22,7 @@ from crypto_predict.sources.coinbase import EXCHANGE
 from tests.support.replay.minutes import BTC, minutes
 from tests.support.replay.motion import Happening, Motion, Quoted, Trade, Traded
 from tests.support.replay.server import Handler
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
+from tests.support.replay.streams import Connection, Frame, Shelf, StandIn, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
 _MOST = 300
@@ -34,50 +34,36 @@ _TOO_MANY = (
 )
 
 
-class CoinbaseExchange:
+class CoinbaseExchange(StandIn):
     """Serves the ascending candles of `market`, in answers of at most `most`, and the quotes of its pairs.
 
     The first answer to a question is empty for the share `empty` of the questions, whatever the candles are.
     """
 
+    separator = "-"
+
     def __init__(
         self,
-        market: Mapping[tuple[Pair, Interval], Sequence[Candle]],
+        market: Mapping[tuple[Pair, Interval], Sequence[Candle]] | Motion,
         quotes: Mapping[Pair, Quote] | None = None,
         most: int = _MOST,
         empty: float = 0.0,
     ) -> None:
         self._random, self._empty, self._questions = Random(0), empty, set[str]()
-        self._market = {(_symbol(pair), interval): candles for (pair, interval), candles in market.items()}
-        self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
+        super().__init__(market if isinstance(market, Motion) else Shelf(market, quotes))
         self._most = most
-
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints."""
-        return [web.get(path, handler) for path, handler in self._rest().items()]
 
     def unknown(self) -> web.Response:
         """Return the answer to an unknown endpoint."""
         return _refused(404, "Route not found")
 
-    def _rest(self) -> Mapping[str, Handler]:
+    def rest(self) -> Mapping[str, Handler]:
+        """Return the handlers by their paths."""
         return {"/products/{symbol}/candles": self._candles, "/products/{symbol}/book": self._book}
-
-    def _is_listed(self, symbol: str) -> bool:
-        return symbol in self._quotes or symbol in {listed for listed, _ in self._market}
-
-    def _candles_in(self, symbol: str, interval: Interval, span: Span) -> Sequence[Candle]:
-        return [candle for candle in self._market.get((symbol, interval), ()) if candle.open_time in span]
-
-    def _quote(self, symbol: str) -> Quote | None:
-        return self._quotes.get(symbol)
-
-    def _now(self) -> datetime:
-        return max((candles[-1].open_time for candles in self._market.values() if candles), default=EPOCH)
 
     async def _candles(self, request: web.Request) -> web.Response:
         symbol, query = request.match_info["symbol"], request.query
-        if not self._is_listed(symbol):
+        if not self.is_listed(symbol):
             return _refused(404, "NotFound")
         if query.get("granularity") not in _GRANULARITIES:
             return _refused(400, "Unsupported granularity")
@@ -90,17 +76,19 @@ class CoinbaseExchange:
             if (last - first) // interval.length >= _MOST:
                 return _refused(400, _TOO_MANY)
         else:  # one end alone is ignored
-            last = self._now()
+            last = self.market.now()
             first = last - _MOST * interval.length
         preceding = first - _PRECEDING * interval.length
-        candles = self._candles_in(symbol, interval, Span(preceding, last + timedelta(microseconds=1)))
+        span = Span(preceding, last + timedelta(microseconds=1))
+        listed = self.market.candles(self.pairs[symbol], interval, span, with_open=True)
+        candles = [candle for candle in listed if candle.trades != 0]
         if request.path_qs not in self._questions and self._random.random() < self._empty:
             candles = []
         self._questions.add(request.path_qs)
         return web.json_response([row(candle) for candle in reversed(candles[-min(self._most, _MOST) :])])
 
     async def _book(self, request: web.Request) -> web.Response:
-        quote = self._quote(request.match_info["symbol"])
+        quote = self.quote(request.match_info["symbol"])
         if quote is None:
             return _refused(404, "NotFound")
         if request.query.get("level", "1") != "1":
@@ -112,35 +100,20 @@ class CoinbaseInMotion(CoinbaseExchange):
     """Serves `motion`: the candles up to now with the open one, the top of the book, and the channel ``matches``."""
 
     def __init__(self, motion: Motion) -> None:
-        super().__init__({}, empty=0.2)
-        self._motion = motion
-        self._pairs = {_symbol(pair): pair for pair in motion.pairs}
+        super().__init__(motion, empty=0.2)
         self.streams = Streams(motion, self._encoded)
         self.refused: set[str] = set()  # products that it has, but does not stream
         self.reason = "{} is not a valid product"  # of a refusal; {} is replaced by the product
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
-        return live_routes(self._motion, self._rest(), self.streams, self._talk, "/")
-
-    def _is_listed(self, symbol: str) -> bool:
-        return symbol in self._pairs and self._motion.is_listed(self._pairs[symbol])
-
-    def _candles_in(self, symbol: str, interval: Interval, span: Span) -> Sequence[Candle]:
-        candles = self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
-        return [candle for candle in candles if candle.trades]
-
-    def _quote(self, symbol: str) -> Quote | None:
-        return self._motion.quote(self._pairs[symbol]) if self._is_listed(symbol) else None
-
-    def _now(self) -> datetime:
-        return self._motion.now()
+        return live_routes(self, self.streams, self._talk, "/")
 
     async def _talk(self, connection: Connection) -> None:
         def silence() -> float:
-            return math.inf if connection.topics else _SUBSCRIBE_WITHIN * max(1.0, self._motion.clock.speed)
+            return math.inf if connection.topics else _SUBSCRIBE_WITHIN * max(1.0, self.market.clock.speed)
 
-        async for text in connection.texts(self._motion.clock, silence):
+        async for text in connection.texts(self.market.clock, silence):
             self._reply(connection, text)
 
     def _reply(self, connection: Connection, text: str) -> None:
@@ -154,20 +127,20 @@ class CoinbaseInMotion(CoinbaseExchange):
             connection.say(error_frame("Failed to subscribe", f"{channels} is not a valid channel"))
             return
         for symbol in symbols:
-            if not self._is_listed(symbol) or symbol in self.refused:
+            if not self.is_listed(symbol) or symbol in self.refused:
                 connection.say(error_frame("Failed to subscribe", self.reason.format(symbol)))
                 return
         connection.topics |= set(symbols)
         for symbol in symbols:
-            pair = self._pairs[symbol]
-            if (trade := self._motion.last_trade(pair, self._motion.now())) is not None:
+            pair = self.pairs[symbol]
+            if (trade := self.market.last_trade(pair, self.market.now())) is not None:
                 connection.say(self.match(pair, trade, "last_match"))
         subscriptions = [{"name": "matches", "product_ids": sorted(connection.topics)}]
         connection.say(json.dumps({"type": "subscriptions", "channels": subscriptions}))
 
     def match(self, pair: Pair, trade: Trade, kind: str = "match") -> str:
         """Return the message of a trade."""
-        number = self._motion.trade_number(pair, trade)
+        number = self.market.trade_number(pair, trade)
         values = {
             "type": kind,
             "trade_id": number,
@@ -176,7 +149,7 @@ class CoinbaseInMotion(CoinbaseExchange):
             "side": "sell" if trade.is_bought else "buy",  # of the maker
             "size": f"{trade.size:.8f}",
             "price": repr(trade.price),
-            "product_id": _symbol(pair),
+            "product_id": self.symbols[pair],
             "sequence": 3 * number,
             "time": f"{trade.time:%Y-%m-%dT%H:%M:%S.%fZ}",
         }
@@ -185,11 +158,11 @@ class CoinbaseInMotion(CoinbaseExchange):
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
         match happening:
             case Traded(pair, trade):
-                return _symbol(pair), self.match(pair, trade)
+                return self.symbols[pair], self.match(pair, trade)
             case Quoted(pair, quote):
                 kind = "heartbeat" if quote.time.second % 2 else "a new type"
-                values = {"type": kind, "sequence": 90, "last_trade_id": 0, "product_id": _symbol(pair)}
-                return _symbol(pair), json.dumps({**values, "time": f"{quote.time:%Y-%m-%dT%H:%M:%S.%fZ}"})
+                values = {"type": kind, "sequence": 90, "last_trade_id": 0, "product_id": self.symbols[pair]}
+                return self.symbols[pair], json.dumps({**values, "time": f"{quote.time:%Y-%m-%dT%H:%M:%S.%fZ}"})
         return None
 
 
@@ -218,10 +191,6 @@ def error_frame(message: str, reason: str) -> str:
 def bare_minutes(count: int) -> list[Candle]:
     """Return `count` minutes with the values that the exchange sends: without trades."""
     return [candle._replace(trades=None) for candle in minutes(count)]
-
-
-def _symbol(pair: Pair) -> str:
-    return f"{pair.base}-{pair.quote}"
 
 
 def _refused(status: int, message: str) -> web.Response:

@@ -147,8 +147,8 @@ class Motion:
             candles.pop()
         return [candle for candle in candles if candle.open_time in span]
 
-    def quote(self, pair: Pair) -> Quote:
-        """Return the top of the book now."""
+    def quote(self, pair: Pair) -> Quote | None:
+        """Return the top of the book now, if there is one."""
         return self._quote(pair, self.now())
 
     def last_trade(self, pair: Pair, at: datetime) -> Trade | None:

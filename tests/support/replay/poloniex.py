@@ -7,7 +7,6 @@ symbol has one of two codes and any status of HTTP, and a refused subscription d
 
 import json
 import re
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,7 +23,7 @@ from crypto_predict.sources.poloniex import EXCHANGE
 from tests.support.replay.minutes import full_minutes
 from tests.support.replay.motion import Happening, Motion, Trade, Traded
 from tests.support.replay.server import Handler, check_names
-from tests.support.replay.streams import Connection, Frame, Streams, Topic, live_routes
+from tests.support.replay.streams import Connection, Frame, Shelf, StandIn, Streams, Topic, live_routes
 from tests.support.replay.venue import TETHER, Venue
 
 _PARAMETERS = frozenset({"interval", "startTime", "endTime", "limit"})
@@ -57,30 +56,24 @@ class Answers:
 _USUAL = Answers()
 
 
-class PoloniexExchange:
+class PoloniexExchange(StandIn):
     """Serves the candles of `market` (ascending, by pair and interval) and the newest quotes."""
+
+    separator = "_"
 
     def __init__(
         self,
-        market: Mapping[tuple[Pair, Interval], Sequence[Candle]],
+        market: Mapping[tuple[Pair, Interval], Sequence[Candle]] | Motion,
         answers: Answers = _USUAL,
         quotes: Mapping[Pair, Quote] | None = None,
     ) -> None:
-        self._market = {(_symbol(pair), interval.name): candles for (pair, interval), candles in market.items()}
-        self._quotes = {_symbol(pair): quote for pair, quote in (quotes or {}).items()}
-        self._openings = {
-            name: [milliseconds(candle.open_time) for candle in rows] for name, rows in self._market.items()
-        }
-        self._symbols = {symbol for symbol, _ in self._market} | set(self._quotes)
+        super().__init__(market if isinstance(market, Motion) else Shelf(market, quotes))
         self._answers = answers
         self._served = 0  # answers with candles
         self._unknown = count()  # answers that the symbol is unknown
 
-    def routes(self) -> Iterable[web.AbstractRouteDef]:
-        """Return the endpoints."""
-        return [web.get(path, handler) for path, handler in self._rest().items()]
-
-    def _rest(self) -> Mapping[str, Handler]:
+    def rest(self) -> Mapping[str, Handler]:
+        """Return the handlers by their paths."""
         return {"/markets/{symbol}/candles": self._candles, "/markets/{symbol}/ticker24h": self._ticker}
 
     def unknown(self) -> web.Response:
@@ -89,7 +82,7 @@ class PoloniexExchange:
 
     async def _candles(self, request: web.Request) -> web.Response:
         symbol = request.match_info["symbol"]
-        if not self._is_listed(symbol):
+        if not self.is_listed(symbol):
             return self._unknown_symbol()
         try:
             question = _Question(request)
@@ -99,30 +92,24 @@ class PoloniexExchange:
 
     def _candles_in(self, symbol: str, question: "_Question") -> Sequence[Candle]:
         """Return the candles that open between start and end."""
-        series = symbol, question.interval
-        openings = self._openings.get(series, [])
-        first = 0 if question.start is None else bisect_left(openings, question.start)
-        after = len(openings) if question.end is None else bisect_right(openings, question.end)
-        return self._market.get(series, ())[first:after]
-
-    def _is_listed(self, symbol: str) -> bool:
-        return symbol in self._symbols
-
-    def _quote(self, symbol: str) -> Quote | None:
-        return self._quotes.get(symbol)
+        interval, now = Interval[question.interval], milliseconds(self.market.now())
+        last = now if question.end is None else min(question.end, now)
+        length = interval.seconds * 1000
+        first = max(last - question.limit * length if question.start is None else question.start, 0)
+        first = max(first, milliseconds(interval.floor(self.market.begin)))
+        span = Span(EPOCH + timedelta(milliseconds=first), EPOCH + timedelta(milliseconds=last + 1))
+        return self.market.candles(self.pairs[symbol], interval, span, with_open=True)
 
     async def _ticker(self, request: web.Request) -> web.Response:
         symbol = request.match_info["symbol"]
-        quote = self._quote(symbol)
+        quote = self.quote(symbol)
         if quote is None:
             return self._unknown_symbol()
         if request.query:
             return _refused(400, _BAD_PARAMETER, f"Unexpected parameter: {next(iter(request.query))}")
-        return web.json_response(ticker(symbol, quote, self._traded_at(symbol, quote), self._answers.numbers))
-
-    def _traded_at(self, symbol: str, quote: Quote) -> datetime:  # noqa: ARG002 those of a market in motion differ
-        """Return the time of the last trade: nobody has traded the pair for two days."""
-        return quote.time - timedelta(days=2)
+        last = self.market.last_trade(self.pairs[symbol], quote.time)
+        traded_at = quote.time - timedelta(days=2) if last is None else last.time
+        return web.json_response(ticker(symbol, quote, traded_at, self._answers.numbers))
 
     def _unknown_symbol(self) -> web.Response:
         status, code = UNKNOWN_SYMBOL[next(self._unknown) % len(UNKNOWN_SYMBOL)]
@@ -143,9 +130,7 @@ class PoloniexInMotion(PoloniexExchange):
     """Serves `motion`: the candles up to now with the open one, the quotes, and the channel ``trades``."""
 
     def __init__(self, motion: Motion, answers: Answers = _USUAL) -> None:
-        super().__init__({}, answers)
-        self._motion = motion
-        self._pairs = {_symbol(pair): pair for pair in motion.pairs}
+        super().__init__(motion, answers)
         self.streams = Streams(motion, self._encoded)
         self.received: list[str] = []  # messages of clients
         self.replies: list[str] = []  # to the next subscriptions, in place of the true ones
@@ -154,29 +139,10 @@ class PoloniexInMotion(PoloniexExchange):
 
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """Return the endpoints."""
-        return live_routes(self._motion, self._rest(), self.streams, self._talk, "/ws/public")
-
-    def _candles_in(self, symbol: str, question: "_Question") -> Sequence[Candle]:
-        interval, now = Interval[question.interval], milliseconds(self._motion.now())
-        last = now if question.end is None else min(question.end, now)
-        length = interval.seconds * 1000
-        first = max(last - question.limit * length if question.start is None else question.start, 0)
-        first = max(first, milliseconds(interval.floor(self._motion.begin)))
-        span = Span(EPOCH + timedelta(milliseconds=first), EPOCH + timedelta(milliseconds=last + 1))
-        return self._motion.candles(self._pairs[symbol], interval, span, with_open=True)
-
-    def _is_listed(self, symbol: str) -> bool:
-        return symbol in self._pairs and self._motion.is_listed(self._pairs[symbol])
-
-    def _quote(self, symbol: str) -> Quote | None:
-        return self._motion.quote(self._pairs[symbol]) if self._is_listed(symbol) else None
-
-    def _traded_at(self, symbol: str, quote: Quote) -> datetime:
-        last = self._motion.last_trade(self._pairs[symbol], quote.time)
-        return quote.time - timedelta(days=2) if last is None else last.time
+        return live_routes(self, self.streams, self._talk, "/ws/public")
 
     async def _talk(self, connection: Connection) -> None:
-        async for text in connection.texts(self._motion.clock, lambda: _SILENCE):
+        async for text in connection.texts(self.market.clock, lambda: _SILENCE):
             self.received.append(text)
             connection.say(self._reply(connection, text))
 
@@ -195,7 +161,7 @@ class PoloniexInMotion(PoloniexExchange):
         if self.replies:
             return self.replies.pop(0)
         for symbol in symbols:
-            if not self._is_listed(symbol) or self.refused & {symbol, "all"}:
+            if not self.is_listed(symbol) or self.refused & {symbol, "all"}:
                 return error_frame(self.refusal.format(symbol))
         topics = {f"trades {symbol}" for symbol in symbols}
         if connection.topics & topics:
@@ -206,7 +172,7 @@ class PoloniexInMotion(PoloniexExchange):
     def _encoded(self, happening: Happening) -> tuple[Topic, Frame] | None:
         if not isinstance(happening, Traded):
             return None
-        symbol = _symbol(happening.pair)
+        symbol = self.symbols[happening.pair]
         return f"trades {symbol}", trade_frame(symbol, happening.trade, self._answers.numbers)
 
 
@@ -301,10 +267,6 @@ def error_frame(message: str) -> str:
 def refusal(code: int, message: str) -> str:
     """Return the body of a refusal."""
     return f'{{"code":{code},"message":"{message}"}}'
-
-
-def _symbol(pair: Pair) -> str:
-    return f"{pair.base}_{pair.quote}"
 
 
 def _milliseconds(given: Mapping[str, str], name: str) -> int | None:

@@ -10,16 +10,19 @@ import json
 import socket
 import struct
 import threading
+from bisect import bisect_left
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
+from operator import attrgetter
 from typing import NamedTuple
 
 from aiohttp import WSMsgType, web
 
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, Span
 from crypto_predict.market.clock import Clock
-from tests.support.replay.motion import Happening, Motion
+from tests.support.replay.motion import Happening, Motion, Trade
 from tests.support.replay.server import Answer, Handler
 
 Frame = str | bytes  # a text or a binary message
@@ -265,15 +268,71 @@ def together(*faults: StreamFault) -> StreamFault:
     return fault
 
 
-def live_routes(
-    motion: Motion, rest: Mapping[str, Handler], streams: Streams, talk: Talk, *paths: str
-) -> Iterable[web.AbstractRouteDef]:
+class Shelf(Motion):
+    """A market that stands still: the ascending candles of a test by pair and interval, and its quotes."""
+
+    def __init__(
+        self, candles: Mapping[tuple[Pair, Interval], Sequence[Candle]], quotes: Mapping[Pair, Quote] | None
+    ) -> None:
+        self._candles, self._quotes = candles, quotes or {}
+        times = [time for rows in candles.values() if rows for time in (rows[0].open_time, rows[-1].open_time)]
+        pairs = dict.fromkeys([*(pair for pair, _ in candles), *self._quotes])
+        super().__init__(Clock(), list(pairs), begin=min(times, default=EPOCH))
+        self._newest = max(times, default=EPOCH)
+
+    def now(self) -> datetime:
+        """Return the opening of the newest candle."""
+        return self._newest
+
+    def candles(self, pair: Pair, interval: Interval, span: Span, *, with_open: bool = False) -> list[Candle]:  # noqa: ARG002 all are closed
+        """Return the candles that open in `span`."""
+        rows = self._candles.get((pair, interval), ())
+        first, after = (bisect_left(rows, at, key=attrgetter("open_time")) for at in (span.start, span.end))
+        return list(rows[first:after])
+
+    def quote(self, pair: Pair) -> Quote | None:
+        """Return the top of the book, if there is one."""
+        return self._quotes.get(pair)
+
+    def last_trade(self, pair: Pair, at: datetime) -> Trade | None:  # noqa: ARG002 the signature of a market in motion
+        """Return nothing: nobody has traded for a while."""
+        return None
+
+
+class StandIn:
+    """An exchange over REST: the candles and the quotes of a market."""
+
+    separator = ""  # between base and quote in a symbol
+
+    def __init__(self, market: Motion) -> None:
+        self.market = market
+        self.symbols = {pair: f"{pair.base}{self.separator}{pair.quote}" for pair in market.pairs}
+        self.pairs = {symbol: pair for pair, symbol in self.symbols.items()}
+
+    def rest(self) -> Mapping[str, Handler]:
+        """Return the handlers by their paths."""
+        raise NotImplementedError
+
+    def routes(self) -> Iterable[web.AbstractRouteDef]:
+        """Return the endpoints."""
+        return [web.get(path, handler) for path, handler in self.rest().items()]
+
+    def is_listed(self, symbol: str) -> bool:
+        """Return whether the exchange has a pair now."""
+        return symbol in self.pairs and self.market.is_listed(self.pairs[symbol])
+
+    def quote(self, symbol: str) -> Quote | None:
+        """Return the top of the book of a pair, if the exchange has it."""
+        return self.market.quote(self.pairs[symbol]) if self.is_listed(symbol) else None
+
+
+def live_routes(exchange: StandIn, streams: Streams, talk: Talk, *paths: str) -> Iterable[web.AbstractRouteDef]:
     """Return the endpoints of REST and of the streams. Those of REST do not answer during an outage."""
 
     async def stream(request: web.Request) -> Answer:
         return await streams.serve(request, talk)
 
-    guarded = [web.get(path, _guarded(motion, handler)) for path, handler in rest.items()]
+    guarded = [web.get(path, _guarded(exchange.market, handler)) for path, handler in exchange.rest().items()]
     return [*guarded, *(web.get(path, stream) for path in paths)]
 
 
