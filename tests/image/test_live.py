@@ -15,7 +15,7 @@ import stamina
 
 from tests.support import compose, engine, postgres_image
 from tests.support.compose import Project
-from tests.support.engine import docker
+from tests.support.engine import can_use, docker
 from tests.support.layers import BUNDLE, Layer, bundle_of, inspect, layers_above_base
 from tests.support.serving import ROOT
 
@@ -63,7 +63,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     port, metrics_port = engine.free_port(), engine.free_port()
     since = datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
     database = {"PGPORT": str(engine.free_port())}  # server and clients read it
-    built = None if postgres_image.can_be_pulled() else postgres_image.build(tmp_path_factory.mktemp("postgres"))
+    built = None if can_use(postgres_image.published()) else postgres_image.build(tmp_path_factory.mktemp("postgres"))
     project.override("database", environment=database, network_mode="host", **({"image": built} if built else {}))
     for service in ("api", "trainer", "collector"):
         project.override(service, extra_hosts=["database:127.0.0.1"], environment=database)

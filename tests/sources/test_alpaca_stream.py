@@ -53,7 +53,7 @@ def test_bars_are_yielded_as_they_come(live: Market) -> None:
     """Twice, in another order, several in a message, and again with trades that were reported late: `u`."""
     first, second, third = minutes(live, 3)
     changed = third._replace(close=third.high, trades=7)
-    live.exchange.streams.inject(streams.together(streams.doubled, streams.swapped()))
+    live.exchange.streams.inject(streams.together(streams.doubled, streams.swapped))
     both = packed(*msgpack.unpackb(bar_frame(BTC, third)), *msgpack.unpackb(bar_frame(BTC, changed, "u")))
     received = sent(live, bar_frame(BTC, second), bar_frame(BTC, first), both)
     assert received == closed(*[second] * 2, *[first] * 2, *[third, changed] * 2)

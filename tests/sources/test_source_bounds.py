@@ -10,8 +10,8 @@ import pytest
 from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history
 from tests.support.processes import Finished
-from tests.support.replay import attacks, server
-from tests.support.replay.alpaca import exchange
+from tests.support.replay import server
+from tests.support.replay.alpaca import exchange, full_page, huge
 from tests.support.replay.server import Fault, ReplayServer
 
 pytestmark = pytest.mark.repeats
@@ -42,9 +42,9 @@ def market() -> ReplayServer:
 @pytest.mark.parametrize(
     ("fault", "environ", "met"),
     [
-        (attacks.full_page, {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
-        (attacks.huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
-        (attacks.huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
+        (full_page, {}, "it sent more than 200,000 candles for one history; SOURCE_CANDLES"),
+        (huge("{}", 31), {}, "sent more than 4 MiB in one answer"),
+        (huge("{}", 3), {}, "sent more than 320,000 values in one answer"),
         (server.bomb, {}, "sent more than 4 MiB in one answer"),
         (server.drip_body, {"SOURCE_SECONDS": "1"}, "it took longer than 1 s for one history"),
     ],

@@ -57,9 +57,9 @@ def why_no_engine() -> str:
     return "" if process.returncode == 0 else f"no container engine answers: {process.stderr.strip()}"
 
 
-def docker(*words: str, seconds: float = 120) -> str:
+def docker(*words: str) -> str:
     """Run a docker command; return its output without surrounding white space."""
-    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=seconds, check=False)
+    done = subprocess.run(["docker", *words], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"docker {' '.join(words[:2])} ended with {done.returncode}: {done.stderr}"
     return done.stdout.strip()
 
@@ -136,10 +136,10 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def market(days: int = DAYS) -> Iterator[ReplayServer]:
-    """Serve an exchange on loopback with `days` closed candles of Bitcoin, and today's candle."""
-    today = Interval.DAY_1.floor(datetime.now(UTC) - SETTLE)
-    candles = [make_candle(today - timedelta(days=days - n), wandering(n), wandering(n - 1)) for n in range(days + 1)]
+def market(closed: int = 0) -> Iterator[ReplayServer]:
+    """Serve an exchange on loopback with `DAYS` days of Bitcoin and today, but for the last `closed` of them."""
+    today, days = Interval.DAY_1.floor(datetime.now(UTC) - SETTLE), range(DAYS + 1 - closed)
+    candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in days]
     with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles})) as server:
         yield server
 
@@ -235,7 +235,7 @@ def registry_command(folder: Path) -> list[str] | None:
             "http: {addr: '127.0.0.1:0'}\n"
         )
         return [program, "serve", str(settings)]
-    if why_no_engine() or not _has_registry_image():
+    if why_no_engine() or not can_use(REGISTRY):
         return None
     address = ("--env", "REGISTRY_HTTP_ADDR=127.0.0.1:0", "--env", "REGISTRY_STORAGE_DELETE_ENABLED=true")
     images = ("--volume", f"{folder / 'images'}:/var/lib/registry")
@@ -243,9 +243,9 @@ def registry_command(folder: Path) -> list[str] | None:
 
 
 @functools.cache
-def _has_registry_image() -> bool:
-    """Return whether the engine has the image of a registry, or can pull it."""
-    commands = (["docker", "image", "inspect", REGISTRY], ["docker", "pull", "--quiet", REGISTRY])
+def can_use(image: str) -> bool:
+    """Return whether the engine has an image, or can pull it."""
+    commands = (["docker", "image", "inspect", image], ["docker", "pull", "--quiet", image])
     try:
         return any(run_pulling(command, {}).returncode == 0 for command in commands)
     except TemporaryFailure:

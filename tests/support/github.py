@@ -24,6 +24,7 @@ import certifi
 import trustme
 from aiohttp import hdrs, web
 
+from tests.support import repositories
 from tests.support.replay.server import ReplayServer
 
 REPOSITORY = "Owner/crypto-predict"
@@ -77,8 +78,7 @@ class Repository:
 
     def run(self, *words: str) -> str:
         """Return the output of a git command in the bare repository."""
-        command = ["git", "-C", str(self.git), *words]
-        return subprocess.run(command, check=True, capture_output=True, text=True, env=_git_environ()).stdout.strip()
+        return repositories.Repository(self.git).git(*words)
 
 
 class GitHub(ReplayServer):
@@ -288,8 +288,8 @@ class GitHubSide:
 
 def _make_bare(folder: Path) -> None:
     """Make the bare repository, with a hook that refuses the refs in `Repository.refused`."""
-    command = ["git", "init", "--quiet", "--bare", "--initial-branch", "main", str(folder)]
-    subprocess.run(command, check=True, env=_git_environ())
+    folder.mkdir()
+    repositories.Repository(folder).git("init", "--quiet", "--bare", "--initial-branch", "main")
     hook = folder / "hooks" / "update"
     hook.write_text(
         "#!/bin/sh\n"
@@ -305,7 +305,8 @@ def _make_bare(folder: Path) -> None:
 def _run_backend(repository: Repository, request: web.Request, body: bytes) -> web.Response:
     """Run `git http-backend` as a web server runs a CGI program."""
     environ = {
-        **_git_environ(),
+        "PATH": os.environ["PATH"],
+        **repositories.OWN_SETTINGS,
         "GIT_HTTP_EXPORT_ALL": "1",
         "GIT_PROTOCOL": request.headers.get("Git-Protocol", ""),
         "PATH_TRANSLATED": f"{repository.git}/{request.match_info['service']}",
@@ -364,8 +365,3 @@ def _statement(bundle: dict[str, Any]) -> dict[str, Any]:
 
 def _invalid(resource: str, code: str, name: str) -> Refused:
     return Refused(422, "Validation Failed", errors=[{"resource": resource, "code": code, "field": name}])
-
-
-def _git_environ() -> dict[str, str]:
-    """Return an environment in which git reads no configuration of the machine."""
-    return {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}

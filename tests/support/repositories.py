@@ -9,7 +9,7 @@ from pathlib import Path
 
 _PERSON = {"NAME": "A Person", "EMAIL": "person@example.org", "DATE": "2024-05-18T12:10:47Z"}
 _PERSONS = {f"GIT_{role}_{name}": value for role in ("AUTHOR", "COMMITTER") for name, value in _PERSON.items()}
-_OWN_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
+OWN_SETTINGS = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Repository:
 
     def raw(self, *words: str, given: bytes = b"") -> bytes:
         """Return the output of git as bytes."""
-        surroundings = {**os.environ, **_PERSONS, **_OWN_SETTINGS}
+        surroundings = {**os.environ, **_PERSONS, **OWN_SETTINGS}
         command = ["git", "-C", str(self.folder), *words]
         return subprocess.run(command, input=given, env=surroundings, capture_output=True, check=True).stdout
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from crypto_predict.market import Candle, Interval, Pair, Span
+from crypto_predict.market import Candle, Interval, Pair, Span, aggregate
 from crypto_predict.market.clock import Clock
 from tests.support.clocks import program_at
 from tests.support.replay.motion import MINUTE, Motion
@@ -64,21 +64,7 @@ class LongMotion(Motion):
         minutes = [
             candle for each in openings for candle in super(LongMotion, self).truth(pair, Span(each, each + MINUTE))
         ]
-        if not minutes:
-            return None
-        volume = sum(candle.volume for candle in minutes)
-        return Candle(
-            opening,
-            minutes[0].open,
-            max(candle.high for candle in minutes),
-            min(candle.low for candle in minutes),
-            minutes[-1].close,
-            volume,
-            sum(candle.quote_volume or 0.0 for candle in minutes),
-            sum(candle.trades or 0 for candle in minutes),
-            volume / 2,
-            sum(candle.quote_volume or 0.0 for candle in minutes) / 2,
-        )
+        return next(aggregate(minutes, interval), None)
 
 
 class Part:

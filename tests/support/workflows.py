@@ -18,22 +18,16 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from bench.network import npm_registry
-from crypto_predict.market import Interval
 from crypto_predict.sources.catalog import EXCHANGES
 from tests.support import github, render
-from tests.support.engine import DAYS, docker, right_now, running_registry, why_no_engine
-from tests.support.histories import make_candle, wandering
-from tests.support.models import BTC
+from tests.support.engine import docker, market, running_registry, why_no_engine
 from tests.support.registries import digest_at
-from tests.support.replay.alpaca import AlpacaExchange
-from tests.support.replay.server import ReplayServer
 from tests.support.repositories import Repository
 from tests.support.serving import ROOT
 from tests.support.sigstore import Authority, wrapped_gh
@@ -302,16 +296,6 @@ def base() -> str:
     mirrors = json.loads(docker("info", "--format", "{{json .RegistryConfig.Mirrors}}")) or []
     hosts = [mirror.removeprefix("http://").strip("/") for mirror in mirrors if mirror.startswith("http://127.")]
     return f"{hosts[0]}/library/{BASE}" if hosts else BASE
-
-
-@contextlib.contextmanager
-def market(closed: int = 0) -> Iterator[ReplayServer]:
-    """Serve an exchange on loopback with daily candles of Bitcoin up to `closed` days ago."""
-    today = Interval.DAY_1.floor(right_now())
-    days = range(DAYS + 1 - closed)
-    candles = [make_candle(today - timedelta(days=DAYS - n), wandering(n), wandering(n - 1)) for n in days]
-    with ReplayServer(AlpacaExchange({(BTC, "1Day"): candles})) as server:
-        yield server
 
 
 def manifest_of(reference: str) -> dict[str, Any]:

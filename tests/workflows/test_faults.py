@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import workflows
-from tests.support.engine import build, docker
+from tests.support.engine import build, docker, market
 from tests.support.registries import digest_at
-from tests.support.workflows import First, World, after, ledger_of, market, needs_workflows
+from tests.support.workflows import First, World, after, ledger_of, needs_workflows
 
 first = workflows.first  # a fixture
 pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]

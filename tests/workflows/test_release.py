@@ -10,10 +10,10 @@ import pytest
 from crypto_predict.baked.ledger import Release
 from crypto_predict.sources.catalog import EXCHANGES
 from tests.support import github, render, workflows
-from tests.support.engine import forget
+from tests.support.engine import forget, market
 from tests.support.feeds import faults
 from tests.support.ledgers import contents
-from tests.support.workflows import KEYS, First, World, after, ledger_of, market, needs_workflows
+from tests.support.workflows import KEYS, First, World, after, ledger_of, needs_workflows
 
 first = workflows.first  # a fixture
 pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]

@@ -40,7 +40,7 @@ STREAM_FAULTS: tuple[streams.StreamFault, ...] = (
     streams.closed(1000, "after 24 hours"),
     streams.closed(1012, "restart"),
     streams.doubled,
-    streams.swapped(),
+    streams.swapped,
     streams.burst("not JSON"),
     streams.burst('{"stream": "btcusdt@kline_1m", "data": {"e": "kline"}}'),
 )

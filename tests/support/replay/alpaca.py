@@ -20,7 +20,7 @@ from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.retry import RetryPolicy
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.motion import Candled, Happening, Motion, Quoted
-from tests.support.replay.server import Handler, ReplayServer, check_names
+from tests.support.replay.server import Answer, Fault, Handler, ReplayServer, check_names
 from tests.support.replay.streams import Connection, Frame, Shelf, StandIn, Streams, Topic, live_routes
 from tests.support.replay.venue import Venue
 
@@ -37,6 +37,7 @@ _INTERVALS = {
     "1Hour": Interval.HOUR_1,
     "1Day": Interval.DAY_1,
 }
+_PRICES = {"o": 1.5, "h": 1.5, "l": 1.5, "c": 1.5, "v": 1.5}
 _MICROSECOND = timedelta(microseconds=1)
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)")
 
@@ -297,6 +298,24 @@ def _limit(text: str) -> int:
 
 def _refused(status: int, message: str) -> web.Response:
     return web.json_response({"message": message}, status=status)
+
+
+async def full_page(request: web.Request, _: Handler) -> Answer:
+    """A page of 10,000 candles, each a microsecond later than the one before, with the token of another one."""
+    start = datetime.fromisoformat(request.query["start"])
+    openings = [start + number * _MICROSECOND for number in range(10_000)]
+    bars = {"BTC/USD": [{"t": opening.isoformat(), **_PRICES} for opening in openings]}
+    return web.Response(text=json.dumps({"bars": bars, "next_page_token": "x"}), content_type="application/json")
+
+
+def huge(unit: str, megabytes: int) -> Fault:
+    """A JSON list that repeats `unit` up to a size."""
+
+    async def fault(_: web.Request, __: Handler) -> Answer:
+        text = ",".join([unit] * (megabytes * 2**20 // (len(unit) + 1)))
+        return web.Response(text=f'{{"bars": {{"BTC/USD": [{text}]}}}}', content_type="application/json")
+
+    return fault
 
 
 def exchange(candles: Sequence[Candle], timeframe: str = "1Min", **options: Any) -> ReplayServer:

@@ -333,7 +333,7 @@ def _minute(instant: datetime) -> int:
     return (instant - EPOCH) // MINUTE
 
 
-def numbered_pairs(count: int, quote: str = "USDT") -> list[Pair]:
+def numbered_pairs(count: int) -> list[Pair]:
     """Return so many pairs: the five that are followed by default, then AA000, AA001, ..."""
     defaults = ["BTC", "ETH", "BNB", "LTC", "SOL"]
-    return [Pair(base, quote) for base in [*defaults, *(f"{CROWD}{number:03}" for number in range(count))][:count]]
+    return [Pair(base, "USDT") for base in [*defaults, *(f"{CROWD}{number:03}" for number in range(count))][:count]]

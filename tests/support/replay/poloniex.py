@@ -129,8 +129,8 @@ class PoloniexExchange(StandIn):
 class PoloniexInMotion(PoloniexExchange):
     """Serves `motion`: the candles up to now with the open one, the quotes, and the channel ``trades``."""
 
-    def __init__(self, motion: Motion, answers: Answers = _USUAL) -> None:
-        super().__init__(motion, answers)
+    def __init__(self, motion: Motion) -> None:
+        super().__init__(motion)
         self.streams = Streams(motion, self._encoded)
         self.received: list[str] = []  # messages of clients
         self.replies: list[str] = []  # to the next subscriptions, in place of the true ones

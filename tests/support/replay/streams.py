@@ -217,45 +217,30 @@ def closed(code: int = 1000, reason: str = "") -> StreamFault:
 
 def changed(change: Callable[[Frame], Iterable[Frame]]) -> StreamFault:
     """Send in place of each frame of data what `change` makes of it."""
-
-    def fault(connection: Connection) -> None:
-        connection.changes = [*connection.changes, change]
-
-    return fault
+    return lambda connection: connection.changes.append(change)
 
 
 def doubled(connection: Connection) -> None:
     """Send each frame of data twice."""
-    connection.changes = [*connection.changes, lambda frame: (frame, frame)]
+    connection.changes.append(lambda frame: (frame, frame))
 
 
-def swapped(is_chosen: Callable[[Frame], bool] = lambda _: True) -> StreamFault:
-    """Send the chosen frames of data in the order 2, 1, 4, 3, ..., and the others as they come."""
+def swapped(connection: Connection) -> None:
+    """Send the frames of data in the order 2, 1, 4, 3, ..."""
+    frames: list[Frame] = []
 
-    def fault(connection: Connection) -> None:
-        frames: list[Frame] = []
-
-        def change(frame: Frame) -> Iterable[Frame]:
-            if not is_chosen(frame):
-                return (frame,)
-            if not frames:
-                frames.append(frame)
-                return ()
+    def change(frame: Frame) -> Iterable[Frame]:
+        if frames:
             return (frame, frames.pop())
+        frames.append(frame)
+        return ()
 
-        connection.changes = [*connection.changes, change]
-
-    return fault
+    connection.changes.append(change)
 
 
 def burst(frame: Frame, times: int = 1) -> StreamFault:
     """Send a frame of data so many times at once, valid or not."""
-
-    def fault(connection: Connection) -> None:
-        for _ in range(times):
-            connection.push(frame)
-
-    return fault
+    return together(*[lambda connection: connection.push(frame)] * times)
 
 
 def together(*faults: StreamFault) -> StreamFault:
