@@ -25,9 +25,9 @@ from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.sources.alpaca.rest import Alpaca
 from crypto_predict.sources.exchange import Settings
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.collecting import EVER, MINUTES, Market
+from tests.support.collecting import MINUTES, Market
 from tests.support.databases import new_database
-from tests.support.minutes import real_minutes
+from tests.support.minutes import EVER, real_minutes
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.minutes import BTC, QUICK, START, minutes
 from tests.support.replay.server import Fault, ReplayServer, refused, stall

@@ -232,7 +232,7 @@ def test_once_fetches_what_is_missing_up_to_now(address: str, caplog: pytest.Log
 
 def test_an_empty_database_says_what_to_type(path: str) -> None:
     open_writer(path).close()
-    assert "python collect.py --backfill" in collect_here(path, "--status")[1]
+    assert "python collect.py --backfill" in collect_here(path, "--status").output
 
 
 def store(path: str, candles: Sequence[Candle], *covered: Span, streams: Sequence[StreamSpan] = ()) -> None:

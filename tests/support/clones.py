@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -16,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.engine import free_port
+from tests.support.live import until
+from tests.support.repositories import Repository
 from tests.support.serving import ROOT
 
 START_SECONDS = 90
@@ -61,34 +62,37 @@ class Clone:
                 start_new_session=True,
             )
         try:
-            self._await(process, log)
+            until(lambda: process.poll() is not None or self._answers(), "the server answers", START_SECONDS)
+            assert process.poll() is None, log.read_text()
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGINT)
             process.wait(STOP_SECONDS)
 
-    def _await(self, process: subprocess.Popen[bytes], log: Path) -> None:
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and process.poll() is None:
-            with contextlib.suppress(urllib.error.URLError, ConnectionError):
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
-                return
-            time.sleep(0.1)
-        raise AssertionError(f"the server does not answer: {log.read_text()}")
+    def _answers(self) -> bool:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError):
+            urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=5).close()
+            return True
+        return False
 
     def _environ(self) -> dict[str, str]:
         own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
         return {**own, "PORT": str(self.port), **self.environ}
 
 
-def clone(folder: Path, **environ: str) -> Clone:
-    """Copy the tracked files; link to the environment of this interpreter instead of installing one."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for name in filter(None, listed.split("\0")):
+def copy_files(folder: Path) -> None:
+    """Copy this project's files, but for what git ignores."""
+    listed = Repository(ROOT).git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
+    for name in filter(None, listed):
         if (ROOT / name).is_file():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, folder / name)
+
+
+def clone(folder: Path, **environ: str) -> Clone:
+    """Copy the project; link to the environment of this interpreter instead of installing one."""
+    copy_files(folder)
     built = Path("crypto_predict", "web", "page", "built")
     if (ROOT / built).is_dir():  # now newer than its sources, so that `make` keeps it
         shutil.copytree(ROOT / built, folder / built, copy_function=shutil.copy)

@@ -6,16 +6,16 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import NamedTuple
+from datetime import datetime
 
 import collect
 from crypto_predict.errors import Unreachable
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_reader
+from tests.support.minutes import EVER, MANY
+from tests.support.processes import Finished
 from tests.support.serving import running
 
-EVER = Span(datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 1, 1, tzinfo=UTC))
 MINUTES = SeriesKey("alpaca", Pair("BTC", "USD"), Interval.MINUTE_1)
 
 
@@ -50,16 +50,8 @@ class Market:
             yield from (candle for candle in self.market if candle.open_time in span)
 
 
-class Ended(NamedTuple):
-    """The result of a run in this process."""
-
-    code: int
-    output: str
-    errors: str  # without the log
-
-
-def collect_here(database: str, *arguments: str, **environ: str) -> Ended:
-    """Run the command in this process, which is faster."""
+def collect_here(database: str, *arguments: str, **environ: str) -> Finished:
+    """Run the command in this process, which is faster. The errors are without the log."""
     output, errors = io.StringIO(), io.StringIO()
     before = signal.getsignal(signal.SIGTERM)
     try:
@@ -69,7 +61,7 @@ def collect_here(database: str, *arguments: str, **environ: str) -> Ended:
         code = int(end.code or 0)
     finally:
         signal.signal(signal.SIGTERM, before)
-    return Ended(code, output.getvalue(), errors.getvalue())
+    return Finished(code, output.getvalue(), errors.getvalue())
 
 
 def collecting(database: str, *arguments: str, **environ: str) -> AbstractContextManager[subprocess.Popen[str]]:
@@ -80,7 +72,7 @@ def collecting(database: str, *arguments: str, **environ: str) -> AbstractContex
 def stored_candles(database: str, series: SeriesKey = MINUTES) -> list[Candle]:
     """Return every stored candle of a series."""
     with open_reader(database) as reader:
-        return [candle.candle for candle in reader.candles(series, EVER, 10**9)]
+        return [candle.candle for candle in reader.candles(series, EVER, MANY)]
 
 
 def alpaca_of(url: str) -> Mapping[str, str]:

@@ -1,14 +1,13 @@
-"""Minute forecasts at work: invented minutes go into a database, one after the other, as a collector stores them."""
+"""Minute forecasts at work: minutes go into a database, one after the other, as a collector stores them."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import random
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
@@ -18,28 +17,11 @@ from crypto_predict.market.collected import MinuteRecord
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.store import Database, WritableDatabase
 from tests.support.live import until
+from tests.support.minutes import EVER, MANY, MINUTE, START
 
-MINUTE = timedelta(minutes=1)
-START = datetime(2024, 5, 17, tzinfo=UTC)
-DAY = 1_440
 BTC = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
 ETH = SeriesKey("binance", Pair("ETH", "USDT"), Interval.MINUTE_1)
-EVER = Span(START - timedelta(days=365), START + timedelta(days=365))
 SPEED = 60.0
-
-
-def market(minutes: int, seed: int = 0, start: datetime = START) -> list[Candle]:
-    """Return so many minutes of a random walk whose volatility changes slowly."""
-    chance, price, candles = random.Random(seed), 100.0, []
-    for number in range(minutes):
-        size = 4e-4 * (1.5 + math.sin(number / 97))
-        steps = [price * math.exp(chance.gauss(0, size / 2)) for _ in range(4)]
-        close = price * math.exp(chance.gauss(0, size))
-        prices = (price, close, *steps)
-        volume = chance.random()
-        candles.append(Candle(start + number * MINUTE, price, max(prices), min(prices), close, volume))
-        price = close
-    return candles
 
 
 class Collected:
@@ -106,7 +88,7 @@ def forecasting(database: WritableDatabase, *series: SeriesKey, clock: Clock | N
 
 def forecasts_of(database: Database, series: SeriesKey = BTC) -> list[MinuteForecast]:
     """Return every stored forecast."""
-    return list(database.minute_forecasts(series, EVER, 10**6))
+    return list(database.minute_forecasts(series, EVER, MANY))
 
 
 def cutoffs(database: Database, series: SeriesKey = BTC) -> list[datetime]:
@@ -121,7 +103,7 @@ def scored(record: MinuteRecord | None) -> dict[int, int]:
 
 def outcomes(database: Database, series: SeriesKey = BTC) -> dict[int, list[float]]:
     """Return by horizon the absolute errors of all stored forecasts whose outcome is stored, in time order."""
-    closes = {candle.candle.open_time + MINUTE: candle.candle.close for candle in database.candles(series, EVER, 10**6)}
+    closes = {candle.candle.open_time + MINUTE: candle.candle.close for candle in database.candles(series, EVER, MANY)}
     made = forecasts_of(database, series)
     return {
         horizon: errors

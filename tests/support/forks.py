@@ -1,7 +1,7 @@
 """Trainings in separate processes that do not import the libraries again.
 
 The first one starts a server, which imports them; every training is a fork of that server. Importing takes longer than
-the training of a short history. Tests that need a new interpreter use `run_training` or `run_measured`.
+the training of a short history. Tests that need a new interpreter use `run_measured`.
 """
 
 import gc
@@ -26,15 +26,13 @@ _SERVER.set_forkserver_preload(
 )
 
 
-def forked_training(
-    *arguments: str, environ: Mapping[str, str], before: Callable[[], None] | None = None, seconds: float = 100
-) -> Finished:
-    """Execute `before`, which must be picklable, and ``train.py ARGUMENTS``; kill the process after `seconds`."""
+def forked_training(*arguments: str, environ: Mapping[str, str], before: Callable[[], None] | None = None) -> Finished:
+    """Execute `before`, which must be picklable, and ``train.py ARGUMENTS``; kill the process after 100 s."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         process = _SERVER.Process(target=_train, args=(folder, arguments, dict(environ), before))
         process.start()
-        process.join(seconds)
+        process.join(100)
         process.kill()
         process.join()
         assert process.exitcode is not None

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextlib
-import http.client
 import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+import requests
 from aiohttp import web
 
 from tests.support.indexes import INDEX, MANIFEST
@@ -21,11 +21,9 @@ def digest_at(reference: str) -> str | None:
     """Return the digest of a tag in a registry on loopback; None if the tag does not exist."""
     name, _, tag = reference.rpartition(":")
     host, _, repository = name.partition("/")
-    with contextlib.closing(http.client.HTTPConnection(host, timeout=30)) as connection:
-        accepted = {"Accept": f"{INDEX}, {MANIFEST}, {DOCKER}"}
-        connection.request("HEAD", f"/v2/{repository}/manifests/{tag}", headers=accepted)
-        answer = connection.getresponse()
-        return answer.getheader("Docker-Content-Digest") if answer.status == http.client.OK else None
+    accepted = {"Accept": f"{INDEX}, {MANIFEST}, {DOCKER}"}
+    answer = requests.head(f"http://{host}/v2/{repository}/manifests/{tag}", headers=accepted, timeout=30)
+    return answer.headers["Docker-Content-Digest"] if answer.ok else None
 
 
 # Maps method and path to a status, to True for 500, to a path to request instead, or to False for no fault.

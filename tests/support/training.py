@@ -1,9 +1,7 @@
 """Run `train.py` in a process, or in this one, which is faster; or with another clock."""
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,13 +38,6 @@ class Outputs:
     def lines(self) -> list[dict[str, Any]]:
         """Return the lines of the ledger as JSON."""
         return [json.loads(line) for line in self.ledger.read_text().splitlines()]
-
-
-def run_training(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> subprocess.CompletedProcess[str]:
-    """Run the command in a process."""
-    command = [sys.executable, "train.py", *arguments]
-    surroundings = {**os.environ, **environ}
-    return subprocess.run(command, capture_output=True, text=True, env=surroundings, timeout=100, check=False)
 
 
 def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:

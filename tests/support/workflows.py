@@ -26,6 +26,7 @@ import pytest
 from bench.network import npm_registry
 from crypto_predict.sources.catalog import EXCHANGES
 from tests.support import github, render
+from tests.support.clones import copy_files
 from tests.support.engine import docker, market, running_registry, why_no_engine
 from tests.support.registries import digest_at
 from tests.support.repositories import Repository
@@ -316,12 +317,7 @@ def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:
 
 def _make_repository(repository: Repository) -> None:
     """Make a repository of this project's files, with one commit on main."""
-    repository.folder.mkdir(parents=True)
-    listed = Repository(ROOT).git("ls-files", "--cached", "--others", "--exclude-standard", "-z").split("\0")
-    for name in filter(None, listed):
-        if (ROOT / name).is_file():
-            (repository.folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, repository.folder / name)
+    copy_files(repository.folder)
     repository.git("init", "--quiet", "--initial-branch", "main")
     repository.git("add", ".")
     repository.commit("feat: everything so far")

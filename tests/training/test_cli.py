@@ -24,8 +24,8 @@ from crypto_predict.training.options import read_settings
 from crypto_predict.training.outputs import check_room
 from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history, wandering
-from tests.support.processes import Finished
-from tests.support.training import QUICK, TRAINED_AT, in_process, price_file, run_training
+from tests.support.processes import Finished, run_measured
+from tests.support.training import QUICK, TRAINED_AT, in_process, price_file
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 
@@ -115,8 +115,8 @@ def test_the_same_input_gives_the_same_files_byte_for_byte(prices: tuple[str, ..
         folder = tmp_path / name
         folder.mkdir()
         files = [f"--output={folder}/model.pkl", f"--picture={folder}/it.svg", f"--backtest={folder}/backtest.csv"]
-        run = run_training(*prices, *files, environ={**TRAINED_AT, "PYTHONHASHSEED": name})
-        assert run.returncode == 0, run.stderr
+        run = run_measured([sys.executable, "train.py", *prices, *files], {**TRAINED_AT, "PYTHONHASHSEED": name})
+        assert run.code == 0, run.errors
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1]
     assert written[0].keys() == {"model.pkl", "model.ledger.jsonl", "it.svg", "backtest.csv"}

@@ -20,10 +20,11 @@ from crypto_predict.market import Interval, Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamState
 from crypto_predict.store import open_reader
-from tests.support.collecting import EVER, collect_here
+from tests.support.collecting import collect_here
 from tests.support.collecting import collecting as collecting_process
 from tests.support.databases import KINDS, new_database
 from tests.support.live import binance_of, states, until
+from tests.support.minutes import EVER
 from tests.support.replay import streams
 from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion

@@ -14,9 +14,9 @@ from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import BuiltCandle, Quarantined, Shard, StreamSpan, StreamState
 from crypto_predict.store import WritableDatabase, open_writer
-from tests.support.collecting import EVER
 from tests.support.databases import new_postgresql, stopped_server
 from tests.support.live import in_loop, when
+from tests.support.minutes import EVER
 
 START = datetime(2024, 5, 17, 12, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

@@ -18,24 +18,21 @@ from tests.support.clocks import MovedClock
 from tests.support.databases import KINDS, new_database, new_postgresql, stopped_server
 from tests.support.forecasting import (
     BTC,
-    DAY,
     ETH,
-    MINUTE,
     SPEED,
-    START,
     cutoffs,
     eventually_scored,
     forecasting,
     forecasts_of,
     keep,
-    market,
     outcomes,
     scored,
 )
 from tests.support.live import until
+from tests.support.minute_markets import DAY, MINUTE, START, market
 
 PAST = 100 + DAY  # minutes
-MARKET = market(PAST + 200)
+MARKET = market(0, PAST + 200)
 
 
 @contextmanager
@@ -162,7 +159,7 @@ def test_a_pair_with_ten_minutes_of_history_has_no_forecast_and_the_others_do(
 ) -> None:
     """The log has the reason once. Its forecasts begin when its history is long enough."""
     caplog.set_level(logging.INFO)
-    young = market(DAY + 30, seed=1)
+    young = market(1, DAY + 30)
     keep(past, young[:10], ETH)
     with forecasting(past, BTC, ETH) as collected:
         collected.forecast(MARKET[PAST - 1])
@@ -224,7 +221,7 @@ def test_coefficients_that_cannot_be_read_are_fitted_again(
 
 def test_a_short_history_that_doubles_is_fitted_again(tmp_path: Path) -> None:
     """A new pair has its first coefficients after a day; those of its second day are much better."""
-    long = market(2 * DAY + 10)
+    long = market(0, 2 * DAY + 10)
     with filled(new_database("sqlite", tmp_path), long[:DAY]) as database:
         clock = moved_clock()
         with forecasting(database, clock=clock) as collected:
