@@ -17,13 +17,11 @@ def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture
 def database(address: str) -> Iterator[WritableDatabase]:
-    """An empty database, once on each kind."""
     with open_writer(address) as opened:
         yield opened
 
 
 @pytest.fixture
 def file(tmp_path: Path) -> Iterator[WritableDatabase]:
-    """An empty database of SQLite."""
     with open_writer(str(tmp_path / "market.db")) as opened:
         yield opened

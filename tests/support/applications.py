@@ -44,7 +44,6 @@ def client(
     log: Log | None = None,
     database: str | None = None,
 ) -> Client:
-    """A client of the whole application, which reads the database at an address."""
     access = None if database is None else (partial(open_reader, database), None)
     return Client(app.create_app(service_of(model, clock, draining, access), log))
 

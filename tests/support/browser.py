@@ -278,7 +278,6 @@ class Browser:
         return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]  # selenium's own omission
 
     def _messages(self) -> list[tuple[str, dict[str, Any]]]:
-        """Return name and parameters of the new messages of the DevTools protocol."""
         messages = [json.loads(entry["message"])["message"] for entry in self._log("performance")]
         for message in messages:
             if message["method"] == "Network.requestWillBeSent":

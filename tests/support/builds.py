@@ -54,7 +54,6 @@ class Build:
         return re.findall(r"(?m)^#(\d+) \[(\w+ +\d+/\d+)\] (.*)$", self.report)
 
     def _sizes_of_steps(self, stage: str) -> list[int]:
-        """Return the bytes of the layer of each instruction below FROM."""
         tag = f"{self.tag}-{secrets.token_hex(3)}"
         report = engine.build("--target", stage, arguments=self.arguments, context=self.context, tag=tag)
         history = docker("history", "--no-trunc", "--human=false", "--format", "{{json .}}", tag)

@@ -24,7 +24,6 @@ def exchange(address: Address, data: bytes) -> bytes:
 
 
 def read_to_end(client: socket.socket) -> bytes:
-    """Return all bytes until the server closes or resets the connection."""
     answer = b""
     with contextlib.suppress(ConnectionResetError):
         while data := client.recv(65_536):
@@ -33,7 +32,6 @@ def read_to_end(client: socket.socket) -> bytes:
 
 
 def assert_alive(address: Address) -> None:
-    """Assert that a new client is answered."""
     with socket.create_connection(address, timeout=60) as client:
         client.sendall(request("/livez"))
         assert read_answer(client.makefile("rb"))[0] == 200

@@ -70,11 +70,9 @@ def collecting(database: str, *arguments: str, **environ: str) -> AbstractContex
 
 
 def stored_candles(database: str, series: SeriesKey = MINUTES) -> list[Candle]:
-    """Return every stored candle of a series."""
     with open_reader(database) as reader:
         return [candle.candle for candle in reader.candles(series, EVER, MANY)]
 
 
 def alpaca_of(url: str) -> Mapping[str, str]:
-    """Return the environment in which Alpaca is the replay server at `url`, and the only exchange."""
     return {"ALPACA_DATA_URL": url, "SOURCE": "alpaca"}

@@ -87,7 +87,6 @@ def wire(url: str) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def new_postgresql() -> str:
-    """Return the address of an empty database."""
     if _emptied:
         return _emptied.pop()
     name = f"market_{next(_numbers)}"
@@ -138,5 +137,4 @@ def with_user(url: str, user: str, password: str) -> str:
 
 
 def new_database(kind: str, folder: Path) -> str:
-    """Return the address of an empty database that is a file in `folder`, or one on the server."""
     return new_postgresql() if kind == "postgresql" else str(folder / "market.db")

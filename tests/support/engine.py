@@ -244,7 +244,6 @@ def registry_command(folder: Path) -> list[str] | None:
 
 @functools.cache
 def can_use(image: str) -> bool:
-    """Return whether the engine has an image, or can pull it."""
     commands = (["docker", "image", "inspect", image], ["docker", "pull", "--quiet", image])
     try:
         return any(run_pulling(command, {}).returncode == 0 for command in commands)
@@ -277,6 +276,5 @@ def running_registry(folder: Path) -> Iterator[str]:
 
 @pytest.fixture
 def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of an empty registry for one test."""
     with running_registry(tmp_path_factory.mktemp("registry")) as address:
         yield address

@@ -22,22 +22,18 @@ MEDIA_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
 
 
 def parse(data: bytes) -> ET.Element:
-    """Return the root of a feed."""
     return ET.fromstring(data)
 
 
 def entries(data: bytes) -> list[ET.Element]:
-    """Return the entries of a feed."""
     return parse(data).findall(f"{ATOM}entry")
 
 
 def text(element: ET.Element, name: str) -> str:
-    """Return the text of a child."""
     return element.findtext(f"{ATOM}{name}") or ""
 
 
 def links(element: ET.Element) -> dict[str, str]:
-    """Return the links of a feed or an entry by their relations."""
     return {link.get("rel", "alternate"): link.get("href", "") for link in element.findall(f"{ATOM}link")}
 
 

@@ -19,7 +19,6 @@ from tests.support.minutes import EVER, MANY, MINUTE
 
 
 def candles_in(database: WritableDatabase, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
-    """Return what is stored, up to an instant."""
     span = Span(EVER.start, EVER.end if until is None else until)
     return [candle.candle for candle in database.candles(series, span, MANY)]
 

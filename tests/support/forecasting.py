@@ -87,12 +87,10 @@ def forecasting(database: WritableDatabase, *series: SeriesKey, clock: Clock | N
 
 
 def forecasts_of(database: Database, series: SeriesKey = BTC) -> list[MinuteForecast]:
-    """Return every stored forecast."""
     return list(database.minute_forecasts(series, EVER, MANY))
 
 
 def cutoffs(database: Database, series: SeriesKey = BTC) -> list[datetime]:
-    """Return the cutoff of every stored forecast."""
     return [forecast.cutoff for forecast in forecasts_of(database, series)]
 
 
@@ -119,5 +117,4 @@ def outcomes(database: Database, series: SeriesKey = BTC) -> dict[int, list[floa
 
 
 def eventually_scored(database: Database, expected: Callable[[], dict[int, int]], series: SeriesKey = BTC) -> None:
-    """Wait until so many forecasts of each horizon are scored."""
     until(lambda: scored(database.minute_records().get(series)) == expected(), "every outcome is scored")

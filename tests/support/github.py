@@ -123,7 +123,6 @@ class GitHub(ReplayServer):
         await super()._stop()
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one client of the proxy."""
         task = asyncio.current_task()
         assert task is not None
         self._clients[task] = writer
@@ -228,7 +227,6 @@ class GitHubSide:
             raise Refused(410, "Issues has been disabled in this repository.")
 
     def _issue(self, request: web.Request) -> dict[str, Any]:
-        """Return the issue that a request names."""
         self._check_issues()
         for issue in self._repository.issues:
             if str(issue["number"]) == request.match_info["number"]:
@@ -324,7 +322,6 @@ def _run_backend(repository: Repository, request: web.Request, body: bytes) -> w
 
 
 async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on until either side closes."""
     with contextlib.closing(writer):
         while data := await reader.read(65_536):
             writer.write(data)
@@ -332,7 +329,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
-    """Return the JSON of a request of any size."""
     given: dict[str, Any] = json.loads(await request.content.read())
     return given
 
@@ -358,7 +354,6 @@ def _is_token(authorization: str | None) -> bool:
 
 
 def _statement(bundle: dict[str, Any]) -> dict[str, Any]:
-    """Return what a bundle attests."""
     statement: dict[str, Any] = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     return statement
 

@@ -37,7 +37,6 @@ def rhythmic(day: int) -> float:
 
 
 def flat(_: int) -> float:
-    """Return a close that never moves."""
     return 250.0
 
 
@@ -68,11 +67,9 @@ def history_of(
 
 
 def read_candles(path: Path, base: str | None = None, most_lines: int = MOST_LINES) -> list[Candle]:
-    """Return the candles of a CSV file without their lines."""
     return [candle for candle, _ in read_csv(path, most_lines, base)]
 
 
 def as_csv(history: History) -> str:
-    """Return the history as the text of a CSV file."""
     rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in history.candles]
     return "\n".join(["time,open,high,low,close,volume", *rows, ""])

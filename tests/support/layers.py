@@ -24,7 +24,6 @@ Layer = dict[str, bytes]  # the content of each file by its path
 
 
 def inspect(reference: str) -> dict[str, Any]:
-    """Return what the engine reports about an image."""
     result: dict[str, Any] = json.loads(docker("image", "inspect", reference))[0]
     return result
 
@@ -36,7 +35,6 @@ def layers_above_base(reference: str, folder: Path) -> list[Layer]:
 
 
 def files_of(archive: tarfile.TarFile) -> Layer:
-    """Return every regular file of an archive."""
     files = ((member.name, archive.extractfile(member)) for member in archive if member.isfile())
     return {name: file.read() for name, file in files if file is not None}
 

@@ -37,12 +37,10 @@ def make_release(last: date = START, pair: Pair = BTC) -> Release:
 
 
 def make_outcome(day: date = START + DAY, close: float = 101.0, pair: Pair = BTC) -> Outcome:
-    """The outcome of a day."""
     return Outcome(pair, False, day, close, "alpaca")
 
 
 def make_ledger(*contents: Release | Outcome) -> bytes:
-    """The bytes of a ledger with these entries."""
     ledger = Ledger()
     for content in contents:
         ledger.append(content)
@@ -50,12 +48,10 @@ def make_ledger(*contents: Release | Outcome) -> bytes:
 
 
 def data_of(ledger: Ledger) -> bytes:
-    """The bytes of a ledger."""
     return b"".join(ledger.content())
 
 
 def contents(data: bytes) -> list[Release | Outcome]:
-    """The content of each entry of a ledger."""
     result, previous = [], NO_ENTRY
     for line in data.splitlines(keepends=True):
         content, previous = read_entry(line, previous)

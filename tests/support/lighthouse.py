@@ -38,7 +38,6 @@ def audit(url: str, *, desktop: bool = False) -> dict[str, float]:
 
 
 def run(url: str, *, desktop: bool = False) -> dict[str, Any]:
-    """Return Lighthouse's whole report."""
     assert NODE is not None
     assert BROWSER is not None
     with tempfile.TemporaryDirectory() as folder:

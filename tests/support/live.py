@@ -35,15 +35,12 @@ def until(condition: Callable[[], object], what: str = "the condition is true", 
 
 
 async def when(condition: Callable[[], object]) -> None:
-    """Wait in an event loop until a condition is true."""
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 conditions are of many kinds
             await asyncio.sleep(0.001)
 
 
 def in_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., None]:
-    """Run a test in an event loop."""
-
     @wraps(test)
     def run(**arguments: object) -> None:
         asyncio.run(test(**arguments))
@@ -52,23 +49,19 @@ def in_loop(test: Callable[..., Coroutine[None, None, None]]) -> Callable[..., N
 
 
 def binance_of(server: ReplayServer) -> Mapping[str, str]:
-    """Return the environment in which Binance is the replay server, and the only exchange."""
     return {"BINANCE_API_URL": server.url, "BINANCE_STREAM_URL": server.url.replace("http", "ws"), "SOURCE": "binance"}
 
 
 def minutes_of(source: str, pair: Pair) -> SeriesKey:
-    """Return the series of the minutes of a pair."""
     return SeriesKey(source, pair, Interval.MINUTE_1)
 
 
 def stored(database: str, series: SeriesKey, span: Span) -> list[Candle]:
-    """Return the stored candles of a span."""
     with open_reader(database) as reader:
         return [candle.candle for candle in reader.candles(series, span, 10**6)]
 
 
 def states(database: str, source: str, pair: Pair, span: Span) -> list[StreamSpan]:
-    """Return the stored states of a stream."""
     with open_reader(database) as reader:
         return list(reader.streams(source, pair, span))
 

@@ -62,7 +62,6 @@ def collecting(
 
 
 def is_whole(database: str, result: Market, pair: Pair, end: datetime) -> bool:
-    """Return whether every candle of the market up to an instant is stored, once and unaltered."""
     return stored(database, minutes_of("binance", pair), Span(BEGIN, end)) == result.truth(pair, end)
 
 

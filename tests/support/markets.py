@@ -27,7 +27,6 @@ def real_days(base: str) -> list[Candle]:
 
 
 def real_series(base: str) -> DailySeries:
-    """Return a real market as a series."""
     return DailySeries.of(history_of(real_days(base)))
 
 

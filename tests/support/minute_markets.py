@@ -66,12 +66,10 @@ def later(candles: Sequence[Candle], minutes: int, times: float = 1.0) -> list[C
 
 
 def columns(candles: Sequence[Candle]) -> Candles:
-    """Return the candles as columns."""
     return Candles.of(candles, Interval.MINUTE_1)
 
 
 def state_of(candles: Sequence[Candle]) -> MinuteState:
-    """Return the state after these candles."""
     state = MinuteState()
     for candle in candles:
         state.add(candle)

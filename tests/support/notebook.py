@@ -49,7 +49,6 @@ def fewer_colours(notebook: NotebookNode) -> None:
 
 
 def _reduced(picture: str) -> str:
-    """Take and return a PNG in base64."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(picture))) as image:
         image.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(buffer, "png", optimize=True)

@@ -47,7 +47,6 @@ def plain_server(limits: Limits, descriptors: int | None = None) -> Iterator[Ser
 
 
 def main(options: str) -> None:
-    """Serve until a signal."""
     given = json.loads(options)
     if given["descriptors"]:
         resource.setrlimit(resource.RLIMIT_NOFILE, (given["descriptors"],) * 2)

@@ -42,7 +42,6 @@ exec "$@" -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
 
 @functools.cache
 def published() -> str:
-    """Return the name of the published image."""
     (name,) = re.findall(r"^    image: (postgres:\S+)$", LIVE.read_text(encoding="utf-8"), re.MULTILINE)
     return str(name)
 

@@ -58,6 +58,5 @@ def child(code: str, *arguments: str) -> AbstractContextManager[subprocess.Popen
 
 
 def line(process: subprocess.Popen[str]) -> str:
-    """Return the next line that a process prints."""
     assert process.stdout is not None
     return process.stdout.readline().rstrip("\n")

@@ -55,7 +55,6 @@ def made_model() -> tuple[Model, Ledger]:
 
 
 def files() -> dict[str, bytes]:
-    """Return the files of a release by name."""
     model, ledger = made_model()
     return {MODEL: store.dumps(model), LEDGER: b"".join(ledger.content())}
 

@@ -42,7 +42,6 @@ def take(browser: Browser, url: str, name: str) -> bytes:
 
 
 def main() -> None:
-    """Serve the model and renew the pictures."""
     model = Path(sys.argv[1])
     with (
         tempfile.TemporaryDirectory() as folder,

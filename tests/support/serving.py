@@ -162,7 +162,6 @@ def run(*arguments: str, **environ: str) -> tuple[int, str, str]:
 
 
 def request(path: str, *headers: str) -> bytes:
-    """Return the bytes of a GET request."""
     return "\r\n".join([f"GET {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode("latin-1")
 
 

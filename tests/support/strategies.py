@@ -72,7 +72,6 @@ def sound(kind: Any) -> st.SearchStrategy[Any]:
 
 
 def sound_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
-    """Strategies for every field of a dataclass."""
     return {name: sound(hint) for name, hint in typing.get_type_hints(kind).items()}
 
 

@@ -41,7 +41,6 @@ class Outputs:
 
 
 def in_process(*arguments: str, environ: Mapping[str, str] = TRAINED_AT) -> int:
-    """Run the command in this process and return its exit code."""
     return train.main(arguments, environ)
 
 

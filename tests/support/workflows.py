@@ -300,14 +300,12 @@ def base() -> str:
 
 
 def manifest_of(reference: str) -> dict[str, Any]:
-    """Return the index or manifest that a tag names."""
     words = ["skopeo", "inspect", "--raw", "--tls-verify=false", f"docker://{reference}"]
     result: dict[str, Any] = json.loads(subprocess.run(words, check=True, capture_output=True).stdout)
     return result
 
 
 def ledger_of(reference: str, folder: Path) -> list[dict[str, Any]]:
-    """Return the entries of the ledger in an image."""
     docker("pull", "--quiet", reference)
     container = docker("create", reference)
     docker("cp", f"{container}:/app/model.ledger.jsonl", str(folder / "ledger"))

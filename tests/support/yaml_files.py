@@ -18,6 +18,5 @@ def read_workflow(name: str) -> Any:
 
 
 def find_step(workflow: Any, job: str, name: str) -> Any:
-    """Return the step of a job that has this name."""
     (step,) = (step for step in workflow["jobs"][job]["steps"] if step.get("name") == name)
     return step

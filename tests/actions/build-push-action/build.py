@@ -91,13 +91,11 @@ def packages_in(image: str) -> list[str]:
 
 
 def bill_of_materials(packages: list[str], platform: str) -> dict[str, object]:
-    """Return an SPDX document of these packages."""
     listed = [{"name": name, "SPDXID": f"SPDXRef-{n}"} for n, name in enumerate(packages)]
     return {"spdxVersion": "SPDX-2.3", "SPDXID": "SPDXRef-DOCUMENT", "name": platform, "packages": listed}
 
 
 def lines(variable: str) -> list[str]:
-    """Return the lines of an input, without empty ones."""
     return [line.strip() for line in os.environ[variable].splitlines() if line.strip()]
 
 

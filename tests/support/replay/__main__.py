@@ -18,7 +18,6 @@ from tests.support.replay.server import ReplayServer
 
 
 def main() -> None:
-    """Read the arguments and serve."""
     parser = argparse.ArgumentParser(prog="python -m tests.support.replay", description=__doc__)
     parser.add_argument("exchange", help="MODULE:CLASS, which is called with a Motion")
     parser.add_argument("--pairs", default="5", help="a number, or BTC/USDT,ETH/USDT")

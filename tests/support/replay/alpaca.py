@@ -190,7 +190,6 @@ def _symbols(topics: Iterable[Topic], channel: str) -> list[str]:
 
 
 def refusal(code: int, message: str) -> list[dict[str, Any]]:
-    """Return an error message of the stream."""
     return [{"T": "error", "code": code, "msg": message}]
 
 
@@ -201,12 +200,10 @@ def bar_frame(pair: Pair, candle: Candle, kind: str = "b", **changes: Any) -> by
 
 
 def quote_frame(pair: Pair, quote: Quote) -> bytes:
-    """Return the message of a quote."""
     return packed({"T": "q", "S": str(pair), **top(quote), "t": msgpack.Timestamp.from_datetime(quote.time)})
 
 
 def packed(*objects: Any) -> bytes:
-    """Return a message with these objects."""
     message: bytes = msgpack.packb(objects)
     return message
 
@@ -253,7 +250,6 @@ def bar(candle: Candle) -> dict[str, Any]:
 
 
 def top(quote: Quote) -> dict[str, Any]:
-    """Return a quote in Alpaca's format."""
     time = f"{quote.time:%Y-%m-%dT%H:%M:%S.%f}000Z"  # nanoseconds
     return {"t": time, "bp": quote.bid, "bs": quote.bid_size, "ap": quote.ask, "as": quote.ask_size}
 

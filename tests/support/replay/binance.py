@@ -198,7 +198,6 @@ def _subscribed(connection: Connection, message: Any) -> str:
 
 
 def candle_frame(symbol: str, candled: Candled) -> str:
-    """Return the message of a candle in Binance's format."""
     row = kline(candled.candle, Interval.MINUTE_1)
     trades, minute = row[8], row[0] // 60_000
     first, last = (minute * 100, minute * 100 + trades - 1) if trades else (-1, -1)

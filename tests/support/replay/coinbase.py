@@ -184,7 +184,6 @@ def book(quote: Quote) -> dict[str, Any]:
 
 
 def error_frame(message: str, reason: str) -> str:
-    """Return an error message of the stream."""
     return json.dumps({"type": "error", "message": message, "reason": reason})
 
 

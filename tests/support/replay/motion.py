@@ -269,7 +269,6 @@ def candle_of(trades: Sequence[Trade], opening: datetime, price: float) -> Candl
 
 @lru_cache(_CLOSED)
 def _closed(seed: int, pair: Pair, opening: datetime, quiet: float) -> Candle:
-    """Return the candle of a whole minute."""
     return candle_of(_traded(seed, pair, opening, quiet), opening, price=_level(seed, pair, _minute(opening)))
 
 
@@ -299,7 +298,6 @@ def _traded(seed: int, pair: Pair, opening: datetime, quiet: float) -> tuple[Tra
 
 @lru_cache(_CACHED)
 def _noise(seed: int, pair: Pair, minute: int) -> bytes:
-    """Return 32 random bytes."""
     return hashlib.blake2b(f"{seed} {pair.base}/{pair.quote} {minute}".encode(), digest_size=32).digest()
 
 

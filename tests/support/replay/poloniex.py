@@ -91,7 +91,6 @@ class PoloniexExchange(StandIn):
         return web.json_response(self._page(self._candles_in(symbol, question), question))
 
     def _candles_in(self, symbol: str, question: "_Question") -> Sequence[Candle]:
-        """Return the candles that open between start and end."""
         interval, now = Interval[question.interval], milliseconds(self.market.now())
         last = now if question.end is None else min(question.end, now)
         length = interval.seconds * 1000
@@ -254,18 +253,15 @@ def trade_values(symbol: str, trade: Trade, numbers: type[str] | type[float] = s
 
 
 def trade_frame(symbol: str, trade: Trade, numbers: type[str] | type[float] = str) -> str:
-    """Return the message of a trade."""
     values = trade_values(symbol, trade, numbers)
     return json.dumps({"channel": "trades", "data": [values]}, separators=(",", ":"))
 
 
 def error_frame(message: str) -> str:
-    """Return an error message of the stream."""
     return json.dumps({"event": "error", "message": message}, separators=(",", ":"))
 
 
 def refusal(code: int, message: str) -> str:
-    """Return the body of a refusal."""
     return f'{{"code":{code},"message":"{message}"}}'
 
 

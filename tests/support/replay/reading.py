@@ -146,7 +146,6 @@ def market(
 
 
 def candles_of(events: Sequence[FeedEvent], pair: Pair | None = None) -> list[Candle]:
-    """Return the closed candles, of all pairs or of one."""
     return [event.candle for event in events if isinstance(event, CandleClosed) and pair in {None, event.series.pair}]
 
 

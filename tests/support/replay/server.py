@@ -218,8 +218,6 @@ def altered(change: Callable[[Any], Any]) -> Fault:
 
 
 def with_headers(**headers: str) -> Fault:
-    """Give the true answer with these headers."""
-
     async def fault(request: web.Request, handler: Handler) -> Answer:
         true = await handler(request)
         true.headers.update({name.title(): value for name, value in headers.items()})

@@ -244,8 +244,6 @@ def burst(frame: Frame, times: int = 1) -> StreamFault:
 
 
 def together(*faults: StreamFault) -> StreamFault:
-    """Apply several faults to one connection."""
-
     def fault(connection: Connection) -> None:
         for each in faults:
             each(connection)
