@@ -99,13 +99,11 @@ class Part:
         self._program, self._clock, self._log = program, clock, log
         self._options, self._environ = list(options), dict(environ)
         self._process = self._started()
-        self.kills = 0
 
     def kill(self) -> None:
         """Kill the process and start it again, as a service manager does."""
         self._process.kill()
         self._process.wait(STOP_SECONDS)
-        self.kills += 1
         self._process = self._started()
 
     def stop(self) -> int:
@@ -115,10 +113,6 @@ class Part:
             return self._process.wait(STOP_SECONDS)
         finally:
             self._process.kill()
-
-    def text(self) -> str:
-        """Return what it has logged so far."""
-        return self._log.read_text()
 
     def _started(self) -> subprocess.Popen[str]:
         program = program_at(self._clock, self._program)

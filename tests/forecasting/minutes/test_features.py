@@ -24,8 +24,6 @@ from crypto_predict.forecasting.minutes.features import (
 from crypto_predict.market import Candle
 from tests.support.minute_markets import DAY, MINUTE, START, USUAL, columns, later, market, state_of, still
 
-OPTIONAL = st.none() | st.floats(0, 1e6)
-
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Candle]:

@@ -29,7 +29,6 @@ TABLES = {  # path and query, and the member with the rows
     "/forecast/{}/minutes/past?": "forecasts",
 }
 ADDRESSES = [path.format("BTC-USD") + "&source=simulated" for path in TABLES]
-PARAMETERS = ["interval", "start", "end", "limit", "source", "x"]
 every_table = pytest.mark.parametrize("path", TABLES)
 
 
