@@ -20,10 +20,11 @@ import pytest
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span, resample
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_reader, open_writer
-from tests.support.collecting import EVER, MINUTES, alpaca_of, collect_here, collecting, stored_candles
+from tests.support.collecting import MINUTES, alpaca_of, collect_here, collecting, stored_candles
 from tests.support.databases import new_database
 from tests.support.disks import small_disk
 from tests.support.live import until
+from tests.support.minutes import EVER
 from tests.support.replay.alpaca import AlpacaExchange, exchange
 from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.minutes import BTC, START, minutes
