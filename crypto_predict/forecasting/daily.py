@@ -48,7 +48,8 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
     weights, increments = _combination(replay, elapsed)
     move = math.log(anchor.price) - math.log(last.close)
-    quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist())
+    combined = weights * (ahead[1:] - at_anchor) + increments  # (365,) from the anchor
+    quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist()) - combined[:, None]
     forecast = PairForecast(
         first=history.candles[0].open_time.date(),
         last=last.open_time.date(),
@@ -62,7 +63,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         prophet_weights=tuple(weights.tolist()),
         other_increments=tuple(increments.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_quantiles=forecast_quantiles(quantiles, weights * (ahead[1:] - at_anchor) + increments),
+        forecast_quantiles=tuple(map(tuple, enclosing(quantiles, np.zeros(HORIZON_DAYS)).tolist())),
         prophet_bands=(),
     )
     if faults := evaluation.faults(forecast):
@@ -78,12 +79,6 @@ def fitted_band(residuals: FloatArray) -> Band:
     """Return the central 80 % of in-sample `residuals` (n,), actual minus fitted in log price."""
     low, high = np.quantile(residuals, [_TAIL, 1 - _TAIL])
     return Band(min(0.0, float(low)), max(0.0, float(high)))
-
-
-def forecast_quantiles(quantiles: FloatArray, increments: FloatArray) -> tuple[tuple[float, ...], ...]:
-    """Return the quantiles around a forecast `increments` (n,) from the anchor, from those around the anchor (n, 7)."""
-    around = enclosing(quantiles - increments[:, None], np.zeros(len(increments)))
-    return tuple(map(tuple, around.tolist()))
 
 
 def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, FloatArray]:

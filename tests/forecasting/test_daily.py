@@ -15,7 +15,7 @@ from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, PairForecast
 from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet, to_json
-from crypto_predict.forecasting.daily import fitted_band, forecast_pair, forecast_quantiles
+from crypto_predict.forecasting.daily import fitted_band, forecast_pair
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
 from crypto_predict.forecasting.series import DailySeries
@@ -195,19 +195,6 @@ def test_a_later_anchor_has_a_narrower_interval_at_the_next_close_and_a_move_unt
     assert widths[-1] < 0.4 * widths[0]
 
 
-def test_a_gap_does_not_widen_the_band() -> None:
-    """One return over a week of missing days is as large as seven, not as one day's."""
-
-    def drift(day: int) -> float:
-        return 100 * math.exp(0.05 * (-1) ** day + 0.0001 * day)
-
-    whole = fit(make_history(400, drift))
-    gapped = fit(make_history(400, drift, missing=frozenset(range(100, 106))))
-    for horizon in (1, 7, 30):
-        ours, expected = (pair_forecast.forecast_quantiles[horizon - 1] for pair_forecast in (gapped, whole))
-        assert ours == pytest.approx(expected, rel=0.05, abs=1e-3)
-
-
 def test_the_same_history_gives_the_same_forecast(fitted: PairForecast) -> None:
     assert fit(make_history()) == fitted
 
@@ -223,15 +210,9 @@ def test_a_price_that_never_moves_is_forecast_to_stay() -> None:
     assert prediction.high == pytest.approx(250, abs=0.05)
 
 
-def test_bands_always_contain_their_curve() -> None:
-    """This includes residuals on one side only, and a forecast outside its interval."""
+def test_the_fitted_band_contains_the_curve_also_with_residuals_on_one_side_only() -> None:
     assert fitted_band(np.array([0.1, 0.2, 0.3])).low == 0
     assert fitted_band(np.array([-0.3, -0.2])).high == 0
-    row = np.array([-0.2, -0.1, -0.05, 0.0, 0.05, 0.1, 0.2])
-    around = np.array(forecast_quantiles(np.array([row, row, row]), np.array([0.0, 0.15, -0.15])))
-    expected = [row, row - 0.15, row + 0.15]
-    expected[1][HIGH], expected[2][LOW] = 0.0, 0.0
-    assert around == pytest.approx(np.array(expected))
 
 
 @pytest.mark.parametrize(

@@ -130,15 +130,6 @@ def test_without_calibration_there_are_no_bands(cutoffs: list[int], *, fitted: b
     assert prophet_replay(series_of(log_close), at, ASKED, curve).bands() == ()
 
 
-def test_a_day_without_a_candle_is_not_an_outcome() -> None:
-    log_close = random_walk(6, 500)
-    cutoffs = np.arange(FIRST_CUTOFF, 500)
-    curve = astray(log_close, cutoffs, 6)
-    done: ProphetReplay = prophet_replay(series_of(log_close, missing=[420]), cutoffs, ASKED, curve)
-    tomorrow = done.errors[:, ASKED.index(1)]
-    assert (np.flatnonzero(np.isnan(tomorrow)) + FIRST_CUTOFF).tolist() == [419, 420, 499]
-
-
 def test_the_interval_of_a_market_that_never_moves_is_that_of_the_curve() -> None:
     flat, cutoffs = series_of(np.full(500, 5.5)), np.arange(FIRST_CUTOFF, 500)
     done = prophet_replay(flat, cutoffs, ASKED, np.full((len(cutoffs), len(ASKED)), 5.5))

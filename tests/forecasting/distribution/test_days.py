@@ -65,17 +65,13 @@ def test_every_quantile_has_its_share_of_outcomes_below() -> None:
     assert np.mean(below, axis=0) == pytest.approx(LEVELS, abs=0.02)
 
 
-def test_coverage_recovers_within_a_hundred_days_after_moves_have_tripled() -> None:
-    result = [inside(series_of(shocked(seed, 1500, 900)), 1) for seed in range(8)]
-    assert 0.68 <= np.mean([one[900:1000].mean() for one in result]) <= 0.90
-    assert 0.77 <= np.mean([one[1000:].mean() for one in result]) <= 0.83
-
-
-@pytest.mark.parametrize("factor", [0.2, 0.1])
-def test_the_interval_narrows_again_in_a_market_that_calms_down(factor: float) -> None:
-    """Too wide is as wrong as too narrow."""
-    shares = [inside(series_of(shocked(seed, 1500, 700, factor)), 1)[900:].mean() for seed in range(8)]
-    assert 0.75 <= np.mean(shares) <= 0.86
+@pytest.mark.parametrize(("factor", "least", "most"), [(3.0, 0.77, 0.83), (0.2, 0.75, 0.86), (0.1, 0.75, 0.86)])
+def test_coverage_recovers_after_moves_have_become_larger_or_smaller(factor: float, least: float, most: float) -> None:
+    """Too wide is as wrong as too narrow; a hundred days after moves have tripled nearly all is learned."""
+    markets = [inside(series_of(shocked(seed, 1500, 800, factor)), 1) for seed in range(8)]
+    assert factor < 1 or 0.68 <= np.mean([market[800:900].mean() for market in markets]) <= 0.90
+    learned_from = 900 if factor > 1 else 1000
+    assert least <= np.mean([market[learned_from:].mean() for market in markets]) <= most
 
 
 @given(seed=st.integers(0, 1000), at=st.integers(BURN_IN, 298), horizon=st.sampled_from([1, 2, 7, 30, 200, 299, 400]))
@@ -138,21 +134,6 @@ def test_the_interval_of_a_stablecoin_is_that_of_its_own_moves() -> None:
 def test_the_quantiles_at_the_last_close_are_those_of_the_backtest() -> None:
     distribution, past = learn(learned(1)[0], KNOTS)
     assert distribution.ahead(0.0, 0.0, KNOTS) == pytest.approx(past[-1], rel=0.02)
-
-
-def test_the_interval_of_a_day_narrows_until_its_close() -> None:
-    distribution = learn(learned(2)[0], KNOTS)[0]
-    tomorrow = [distribution.ahead(0.0, elapsed, YEAR)[0, HIGH] for elapsed in (0.0, 0.25, 0.5, 0.75, 0.96)]
-    assert tomorrow == sorted(tomorrow, reverse=True)
-    assert tomorrow[-1] == pytest.approx(tomorrow[0] * 0.2, rel=0.2)
-
-
-def test_a_crash_since_the_close_widens_the_next_month() -> None:
-    """A release after a crash must not have the interval of the calm before."""
-    distribution = learn(learned(3)[0], KNOTS)[0]
-    calm, crashed = (distribution.ahead(move, 0.25, YEAR) for move in (0.0, -0.3))
-    assert np.all(crashed[:30, HIGH] > calm[:30, HIGH])
-    assert crashed[0, HIGH] > 1.15 * calm[0, HIGH]
 
 
 def test_a_move_as_far_as_expected_changes_little() -> None:

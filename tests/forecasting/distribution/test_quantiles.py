@@ -72,16 +72,6 @@ def test_the_quantiles_ascend_after_any_moves(moves: list[float], horizon: int) 
         assert np.all(np.diff(row) >= 0)
 
 
-@given(seed=st.integers(0, 100), at=st.integers(0, 98), horizon=st.sampled_from([1, 7, 30]))
-def test_later_moves_change_no_quantile_before_them(seed: int, at: int, horizon: int) -> None:
-    """A move is known only `horizon` steps after it began."""
-    moves = gaussian_moves(seed, 100)
-    otherwise = moves.copy()
-    otherwise[max(at + 1 - horizon, 0) :] *= 9
-    ours, theirs = (calibrate(array, horizon, 0)[0] for array in (moves, otherwise))
-    assert ours[: at + 1].tobytes() == theirs[: at + 1].tobytes()
-
-
 def test_moves_that_are_not_known_do_not_count() -> None:
     moves = gaussian_moves(3, 300)
     gapped = np.insert(moves, 100, np.full(50, np.nan))

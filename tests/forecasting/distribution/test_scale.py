@@ -135,12 +135,6 @@ def test_one_candle_at_a_time_is_all_candles_at_once(values: list[float], data: 
     assert live.means.tobytes() == batch.means.tobytes()
 
 
-def test_later_values_change_no_mean_before_them() -> None:
-    values = np.random.default_rng(3).random(100)
-    whole, cut = (Averages(HALF_LIVES).add_all(values[:end]) for end in (100, 60))
-    assert whole[:60].tobytes() == cut.tobytes()
-
-
 def test_a_next_value_can_be_tried_without_taking_it_in() -> None:
     """The price of this hour belongs to a candle that has not closed."""
     averages = Averages(HALF_LIVES)

@@ -77,17 +77,6 @@ def test_both_forms_refuse_the_same_minutes() -> None:
     assert len(refused) == 5, refused  # none, and each of the four reasons
 
 
-@given(histories(), st.integers(0, 14), st.sampled_from([0.5, 1.01]))
-def test_a_changed_future_changes_nothing_that_was_known(candles: list[Candle], last: int, times: float) -> None:
-    past, future = candles[: last + 1], candles[last + 1 :]
-    shifted = [*past, *later(future, 7, times)]
-    before, after = Minutes.of(columns(candles)), Minutes.of(columns(shifted))
-    rows = int(np.flatnonzero(before.traded)[len(past) - 1]) + 1
-    (*ours, our_known), (*theirs, their_known) = (vars(minutes[:rows]).values() for minutes in (before, after))
-    for before_column, after_column in zip([*ours, *our_known], [*theirs, *their_known], strict=True):
-        assert np.array_equal(before_column, after_column, equal_nan=True)
-
-
 def test_what_a_source_does_not_have_is_what_a_usual_minute_has() -> None:
     """Trades and taker volumes may be missing: their features are 0, not NaN."""
     with_flow, without = (sizes(Minutes.of(columns(market(5, DAY, flow=flow))).known, USUAL) for flow in (True, False))

@@ -52,15 +52,6 @@ def test_a_forecast_of_a_random_walk_is_persistence_for_the_15_minutes_after_the
     assert_sound(forecast)
 
 
-def test_arrays_and_state_give_the_same_forecast(fitted: Coefficients) -> None:
-    """The backtest forecasts with arrays, the collector with a state."""
-    minutes = Minutes.of(columns(CANDLES[: FITTED + 50]))
-    points, quantiles = fitted.moves(minutes[-1:].known, minutes.minute[-1:])
-    forecast = fitted.forecast(state_of(CANDLES[: FITTED + 50]))
-    assert forecast.price * np.exp(points[0]) == pytest.approx(np.array(forecast.points), rel=1e-12)
-    assert forecast.price * np.exp(quantiles[0]) == pytest.approx(np.array(forecast.quantiles), rel=1e-12)
-
-
 def test_a_band_holds_as_much_as_it_says_where_volatility_comes_in_clusters(fitted: Coefficients) -> None:
     """Out of sample, and in the calm and in the wild half alike."""
     minutes = Minutes.of(columns(CANDLES))[FITTED:]
