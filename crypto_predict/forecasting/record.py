@@ -182,57 +182,40 @@ class _Due(NamedTuple):
 
 
 def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
-    """Return the losses (n,) of forecasts by name, in log price; those of quantiles are 0 without quantiles."""
-    prices = np.array(
-        [
-            [
-                actual,
-                release.anchor.price,
-                *(ends[horizon - 1] for ends in (release.prediction, release.low, release.high)),
-            ]
-            for release, horizon, _, actual in due
-        ]
-    )
+    """Return the losses (n,) of forecasts by name, in log price; those of quantiles are 0 without quantiles.
+
+    Quantiles are compared with a Gaussian around persistence, which widens from the anchor to the target.
+    """
+    rows, quantile_rows, variances, levels = [], [], [], np.array(LEVELS)
+    for release, horizon, target, close in due:
+        ends = (values[horizon - 1] for values in (release.prediction, release.low, release.high))
+        rows.append((close, release.anchor.price, *ends))
+        quantile_rows.append(release.quantiles[horizon - 1] if release.quantiles else (1.0,) * len(LEVELS))
+        elapsed = datetime.combine(target, time.min, UTC) + DAY - release.anchor.at
+        variances.append((release.volatility or 0.0) ** 2 * (elapsed / DAY))
+    prices, quantiles, sigma = np.array(rows), np.log(quantile_rows), np.sqrt(variances)
     actual, persistence, prediction, low, high = np.log(np.maximum(prices, _LEAST_PRICE)).T
+    by_level, reach = dict(zip(LEVELS, quantiles.T, strict=True)), GAUSSIAN * sigma
     winkler = interval_score(actual, low, high, COVERAGE)
-    losses = {
-        "due": np.ones(len(due)),
-        "error": np.abs(actual - prediction),
-        "reference": np.abs(actual - persistence),
-        "inside": _inside(prices[:, 0], prices[:, 3], prices[:, 4]),
-        "winkler": winkler,
-    }
-    rows = [row for row, forecast in enumerate(due) if forecast.release.quantiles]
-    if rows:
-        scored = _quantile_losses([due[row] for row in rows], actual[rows], persistence[rows])
-        for name, values in {**scored, "distribution_winkler": winkler[rows]}.items():
-            losses[name] = np.zeros(len(due))
-            losses[name][rows] = values
-    return losses
-
-
-def _inside(actual: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    return ((low <= actual) & (actual <= high)).astype(np.float64)
-
-
-def _quantile_losses(due: Sequence[_Due], actual: FloatArray, persistence: FloatArray) -> dict[str, FloatArray]:
-    """Return the losses (n,) of released quantiles, and of a Gaussian around persistence from anchor to target."""
-    quantiles = np.log([forecast.release.quantiles[forecast.horizon - 1] for forecast in due])
-    variances = [
-        (release.volatility or 0.0) ** 2 * ((datetime.combine(target, time.min, UTC) + DAY - release.anchor.at) / DAY)
-        for release, _, target, _ in due
-    ]
-    reach = GAUSSIAN * (sigma := np.sqrt(variances))
-    levels, by_level = np.array(LEVELS), dict(zip(LEVELS, quantiles.T, strict=True))
     tenths = np.minimum(metrics.pit(actual, quantiles, levels) * metrics.PIT_BINS, metrics.PIT_BINS - 1).astype(int)
-    return {
+    of_quantiles = {
         "distributions": np.ones(len(due)),
         "crps": metrics.crps_quantiles(actual, quantiles, levels),
         "reference_crps": metrics.crps_gaussian(actual, persistence, sigma),
         "reference_winkler": interval_score(actual, persistence - reach, persistence + reach, COVERAGE),
-        "inside_50": _inside(actual, by_level[0.25], by_level[0.75]),
-        "inside_90": _inside(actual, by_level[0.05], by_level[0.95]),
-        **{f"tenth_{tenth}": (tenths == tenth).astype(np.float64) for tenth in range(metrics.PIT_BINS)},
+        "inside_50": (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
+        "inside_90": (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
+        **{f"tenth_{tenth}": tenths == tenth for tenth in range(metrics.PIT_BINS)},
+        "distribution_winkler": winkler,
+    }
+    has_quantiles = np.array([bool(release.quantiles) for release, *_ in due])
+    return {
+        "due": np.ones(len(due)),
+        "error": np.abs(actual - prediction),
+        "reference": np.abs(actual - persistence),
+        "inside": (prices[:, 3] <= prices[:, 0]) & (prices[:, 0] <= prices[:, 4]),
+        "winkler": winkler,
+        **{name: np.where(has_quantiles, values, 0.0) for name, values in of_quantiles.items()},
     }
 
 

@@ -17,7 +17,6 @@ from crypto_predict.forecasting.minutes.backtest import MinuteBacktest, refits, 
 from crypto_predict.forecasting.minutes.features import Minutes
 from crypto_predict.history import History, read_history
 from crypto_predict.market import Interval, Pair
-from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.catalog import open_sources
 from crypto_predict.sources.stored import CollectedMarket
 from crypto_predict.training.options import TrainSettings
@@ -27,7 +26,6 @@ from crypto_predict.wording import counted
 
 HEADER = ("pair", "cutoff", "horizon_minutes", "target", "actual", "prediction", "low", "high", "persistence")
 
-_LOW, _HIGH = LEVELS.index(0.1), LEVELS.index(0.9)
 _PARTS = ("calmest", "calm", "wild", "wildest", "0 to 6 h", "6 to 12 h", "12 to 18 h", "18 to 24 h")
 _SCORE_FOOT = (
     "out of sample: the second half of the history, with daily fits on everything before; beside persistence (the "
@@ -81,14 +79,11 @@ def _rows(forecasts: Mapping[Pair, Sequence[Forecasts]]) -> Iterator[tuple[objec
     """
     for pair, horizons in forecasts.items():
         for horizon in horizons:
-            prices = np.exp(
-                [horizon.actual, horizon.predicted, *horizon.quantiles.T[[_LOW, _HIGH]], horizon.persistence]
-            )
             cutoffs, targets = (
                 np.datetime_as_string((times * 60).astype("datetime64[s]"), timezone="UTC").tolist()
                 for times in (horizon.cutoffs, horizon.cutoffs + horizon.horizon)
             )
-            for cutoff, target, row in zip(cutoffs, targets, prices.T.tolist(), strict=True):
+            for cutoff, target, row in zip(cutoffs, targets, horizon.prices(), strict=True):
                 yield pair, cutoff, horizon.horizon, target, *row
 
 

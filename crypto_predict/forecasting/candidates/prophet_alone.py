@@ -79,20 +79,17 @@ def _multipliers(scores: FloatArray, cutoffs: IntArray, horizon: int, prior: Flo
             if np.isfinite(scores[due]):
                 insort(past, float(scores[due]))
             due += 1
-        issued[index] = conformal_multiplier(past, COVERAGE, share * len(past), float(prior[index]), PRIOR_ERRORS)
+        issued[index] = conformal_multiplier(past, share * len(past), float(prior[index]))
     return issued
 
 
-def conformal_multiplier(
-    past: Sequence[float], inside: float, independent: float, prior: float, weight: float
-) -> float:
-    """Return the conformal quantile of `past` scores, in standard deviations and ascending: `inside` is its share.
+def conformal_multiplier(past: Sequence[float], independent: float, prior: float) -> float:
+    """Return the conformal 80 % quantile of `past` scores, in standard deviations and ascending.
 
     Lei et al., "Distribution-Free Predictive Inference for Regression", Journal of the American Statistical Association
-    113, 2018. While few of the scores are `independent` (do not overlap), it is shrunk towards `prior`, the multiplier
-    without any score, which weighs as much as `weight` of these.
+    113, 2018. While few of the scores are `independent` (do not overlap), it is shrunk towards `prior`.
     """
     if not past:
         return prior
-    rank = min(math.ceil((len(past) + 1) * inside), len(past))
-    return (independent * past[rank - 1] + weight * prior) / (independent + weight)
+    rank = min(math.ceil((len(past) + 1) * COVERAGE), len(past))
+    return (independent * past[rank - 1] + PRIOR_ERRORS * prior) / (independent + PRIOR_ERRORS)

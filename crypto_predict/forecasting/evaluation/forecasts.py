@@ -33,6 +33,10 @@ class Forecasts:
         """The high ends of the 80 % intervals, (n,)."""
         return self.quantiles[:, LEVELS.index(HIGH)]
 
+    def prices(self) -> list[list[float]]:
+        """Return the rows (n, 5): actual, predicted, low, high and persistence in prices."""
+        return list(np.exp([self.actual, self.predicted, self.low, self.high, self.persistence]).T.tolist())
+
     def only(self, chosen: BoolArray) -> "Forecasts":
         """Return the `chosen` (n,) ones."""
         columns = {name: values[chosen] for name, values in vars(self).items() if name != "horizon"}

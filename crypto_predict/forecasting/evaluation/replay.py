@@ -91,8 +91,7 @@ class Replay:
         """Return the same forecasts in prices, sorted by cutoff, then by horizon."""
         rows = []
         for past in map(self.forecasts, horizons):
-            columns = np.exp([past.actual, past.predicted, past.low, past.high, past.persistence])
-            for cutoff, prices in zip(past.cutoffs.tolist(), columns.T.tolist(), strict=True):
+            for cutoff, prices in zip(past.cutoffs.tolist(), past.prices(), strict=True):
                 target = self.series.day(cutoff + past.horizon)
                 rows.append(Row(self.series.day(cutoff), past.horizon, target, *prices))
         return sorted(rows, key=attrgetter("cutoff", "horizon_days"))

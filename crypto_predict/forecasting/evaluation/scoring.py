@@ -41,7 +41,6 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
     due = [forecasts for horizon in horizons if len((forecasts := replay.forecasts(horizon)).cutoffs)]
     if not due:
         return None
-    prophet = tuple(filter(None, [_prophet_score(replay, forecasts) for forecasts in due]))
     return Backtest(
         first_cutoff=replay.series.day(replay.cutoffs[0]),
         last_cutoff=replay.series.day(replay.cutoffs[-1]),
@@ -49,22 +48,25 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
         scores=tuple(_score(replay, forecasts) for forecasts in due),
         years=tuple(year for forecasts in due for year in _years(replay, forecasts)),
         candidates=tuple(candidate for forecasts in due for candidate in _candidates(replay, forecasts.horizon)),
-        prophet=ProphetBacktest(prophet, prophet_words(prophet)) if prophet else None,
+        prophet=_prophet(list(filter(None, [_prophet_score(replay, forecasts) for forecasts in due]))),
         losses=tuple(loss for forecasts in due for loss in _losses(replay, forecasts)),
     )
 
 
 def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
     """Return the scores of these horizons alone. All losses stay, since the next release is compared by them."""
-    prophet = () if backtest.prophet is None else backtest.prophet.scores
-    prophet = tuple(score for score in prophet if score.horizon_days in horizons)
+    alone = () if backtest.prophet is None else backtest.prophet.scores
     return replace(
         backtest,
         scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
         years=tuple(year for year in backtest.years if year.horizon_days in horizons),
         candidates=tuple(candidate for candidate in backtest.candidates if candidate.horizon_days in horizons),
-        prophet=ProphetBacktest(prophet, prophet_words(prophet)) if prophet else None,
+        prophet=_prophet([score for score in alone if score.horizon_days in horizons]),
     )
+
+
+def _prophet(scores: Sequence[ProphetScore]) -> ProphetBacktest | None:
+    return ProphetBacktest(tuple(scores), prophet_words(scores)) if scores else None
 
 
 def volatility(log_close: FloatArray) -> float:

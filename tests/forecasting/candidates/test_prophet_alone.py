@@ -137,22 +137,11 @@ def test_the_interval_of_a_market_that_never_moves_is_that_of_the_curve() -> Non
     assert done.half_widths[-1, 0] < NOISE / 5
 
 
-SCORES = [0.1 * place for place in range(1, 100)]  # 0.1 to 9.9
-
-
-@pytest.mark.parametrize(
-    ("scores", "inside", "independent", "prior", "weight", "expected"),
-    [
-        ([], 0.8, 0.0, 1.5, 4, 1.5),
-        (SCORES, 0.8, 99.0, 1.5, 0, 8.0),
-        (SCORES, 1.0, 99.0, 1.5, 0, 9.9),
-        (SCORES, 0.8, 4.0, 2.0, 4, (8.0 + 2.0) / 2),
-    ],
-    ids=["prior", "four fifths", "all", "half of each"],
-)
-def test_the_multiplier_is_the_score_that_the_share_stays_below(  # noqa: PLR0913, PLR0917 its arguments
-    scores: list[float], inside: float, independent: float, prior: float, weight: float, expected: float
-) -> None:
-    """One more score is still to come: 80 of 100, not of 99. The prior weighs as much as so many independent scores."""
-    assert conformal_multiplier(scores, inside, independent, prior, weight) == pytest.approx(expected)
+def test_the_multiplier_is_the_score_that_four_fifths_stay_below() -> None:
+    """One more score is still to come: 80 of 100, not of 99. The prior weighs as much as four independent scores."""
+    scores = [0.1 * place for place in range(1, 100)]  # 0.1 to 9.9
+    assert conformal_multiplier([], 0.0, 1.5) == 1.5
+    assert conformal_multiplier(scores, 1e9, 1.5) == pytest.approx(8.0)
+    assert conformal_multiplier(scores, 4.0, 2.0) == pytest.approx((8.0 + 2.0) / 2)
+    assert conformal_multiplier(scores[:3], 1e9, 1.5) == pytest.approx(0.3)
     assert pytest.approx(1.2816, abs=1e-4) == GAUSSIAN
