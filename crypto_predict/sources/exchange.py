@@ -140,11 +140,6 @@ class Exchange:
         """The names of the environment variables that `settings` reads."""
         return (self.api.variable, self.stream.variable, *self.keys, *self.other_variables)
 
-    @property
-    def history_variables(self) -> tuple[str, ...]:
-        """The names of those that do not concern the stream alone."""
-        return (self.api.variable, *self.keys, *self.other_variables)
-
     def settings(self, environ: Mapping[str, str]) -> Settings:
         """Read the addresses and keys of this exchange. An empty variable counts as absent.
 

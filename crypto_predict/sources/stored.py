@@ -49,12 +49,10 @@ class Stored:
             if each.first_open and each.newest_close
         }
 
-    @property
-    def rank(self) -> tuple[bool, timedelta, timedelta]:
-        """A key that sorts real prices first, then the newest data, to the day, then the longest."""
         newest = Interval.DAY_1.floor(max(span.end for span in self._series.values()))
         oldest = min(span.start for span in self._series.values())
-        return self.simulated, EPOCH - newest, oldest - newest
+        # Sorts real prices first, then the newest data, to the day, then the longest.
+        self.rank = self.simulated, EPOCH - newest, oldest - newest
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair that the source of these candles trades for `pair`."""

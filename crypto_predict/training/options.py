@@ -56,7 +56,7 @@ examples:
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
   130 interrupted; with --repeat 0 after SIGTERM
 """
-_VARIABLES = [name for exchange in EXCHANGES.values() for name in exchange.history_variables]
+_VARIABLES = [name for each in EXCHANGES.values() for name in each.variables if name != each.stream.variable]
 EXAMPLES += (
     fill(
         f"other environment: {', '.join(_VARIABLES)}, "

@@ -2,6 +2,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -15,7 +16,7 @@ from tests.support.replay import server as replay
 from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.binance import BinanceExchange, kline
 from tests.support.replay.minutes import QUICK, START, full_minutes
-from tests.support.replay.server import ReplayServer
+from tests.support.replay.server import Fault, ReplayServer
 
 BTC, ETH, BTC_USD = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("BTC", "USD")
 TOP = Quote(START, bid=25.3519, bid_size=31.21, ask=25.3652, ask_size=40.66)
@@ -52,11 +53,20 @@ def test_an_opening_off_the_grid_is_passed_on() -> None:
         assert BINANCE.read(server, 5)[2].open_time == opening
 
 
-def test_the_weight_that_other_programs_have_used_is_respected() -> None:
-    with BINANCE.serving(full_minutes(3 * BINANCE.page)) as server:
-        server.inject(replay.with_headers(**{"x-mbx-used-weight-1m": "6000"}), times=9)
+@pytest.mark.parametrize(
+    "fault",
+    [replay.with_headers(**{"x-mbx-used-weight-1m": "6000"}), replay.answer(400, "{}", x_mbx_used_weight_1m="5999")],
+    ids=["answer", "refusal"],
+)
+def test_the_weight_that_other_programs_have_used_is_respected(fault: Fault) -> None:
+    """The next question waits, and is not refused."""
+    with BINANCE.serving([], quote=TOP) as server:
+        server.inject(fault)
+        source = BINANCE.source(server, bounds=Bounds(seconds=1))
+        with suppress(SourceError):
+            source.quote(BTC)
         with pytest.raises(SourceError, match="it took longer than 1 s"):
-            BINANCE.read(server, 3 * BINANCE.page, bounds=Bounds(seconds=1))
+            source.quote(BTC)
         assert len(server.requests) == 1
 
 

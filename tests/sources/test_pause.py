@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.collecting.registry import Registry
-from crypto_predict.errors import SourceError, Unreachable
-from crypto_predict.history import read_history
+from crypto_predict.errors import Unreachable
 from crypto_predict.market import Interval, Quote, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import FeedEvent, Interrupted
@@ -23,7 +22,6 @@ from tests.support.live import until
 from tests.support.replay.binance import VENUE as BINANCE
 from tests.support.replay.exchanges import VENUES
 from tests.support.replay.minutes import BTC, QUICK, START
-from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.server import Ban, ReplayServer, answer
 from tests.support.replay.venue import MINUTE, Source, Venue
 
@@ -105,15 +103,6 @@ def test_the_first_question_after_a_pause_goes_alone() -> None:
         assert (len(server.requests), ban.early) == (3 + 8, [])
 
 
-def test_the_pause_may_be_given_as_a_date() -> None:
-    with BINANCE.serving([], quote=TOP) as server, server.failing(ban := Ban(429, 30, as_date=True)):
-        source = BINANCE.source(server, longest_retry_after=10.0)
-        for _ in range(3):
-            with pytest.raises(Unreachable, match=r"it asks to wait (29|30) s, longer than the 10 s"):
-                source.quote(BTC)
-        assert (len(server.requests), ban.early) == (1, [])
-
-
 def test_a_ban_of_requests_is_one_of_the_handshake_and_the_reverse() -> None:
     """Both are of this machine's address. A limit on requests is not: the stream goes on."""
     with BINANCE.serving([], quote=TOP) as server:
@@ -127,26 +116,6 @@ def test_a_ban_of_requests_is_one_of_the_handshake_and_the_reverse() -> None:
         with pytest.raises(Unreachable, match="it has answered 418"):
             BINANCE.source(server).quote(BTC)
         assert len(server.requests) == 3
-
-
-def test_a_history_comes_from_the_next_exchange_meanwhile() -> None:
-    """A training does not wait for the end of a ban."""
-    days = [
-        candle._replace(open_time=START + number * timedelta(days=1))
-        for number, candle in enumerate(BINANCE.minutes(40))
-    ]
-    now = START + timedelta(days=40, minutes=1)
-    with (
-        BINANCE.serving(days, Interval.DAY_1) as banned,
-        POLONIEX.serving(days, Interval.DAY_1) as other,
-        banned.failing(ban := Ban(418, 3600)),
-    ):
-        sources = [BINANCE.source(banned), POLONIEX.source(other)]
-        for _ in range(2):
-            history, _ = read_history(sources, BTC, Interval.DAY_1, 40, None, now)
-            assert history.source == "poloniex"
-        assert "it is not asked before" in history.passed_over[0] or "is not asked before" in history.passed_over[0]
-        assert (len(banned.requests), ban.early) == (1, [])
 
 
 def test_a_pause_without_a_length_grows_with_each_refusal_in_a_row() -> None:
@@ -186,15 +155,3 @@ def test_threads_that_look_for_a_pause_at_once_find_the_same_one() -> None:
         list(threads.map(lambda _: look(), range(8)))
     forget("one.example")
     assert len(set(map(id, pauses))) == 1
-
-
-def test_the_weight_of_a_refused_answer_is_counted() -> None:
-    """Binance writes there, too, what this address has used: the next question waits, and is not refused."""
-    with BINANCE.serving([], quote=TOP) as server:
-        server.inject(answer(400, "{}", x_mbx_used_weight_1m="5999"))
-        source = BINANCE.source(server, bounds=Bounds(seconds=1))
-        with pytest.raises(SourceError, match="answered 400"):
-            source.quote(BTC)
-        with pytest.raises(SourceError, match="it took longer than 1 s"):
-            source.quote(BTC)
-        assert len(server.requests) == 1

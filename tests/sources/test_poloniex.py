@@ -8,19 +8,16 @@ import pytest
 import requests
 
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.market import Candle, Interval, Pair, Quote, Span
-from crypto_predict.sources.exchange import Settings
-from crypto_predict.sources.network.limits import RateBudget
+from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.network.wire import milliseconds
 from crypto_predict.sources.poloniex import EXCHANGE as POLONIEX_EXCHANGE
-from crypto_predict.sources.poloniex.rest import CANDLES, TICKER, Poloniex
-from tests.support.minutes import real_minutes
+from crypto_predict.sources.poloniex.rest import CANDLES, TICKER
 from tests.support.replay import server as replay
-from tests.support.replay.minutes import BTC, QUICK, START, full_minutes
-from tests.support.replay.poloniex import UNKNOWN_SYMBOL, Answers, Filled, PoloniexExchange, refusal
+from tests.support.replay.minutes import BTC, START, full_minutes
 from tests.support.replay.poloniex import VENUE as POLONIEX
+from tests.support.replay.poloniex import PoloniexExchange, refusal
 from tests.support.replay.server import Fault, ReplayServer
-from tests.support.replay.venue import MINUTE, TETHER
+from tests.support.replay.venue import TETHER
 
 TOP = Quote(START, 26447.57, 0.016313, 26447.58, 0.068307)
 
@@ -69,18 +66,6 @@ def test_numbers_may_be_text_or_numbers() -> None:
             server.inject(replay.answer(200, json.dumps([sent])))
             span = Span(opening, opening + timedelta(minutes=5))
             assert list(POLONIEX.source(server).candles(BTC, Interval.MINUTE_5, span)) == [expected]
-
-
-def test_a_pair_that_poloniex_does_not_have_is_an_unusable_history() -> None:
-    """Another source may have it, and a collector stops to ask for it. The exchange has many ways to say so."""
-    unknown = Pair("NOPE", "USD")
-    with POLONIEX.serving(full_minutes(10)) as server:
-        for ask in (lambda: POLONIEX.read(server, 10, unknown), lambda: POLONIEX.source(server).quote(unknown)):
-            for number, _ in enumerate(UNKNOWN_SYMBOL):
-                server.requests.clear()
-                with pytest.raises(UnusableHistory, match="it does not have the pair NOPE/USDT"):
-                    ask()
-                assert len(server.requests) == 1, f"way {number}"
 
 
 @pytest.mark.parametrize("code", [24101, "24101", 10040, "10040"])
@@ -150,20 +135,3 @@ def test_a_malformed_ticker_is_asked_for_again_and_then_refused(fault: Fault, re
 def test_the_rate_budget_allows_ten_tickers_a_second() -> None:
     """The documented limit; candles cost half of a ticker."""
     assert POLONIEX_EXCHANGE.rate == (10 * TICKER, 1) == (20 * CANDLES, 1)
-
-
-@pytest.mark.parametrize("filled_from", Filled)
-def test_real_minutes_are_returned_with_exactly_their_gaps(filled_from: Filled) -> None:
-    """Nothing is lost at a gap, and nothing is filled in."""
-    candles = [
-        candle._replace(quote_volume=candle.close, trades=i % 90, taker_base_volume=i / 2, taker_quote_volume=i)
-        for i, candle in enumerate(real_minutes(31))
-    ]
-    with ReplayServer(
-        PoloniexExchange({(TETHER, Interval.MINUTE_1): candles}, Answers((POLONIEX.page, 320), filled_from))
-    ) as server:
-        source = Poloniex(Settings(server.url), policy=QUICK, budget=RateBudget(10**6))
-        span = Span(candles[0].open_time, candles[-1].open_time + MINUTE)
-        assert list(source.candles(BTC, Interval.MINUTE_1, span)) == candles
-    gaps = sum(after.open_time - before.open_time > MINUTE for before, after in pairwise(candles))
-    assert (len(candles), gaps) == (42_950, 1_054)

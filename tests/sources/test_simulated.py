@@ -78,12 +78,8 @@ def test_a_day_is_exactly_the_sum_of_its_minutes(pair: Pair, first: int, seed: i
     minutes = candles(pair, Interval.MINUTE_1, start, start + 2 * DAY, seed)
     assert [minute.open_time for minute in minutes] == [start + count * timedelta(minutes=1) for count in range(2880)]
     assert not [fault for minute in minutes for fault in minute.faults()]
+    assert all(before.close == after.open for before, after in pairwise(minutes)), "across midnight, too"
     assert list(aggregate(iter(minutes), Interval.DAY_1)) == candles(pair, Interval.DAY_1, start, start + 2 * DAY, seed)
-
-
-def test_a_minute_opens_where_the_minute_before_closed_across_midnight_too() -> None:
-    minutes = candles(ETH, Interval.MINUTE_1, TODAY - 3 * DAY, TODAY)
-    assert all(before.close == after.open for before, after in pairwise(minutes))
 
 
 @pytest.mark.parametrize("interval", [Interval.MINUTE_5, Interval.MINUTE_10, Interval.HOUR_1, Interval.DAY_1])
@@ -92,21 +88,6 @@ def test_every_longer_interval_adds_up_the_minutes(interval: Interval) -> None:
     joined = candles(BTC, interval, TODAY - 2 * DAY, TODAY)
     assert len(joined) == 2 * DAY // interval.length
     assert list(aggregate(iter(minutes), interval)) == joined
-
-
-def test_aggregation_takes_first_open_highest_high_lowest_low_last_close_and_the_sum() -> None:
-    """By hand, with a group cut short at either end."""
-    start, minute = datetime(2024, 1, 1, 0, 4, tzinfo=UTC), timedelta(minutes=1)
-    parts = [
-        Candle(start, 5.0, 6.0, 4.0, 5.5, 1.0),
-        Candle(start + minute, 5.5, 9.0, 5.0, 6.0, 2.0),
-        Candle(start + 2 * minute, 6.0, 7.0, 1.0, 2.0, 0.0),
-        Candle(start + 3 * minute, 2.0, 3.0, 2.0, 3.0, 4.0),
-    ]
-    assert list(aggregate(iter(parts), Interval.MINUTE_5)) == [
-        Candle(start - 4 * minute, 5.0, 6.0, 4.0, 5.5, 1.0),
-        Candle(start + minute, 5.5, 9.0, 1.0, 3.0, 6.0),
-    ]
 
 
 def test_every_seed_and_every_pair_is_a_different_market() -> None:

@@ -163,15 +163,6 @@ def test_a_slow_consumer_gets_every_candle() -> None:
     assert_as_rest(taken(Clock(MIDNIGHT, 240), lambda events: len(closed(events)) == 4, [BTC], act))
 
 
-def test_many_pairs_are_sent_over_midnight() -> None:
-    """Each needs the candles of another day then."""
-    pairs = [Pair(f"A{number}", "USD") for number in range(10)]
-    events = taken(Clock(MIDNIGHT - 2.5 * MINUTE, 120), lambda result: len(closed(result, pairs[-1])) == 5, pairs)
-    for pair in pairs:
-        assert_as_rest(events, pair)
-        assert closed(events, pair)[-1].open_time >= MIDNIGHT
-
-
 def test_the_stream_of_the_environment_is_that_of_the_source_that_is_collected() -> None:
     feed = open_feeds([Simulated.id], {}, Clock(MIDNIGHT, 120))[Simulated.id]
     assert (feed.id, feed.sends_candles, feed.sends_quotes) == (Simulated.id, True, True)

@@ -23,7 +23,7 @@ from crypto_predict.market.events import (
     QuoteReceived,
     TickReceived,
 )
-from crypto_predict.sources.network.websocket import LONGEST_MESSAGE
+from crypto_predict.sources.network.stream import LONGEST_MESSAGE
 from tests.support.replay import server as replay
 from tests.support.replay import streams
 from tests.support.replay.exchanges import VENUES

@@ -31,8 +31,7 @@ from crypto_predict.market import Pair
 from crypto_predict.market.events import QuoteReceived
 from crypto_predict.sources.alpaca import EXCHANGE
 from crypto_predict.sources.alpaca.rest import read_candle, read_quote
-from crypto_predict.sources.network.stream import Feed, Stream
-from crypto_predict.sources.network.websocket import Broken
+from crypto_predict.sources.network.stream import Broken, Feed, Stream
 from crypto_predict.sources.network.wire import Malformed
 
 SILENCE = 90.0  # seconds without a bar or quote of any pair, after which the exchange is asked what it sends

@@ -7,7 +7,6 @@
     process to wait.
 ``wire``, ``paging``
     Reading JSON, texts of an exchange as a log may contain them, and asking for the next page.
-``stream``, ``websocket``, ``numbered``
-    The live stream of an exchange: what does not depend on the exchange; connecting, and why a connection has ended;
-    minutes of numbered trades.
+``stream``, ``numbered``
+    The live stream of an exchange: what does not depend on the exchange; minutes of numbered trades.
 """

@@ -63,8 +63,7 @@ class RateBudget:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._weight = self._left = weight
-        self._seconds = seconds
+        self._weight, self._seconds = weight, seconds
         self._spent: deque[tuple[float, int]] = deque()  # seconds on the clock and weight, oldest first
         self._lock = Lock()
         self._clock, self._sleep = clock, sleep
@@ -77,27 +76,22 @@ class RateBudget:
     def counted(self, weight: int) -> None:
         """Count what the exchange has counted in addition: other programs may share this machine's address."""
         with self._lock:
-            now = self._forget()
-            if (others := weight - (self._weight - self._left)) > 0:
-                self._count(others, now)
+            now = self._clock()
+            if (others := weight - self._used(now)) > 0:
+                self._spent.append((now, others))
 
     def _wait_or_spend(self, weight: int) -> float:
         """Count the request and return 0, or return the seconds until the oldest request is forgotten."""
         with self._lock:
-            now = self._forget()
+            now = self._clock()
             reserved = self._weight // RESERVE if _patient.get() else 0
-            if self._spent and weight > self._left - reserved:
+            if self._used(now) + weight > self._weight - reserved and self._spent:
                 return self._spent[0][0] + self._seconds - now
-            self._count(weight, now)
+            self._spent.append((now, weight))
             return 0
 
-    def _forget(self) -> float:
-        """Forget the requests whose time is over, and return the time on the clock."""
-        now = self._clock()
+    def _used(self, now: float) -> int:
+        """Forget the requests whose time is over, and return the weight of the others."""
         while self._spent and self._spent[0][0] + self._seconds <= now:
-            self._left += self._spent.popleft()[1]
-        return now
-
-    def _count(self, weight: int, now: float) -> None:
-        self._left -= weight
-        self._spent.append((now, weight))
+            self._spent.popleft()
+        return sum(weight for _, weight in self._spent)

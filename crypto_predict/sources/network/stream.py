@@ -1,28 +1,29 @@
-"""The live stream of an exchange: what does not depend on the exchange."""
+"""The live stream of an exchange: what does not depend on the exchange; connecting, and why a connection has ended."""
 
 import asyncio
+import http.client
 import json
+import logging
 import re
 import sys
 from collections import deque
-from collections.abc import AsyncGenerator, Coroutine, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Any, ClassVar
 from urllib.request import getproxies
 
-from websockets.asyncio.client import ClientConnection
-from websockets.exceptions import WebSocketException
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import CandleClosed, FeedEvent, Heartbeat, Interrupted, PairRefused
 from crypto_predict.sources.exchange import Exchange, Settings
 from crypto_predict.sources.network.numbered import NumberedMinutes
-from crypto_predict.sources.network.pause import pause_of
+from crypto_predict.sources.network.pause import REFUSALS, pause_of
 from crypto_predict.sources.network.session import host_of
-from crypto_predict.sources.network.websocket import Broken, broken, dial, within
 from crypto_predict.sources.network.wire import Malformed, sanitizer
 
 ANSWER_WITHIN = 20  # seconds of the market, to each step of the handshake, a subscription or a ping
@@ -30,8 +31,24 @@ MOST_WAITING = 10_000  # events that were not taken yet
 SYMBOLS_A_REQUEST = 50
 MOST_REQUESTS = 200  # of subscriptions in one connection; pairs that are still not accepted count as refused
 
+LONGEST_MESSAGE = 2**20  # bytes; one with a trade of 1,000 pairs has 200,000
+
 _HEARTBEAT_EVERY = 1  # seconds
 _WORDS = re.compile(r"[A-Z0-9/_-]+")
+_PLACE = 451  # of a handshake: the exchange is closed to this place; 403, 418 and 429 are for this machine alone
+_DOWN_CODES = frozenset({1011, 1012, 1013})  # of a closing frame: internal error, restart, try again later
+_CLOSE_WITHIN = 0.3  # seconds: the process has three to stop
+# The library logs headers and frames at DEBUG; an address may contain a password, and a frame the keys.
+_frames_log = logging.getLogger(f"{__name__}.frames")
+_frames_log.setLevel(logging.ERROR)
+
+
+class Broken(Exception):
+    """The connection cannot be used any more; the message continues the name of the host."""
+
+    def __init__(self, reason: str, *, exchange_down: bool = False) -> None:
+        super().__init__(reason)
+        self.exchange_down = exchange_down  # the exchange has answered that it is not available
 
 
 class Refused(Broken):
@@ -41,6 +58,13 @@ class Refused(Broken):
         super().__init__(f'answered "{sanitized}"', exchange_down=exchange_down)
         self.message = message
         self.is_repetition = is_repetition  # the subscription exists: a refused request may have made some of it
+
+
+class _Connect(connect):
+    """Connect, and refuse a redirect: it could lead to any host, which would receive the keys."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class Stream:
@@ -180,18 +204,29 @@ class Stream:
         parts = [symbols[first : first + size] for first in range(0, len(symbols), size)]
         async with AsyncExitStack() as connections:
             async with within(self.clock, ANSWER_WITHIN, "accept the connection"):
-                websockets = [
-                    await connections.enter_async_context(await dial(self.address(part), self.headers))
-                    for part in parts
-                ]
+                websockets = [await connections.enter_async_context(self._connect(part)) for part in parts]
             self._heard = dict.fromkeys(websockets, self.clock.monotonic())
-            work = [
-                # `_talk` begins first, as the greeting is an answer.
-                task
-                for websocket, part in zip(websockets, parts, strict=True)
-                for task in (self._talk(websocket, part), self._listen(websocket))
-            ]
-            await _first_to_end(work)
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    for websocket, part in zip(websockets, parts, strict=True):
+                        # `_talk` begins first, as the greeting is an answer.
+                        tasks.create_task(self._talk(websocket, part))
+                        tasks.create_task(self._listen(websocket))
+            except ExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+
+    def _connect(self, symbols: Sequence[str]) -> connect:
+        """Connect. The caller bounds the time, and sends pings."""
+        return _Connect(
+            self.address(symbols),
+            additional_headers=self.headers,
+            compression=None,  # messages are short, and a compressed one may be a bomb
+            open_timeout=None,
+            ping_interval=None,
+            close_timeout=_CLOSE_WITHIN,
+            max_size=LONGEST_MESSAGE,
+            logger=_frames_log,
+        )
 
     async def _talk(self, websocket: ClientConnection, symbols: Sequence[str]) -> None:
         """Subscribe, and send pings."""
@@ -255,8 +290,7 @@ class Feed:
         that it has refused; if it has refused all of them, the connection ends. A message that is not in the exchange's
         format ends the feed: it may have been a candle.
         """
-        exchange = self.stream.exchange
-        stream = self.stream(self, {exchange.symbol(pair): pair for pair in pairs})
+        stream = self.stream(self, {self.stream.exchange.symbol(pair): pair for pair in pairs})
         reading = asyncio.create_task(stream.read())
         reading.add_done_callback(lambda _: stream.waiting.put_nowait(None))
         try:
@@ -264,21 +298,40 @@ class Feed:
                 yield event
             await reading
         except (Broken, Malformed, OSError, UnicodeError, WebSocketException) as error:
-            end = broken(error, exchange, self.sanitize, self.rest)
+            end = self._broken(error)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
         yield Interrupted(f"{self.host} {end}", stream.complete_until(), end.exchange_down)
 
+    def _broken(self, error: Exception) -> Broken:
+        """Describe what a connection has raised. REST shares the pause after a refused handshake."""
+        detail = self.sanitize(str(error))
+        match error:
+            case Broken():
+                return error
+            case Malformed():
+                return Broken(f"sent a message that is not in {self.stream.exchange.name}'s format: {detail}")
+            case InvalidStatus():
+                status = error.response.status_code
+                if status in REFUSALS:
+                    pause_of(self.rest).refused(status, error.response.headers, stream=True)
+                answer = f"answered {status} {http.client.responses.get(status, '')}".rstrip()
+                return Broken(f"{answer} to the handshake", exchange_down=status >= 500 or status == _PLACE)
+            case ConnectionClosed():
+                is_down = error.rcvd is not None and error.rcvd.code in _DOWN_CODES
+                return Broken(f"closed the connection: {detail}", exchange_down=is_down)
+            case OSError() | UnicodeError():
+                return Broken(f"cannot be reached: {detail}; check the network and the address")
+            case _:
+                return Broken(f"did not complete the handshake: {detail}")
 
-async def _first_to_end(work: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Do all of it until the first part ends, and raise its error."""
-    tasks = [asyncio.create_task(each) for each in work]
+
+@asynccontextmanager
+async def within(clock: Clock, seconds: float, step: str) -> AsyncIterator[None]:
+    """Bound a step of the exchange's, such as ``answer a ping``, to seconds of the market."""
     try:
-        ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in ended:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        async with clock.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise Broken(f"did not {step} within {seconds:g} s") from None
