@@ -1,6 +1,4 @@
-from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -15,9 +13,6 @@ from tests.support.replay.minutes import BTC, START, minutes
 from tests.support.replay.server import Fault
 
 KEY, SECRET = "PKT0THEKEY0THEKEY", "s3cretS3cretS3cret"
-
-Change = Callable[[dict[str, Any]], Any]
-
 
 MALFORMED = {
     "bars: null": (replay.answer(200, '{"bars": null, "next_page_token": null}'), "no list of bars"),
@@ -113,19 +108,6 @@ def test_a_pair_without_a_quote_is_an_unusable_history() -> None:
         with pytest.raises(UnusableHistory, match="it has no quote of NOPE/USD"):
             ALPACA.source(server).quote(Pair("NOPE", "USD"))
         assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda _: {"quotes": None}, "no quotes"),
-        (lambda _: {"quotes": {"BTC/USD": []}}, "no quotes"),
-        (lambda answer: {"quotes": {"BTC/USD": {**answer["quotes"]["BTC/USD"], "t": "now"}}}, "'t' is missing or not"),
-        (lambda answer: {"quotes": {"BTC/USD": {**answer["quotes"]["BTC/USD"], "bp": "1"}}}, "'bp' is missing or not"),
-    ],
-)
-def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: Change, reason: str) -> None:
-    assert reason in ALPACA.given_up(replay.altered(change), TOP, lambda source: source.quote(BTC)).reason
 
 
 def test_one_location_is_that_of_rest_and_stream() -> None:

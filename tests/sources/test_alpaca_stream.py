@@ -79,13 +79,6 @@ def test_nothing_is_missing_before_the_newest_minute_but_one(live: Market) -> No
     assert live.end(streams.burst(future), streams.closed()).complete_until <= live.clock.now()
 
 
-@pytest.mark.parametrize(("code", "message", "down"), [(500, "internal error", True), (407, "slow client", False)])
-def test_an_error_message_ends_the_stream_with_its_reason(code: int, message: str, down: bool, live: Market) -> None:
-    """The SDK would log it and go on."""
-    end = live.end(streams.burst(packed(*refusal(code, message))))
-    assert (end.reason, end.exchange_down) == (f'{live.host} answered {code} "{message}"', down)
-
-
 MALFORMED: list[tuple[bytes | str, str]] = [
     ('[{"T":"b"}]', "no list in msgpack"),
     (packed({"T": "b"})[:-1], "no list in msgpack"),

@@ -1,11 +1,10 @@
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -20,8 +19,6 @@ from tests.support.replay.server import Fault, ReplayServer
 
 BTC, ETH, BTC_USD = Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("BTC", "USD")
 TOP = Quote(START, bid=25.3519, bid_size=31.21, ask=25.3652, ask_size=40.66)
-
-Change = Callable[[Any], Any]
 
 
 def test_the_end_of_a_request_is_included_and_so_before_that_of_the_span() -> None:
@@ -74,19 +71,6 @@ def test_a_weight_that_is_not_a_number_is_ignored() -> None:
     with BINANCE.serving(full_minutes(10)) as server:
         server.inject(replay.with_headers(**{"x-mbx-used-weight-1m": "many"}))
         assert BINANCE.read(server, 10) == full_minutes(10)
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        ({"symbol": "ETHUSDT"}, "no quote of BTCUSDT"),
-        ({"bidPrice": None}, "'bidPrice' is missing or not a number"),
-        ({"askQty": "much"}, "'askQty' is missing or not a number"),
-    ],
-)
-def test_a_malformed_quote_is_asked_for_again_and_then_refused(change: dict[str, Any], reason: str) -> None:
-    fault = replay.altered(lambda answer: {**answer, **change})
-    assert reason in BINANCE.given_up(fault, TOP, lambda source: source.quote(BTC)).reason
 
 
 def test_symbols_with_letters_beyond_ascii_harm_nobody() -> None:

@@ -3,7 +3,6 @@
 import json
 from datetime import UTC, datetime
 
-import pytest
 import requests
 
 from crypto_predict.market import Candle, Interval, Quote, Span
@@ -61,17 +60,3 @@ def test_an_empty_side_of_the_book_has_zeros() -> None:
         server.inject(replay.answer(200, json.dumps({**book(TOP), "bids": []})))
         quote = VENUE.source(server).quote(BTC)
     assert (quote.bid, quote.bid_size, quote.ask) == (0.0, 0.0, 65214.99)
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [
-        ([], "no book"),
-        ({"asks": []}, "a book without bids"),
-        ({"bids": [["1", "2", 1]], "asks": [["1"]]}, "a book without asks"),
-        ({"bids": [["one", "2", 1]], "asks": []}, "'price of bids' is missing or not a number"),
-    ],
-)
-def test_a_book_in_another_format_is_refused(answer: object, reason: str) -> None:
-    fault = replay.answer(200, json.dumps(answer))
-    assert reason in VENUE.given_up(fault, TOP, lambda source: source.quote(BTC)).reason

@@ -9,7 +9,7 @@ import pytest
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey
 from crypto_predict.market.events import CandleClosed, PairRefused
 from tests.support.replay import streams
-from tests.support.replay.coinbase import VENUE, error_frame
+from tests.support.replay.coinbase import VENUE
 from tests.support.replay.motion import MINUTE
 from tests.support.replay.reading import FAST, START, Market, candles_of, market, number_of
 from tests.support.replay.streams import Frame
@@ -99,9 +99,3 @@ def test_a_product_that_is_refused_does_not_stop_the_others(reason: str) -> None
     [refused] = [event for event in events if isinstance(event, PairRefused)]
     assert refused == PairRefused(ETH, f'{live.host} answered "Failed to subscribe: {reason.format("ETH-USD")}"')
     assert not candles_of(events, ETH)
-
-
-def test_an_error_ends_the_feed_with_its_reason(live: Market) -> None:
-    assert live.end(streams.burst(error_frame("Server error", "try later"))).reason.endswith(
-        'answered "Server error: try later"'
-    )

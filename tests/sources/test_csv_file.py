@@ -1,7 +1,6 @@
 import gzip
 import math
 import os
-import tracemalloc
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,7 +25,7 @@ DAYS = [
 ROWS = ["2024-01-01,10,12,9,11,5.5", "2024-01-02,11.0,11.5,10.5,10.75,0", "2024-01-03,10.75,20.,1.075e1,2E1,1000000"]
 SOUND = "\n".join([HEADER, *ROWS, ""])
 UNREADABLE = "is not a date that can be read: write 2025-06-30, or 2025-06-30T14:00Z"
-REAL = Path(__file__).parents[3] / "shared" / "data"
+REAL = sorted((Path(__file__).parents[3] / "shared" / "data").glob("bi*_1?*.csv*"))
 
 
 def read(path: Path, content: str | bytes) -> list[Candle]:
@@ -76,21 +75,6 @@ def test_a_table_is_read_in_every_notation(path: Path, content: str | bytes) -> 
 def test_a_name_ending_in_gz_does_not_make_a_file_compressed(tmp_path: Path) -> None:
     """Browsers unpack downloads and keep the name."""
     assert read(tmp_path / "prices.csv.gz", SOUND) == DAYS
-
-
-PRICES = st.floats(min_value=1e-12, max_value=1e12)
-
-
-@st.composite
-def sound_candles(draw: st.DrawFn) -> list[Candle]:
-    """Ascending days, with gaps, of prices that a market can have made."""
-    days = sorted(draw(st.sets(st.integers(0, 19_000), min_size=1, max_size=12)))
-    candles = []
-    for day in days:
-        low, first, second, high = sorted(draw(st.tuples(PRICES, PRICES, PRICES, PRICES)))
-        volume = draw(st.floats(min_value=0, max_value=1e15))
-        candles.append(Candle(EPOCH + timedelta(days=day), first, high, low, second, volume))
-    return candles
 
 
 YFINANCE = ["Price,Close,High,Low,Open", "Ticker,BTC-USD,BTC-USD,BTC-USD,BTC-USD", "Date,,,,"]
@@ -157,13 +141,16 @@ def test_a_file_without_any_price_is_refused(path: Path) -> None:
     assert faults_of(path, f"{HEADER}\n2024-01-01,,,,,\n2024-01-02,null,null,null,null,1\n") == ("no row has a price",)
 
 
-@given(candles=sound_candles())
+@given(prices=st.lists(st.tuples(*[st.floats(min_value=1e-12, max_value=1e15)] * 5), min_size=1, max_size=12))
 def test_what_was_written_is_read_back_to_the_last_bit(
-    candles: list[Candle], tmp_path_factory: pytest.TempPathFactory
+    prices: list[tuple[float, ...]], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    rows = [f"{c.open_time:%Y-%m-%d},{c.open},{c.high},{c.low},{c.close},{c.volume}" for c in candles]
-    path = tmp_path_factory.getbasetemp() / "written.csv"
-    assert read(path, "\n".join([HEADER, *rows])) == candles
+    rows = [
+        f"{DAYS[0].open_time + timedelta(days=day):%Y-%m-%d},{','.join(map(str, row))}"
+        for day, row in enumerate(prices)
+    ]
+    candles = read(tmp_path_factory.getbasetemp() / "written.csv", "\n".join([HEADER, *rows]))
+    assert [candle[1:6] for candle in candles] == prices
 
 
 @pytest.mark.parametrize(
@@ -347,21 +334,6 @@ def test_a_hostile_number_of_faults_ends_the_reading(path: Path) -> None:
     assert result[-1] == f"reading stopped at line {MOST_FAULTS + 1}"
 
 
-def test_a_decompression_bomb_takes_no_memory(path: Path) -> None:
-    """A file of a few kilobytes may promise gigabytes."""
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        file.write(f"{HEADER}\n".encode())
-        for _ in range(256):
-            file.write(b"\0" * 2**20)
-    tracemalloc.start()
-    try:
-        with pytest.raises(UnusableHistory, match="line 2 is longer than 10,000 characters"):
-            read_csv(path)
-        assert tracemalloc.get_traced_memory()[1] < 2**20
-    finally:
-        tracemalloc.stop()
-
-
 def test_a_file_with_more_lines_than_any_history_is_refused(path: Path) -> None:
     """Blank lines count: a bomb may contain only blank lines."""
     path.write_text(SOUND + "\n" * 6)
@@ -450,22 +422,9 @@ def test_placeholders_stand_for_the_currencies(tmp_path: Path) -> None:
         source.newest_close(Pair("BTC", "EUR"), Interval.DAY_1, NOW)
 
 
-def real(name: str) -> Path:
-    """A file of real prices, where there is one."""
-    if not (REAL / name).exists():
-        pytest.skip(f"there is no {name} beside this repository")
-    return REAL / name
-
-
-@pytest.mark.parametrize("base", ["BTC", "ETH", "LTC", "BNB"])
-def test_years_of_real_days_are_read_without_a_fault(base: str) -> None:
-    candles = read_candles(real(f"binance_{base}-USDT_1d.csv"))
-    assert len(candles) > 2_700
-    assert candles[-1].open_time == datetime(2025, 6, 30, tzinfo=UTC)
-
-
-def test_a_quarter_of_real_minutes_is_read_without_a_fault() -> None:
-    path = real("bitfinex_BTC-USD_1m_2019Q1.csv.gz")
-    candles = read_candles(path)
-    assert len(candles) == 123_794
-    assert math.isclose(candles[0].close, 3833.1)
+@pytest.mark.skipif(not REAL, reason="the real prices are not on this machine")
+@pytest.mark.parametrize("path", REAL, ids=lambda path: path.name)
+def test_every_row_of_real_prices_is_read(path: Path) -> None:
+    content = path.read_bytes()
+    rows = (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()[1:]
+    assert len(read_candles(path)) == len(rows) > 1_000

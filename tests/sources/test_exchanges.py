@@ -5,6 +5,7 @@ import csv
 import logging
 import math
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from email.utils import format_datetime
@@ -269,6 +270,38 @@ def test_a_value_that_is_not_what_it_should_be_is_named(venue: Venue) -> None:
     """`test_wire` has the values that cannot be read."""
     for place, name in VALUES[venue.id].items():
         assert f"{name!r} is missing or not a" in venue.given_up(venue.row_changed(place, "many")).reason
+
+
+QUOTES: dict[str, list[tuple[Callable[[Any], Any], str]]] = {
+    "alpaca": [
+        (lambda _: {"quotes": None}, "no quotes"),
+        (lambda _: {"quotes": {"BTC/USD": []}}, "no quotes"),
+        (lambda answer: {"quotes": {"BTC/USD": {**answer["quotes"]["BTC/USD"], "t": "now"}}}, "'t' is missing or not"),
+        (lambda answer: {"quotes": {"BTC/USD": {**answer["quotes"]["BTC/USD"], "bp": "1"}}}, "'bp' is missing or not"),
+    ],
+    "binance": [
+        (lambda answer: {**answer, "symbol": "ETHUSDT"}, "no quote of BTCUSDT"),
+        (lambda answer: {**answer, "bidPrice": None}, "'bidPrice' is missing or not a number"),
+        (lambda answer: {**answer, "askQty": "much"}, "'askQty' is missing or not a number"),
+    ],
+    "coinbase": [
+        (lambda _: [], "no book"),
+        (lambda _: {"asks": []}, "a book without bids"),
+        (lambda _: {"bids": [["1", "2", 1]], "asks": [["1"]]}, "a book without asks"),
+        (lambda _: {"bids": [["one", "2", 1]], "asks": []}, "'price of bids' is missing or not a number"),
+    ],
+    "poloniex": [
+        (lambda _: [], "no ticker of BTC_USDT"),
+        (lambda answer: {**answer, "symbol": "ETH_USDT"}, "no ticker of BTC_USDT"),
+        (lambda answer: {**answer, "bid": None}, "'bid' is missing or not a number"),
+        (lambda answer: {**answer, "askQuantity": ""}, "'askQuantity' is missing or not a number"),
+    ],
+}
+
+
+def test_a_malformed_quote_is_asked_for_again_and_then_refused(venue: Venue) -> None:
+    for change, reason in QUOTES[venue.id]:
+        assert reason in venue.given_up(replay.altered(change), TOP, lambda source: source.quote(BTC)).reason
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@ import json
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from itertools import pairwise
-from typing import Any
 
 import pytest
 import requests
@@ -16,15 +15,10 @@ from tests.support.replay import server as replay
 from tests.support.replay.minutes import BTC, START, full_minutes
 from tests.support.replay.poloniex import VENUE as POLONIEX
 from tests.support.replay.poloniex import PoloniexExchange, refusal
-from tests.support.replay.server import Fault, ReplayServer
+from tests.support.replay.server import ReplayServer
 from tests.support.replay.venue import TETHER
 
 TOP = Quote(START, 26447.57, 0.016313, 26447.58, 0.068307)
-
-
-def refused(status: int, code: int, message: str, **headers: str) -> Fault:
-    """Refuse with a code and a message, like Poloniex."""
-    return replay.answer(status, refusal(code, message), **headers)
 
 
 def test_a_candle_of_another_interval_is_refused() -> None:
@@ -66,6 +60,13 @@ def test_numbers_may_be_text_or_numbers() -> None:
             server.inject(replay.answer(200, json.dumps([sent])))
             span = Span(opening, opening + timedelta(minutes=5))
             assert list(POLONIEX.source(server).candles(BTC, Interval.MINUTE_5, span)) == [expected]
+
+
+@pytest.mark.parametrize("status", [200, 503])
+def test_maintenance_may_pass(status: int) -> None:
+    """A refusal has a code, whatever the status of HTTP is."""
+    fault = replay.answer(status, refusal(503, "Platform in maintenance mode"))
+    assert 'Platform in maintenance mode"' in POLONIEX.given_up(fault, TOP, lambda source: source.quote(BTC)).reason
 
 
 @pytest.mark.parametrize("code", [24101, "24101", 10040, "10040"])
@@ -111,25 +112,6 @@ def test_without_any_time_of_the_exchange_a_quote_has_that_of_this_machine() -> 
         source, before = POLONIEX.source(server), datetime.now(UTC)
         server.inject(replay.with_headers(age="7"))  # a cache has sent it
         assert before <= source.quote(BTC).time <= datetime.now(UTC)
-
-
-def ticker_changed(**values: Any) -> Fault:
-    return replay.altered(lambda answer: {**answer, **values})
-
-
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (replay.answer(200, "[]"), "no ticker of BTC_USDT"),
-        (ticker_changed(symbol="ETH_USDT"), "no ticker of BTC_USDT"),
-        (ticker_changed(bid=None), "'bid' is missing or not a number"),
-        (ticker_changed(askQuantity=""), "'askQuantity' is missing or not a number"),
-        (refused(503, 503, "Platform in maintenance mode"), "Platform in maintenance mode"),
-        (refused(200, 503, "Platform in maintenance mode"), 'refused with code 503 "Platform in maintenance mode"'),
-    ],
-)
-def test_a_malformed_ticker_is_asked_for_again_and_then_refused(fault: Fault, reason: str) -> None:
-    assert reason in POLONIEX.given_up(fault, TOP, lambda source: source.quote(BTC)).reason
 
 
 def test_the_rate_budget_allows_ten_tickers_a_second() -> None:

@@ -97,12 +97,6 @@ def test_the_client_is_not_dropped_though_nobody_takes_its_events() -> None:
         assert live.exchange.streams.opened == 1
 
 
-@pytest.mark.parametrize(("message", "down"), [("Platform in maintenance mode", True), ("Internal trouble", False)])
-def test_an_error_message_ends_the_connection_with_its_reason(message: str, down: bool, live: Market) -> None:
-    end = live.end(streams.burst(error_frame(message)))
-    assert (end.reason, end.exchange_down) == (f'{live.host} answered "{message}"', down)
-
-
 def test_a_connection_that_is_half_open_from_the_start_ends(live: Market) -> None:
     live.exchange.streams.inject(streams.silence)
     live.clock.patience = 0.0

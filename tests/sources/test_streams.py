@@ -24,8 +24,8 @@ from crypto_predict.market.events import (
     TickReceived,
 )
 from crypto_predict.sources.network.stream import LONGEST_MESSAGE
+from tests.support.replay import alpaca, coinbase, poloniex, streams
 from tests.support.replay import server as replay
-from tests.support.replay import streams
 from tests.support.replay.exchanges import VENUES
 from tests.support.replay.motion import MINUTE, TRADES
 from tests.support.replay.reading import FAST, QUICK, START, candles_of, market, number_of
@@ -130,6 +130,27 @@ def test_a_message_that_cannot_be_read_ends_the_feed(frame: str | bytes, venue: 
     """It may have been a candle."""
     with market(venue) as live:
         assert live.malformed(frame) in {"no JSON object", "no list in msgpack"}
+
+
+ERRORS: dict[str, list[tuple[str | bytes, str, bool]]] = {
+    "alpaca": [
+        (alpaca.packed(*alpaca.refusal(500, "internal error")), '500 "internal error"', True),
+        (alpaca.packed(*alpaca.refusal(407, "slow client")), '407 "slow client"', False),
+    ],
+    "coinbase": [(coinbase.error_frame("Server error", "try later"), '"Server error: try later"', False)],
+    "poloniex": [
+        (poloniex.error_frame("Platform in maintenance mode"), '"Platform in maintenance mode"', True),
+        (poloniex.error_frame("Internal trouble"), '"Internal trouble"', False),
+    ],
+}
+
+
+def test_an_error_message_ends_the_stream_with_its_reason(venue: Venue) -> None:
+    """The SDK of Alpaca would log it and go on."""
+    for frame, answer, down in ERRORS.get(venue.id, []):
+        with market(venue) as live:
+            end = live.end(streams.burst(frame))
+        assert (end.reason, end.exchange_down) == (f"{live.host} answered {answer}", down)
 
 
 def test_an_error_of_this_program_ends_the_feed_at_once(venue: Venue) -> None:
