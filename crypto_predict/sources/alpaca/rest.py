@@ -45,34 +45,25 @@ class Alpaca(ExchangeSource):
         self._path = f"/crypto/{settings.location or 'us'}"
         self._client = _Client(settings, self.session)
 
-    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+    def _page(self, symbol: str, interval: Interval, span: Span) -> tuple[list[Candle], bool]:
         query = {"symbols": symbol, "timeframe": EXCHANGE.intervals[interval], "limit": EXCHANGE.page}
         # The end is included.
         query |= {"start": span.start.isoformat(), "end": (span.end - timedelta(microseconds=1)).isoformat()}
         for _ in range(_MOST_EMPTY):
             answer = self._client.get(f"{self._path}/bars", query)
-            if not (isinstance(answer, dict) and answer.get("bars") == {} and answer.get("next_page_token")):
+            if not isinstance(answer, dict) or not isinstance(answer.get("bars"), dict):
+                raise Malformed("no list of bars")
+            bars, token = answer["bars"], answer.get("next_page_token")
+            if bars or not token:
                 break
-            query["page_token"] = answer["next_page_token"]
-        return answer
+            query["page_token"] = token
+        return [_read_bar(row) for row in rows(bars.get(symbol, []), "bars", EXCHANGE.page)], token is None
 
     def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
         return forwards(self.id, ask, span, interval)
 
-    def _rows(self, answer: object, symbol: str) -> tuple[list[object], bool]:
-        if not isinstance(answer, dict) or not isinstance(answer.get("bars"), dict):
-            raise Malformed("no list of bars")
-        return rows(answer["bars"].get(symbol, []), "bars", EXCHANGE.page), answer.get("next_page_token") is None
-
-    def _read_candle(self, row: object, interval: Interval) -> Candle:  # noqa: ARG002 for other exchanges
-        if not isinstance(row, dict):
-            raise Malformed("a bar that is not an object")
-        return read_candle(row, moment(row.get("t"), "t"))
-
-    def _send_quote(self, symbol: str) -> object:
-        return self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol})
-
-    def _read_quote(self, answer: object, symbol: str) -> Quote:
+    def _quote(self, symbol: str) -> Quote:
+        answer = self._client.get(f"{self._path}/latest/quotes", {"symbols": symbol})
         quotes = answer.get("quotes") if isinstance(answer, dict) else None
         row = quotes.get(symbol, {}) if isinstance(quotes, dict) else None
         if not isinstance(row, dict):
@@ -89,6 +80,12 @@ class _Client(CryptoHistoricalDataClient):
         key, secret = (settings.keys.get(name) for name in EXCHANGE.keys)
         super().__init__(key, secret, url_override=settings.api_url)
         self._session = session
+
+
+def _read_bar(row: object) -> Candle:
+    if not isinstance(row, dict):
+        raise Malformed("a bar that is not an object")
+    return read_candle(row, moment(row.get("t"), "t"))
 
 
 def read_candle(row: Mapping[str, object], opening: datetime) -> Candle:

@@ -29,7 +29,7 @@ from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.paging import forwards
 from crypto_predict.sources.network.session import BoundedSession
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, whole
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
 
 _BOOK = ("bidPrice", "bidQty", "askPrice", "askQty")
 
@@ -50,25 +50,19 @@ class Binance(ExchangeSource):
         if re.fullmatch(r"[0-9]{1,9}", used):
             self.budget.counted(int(used))
 
-    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+    def _page(self, symbol: str, interval: Interval, span: Span) -> tuple[list[Candle], bool]:
         last = span.end - timedelta(microseconds=1)
         times = {"startTime": milliseconds(span.start), "endTime": milliseconds(last)}
         label = EXCHANGE.intervals[interval]
-        return self._client.get_klines(symbol=symbol, interval=label, limit=EXCHANGE.page, **times)
+        answer = self._client.get_klines(symbol=symbol, interval=label, limit=EXCHANGE.page, **times)
+        return [_read_row(row) for row in rows(answer, "candles", EXCHANGE.page)], False
 
     def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
         return forwards(self.id, ask, span, interval)
 
-    def _read_candle(self, row: object, interval: Interval) -> Candle:  # noqa: ARG002 for other exchanges
-        if not isinstance(row, list) or len(row) < 11:
-            raise Malformed("a candle that is not a list of at least 11 values")
-        return read_candle([*row[:6], *row[7:11]])
-
-    def _send_quote(self, symbol: str) -> object:
-        return self._client.get_orderbook_ticker(symbol=symbol)
-
-    def _read_quote(self, answer: object, symbol: str) -> Quote:
+    def _quote(self, symbol: str) -> Quote:
         """Return the top of the book, with the time of its arrival on this machine: the exchange gives none."""
+        answer = self._client.get_orderbook_ticker(symbol=symbol)
         if not isinstance(answer, dict) or answer.get("symbol") != symbol:
             raise Malformed(f"no quote of {symbol}")
         bid, bid_size, ask, ask_size = (decimal(answer.get(name), name) for name in _BOOK)
@@ -86,13 +80,18 @@ class _Client(Client):  # type: ignore[misc]  # python-binance has no types
         self.session = session
 
     def _request(self, method: str, uri: str, signed: bool, force_params: bool = False, **options: Any) -> object:
-        """Return the JSON of an answer, None if it is empty.
+        """Return the JSON of an answer.
 
         The SDK's method keeps the answer in an attribute, where another thread may replace it before it is read.
         """
         request = self._get_request_kwargs(method, signed, force_params, **options)
-        response = self.session.request(method, uri, **request)
-        return response.json() if response.content else None
+        return self.session.request(method, uri, **request).json()
+
+
+def _read_row(row: object) -> Candle:
+    if not isinstance(row, list) or len(row) < 11:
+        raise Malformed("a candle that is not a list of at least 11 values")
+    return read_candle([*row[:6], *row[7:11]])
 
 
 def read_candle(values: Sequence[object]) -> Candle:

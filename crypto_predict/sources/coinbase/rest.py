@@ -20,7 +20,7 @@ from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.coinbase import EXCHANGE
 from crypto_predict.sources.network.paging import in_windows
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, whole
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, rows, whole
 
 _NUMBERS = ("low", "high", "open", "close", "volume")  # after the time
 
@@ -30,32 +30,32 @@ class Coinbase(ExchangeSource):
 
     exchange = EXCHANGE
 
-    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+    def _page(self, symbol: str, interval: Interval, span: Span) -> tuple[list[Candle], bool]:
         first, last = interval.ceil(span.start), interval.ceil(span.end) - interval.length
         query = {
             "granularity": EXCHANGE.intervals[interval],
             "start": f"{first:%Y-%m-%dT%H:%M:%SZ}",
             "end": f"{last:%Y-%m-%dT%H:%M:%SZ}",
         }
-        return self.session.read(f"/products/{symbol}/candles", query)
+        answer = self.session.read(f"/products/{symbol}/candles", query)
+        return [_read_candle(row) for row in rows(answer, "candles", EXCHANGE.page)], False
 
     def _paged(self, ask: Callable[[Span], Sequence[Candle]], interval: Interval, span: Span) -> Iterator[Candle]:
         return in_windows(lambda part: ask(part) or ask(part), interval, span, EXCHANGE.page)
 
-    def _read_candle(self, row: object, interval: Interval) -> Candle:  # noqa: ARG002 for other exchanges
-        if not isinstance(row, list) or len(row) <= len(_NUMBERS):
-            raise Malformed(f"a candle that is not a list of {len(_NUMBERS) + 1} values")
-        low, high, open_, close, volume = map(decimal, row[1:], _NUMBERS)
-        return Candle(instant(whole(row[0], "time") * 1000, "time"), open_, high, low, close, volume)
-
-    def _send_quote(self, symbol: str) -> object:
-        return self.session.read(f"/products/{symbol}/book", {"level": 1})
-
-    def _read_quote(self, answer: object, symbol: str) -> Quote:  # noqa: ARG002 for other exchanges
+    def _quote(self, symbol: str) -> Quote:
         """Return the top of the book, with the time of the answer; an empty side has zeros."""
+        answer = self.session.read(f"/products/{symbol}/book", {"level": 1})
         if not isinstance(answer, Mapping):
             raise Malformed("no book")
         return Quote(self.session.now(), *_best(answer, "bids"), *_best(answer, "asks"))
+
+
+def _read_candle(row: object) -> Candle:
+    if not isinstance(row, list) or len(row) <= len(_NUMBERS):
+        raise Malformed(f"a candle that is not a list of {len(_NUMBERS) + 1} values")
+    low, high, open_, close, volume = map(decimal, row[1:], _NUMBERS)
+    return Candle(instant(whole(row[0], "time") * 1000, "time"), open_, high, low, close, volume)
 
 
 def _best(book: Mapping[str, object], side: str) -> tuple[float, float]:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import MAXYEAR, UTC, datetime, timedelta
-from functools import partial
 from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
@@ -80,7 +79,7 @@ def answer_within(seconds: float) -> Iterator[float]:
 
 
 class BoundedSession(requests.Session):
-    """A session whose answers are complete, successful (2xx), and bounded in time and size.
+    """A session whose answers are complete, successful (2xx), JSON, and bounded in time and size.
 
     Everything else is a `Failure` that names the host. Several threads may share a session. Its messages mask the keys,
     and the passwords and user names in the address of the exchange and in those of proxies.
@@ -126,14 +125,18 @@ class BoundedSession(requests.Session):
 
     def read(self, path: str, query: Mapping[str, str | int]) -> object:
         """Return the JSON of the answer of an exchange without an SDK: a refusal may have the status 200."""
-        response = self.get(f"{self._url}{path}", params=query)
-        code, message = _refusal(response)
+        answer: object = self.get(f"{self._url}{path}", params=query).json()
+        code, message = _refusal(answer)
         if code is not None:
             reason = f"{host_of(self._url)} refused with code {self._sanitize(str(code))}"
             unknown = self._pair_is_unknown(code, message)
             raise Failure(f'{reason} "{self._sanitize(str(message))}"', again=not unknown, pair_is_unknown=unknown)
-        answer: object = response.json()
         return answer
+
+    def malformed(self, fault: str, becomes: type[SourceError] = SourceError) -> Failure:
+        """Return the failure of an answer that is not in the exchange's format."""
+        reason = f"{host_of(self._url)} answered 200, but not in {self._exchange.name}'s format: {fault}"
+        return Failure(f"{reason}; try later or another source", again=True, becomes=becomes)
 
     def _ask(self, host: str, *args: Any, **options: Any) -> requests.Response:
         with answer_within(self._policy.answer_timeout) as seconds:
@@ -151,6 +154,10 @@ class BoundedSession(requests.Session):
         if response.status_code // 100 != 2:
             raise self._refused(host, response)
         pause_of(host).answered()
+        if response.json() is None:
+            is_empty = response.content.strip() in {b"", b"null"}
+            fault = "an empty answer" if is_empty else "no JSON, perhaps a page of a proxy in between"
+            raise self.malformed(fault, Unreachable)
         return response
 
     def _note(self, date: datetime, arrived: float) -> None:
@@ -179,7 +186,11 @@ class BoundedSession(requests.Session):
             raise Failure(f"{host} sent more than {MOST_VALUES:,} values in one answer", again=False)
         response._content = bytes(body)  # noqa: SLF001 requests has no public way to keep what was read in chunks
         # With Python's own module: `requests` prefers simplejson where it is installed, which refuses NaN.
-        response.json = partial(json.loads, response.content)  # type: ignore[method-assign]
+        try:
+            answer = json.loads(body)
+        except (ValueError, RecursionError):
+            answer = None
+        response.json = lambda **_: answer  # type: ignore[method-assign]
         return response
 
     def _failed(self, host: str, error: Exception, seconds: float) -> Failure:
@@ -213,7 +224,7 @@ class BoundedSession(requests.Session):
     def _refused(self, host: str, response: requests.Response) -> Failure:
         status = response.status_code
         reason = f"{host} answered {status} {http.client.responses.get(status, '')}".rstrip()
-        code, message = _refusal(response)
+        code, message = _refusal(response.json())
         if message:
             reason += f' "{self._sanitize(message)}"'
         becomes: type[SourceError] = SourceError
@@ -258,12 +269,8 @@ def host_of(url: str) -> str:
     return urlsplit(url).netloc.rpartition("@")[2] or "the exchange"
 
 
-def _refusal(response: requests.Response) -> tuple[object, str | None]:
-    """Return ``code`` and ``message``, or ``msg``, of the JSON object of an answer; None where it does not have one."""
-    try:
-        answer = response.json()
-    except (ValueError, RecursionError):
-        answer = None
+def _refusal(answer: object) -> tuple[object, str | None]:
+    """Return ``code`` and ``message``, or ``msg``, of a JSON object; None where it does not have one."""
     if not isinstance(answer, dict):
         return None, None
     message = answer.get("message") or answer.get("msg")

@@ -12,7 +12,7 @@ from crypto_predict.sources.network.limits import Allowance, RateBudget
 from crypto_predict.sources.network.paging import closed, in_windows
 from crypto_predict.sources.network.retry import Failure, RetryPolicy
 from crypto_predict.sources.network.session import BoundedSession, answer_within, host_of, seconds_left
-from crypto_predict.sources.network.wire import Malformed, rows
+from crypto_predict.sources.network.wire import Malformed
 
 Answer = TypeVar("Answer")
 
@@ -22,10 +22,9 @@ _BOUNDS, _PRODUCTION = Bounds(), RetryPolicy()
 class ExchangeSource:
     """An adapter for the REST of its `exchange`, within the exchange's rate. Several threads may share it.
 
-    An exchange adds what sends a question about a symbol and returns the JSON, None if the answer is empty, and what
-    reads it: `_send_candles` and `_read_candle`, `_send_quote` and `_read_quote`. What reads raises `Malformed` if the
-    answer is not in the exchange's format. The errors are those of `market.ports.CandleSource`; a history that exceeds
-    its bounds is a `SourceError`, too.
+    An exchange adds its two questions about a symbol, `_page` and `_quote`, which raise `Malformed` if the answer is
+    not in the exchange's format. The errors are those of `market.ports.CandleSource`; a history that exceeds its bounds
+    is a `SourceError`, too.
     """
 
     exchange: ClassVar[Exchange]
@@ -54,24 +53,12 @@ class ExchangeSource:
         """Return `limit` rounded down to the interval: the exchange trades day and night."""
         return interval.floor(limit)
 
-    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
-        """Ask for the candles that open in `span`, at most one page."""
+    def _page(self, symbol: str, interval: Interval, span: Span) -> tuple[list[Candle], bool]:
+        """Ask for the candles that open in `span`. Return those of one answer, and whether it says that none follow."""
         raise NotImplementedError
 
-    def _rows(self, answer: object, symbol: str) -> tuple[list[object], bool]:  # noqa: ARG002 of one exchange a part of it
-        """Return the candles of an answer, and whether it says that no candle follows."""
-        return rows(answer, "candles", self.exchange.page), False
-
-    def _read_candle(self, row: object, interval: Interval) -> Candle:
-        """Return one of the rows of an answer."""
-        raise NotImplementedError
-
-    def _send_quote(self, symbol: str) -> object:
+    def _quote(self, symbol: str) -> Quote:
         """Ask for the top of the book."""
-        raise NotImplementedError
-
-    def _read_quote(self, answer: object, symbol: str) -> Quote:
-        """Return the top of the book."""
         raise NotImplementedError
 
     def received(self, headers: Mapping[str, str]) -> None:
@@ -85,16 +72,12 @@ class ExchangeSource:
         symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
         is_last = False
 
-        def read(answer: object) -> list[Candle]:
-            nonlocal is_last
-            candles, is_last = self._rows(answer, symbol)
-            return [self._read_candle(row, interval) for row in candles]
-
         def ask(part: Span) -> list[Candle]:
+            nonlocal is_last
             if is_last:
                 return []
-            send = partial(self._send_candles, symbol, interval, part)
-            received = self.ask(pair, send, read, allowance, self.weights[0])
+            question = partial(self._page, symbol, interval, part)
+            received, is_last = self._ask(pair, question, allowance, self.weights[0])
             allowance.take(len(received))
             return closed(received, interval, span.end)
 
@@ -106,19 +89,11 @@ class ExchangeSource:
 
     def quote(self, pair: Pair) -> Quote:
         """Return the best bid and ask, with a time of the exchange's clock unless the exchange does not have one."""
-        symbol, allowance = self.exchange.symbol(pair), Allowance(self.id, self.bounds)
-        send = partial(self._send_quote, symbol)
-        return self.ask(pair, send, lambda answer: self._read_quote(answer, symbol), allowance, self.weights[1])
+        question = partial(self._quote, self.exchange.symbol(pair))
+        return self._ask(pair, question, Allowance(self.id, self.bounds), self.weights[1])
 
-    def ask(
-        self,
-        pair: Pair,
-        send: Callable[[], object],
-        read: Callable[[object], Answer],
-        allowance: Allowance,
-        weight: int = 1,
-    ) -> Answer:
-        """Return what `read` makes of the answer about `pair` that `send` returns; repeat it as the policy allows."""
+    def _ask(self, pair: Pair, question: Callable[[], Answer], allowance: Allowance, weight: int) -> Answer:
+        """Return the answer to a question about `pair`; repeat it as the policy allows."""
 
         def may_wait() -> float:
             allowance.seconds()  # raises with the name of the bound
@@ -129,19 +104,10 @@ class ExchangeSource:
 
         def ask_once() -> Answer:
             self.budget.spend(weight, most=may_wait)
-            answer: object = None
             try:
-                answer = send()
-                if answer is None:
-                    raise Malformed("an empty answer")
-                return read(answer)
+                return question()
             except Malformed as error:
-                fault = str(error)
-            except (ValueError, RecursionError):  # from reading JSON; errors of HTTP are a Failure already
-                fault = "no JSON, perhaps a page of a proxy in between"
-            reason = f"{self._host} answered 200, but not in {self.exchange.name}'s format: {fault}"
-            becomes = Unreachable if answer is None else SourceError
-            raise Failure(f"{reason}; try later or another source", again=True, becomes=becomes)
+                raise self.session.malformed(str(error)) from None
 
         try:
             with answer_within(allowance.seconds()):

@@ -19,7 +19,7 @@ the status of HTTP is, 200 included.
 
 from crypto_predict.market import Candle, Interval, Quote, Span
 from crypto_predict.sources.network.source import ExchangeSource
-from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, whole
+from crypto_predict.sources.network.wire import Malformed, decimal, instant, milliseconds, rows, whole
 from crypto_predict.sources.poloniex import EXCHANGE
 
 # Weights of requests. Ten tickers a second are allowed. Poloniex does not promise a number for candles: 20 requests a
@@ -36,7 +36,7 @@ class Poloniex(ExchangeSource):
     exchange = EXCHANGE
     weights = CANDLES, TICKER
 
-    def _send_candles(self, symbol: str, interval: Interval, span: Span) -> object:
+    def _page(self, symbol: str, interval: Interval, span: Span) -> tuple[list[Candle], bool]:
         query: dict[str, str | int] = {
             "interval": interval.name,
             # Without both ends the newest candles are sent. The last millisecond of the last candle is included,
@@ -45,22 +45,22 @@ class Poloniex(ExchangeSource):
             "endTime": milliseconds(interval.ceil(span.end)) - 1,
             "limit": EXCHANGE.page,
         }
-        return self.session.read(f"/markets/{symbol}/candles", query)
+        answer = self.session.read(f"/markets/{symbol}/candles", query)
+        return [_read_candle(row, interval) for row in rows(answer, "candles", EXCHANGE.page)], False
 
-    def _read_candle(self, row: object, interval: Interval) -> Candle:
-        if not isinstance(row, list) or len(row) < _LEAST:
-            raise Malformed(f"a candle that is not a list of {_LEAST} values")
-        if row[_INTERVAL] != interval.name:
-            raise Malformed(f"a candle of another interval than {interval.name}")
-        low, high, open_, close, amount, quantity, taker_amount, taker_quantity = map(decimal, row, _NUMBERS)
-        opening, trades = instant(row[_OPENS], "startTime"), whole(row[_TRADES], "tradeCount")
-        return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
-
-    def _send_quote(self, symbol: str) -> object:
-        return self.session.read(f"/markets/{symbol}/ticker24h", {})
-
-    def _read_quote(self, answer: object, symbol: str) -> Quote:
+    def _quote(self, symbol: str) -> Quote:
+        answer = self.session.read(f"/markets/{symbol}/ticker24h", {})
         if not isinstance(answer, dict) or answer.get("symbol") != symbol:
             raise Malformed(f"no ticker of {symbol}")
         numbers = (decimal(answer.get(name), name) for name in ("bid", "bidQuantity", "ask", "askQuantity"))
         return Quote(self.session.now(), *numbers)
+
+
+def _read_candle(row: object, interval: Interval) -> Candle:
+    if not isinstance(row, list) or len(row) < _LEAST:
+        raise Malformed(f"a candle that is not a list of {_LEAST} values")
+    if row[_INTERVAL] != interval.name:
+        raise Malformed(f"a candle of another interval than {interval.name}")
+    low, high, open_, close, amount, quantity, taker_amount, taker_quantity = map(decimal, row, _NUMBERS)
+    opening, trades = instant(row[_OPENS], "startTime"), whole(row[_TRADES], "tradeCount")
+    return Candle(opening, open_, high, low, close, quantity, amount, trades, taker_quantity, taker_amount)
