@@ -6,9 +6,10 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from crypto_predict.collecting.live.events import Event, Stored, TailMissing
 from crypto_predict.collecting.live.fetching.comparison import FillDatabase
@@ -147,11 +148,8 @@ class Collector:
         if self._forecasts is not None:
             parts += [self._forecasts.run, self._forecasts.prepare]
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
-
-        async def work() -> None:
-            await asyncio.gather(self._begin(), *tasks)
-
-        stopping, working = asyncio.create_task(self._stopping.wait()), asyncio.create_task(work())
+        stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
+        working: asyncio.Future[Any] = asyncio.gather(self._begin(), *tasks)
         try:
             await asyncio.wait([stopping, working], return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -161,7 +159,7 @@ class Collector:
             await asyncio.wait([stopping, working, *tasks])
             await self._close()
             await _end_tasks()
-        if not working.cancelled():
+        with suppress(asyncio.CancelledError):
             working.result()
 
     async def _close(self) -> None:

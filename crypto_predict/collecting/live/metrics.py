@@ -6,10 +6,10 @@ A request asks the event loop of the collector and no database, so that the answ
 import json
 import logging
 import os
-import socketserver
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from threading import Thread
 
 import prometheus_client as prometheus
@@ -70,13 +70,17 @@ def serving(read: Read, host: str, port: int | None) -> Iterator[str | None]:
     if port is None:
         yield None
         return
+    server = ThreadingHTTPServer((host, port), _handler(read), bind_and_activate=False)
+    server.request_queue_size = 128
     try:
-        server = _Server((host, port), _handler(read))
+        TCPServer.server_bind(server)  # that of HTTP looks up the name of the host, which may take seconds
+        server.server_activate()
     except (OSError, UnicodeError) as error:
         number = error.errno if isinstance(error, OSError) else None
         # Numbers of failed look-ups of a name are negative.
         reason = os.strerror(number) if number and number > 0 else "the host does not exist"
         text = f"cannot serve metrics at {host} port {port}: {reason}; choose another --metrics-port"
+        server.server_close()
         raise CryptoPredictError(text) from error
     address = f"http://{host}:{server.server_address[1]}"
     Thread(target=server.serve_forever, name="metrics", daemon=True).start()
@@ -110,15 +114,6 @@ class Metrics:
                 for labels, value in values:
                     family.add_metric(labels, value)
                 yield family
-
-
-class _Server(socketserver.ThreadingMixIn, HTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def server_bind(self) -> None:
-        """Bind, without looking up the name of the host, which may take seconds."""
-        socketserver.TCPServer.server_bind(self)
 
 
 def _handler(read: Read) -> type[BaseHTTPRequestHandler]:

@@ -40,7 +40,6 @@ class Comparison:
         self._began = clock.now()
         # Of the newest openings that came by stream or were compared: whether they are still to be compared.
         self._is_due: dict[SeriesKey, dict[datetime, bool]] = defaultdict(dict)
-        self._complete_from: dict[SeriesKey, datetime] = {}  # what opens before was forgotten
         self._lock = Lock()
 
     def streamed(self, series: SeriesKey, openings: Iterable[datetime]) -> None:
@@ -56,7 +55,9 @@ class Comparison:
         settled = self._clock.now() - series.interval.length - PATIENCE
         with self._lock:
             is_due = self._is_due[series]
-            complete_from = self._complete_from.get(series, series.interval.ceil(self._began))
+            complete_from = series.interval.ceil(self._began)
+            if len(is_due) == REMEMBERED:  # what opens before was forgotten
+                complete_from = max(complete_from, next(iter(is_due)))
             sent = [candle for candle in received if is_due.get(candle.open_time)]
             unsent = [
                 candle.open_time
@@ -84,10 +85,7 @@ class Comparison:
             memory = self._is_due[series]
             memory.update(dict.fromkeys(openings, is_due))
             while len(memory) > REMEMBERED:
-                oldest = next(iter(memory))
-                del memory[oldest]
-                complete_from = self._complete_from.get(series, series.interval.ceil(self._began))
-                self._complete_from[series] = max(complete_from, oldest + series.interval.length)
+                del memory[next(iter(memory))]
 
     def _stored(self, series: SeriesKey, candles: Sequence[Candle]) -> dict[datetime, Candle]:
         if not candles:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, ForecastSeries, Work
+from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, Fitted, ForecastSeries, Work
 from crypto_predict.collecting.live.forecasting.state import ForecastDatabase, fit, state_of
 from crypto_predict.errors import DatabaseError, InvalidValue, UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
@@ -32,8 +32,6 @@ KEEP = timedelta(days=1)  # how long forecasts are stored; their scores stay
 LOOK = 1.0  # seconds from one look for a pair to prepare to the next
 STOPPING = 0.5  # seconds of this machine that `stop` waits for the threads
 
-_Models = dict[SeriesKey, tuple[datetime, Coefficients]]  # and when (UTC) they were fitted
-
 _log = logging.getLogger(__name__)
 
 
@@ -46,7 +44,7 @@ class Forecasts:
     def __init__(self, database: ForecastDatabase, clock: Clock) -> None:
         self._database, self._clock = database, clock
         self._series: dict[SeriesKey, ForecastSeries] = {}
-        self._models: _Models | None = None  # None: they were not read yet
+        self._models: dict[SeriesKey, Fitted] | None = None  # None: they were not read yet
         # Of both. Held for a moment only, since the event loop and those who store wait for it.
         self._lock = threading.Lock()
         self._stepping, self._preparing = threading.Lock(), threading.Lock()  # held while the threads work
@@ -184,7 +182,7 @@ class Forecasts:
                 self._prepare(*urgent, models)
         return urgent is not None
 
-    def _read_models(self) -> _Models:
+    def _read_models(self) -> dict[SeriesKey, Fitted]:
         """Return the stored coefficients. Those that cannot be used are fitted again."""
         models = {}
         for series, model in self._database.minute_models().items():
@@ -195,23 +193,22 @@ class Forecasts:
                 event(_log, logging.WARNING, text, **_facts(series), reason=error)
         return models
 
-    def _most_urgent(self, models: _Models) -> tuple[Work, datetime, SeriesKey] | None:
+    def _most_urgent(self, models: dict[SeriesKey, Fitted]) -> tuple[Work, datetime, SeriesKey] | None:
         """Return what is to be prepared now, and the newest opening (UTC) that it takes in."""
         seconds, now = self._clock.monotonic(), self._clock.now()
         with self._lock:
-            due = []
-            for key, series in self._series.items():
-                if series.fitted_at is None and key in models:
-                    series.fitted_at, series.fitted_on = models[key][0], models[key][1].minutes
-                if (next_work := series.due(seconds, now)) is not None:
-                    due.append((*next_work, key))
+            due = [
+                (*next_work, key)
+                for key, series in self._series.items()
+                if (next_work := series.due(seconds, now, models.get(key))) is not None
+            ]
             if not due:
                 return None
             work, newest, key = min(due)
             self._series[key].begin(work, seconds)
             return work, newest, key
 
-    def _prepare(self, work: Work, newest: datetime, key: SeriesKey, models: _Models) -> None:
+    def _prepare(self, work: Work, newest: datetime, key: SeriesKey, models: dict[SeriesKey, Fitted]) -> None:
         """Prepare a series, and hand over its state to the next step. Coefficients that are fitted anew are stored."""
         began, now, is_stopped = self._clock.monotonic(), self._clock.now(), self._is_stopped.is_set
         coefficients = models[key][1] if key in models else None
@@ -242,7 +239,7 @@ class Forecasts:
             if refused is not None:
                 series.next_fit = self._clock.monotonic() + RETRY_REFUSED
             if fitted is not None:
-                series.fitted_at, series.fitted_on, series.fits = now, fitted.minutes, series.fits + 1
+                series.fits += 1
                 models[key] = now, fitted
         if refused is not None:
             text = "coefficients of minute forecasts cannot be fitted"

@@ -7,7 +7,7 @@ from enum import IntEnum
 from threading import Lock
 
 from crypto_predict.collecting.live.forecasting.state import FULL, ForecastState
-from crypto_predict.forecasting.minutes.model import LEAST_MINUTES
+from crypto_predict.forecasting.minutes.model import LEAST_MINUTES, Coefficients
 from crypto_predict.market import Candle, Interval
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
 
@@ -20,6 +20,8 @@ RETRY_FIT = 300.0
 RETRY_REFUSED = 3_600.0  # after a fit that was refused, since prices hardly move
 RETRY_REBUILD = 3_600.0
 RETRY_DEFECT = 300.0  # after a defect
+
+Fitted = tuple[datetime, Coefficients]  # and when (UTC) they were fitted
 
 _MINUTE = Interval.MINUTE_1.length
 
@@ -46,8 +48,6 @@ class ForecastSeries:
     is_rebuild: bool = False  # `prepared` is a state computed anew, with the coefficients of before
     since: list[Candle] | None = None  # what `state` has taken in since `begin`; None: nothing is prepared
     is_stale: bool = False  # candles came late, or were revised
-    fitted_at: datetime | None = None  # UTC; None: it has no coefficients
-    fitted_on: int = 0  # candles
     next_fit: float = 0.0  # seconds, when it may be fitted
     next_rebuild: float = 0.0  # the same for its state
     not_before: float = 0.0  # the same for everything
@@ -116,10 +116,10 @@ class ForecastSeries:
         self.forecasts += len(cutoffs)
         self.cutoff = max(cutoffs, default=self.cutoff)
 
-    def due(self, seconds: float, now: datetime) -> tuple[Work, datetime] | None:
+    def due(self, seconds: float, now: datetime, fitted: Fitted | None) -> tuple[Work, datetime] | None:
         """Return what is to be prepared, and the newest opening (UTC) that it takes in; None if nothing is.
 
-        `seconds` and `now` (UTC) are the present on the clock.
+        `seconds` and `now` (UTC) are the present on the clock. Without `fitted` it has no coefficients.
         """
         newest = self.newest
         if newest is None and self.stored.newest_close is not None:
@@ -133,7 +133,7 @@ class ForecastSeries:
         newest = self.state.newest or newest
         if self.is_stale and seconds >= self.next_rebuild:
             return Work.REBUILD, newest
-        return (Work.FIT, newest) if self._is_fit_due(seconds, now) else None
+        return (Work.FIT, newest) if self._is_fit_due(seconds, now, fitted) else None
 
     def begin(self, work: Work, seconds: float) -> None:
         """Note that this is prepared from now on."""
@@ -155,7 +155,7 @@ class ForecastSeries:
         self.inbox.clear()
         self.failed(seconds)
 
-    def _is_fit_due(self, seconds: float, now: datetime) -> bool:
+    def _is_fit_due(self, seconds: float, now: datetime, fitted: Fitted | None) -> bool:
         """Return whether coefficients are to be fitted: daily, and whenever a short history has doubled."""
         first, newest = self.stored.first_open, self.stored.newest_close
         if first is None or newest is None or seconds < self.next_fit:
@@ -163,4 +163,4 @@ class ForecastSeries:
         history = min((newest - first) // _MINUTE - self.stored.missing, FULL // _MINUTE)
         if history < LEAST_MINUTES:
             return False
-        return self.fitted_at is None or abs(now - self.fitted_at) >= REFIT or history >= 2 * self.fitted_on
+        return fitted is None or abs(now - fitted[0]) >= REFIT or history >= 2 * fitted[1].minutes
