@@ -88,7 +88,7 @@ class Collector:
             publish=self._publish,
             missed=self._renew,
         )
-        self._forecasts = Forecasts(database, self._clock) if settings.forecasts else None
+        self._forecasts = Forecasts(database, self._clock)  # without series if they are switched off
 
     def run(self, begun: Callable[[], object] = lambda: None) -> None:
         """Collect, in this thread, until `stop` is called. What has arrived by then is stored.
@@ -145,8 +145,7 @@ class Collector:
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
         parts: list[Part] = [partial(self._writer.run, renew), self._look_at_database, self._every_second]
         parts += [self._purge] if self._settings.keep else []
-        if self._forecasts is not None:
-            parts += [self._forecasts.run, self._forecasts.prepare]
+        parts += [self._forecasts.run, self._forecasts.prepare] if self._settings.forecasts else []
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
         stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
         working: asyncio.Future[Any] = asyncio.gather(self._begin(), *tasks)
@@ -165,7 +164,7 @@ class Collector:
     async def _close(self) -> None:
         """End the streams, and store what has arrived."""
         self._is_stopped.set()
-        stops = [self._filler.stop] + ([self._forecasts.stop] if self._forecasts is not None else [])
+        stops = (self._filler.stop, self._forecasts.stop)
         stopping = [asyncio.create_task(in_thread(stop, "stop")) for stop in stops]
         for task in self._stream_tasks:
             task.cancel()
@@ -174,7 +173,7 @@ class Collector:
             stream.every_second()
             stream.save_state()
         await self._writer.close(CLOSING)
-        event(_log, logging.INFO, "stopped collecting", not_stored=self._writer.depth)
+        event(_log, logging.INFO, "stopped collecting", not_stored=self._writer.waiting().total())
 
     def _measured(self) -> Figures:
         """Return what is measured now."""
@@ -193,7 +192,7 @@ class Collector:
             lag = None if not closes else max(0.0, (series.interval.floor(now) - max(closes)).total_seconds())
             if lag is not None and series.interval is _MINUTE:
                 lags[series.source].append(lag)
-            fetched = self._filler.collected(series)
+            changed, rejected = self._filler.collected(series)
             labels = _labels(series)
             values[labels] = {
                 "lag_seconds": lag,
@@ -201,10 +200,10 @@ class Collector:
                 "gap_candles": followed.missing,
                 "compared_total": followed.compared,
                 "mismatched_total": followed.mismatched,
-                "rejected_rows_total": fetched.quarantined + (stream.rejected[series] if stream else 0),
+                "rejected_rows_total": rejected + (stream.rejected[series] if stream else 0),
             }
             values[*labels, "stream"] = {"candles_total": writer.stored_candles[series]}
-            values[*labels, "rest"] = {"candles_total": fetched.changed}
+            values[*labels, "rest"] = {"candles_total": changed}
             values[labels[:2]] = {"waiting": 0}
         for (source, pair), count in waiting.items():
             values[source, str(pair)] = {"waiting": count}
@@ -213,7 +212,7 @@ class Collector:
             if figures := stream.figures(lag):
                 values[(name,)] = figures
                 faults += [fault] if (fault := stream.fault(lag)) else []
-        if self._forecasts is not None:
+        if self._settings.forecasts:
             values[()] |= {
                 "forecast_step_seconds": self._forecasts.step_seconds,
                 "forecast_fit_seconds_total": self._forecasts.fit_seconds,
@@ -251,8 +250,7 @@ class Collector:
             return
         series = list(self._roster.series.values())
         self._filler.follow(series)
-        if self._forecasts is not None:
-            self._forecasts.follow(series)
+        self._forecasts.follow(series if self._settings.forecasts else ())
         pairs: dict[str, list[Pair]] = {name: [] for name in self._streams}
         for key in (followed.series for followed in series):
             if key.interval is _MINUTE and key.source in self._feeds:
@@ -300,8 +298,7 @@ class Collector:
                     close = news.candles[-1].open_time + news.series.interval.length
                     self._newest[news.series] = max(close, self._newest.get(news.series, close))
                 self._filler.stored(news)
-                if self._forecasts is not None:
-                    self._forecasts.stored(news)
+                self._forecasts.stored(news)
             case TailMissing():
                 self._filler.tail(news.series)
 

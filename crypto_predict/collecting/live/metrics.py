@@ -8,9 +8,11 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from threading import Thread
+from types import SimpleNamespace
 
 import prometheus_client as prometheus
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -54,11 +56,11 @@ LABELS = ("source", "pair", "interval", "by")  # a value has the first one, or m
 
 _log = logging.getLogger(__name__)
 
-
 Values = Mapping[tuple[str, ...], Mapping[str, float | None]]  # by the labels, and by the metric; None: not known
 # What a live collector measures of itself at one instant: why it is not ready, all reasons or none, and its values.
 Figures = tuple[Sequence[str], Values]
-Read = Callable[[], Figures | None]  # None: the collector has not begun, has ended, or does not answer
+Read = Callable[[], Figures | None]
+_SILENT: Figures = (["the collector has not begun, has ended, or does not answer"], {})  # in place of None
 
 
 @contextmanager
@@ -92,41 +94,29 @@ def serving(read: Read, host: str, port: int | None) -> Iterator[str | None]:
         server.server_close()
 
 
-class Metrics:
-    """The figures as a collector of Prometheus: one time series for each pair or stream that is followed."""
-
-    def __init__(self, read: Read) -> None:
-        self._read = read
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric."""
-        figures = self._read()
-        is_ready = figures is not None and not figures[0]
-        yield GaugeMetricFamily(f"{PREFIX}ready", "Whether /readyz answers 200.", value=is_ready)
-        if figures is None:
-            return
-        _, rows = figures
-        for name, meaning in METRICS.items():
-            values = [(labels, value) for labels, row in rows.items() if (value := row.get(name)) is not None]
-            if values:
-                kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
-                family = kind(PREFIX + name, meaning, labels=LABELS[: len(values[0][0])])
-                for labels, value in values:
-                    family.add_metric(labels, value)
-                yield family
+def _metrics(read: Read) -> Iterator[Metric]:
+    """Yield every metric: one time series for each pair or stream that is followed."""
+    faults, rows = read() or _SILENT
+    yield GaugeMetricFamily(f"{PREFIX}ready", "Whether /readyz answers 200.", value=not faults)
+    for name, meaning in METRICS.items():
+        values = [(labels, value) for labels, row in rows.items() if (value := row.get(name)) is not None]
+        if values:
+            kind = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = kind(PREFIX + name, meaning, labels=LABELS[: len(values[0][0])])
+            for labels, value in values:
+                family.add_metric(labels, value)
+            yield family
 
 
 def _handler(read: Read) -> type[BaseHTTPRequestHandler]:
     registry = prometheus.CollectorRegistry()
     for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
         collector(registry=registry)
-    registry.register(Metrics(read))
+    registry.register(SimpleNamespace(collect=partial(_metrics, read)))
 
     def health(*, is_ready: bool) -> tuple[int, str, bytes]:
-        figures = read()
-        faults = ["the collector has not begun, has ended, or does not answer"]
-        if figures is not None:
-            faults = list(figures[0]) if is_ready else []
+        figures = read() or _SILENT
+        faults = list(figures[0]) if is_ready or figures is _SILENT else []
         status, text = (503, "unavailable") if faults else (200, "ok")
         return status, "application/json", json.dumps({"status": text, "reasons": faults}).encode() + b"\n"
 

@@ -32,8 +32,7 @@ class Roster:
         self, database: SeriesWriter, shard: Shard, sources: Mapping[str, CandleSource], clock: Clock | None = None
     ) -> None:
         self.series: Mapping[SeriesKey, CollectedSeries] = {}  # sorted
-        self._database, self._shard, self._sources = database, shard, sources
-        self._clock = clock or Clock()
+        self._database, self._shard, self._sources, self._clock = database, shard, sources, clock or Clock()
         self._ignored: set[SeriesKey] = set()
 
     def refresh(self) -> None:

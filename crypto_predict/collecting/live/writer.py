@@ -102,24 +102,15 @@ class Writer:
         self._attempt: asyncio.Task[None] | None = None
         self._renewed = clock.monotonic()
 
-    @property
-    def depth(self) -> int:
-        """The number of candles and quotes that wait to be stored."""
-        return len(self._waiting)
-
     def waiting(self) -> Counter[tuple[str, Pair]]:
         """Count the candles and quotes that wait to be stored, by source and pair."""
         candles = [(series.source, series.pair) for series, _ in (*self._waiting.candles, *self._waiting.built)]
         return Counter([*candles, *(stream for stream, _ in self._waiting.quotes)])
 
-    def candle(self, series: SeriesKey, candle: Candle) -> None:
-        """Store a closed candle of a stream, or its revision."""
-        self._waiting.candles[series, candle.open_time] = candle
-        self._keep_bound()
-
-    def built(self, series: SeriesKey, candle: BuiltCandle) -> None:
-        """Store a candle built from ticks."""
-        self._waiting.built[series, candle.open_time] = candle
+    def candle(self, series: SeriesKey, candle: Candle | BuiltCandle) -> None:
+        """Store a closed candle of a stream, its revision, or a candle built from ticks."""
+        rows: dict[Any, Any] = self._waiting.built if isinstance(candle, BuiltCandle) else self._waiting.candles
+        rows[series, candle.open_time] = candle
         self._keep_bound()
 
     def quote(self, source: str, pair: Pair, quote: Quote) -> None:

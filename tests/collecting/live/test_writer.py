@@ -83,7 +83,7 @@ async def test_everything_that_waits_at_the_end_is_stored(database: WritableData
         writer.candle(BTC, minute(0))
         writer.candle(ETH, minute(0))
         writer.candle(ETH, minute(1))
-        writer.built(BTC, bar)
+        writer.candle(BTC, bar)
         writer.quote("binance", BTC.pair, quote(0))
         writer.stream("binance", [BTC.pair, ETH.pair], span)
         writer.reject(BTC, Quarantined(minute(5)._replace(low=-1.0), "low -1.0"))
@@ -96,7 +96,7 @@ async def test_everything_that_waits_at_the_end_is_stored(database: WritableData
     assert [row.candle.low for row in database.quarantine(BTC, EVER)] == [-1.0]
     assert [collected.state for collected in database.collected()] == ["active", "delisted"]
     assert {stored.series: len(stored.candles) for stored in told.stored} == {BTC: 1, ETH: 2}
-    assert (writer.depth, writer.dropped, told.back) == (0, 0, 0)
+    assert (writer.waiting().total(), writer.dropped, told.back) == (0, 0, 0)
 
 
 def stored(database: WritableDatabase, series: SeriesKey = BTC) -> list[Candle]:
@@ -108,7 +108,7 @@ async def test_a_revision_that_overtakes_its_candle_is_what_is_stored(database: 
     async with writing(database) as (writer, _):
         writer.candle(BTC, minute(0, volume=1.0))
         writer.candle(BTC, minute(0, volume=2.0))
-        await when(lambda: writer.depth == 0)
+        await when(lambda: not writer.waiting())
         writer.candle(BTC, minute(0, volume=3.0))
     assert [candle.volume for candle in stored(database)] == [3.0]
     assert [candle.volume for candle in database.revisions(BTC, EVER)] == [2.0]
@@ -129,12 +129,12 @@ async def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldes
                     writer.candle(BTC, minute(number))
                 for number in range(20):
                     writer.quote("binance", BTC.pair, quote(number))
-                    writer.built(BTC, bars[number])
+                    writer.candle(BTC, bars[number])
                     span = Span(START + number * MINUTE, START + (number + 1) * MINUTE)
                     writer.stream("binance", [BTC.pair], StreamSpan(span, StreamState.CONNECTED, ""))
-                assert writer.depth <= 100
+                assert writer.waiting().total() <= 100
             await when(lambda: told.back)
-            await when(lambda: writer.depth == 0)
+            await when(lambda: not writer.waiting())
             assert writer.dropped == 41
             assert not writer.outage.failures
         assert stored(database) == [minute(number) for number in range(40, 100)]
@@ -185,7 +185,7 @@ async def test_a_series_that_was_deleted_from_the_database_does_not_hold_up_the_
         writer.candle(deleted, minute(0))
         writer.reject(BTC, impossible)
         writer.quote("binance", BTC.pair, quote(0))
-    assert writer.depth == 0
+    assert not writer.waiting()
     assert len(database.quarantine(BTC, EVER)) == 1
     assert database.quotes("binance", BTC.pair, EVER, 9) == [quote(0)]
 

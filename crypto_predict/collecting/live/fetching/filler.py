@@ -133,13 +133,10 @@ class Filler:
         if news.by_stream:
             self._comparison.streamed(news.series, [candle.open_time for candle in news.candles])
 
-    def collected(self, series: SeriesKey) -> Collected:
-        """Return what has been added to a series since the start."""
-        total = Collected(series)
-        for part in filter(None, (self._collected.get((kind, series)) for kind in Kind)):
-            total.changed += part.changed
-            total.quarantined += part.quarantined
-        return total
+    def collected(self, series: SeriesKey) -> tuple[int, int]:
+        """Return how many candles of a series were new or changed, and how many were rejected, since the start."""
+        parts = [self._collected[kind, series] for kind in Kind if (kind, series) in self._collected]
+        return sum(part.changed for part in parts), sum(part.quarantined for part in parts)
 
     def _start(self, name: str) -> None:
         """Begin to do the jobs of a source."""
@@ -159,7 +156,7 @@ class Filler:
         while (series := schedule.next(kind)) is not None:
             try:
                 progress = self._followed.get(series)
-                delay = LONGEST if progress is None else do(source, progress, progress.stored)
+                delay = LONGEST if progress is None else do(source, progress)
             except Exception as error:  # noqa: BLE001 whatever it is, the thread goes on
                 if not self._stopped.is_set():
                     self._failed(schedule, kind, series, error)
@@ -217,12 +214,12 @@ class Filler:
         with self._lock:
             self._drop(series)
 
-    def _tail(self, source: CandleSource, progress: "_Progress", stored: CollectedSeries) -> float:
+    def _tail(self, source: CandleSource, progress: "_Progress") -> float:
         """Ask for the newest end of a series; return the seconds until it is due again."""
-        series, now = stored.series, self._clock.now()
-        wanted = self._wanted(source, stored, now)
+        series, now = progress.stored.series, self._clock.now()
+        wanted = self._wanted(source, progress.stored, now)
         wanted = Span(max(wanted.start, wanted.end - TAIL * series.interval.length), wanted.end)
-        fetch = self._fetch(Kind.TAIL, source, progress, stored, now)
+        fetch = self._fetch(Kind.TAIL, source, progress, now)
         covered = self._database.coverage(series) if wanted.start < wanted.end else ()
         for span, asked_before in newest_pieces(wanted, covered, fetch.newest_close, series.interval):
             fetch.oldest_first(span, asked_before)
@@ -235,12 +232,12 @@ class Filler:
         due = series.interval.floor(now - after) + series.interval.length + after
         return min((due - now).total_seconds(), LONGEST)
 
-    def _history(self, source: CandleSource, progress: "_Progress", stored: CollectedSeries) -> float:
+    def _history(self, source: CandleSource, progress: "_Progress") -> float:
         """Ask for one window of the history of a series; return the seconds until it is due again."""
-        series = stored.series
+        series = progress.stored.series
         steps, progress.steps = progress.steps, None  # if a step fails, the history begins again
         if steps is None:
-            steps, progress.windows = self._missing(source, progress, stored), 0
+            steps, progress.windows = self._missing(source, progress), 0
         with self._database.hold(series), patiently():
             start = next(steps, None)
         if start is None:
@@ -254,18 +251,18 @@ class Filler:
             _log.info("%s: its history is stored back to %s UTC", str(series), f"{start:%Y-%m-%d %H:%M}")
         return 0.0
 
-    def _missing(self, source: CandleSource, progress: "_Progress", stored: CollectedSeries) -> Iterator[datetime]:
+    def _missing(self, source: CandleSource, progress: "_Progress") -> Iterator[datetime]:
         """Ask for what is missing before the tail, the newest windows first, and for the gaps that are due.
 
         What follows the newest candle, and rejected rows at the ends, stay uncovered: they are asked for once a day.
         """
-        series, now = stored.series, self._clock.now()
-        wanted = self._wanted(source, stored, now)
+        series, now = progress.stored.series, self._clock.now()
+        wanted = self._wanted(source, progress.stored, now)
         end = wanted.end - TAIL * series.interval.length
         asked_until, asked_at = progress.asked_until, progress.asked_at
         if now - asked_at >= AGAIN:
             asked_until, asked_at = wanted.start, now
-        fetch = self._fetch(Kind.HISTORY, source, progress, stored, now)
+        fetch = self._fetch(Kind.HISTORY, source, progress, now)
         parts = uncovered(Span(max(wanted.start, asked_until), end), self._database.coverage(series))
         for part in reversed(list(parts)):
             yield from fetch.newest_first(part)
@@ -276,10 +273,8 @@ class Filler:
         if not self._stopped.is_set():
             progress.asked_until, progress.asked_at = max(asked_until, end), asked_at
 
-    def _fetch(
-        self, kind: Kind, source: CandleSource, progress: "_Progress", stored: CollectedSeries, now: datetime
-    ) -> Fetch:
-        run = Run(self._database, now, None, None, self._stopped, self._storing)
+    def _fetch(self, kind: Kind, source: CandleSource, progress: "_Progress", now: datetime) -> Fetch:
+        run, stored = Run(self._database, now, None, None, self._stopped, self._storing), progress.stored
         if progress.newest > (stored.newest_close or EPOCH):  # the description is some seconds old
             stored = replace(stored, newest_close=progress.newest)
         # Each kind counts its own, since two threads may ask for one series.

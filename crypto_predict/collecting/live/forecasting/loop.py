@@ -237,7 +237,7 @@ class Forecasts:
                 return
             series.prepared, series.is_rebuild = state, work is Work.REBUILD
             if refused is not None:
-                series.next_fit = self._clock.monotonic() + RETRY_REFUSED
+                series.next[Work.FIT] = self._clock.monotonic() + RETRY_REFUSED
             if fitted is not None:
                 series.fits += 1
                 models[key] = now, fitted

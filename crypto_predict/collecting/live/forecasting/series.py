@@ -16,9 +16,7 @@ MOST_CANDLES = 1_000  # that wait until the history was read, which has them, to
 
 REFIT = timedelta(days=1)  # the age of coefficients at which they are fitted again
 # In seconds of the market, from one attempt to the next:
-RETRY_FIT = 300.0
 RETRY_REFUSED = 3_600.0  # after a fit that was refused, since prices hardly move
-RETRY_REBUILD = 3_600.0
 RETRY_DEFECT = 300.0  # after a defect
 
 Fitted = tuple[datetime, Coefficients]  # and when (UTC) they were fitted
@@ -32,6 +30,10 @@ class Work(IntEnum):
     READ = 1  # its history, for the first time
     REBUILD = 2  # its state, since candles came late or were revised
     FIT = 3  # its coefficients
+
+
+# As above, from one preparation to the next.
+RETRIES = {Work.READ: 0.0, Work.REBUILD: 3_600.0, Work.FIT: 300.0}
 
 
 @dataclass(slots=True)
@@ -48,9 +50,7 @@ class ForecastSeries:
     is_rebuild: bool = False  # `prepared` is a state computed anew, with the coefficients of before
     since: list[Candle] | None = None  # what `state` has taken in since `begin`; None: nothing is prepared
     is_stale: bool = False  # candles came late, or were revised
-    next_fit: float = 0.0  # seconds, when it may be fitted
-    next_rebuild: float = 0.0  # the same for its state
-    not_before: float = 0.0  # the same for everything
+    next: dict[Work, float] = field(default_factory=lambda: dict.fromkeys(Work, 0.0))  # seconds, when each may begin
     fault: str | None = None  # why the newest candle had no forecast, as it was logged
     cutoff: datetime | None = None  # UTC, of the newest forecast that is stored
     forecasts: int = 0  # forecasts that are stored, since the start
@@ -124,29 +124,26 @@ class ForecastSeries:
         newest = self.newest
         if newest is None and self.stored.newest_close is not None:
             newest = self.stored.newest_close - _MINUTE
-        if newest is None or seconds < self.not_before or self.prepared is not None or self.is_busy:
+        if newest is None or self.prepared is not None or self.is_busy:
             return None
         if self.state is None:
-            return Work.READ, newest
+            return (Work.READ, newest) if seconds >= self.next[Work.READ] else None
         if self.inbox:  # what has arrived is taken in first
             return None
         newest = self.state.newest or newest
-        if self.is_stale and seconds >= self.next_rebuild:
+        if self.is_stale and seconds >= self.next[Work.REBUILD]:
             return Work.REBUILD, newest
         return (Work.FIT, newest) if self._is_fit_due(seconds, now, fitted) else None
 
     def begin(self, work: Work, seconds: float) -> None:
         """Note that this is prepared from now on."""
         self.is_stale, self.since = False, []
-        if work is Work.REBUILD:
-            self.next_rebuild = seconds + RETRY_REBUILD
-        if work is Work.FIT:
-            self.next_fit = seconds + RETRY_FIT
+        self.next[work] = seconds + RETRIES[work]
 
     def failed(self, seconds: float, retry: float = RETRY_DEFECT) -> None:
-        """Note that a preparation has failed; it is tried again after so many seconds."""
+        """Note that a preparation has failed; whatever is due is tried again after so many seconds."""
         self.is_stale, self.since = True, None
-        self.next_rebuild = self.not_before = seconds + retry
+        self.next = dict.fromkeys(Work, seconds + retry)
 
     def begin_again(self, seconds: float) -> None:
         """Forget the state, whose step has failed. The history is read again, but not at once."""
@@ -158,7 +155,7 @@ class ForecastSeries:
     def _is_fit_due(self, seconds: float, now: datetime, fitted: Fitted | None) -> bool:
         """Return whether coefficients are to be fitted: daily, and whenever a short history has doubled."""
         first, newest = self.stored.first_open, self.stored.newest_close
-        if first is None or newest is None or seconds < self.next_fit:
+        if first is None or newest is None or seconds < self.next[Work.FIT]:
             return False
         history = min((newest - first) // _MINUTE - self.stored.missing, FULL // _MINUTE)
         if history < LEAST_MINUTES:

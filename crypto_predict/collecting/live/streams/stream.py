@@ -53,7 +53,7 @@ class Stream:
         if not self._feed.sends_candles:
             for series, candles in self._ticks.close().items():
                 for candle in candles:
-                    self._writer.built(series, candle)
+                    self._writer.candle(series, candle)
 
     def every_minute(self) -> None:
         """Ask REST for candles that should have come by now: none comes where the feed sends ticks."""
