@@ -112,7 +112,7 @@ def _handler(read: Read) -> type[BaseHTTPRequestHandler]:
     registry = prometheus.CollectorRegistry()
     for collector in (prometheus.ProcessCollector, prometheus.PlatformCollector, prometheus.GCCollector):
         collector(registry=registry)
-    registry.register(SimpleNamespace(collect=partial(_metrics, read)))
+    own = SimpleNamespace(collect=partial(_metrics, read))
 
     def health(*, is_ready: bool) -> tuple[int, str, bytes]:
         figures = read() or _SILENT
@@ -121,7 +121,7 @@ def _handler(read: Read) -> type[BaseHTTPRequestHandler]:
         return status, "application/json", json.dumps({"status": text, "reasons": faults}).encode() + b"\n"
 
     routes: dict[str, Callable[[], tuple[int, str, bytes]]] = {
-        "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry)),
+        "/metrics": lambda: (200, CONTENT_TYPE_LATEST, generate_latest(registry) + generate_latest(own)),
         "/livez": lambda: health(is_ready=False),
         "/readyz": lambda: health(is_ready=True),
     }
