@@ -120,11 +120,6 @@ class Pool:
     def __len__(self) -> int:
         return sum(map(len, self._waits))
 
-    @property
-    def busy(self) -> int:
-        """Return how many connections have a request whose answer has not been sent."""
-        return len(self.reading) + len(self.working) + len(self.sending)
-
     def hold(self, texts: Iterable[bytes]) -> None:
         """Count parts of an answer as unread."""
         for text in texts:

@@ -208,6 +208,6 @@ class Server:
         self._expires_at = time.monotonic() + self._limits.quiet  # idle connections are closed then
         while len(self.pool) and not self.is_hurried and time.monotonic() < deadline:
             self._turn()
-        unfinished = self.pool.busy
+        unfinished = len(self.pool.reading) + len(self.pool.working) + len(self.pool.sending)
         self._threads.shutdown(timeout=0 if unfinished else THREADS_SECONDS)
         logs.event(_log, logging.WARNING if unfinished else logging.INFO, "stopped", unfinished=unfinished)

@@ -5,8 +5,6 @@ GitHub itself notifies the person who pushed or started a run by hand, but nobod
 
 import json
 import re
-from collections.abc import Mapping
-from typing import Any
 
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.release.job import Environ, add_summary, code, required, warn
@@ -37,7 +35,10 @@ def alert(event: str, build: str, environ: Environ) -> None:
     needs = json.loads(required(environ, "NEEDS"))
     ended = {"failure", "cancelled"}
     failed = [name for name, outcome in needs.items() if outcome["result"] in ended and name not in _AFTERWARDS]
-    if not failed and _lacks_page(needs):
+    outputs = {name: needs.get(name, {}).get("outputs", {}) for name in ("version", "pages")}
+    has_pages = outputs["version"].get("pages") == "true"  # GitHub Pages, in this repository
+    released = not failed and needs.get("record", {}).get("result") == "success"
+    if released and has_pages and not outputs["pages"].get("address"):
         warn(environ, _NOT_PUBLISHED)
     repository = required(environ, "GITHUB_REPOSITORY")
     server, number = required(environ, "GITHUB_SERVER_URL"), required(environ, "GITHUB_RUN_ID")
@@ -54,13 +55,6 @@ def alert(event: str, build: str, environ: Environ) -> None:
             _report(issues, f"{run}, which failed or was cancelled in {', '.join(map(code, failed))}")
     except ReleaseFailed as error:
         warn(environ, f"the issue about failing scheduled runs could not be changed: {error}")
-
-
-def _lacks_page(needs: Mapping[str, Any]) -> bool:
-    """Whether the repository has GitHub Pages, and this run released something but did not deploy there."""
-    outputs = {name: needs.get(name, {}).get("outputs", {}) for name in ("version", "pages")}
-    released = needs.get("record", {}).get("result") == "success"
-    return released and outputs["version"].get("pages") == "true" and not outputs["pages"].get("address")
 
 
 def _report(issues: str, run: str) -> None:

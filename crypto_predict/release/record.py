@@ -11,7 +11,7 @@ from pathlib import Path
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, Model, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, PairForecast
 from crypto_predict.errors import ReleaseFailed
 from crypto_predict.market import DAY
 from crypto_predict.release.images import LEDGER, take_out_model
@@ -37,21 +37,16 @@ def record(image: str, pictures: Path | None, repository: Path, environ: Environ
         model = take_out_model(image, taken)
         shutil.copytree(pictures, files) if pictures else files.mkdir()
         shutil.copy(taken / LEDGER, files / "ledger.jsonl")
-        _write(model, image.partition("@")[2], files)
+        forecasts = {str(pair): _rows(forecast) for pair, forecast in model.forecasts.items()}
+        contents = {
+            "README.md": page(model, image.partition("@")[2]),
+            "scorecard.json": json.dumps(plain.encode(model.scorecard), indent=1),
+            "forecasts.json": json.dumps({"build": model.card.build, "pairs": forecasts}, indent=1),
+        }
+        for path, text in contents.items():
+            (files / path).write_text(f"{text}\n", encoding="utf-8")
         commit = _commit(files, git(repository, "remote", "get-url", "origin"), f"record: {model.card.build}")
     add_summary(environ, f"**Recorded** on the branch `{BRANCH}`, commit {code(commit[:9])}.")
-
-
-def _write(model: Model, digest: str, folder: Path) -> None:
-    """Write the files that are made from the model."""
-    forecasts = {str(pair): _rows(forecast) for pair, forecast in model.forecasts.items()}
-    contents = {
-        "README.md": page(model, digest),
-        "scorecard.json": json.dumps(plain.encode(model.scorecard), indent=1),
-        "forecasts.json": json.dumps({"build": model.card.build, "pairs": forecasts}, indent=1),
-    }
-    for name, text in contents.items():
-        (folder / name).write_text(f"{text}\n", encoding="utf-8")
 
 
 def _rows(forecast: PairForecast) -> list[dict[str, str | float]]:

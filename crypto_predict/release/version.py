@@ -6,11 +6,10 @@ Messages are read as https://www.conventionalcommits.org (1.0.0), versions are o
 import logging
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import IntEnum
 from itertools import groupby
 from pathlib import Path
+from typing import NamedTuple
 
 from crypto_predict.errors import InvalidValue, ReleaseFailed
 from crypto_predict.release.job import Environ, one_line
@@ -31,16 +30,10 @@ _BREAK = re.compile(r"BREAKING[ -]CHANGE:(?:\s|$)")  # its value may begin on th
 _log = logging.getLogger(__name__)
 
 
-class Bump(IntEnum):
-    """The number of a version that is raised."""
-
-    PATCH = 1
-    MINOR = 2
-    MAJOR = 3
+MAJOR, MINOR, PATCH = range(3)  # the places of the numbers in a version
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Version:
+class Version(NamedTuple):
     """A semantic version."""
 
     major: int
@@ -53,11 +46,9 @@ class Version:
         match = _TAG.fullmatch(name)
         return cls(*map(int, match.groups())) if match else None
 
-    def raised(self, bump: Bump) -> "Version":
-        """Return the next version."""
-        if bump is Bump.PATCH:
-            return Version(self.major, self.minor, self.patch + 1)
-        return Version(self.major, self.minor + 1, 0) if bump is Bump.MINOR else Version(self.major + 1, 0, 0)
+    def raised(self, place: int) -> "Version":
+        """Return the next version: the number at this place is raised, and those after it begin again."""
+        return Version._make((*self[:place], self[place] + 1, 0, 0)[:3])
 
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
@@ -106,9 +97,9 @@ def timestamp(environ: Environ) -> datetime:
     return datetime.fromtimestamp(int(epoch), UTC)
 
 
-def bump_of(messages: Iterable[str]) -> Bump:
-    """Return the greatest bump that these commits need; what is neither a feature nor a breaking change is a patch."""
-    return max(map(_bump_of_one, messages), default=Bump.PATCH)
+def raised_by(messages: Iterable[str]) -> int:
+    """Return the place that these commits raise; what is neither a feature nor a breaking change raises the patch."""
+    return min(map(_raised_by, messages), default=PATCH)
 
 
 def subject_of(message: str) -> str:
@@ -116,13 +107,13 @@ def subject_of(message: str) -> str:
     return one_line(message.strip().partition("\n")[0])
 
 
-def _bump_of_one(message: str) -> Bump:
+def _raised_by(message: str) -> int:
     first, *body = message.strip().split("\n")
     header = _HEADER.match(first)
     if (header and header["breaking"]) or _has_break([first]) or _has_break(body):
-        return Bump.MAJOR
+        return MAJOR
     # The specification ignores case, except in BREAKING CHANGE.
-    return Bump.MINOR if header and header["type"].lower() == "feat" else Bump.PATCH
+    return MINOR if header and header["type"].lower() == "feat" else PATCH
 
 
 def _has_break(lines: Iterable[str]) -> bool:
@@ -143,9 +134,9 @@ def _next_version(repository: Path, head: str, main: str, tagged: Mapping[Versio
     # Each message ends with NUL, which no message contains. Signatures must not be read as messages.
     plain = ("-z", "--format=tformat:%B", "--no-show-signature", "--encoding=UTF-8")
     messages = git(repository, "log", *plain, f"{base}..HEAD" if base else "HEAD", "--").split("\0")[:-1]
-    next_version = last.raised(bump_of(messages)) if last else FIRST
+    next_version = last.raised(raised_by(messages)) if last else FIRST
     while next_version in tagged:  # a tag of something that is not a commit
-        next_version = next_version.raised(Bump.PATCH)
+        next_version = next_version.raised(PATCH)
     _log.info("%s since %s: %s", counted(len(messages), "commit"), last or "the beginning", next_version)
     return next_version, messages
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, FAILED, main
 from crypto_predict.release.job import one_line
-from crypto_predict.release.version import MOST_CHANGES, Bump, Version, bump_of, subject_of, timestamp
+from crypto_predict.release.version import MAJOR, MINOR, MOST_CHANGES, PATCH, Version, raised_by, subject_of, timestamp
 from crypto_predict.version import __version__
 from tests.support.jobs import read_outputs
 from tests.support.repositories import Repository
@@ -236,17 +236,17 @@ def test_a_long_list_of_changes_is_shortened_with_a_note(repository: Repository)
     assert cut == ["fix: one more", *whole[: MOST_CHANGES - 2], "... and 2 commits more"]
 
 
-@given(version=VERSIONS, bump=st.sampled_from(Bump), name=st.text())
+@given(version=VERSIONS, place=st.sampled_from([MAJOR, MINOR, PATCH]), name=st.text())
 def test_a_raised_version_is_higher_and_only_its_own_name_is_read_as_a_version(
-    version: Version, bump: Bump, name: str
+    version: Version, place: int, name: str
 ) -> None:
-    assert version.raised(bump) > version
+    assert version.raised(place) > version
     assert Version.from_tag(f"v{version}") == version
     assert Version.from_tag(name) is None
 
 
 MESSAGES = {
-    Bump.PATCH: [
+    PATCH: [
         "fix: rounding",
         "docs: spelling",
         "added SOL pair",
@@ -264,11 +264,11 @@ MESSAGES = {
         "fix: rounding\n\n  BREAKING CHANGE: indented, as a quotation is",
         "fix: rounding\n\nNON-BREAKING CHANGE: quite the contrary",
     ],
-    Bump.MINOR: [
+    MINOR: [
         "feat(web, api):  two spaces",
         "\n\nfeat: below empty lines\n",
     ],
-    Bump.MAJOR: [
+    MAJOR: [
         "docs(api)!: the old address is gone",
         "fix: rounding\n\nBREAKING CHANGE: two digits only",
         "fix: rounding\n\nBREAKING-CHANGE: two digits only",
@@ -282,28 +282,28 @@ MESSAGES = {
 }
 
 
-@pytest.mark.parametrize(("message", "bump"), [(text, bump) for bump, texts in MESSAGES.items() for text in texts])
-def test_header_and_footers_determine_the_version_and_every_commit_raises_it(message: str, bump: Bump) -> None:
-    assert bump_of([message]) is bump
+@pytest.mark.parametrize(("message", "place"), [(text, place) for place, texts in MESSAGES.items() for text in texts])
+def test_header_and_footers_determine_the_version_and_every_commit_raises_it(message: str, place: int) -> None:
+    assert raised_by([message]) == place
 
 
 @given(kind=TYPES, scope=SCOPES, breaking=st.booleans(), description=DESCRIPTIONS)
 def test_every_header_of_the_specification_is_read(kind: str, scope: str, *, breaking: bool, description: str) -> None:
-    expected = Bump.MAJOR if breaking else Bump.MINOR if kind.lower() == "feat" else Bump.PATCH
-    assert bump_of([f"{kind}{scope}{'!' if breaking else ''}: {description}"]) is expected
+    expected = MAJOR if breaking else MINOR if kind.lower() == "feat" else PATCH
+    assert raised_by([f"{kind}{scope}{'!' if breaking else ''}: {description}"]) == expected
 
 
 @given(messages=st.lists(ANY_TEXT), more=ANY_TEXT)
 def test_the_greatest_change_decides_in_any_order(messages: list[str], more: str) -> None:
     """Any text can be read as a message."""
-    assert bump_of([*messages, more]) == max(bump_of(messages), bump_of([more]))
-    assert bump_of([more, *messages]) == bump_of([*messages, more])
+    assert raised_by([*messages, more]) == min(raised_by(messages), raised_by([more]))
+    assert raised_by([more, *messages]) == raised_by([*messages, more])
 
 
 def test_a_message_is_read_in_linear_time() -> None:
     """A pattern that backtracks would exceed the time limit of a test."""
     for letters in ("a" * 5_000_000, "feat(" * 1_000_000, " " * 5_000_000 + ":", "\n" * 5_000_000, "a-" * 2_500_000):
-        assert bump_of([letters, f"x\n\n{letters}"]) is Bump.PATCH
+        assert raised_by([letters, f"x\n\n{letters}"]) == PATCH
         assert len(subject_of(letters)) <= 210
 
 
