@@ -34,7 +34,6 @@ from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations.access_log import ROUTE, Log, observed
 from crypto_predict.web.operations.health import Health
 from crypto_predict.web.operations.metrics import Metrics
-from crypto_predict.web.page import assets
 from crypto_predict.web.page import routes as page_routes
 from crypto_predict.web.page.html import Site
 
@@ -80,7 +79,6 @@ class Service:
             address=settings.site_url,
             stale_after=settings.stale_after,
             repository_url=settings.repository_url,
-            assets=assets.find(),
         )
         self.settings, self.clock, self.draining = settings, clock, draining  # the clock is in UTC
         self.editions = Editions(model, settings, site, clock)

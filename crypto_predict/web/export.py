@@ -14,13 +14,15 @@ from typing import Any
 from crypto_predict.prerequisites import needed, quick_imports
 
 with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_imports():
+    from werkzeug.exceptions import NotFound
+
     from crypto_predict.baked import files, store
     from crypto_predict.command_line import DONE, CommandLine, Option, argument, exit_code, print_report
     from crypto_predict.errors import CryptoPredictError, InvalidValue
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
     from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
-    from crypto_predict.web.page import assets, documents, html
-    from crypto_predict.web.page.feed import feed
+    from crypto_predict.web.page import documents, html
+    from crypto_predict.web.page.feed import ARCHIVE, NAME, feed
     from crypto_predict.web.page.html import Site
     from crypto_predict.web.page.pages import Pages
     from crypto_predict.web.page.releases import Releases
@@ -76,7 +78,6 @@ def main(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
         static=True,
         stale_after=options.stale_after,
         repository_url=options.repository_url,
-        assets=assets.find(),
     )
     try:
         done = export(options.folder, options.model, options.ledger, site, options.export_url)
@@ -135,16 +136,15 @@ def export(named: Path, model_file: Path, ledger: Path | None, site: Site, expor
 def contents(snapshot: Snapshot, releases: Releases, site: Site, export_url: str | None) -> Iterator[tuple[str, bytes]]:
     """Yield the path of each file in the folder and its content; those of the server are the same."""
     model, pages = snapshot.answers.model, Pages(snapshot, site, releases, lambda: datetime.now(UTC))
-    for path in pages.paths:
-        answer = pages.answer(path, None)
-        if answer is not None:
-            yield f"{path}index.html"[1:] if path.endswith("/") else path[1:], answer.body
+    for path in pages.resources:
+        with contextlib.suppress(NotFound):
+            yield f"{path}index.html"[1:] if path.endswith("/") else path[1:], pages.answer(path, None).body
     for pair in model.forecasts:
         yield f"page/{pair.slug}/releases.json", documents.rendered(releases.listed(pair))
         for day in reversed(releases.listed(pair).days):
             yield f"page/{pair.slug}/releases/{day}.json", documents.rendered(releases.release(pair, day))
     for month in (None, *releases.index().months):
-        name = "feed.xml" if month is None else f"feed/{month}.xml"
+        name = NAME if month is None else ARCHIVE.format(month)
         yield name, feed(model, releases, month, export_url, site.repository_url)
     # At GitHub Pages this file answers at every depth, where a relative link would lead nowhere.
     yield "404.html", html.missing(None, list(model.forecasts), site, export_url or "./").encode()

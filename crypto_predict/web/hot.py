@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from crypto_predict.web.editions import Editions
@@ -25,30 +25,25 @@ def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], 
 
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
         path, method, pages = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current
-        route = BITCOIN if path == BITCOIN else pages.route(path)
-        if route is None:
+        resource = pages.resources.get(path)
+        if path != BITCOIN and resource is None:
             # An error inside Flask keeps this frame, and so would keep the model, until garbage is collected.
             del pages
             return application(environ, start_response)
 
-        def answered() -> Rendered:
-            if path == BITCOIN:
-                answer = bitcoin.answer(pages.snapshot, clock(), environ["QUERY_STRING"])
-                return Rendered(answer.body, [*answer.headers, *COMMON])
-            page = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
-            if page is None:
-                raise NotFound
-            return page
-
         try:
             if method not in METHODS:
                 raise MethodNotAllowed(METHODS)
-            environ[ROUTE] = route
+            environ[ROUTE] = BITCOIN if resource is None else resource.route
             if method == "OPTIONS":
                 response = Response(content_type="text/html; charset=utf-8")
                 response.allow.update(METHODS)
             else:
-                answer = answered()
+                if resource is None:
+                    price = bitcoin.answer(pages.snapshot, clock(), environ["QUERY_STRING"])
+                    answer = Rendered(price.body, [*price.headers, *COMMON])
+                else:
+                    answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))
                 if method == "GET" and sending.CONDITIONS.isdisjoint(environ):
                     start_response("200 OK", answer.headers)
                     return [answer.body]

@@ -14,7 +14,7 @@ from crypto_predict.web.collected.calls import until_candle
 from crypto_predict.web.collected.series import INTERVAL, NotCollected, SeriesState, state
 from crypto_predict.web.http import queries, schemas
 from crypto_predict.web.http.operation import Failure, Operation
-from crypto_predict.web.http.problems import BadParameter
+from crypto_predict.web.http.problems import BadParameter, of_error
 from crypto_predict.web.http.response import PAIR, SERIES, SIMULATED, Rendered
 from crypto_predict.web.http.schemas import MOMENT, TEXT, Parameter, Schema
 from crypto_predict.web.model.snapshots import Snapshot
@@ -146,7 +146,7 @@ def table_headers(example: Rendered) -> dict[str, Any]:
 def unavailable(_: Sample) -> list[Failure]:
     """Return the error of every endpoint that reads the database."""
     text = "The database cannot be read now; forecasts are answered as usual."
-    return [Failure("DatabaseUnavailable", text, DatabaseError("", "the server does not answer"))]
+    return [Failure("DatabaseUnavailable", text, of_error(DatabaseError("", "the server does not answer")))]
 
 
 def not_collected(sample: Sample) -> Failure:

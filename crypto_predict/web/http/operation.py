@@ -8,7 +8,7 @@ from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from crypto_predict.errors import CryptoPredictError, InvalidValue
+from crypto_predict.errors import InvalidValue
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import MOMENT_EXPECTED
@@ -23,12 +23,7 @@ class Failure(NamedTuple):
 
     name: str
     description: str
-    error: CryptoPredictError
-
-    @property
-    def problem(self) -> Problem:
-        """The problem that is answered."""
-        return problems.of_error(self.error)
+    problem: Problem
 
     def component(self) -> dict[str, Any]:
         """Return the response, with the problem as its example."""
@@ -40,7 +35,7 @@ class Failure(NamedTuple):
 BAD_PARAMETER = Failure(
     "BadParameter",
     "A parameter is missing, repeated, unknown or malformed; `parameter` names it.",
-    InvalidValue("date", "yesterday", MOMENT_EXPECTED),
+    problems.of_error(InvalidValue("date", "yesterday", MOMENT_EXPECTED)),
 )
 PRECONDITION_FAILED = Failure(
     "PreconditionFailed", "The condition of the request does not hold.", problems.PRECONDITION_FAILED

@@ -11,7 +11,7 @@ from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http import queries
 from crypto_predict.web.http.operation import Failure, Operation
-from crypto_predict.web.http.problems import BadParameter
+from crypto_predict.web.http.problems import BadParameter, of_error
 from crypto_predict.web.http.response import SIMULATED, STALE, Rendered
 from crypto_predict.web.http.schemas import MOMENT, Parameter, Schema, parameter, refs
 from crypto_predict.web.model.answers import MODEL, Series
@@ -135,11 +135,11 @@ def failures(snapshot: Snapshot) -> Sequence[Failure]:
         Failure(
             "UnknownPair",
             "The model holds no forecast for this pair; `detail` lists those it holds.",
-            UnknownPair("XYZ/USD", list(map(str, snapshot.answers.model.forecasts))),
+            of_error(UnknownPair("XYZ/USD", list(map(str, snapshot.answers.model.forecasts)))),
         ),
         Failure(
             "OutsideModel",
             "The model has no answer for this time, see `detail`; `parameter` is the time, or the model.",
-            OutOfRange(forecast.last_day + DAY, forecast.first_day, forecast.last_day),
+            of_error(OutOfRange(forecast.last_day + DAY, forecast.first_day, forecast.last_day)),
         ),
     )

@@ -4,7 +4,7 @@ import json
 import threading
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.web.http.operation import Failure, Operation
@@ -23,6 +23,7 @@ crypto_predict_requests_total{method="GET",route="/bitcoin",status="200"} 1027.0
 """
 _UNCACHED = ("Cache-Control", "no-store")
 _STOPPING = "server is stopping: it finishes the requests it has and takes no new ones"
+_MARKED = refs("headers", [SIMULATED])
 _TOO_OLD = "The model or its newest price is too old; `detail` names which, and how old both are."
 
 
@@ -73,10 +74,6 @@ def _stale(ages: Freshness) -> Problem:
     return Problem(503, str(ages), **plain.encode(ages))
 
 
-def _marked(_: Rendered) -> dict[str, Any]:
-    return refs("headers", [SIMULATED])
-
-
 _operation = partial(Operation[Snapshot], tag="operation", validated=False)  # ``answer(health)``
 LIVE = _operation(
     rule="/livez",
@@ -93,7 +90,7 @@ READY = _operation(
     place=2,
     schemas={"Readiness": record({"status": TEXT, "simulated": BOOLEAN})},
     examples=lambda snapshot: [_state(status="ready", simulated=snapshot.answers.model.card.simulated)],
-    headers=_marked,
+    headers=lambda _: _MARKED,
     failures=lambda _: [Failure("NotReady", f"The {_STOPPING}.", Problem(503, f"this {_STOPPING}"))],
 )
 FRESH = _operation(
@@ -108,7 +105,7 @@ candle, or of the newest daily one if the source has no hourly ones. Of several 
     place=3,
     schemas={"Freshness": record({"status": TEXT, **schema_of(Freshness)["properties"]})},
     examples=lambda snapshot: [_state(status="fresh", **plain.encode(_ages(snapshot, 7_800)))],
-    headers=_marked,
+    headers=lambda _: _MARKED,
     failures=lambda snapshot: [Failure("Stale", _TOO_OLD, _stale(_ages(snapshot, 148 * 86_400)))],
 )
 METRICS = _operation(

@@ -45,8 +45,3 @@ def find(folder: Path = BUILT) -> Assets:
     matches = [match for match in map(_NAME.fullmatch, names) if match and match["type"] in TYPES]
     notice = (folder / NOTICE).read_text(encoding="utf-8") if NOTICE in names else ""
     return Assets(folder, {match["name"] + match["type"]: match[0] for match in matches}, notice.strip())
-
-
-def content_type(file: str) -> str:
-    """Return the type of a built file."""
-    return TYPES[Path(file).suffix]

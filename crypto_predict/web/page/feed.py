@@ -22,6 +22,7 @@ from crypto_predict.wording import counted, listed
 
 CONTENT_TYPE = "application/atom+xml; charset=utf-8"
 NAME = "feed.xml"  # its address, and its template
+ARCHIVE = "feed/{}.xml"  # the address of a month
 HORIZONS = (1, 7, 30)  # days after the last candle, in the words of an entry
 
 _IDENTITIES = uuid.UUID("5b1f5e5c-6f0a-4f4e-9d4b-0c6a5c1d2e73")  # the namespace of the identities below
@@ -38,16 +39,15 @@ def feed(model: Model, releases: Releases, month: str | None, address: str | Non
     """
     index, card = releases.index(), model.card
     months, published = list(index.months), list(releases.newest() if month is None else releases.of_month(month))
-    if month is not None:
-        place = months.index(month)
-        links = {"self": _archive(month), "current": NAME}
-        links |= _linked("prev-archive", months, place - 1) | _linked("next-archive", months, place + 1)
-    else:
-        links = {"self": NAME}
-        if published:
-            place = months.index(str(published[0][0].made_at)[:7])
-            is_whole = next(releases.of_month(months[place])) == published[0]
-            links |= _linked("prev-archive", months, place - 1 if is_whole else place)
+    links = {"self": NAME} if month is None else {"self": ARCHIVE.format(month), "current": NAME}
+    if published:
+        place = months.index(str(published[0][0].made_at)[:7])
+        is_whole = month is not None or next(releases.of_month(months[place])) == published[0]
+        earlier, later = months[: place if is_whole else place + 1], months[place + 1 :] if month else []
+        if earlier:
+            links["prev-archive"] = ARCHIVE.format(earlier[-1])
+        if later:
+            links["next-archive"] = ARCHIVE.format(later[0])
     root = "" if month is None else "../"  # makes an address of the site relative to the document
     text = html.render(
         NAME,
@@ -98,12 +98,3 @@ def _written(day: date) -> str:
 def _identity(digest: str) -> str:
     """Return a name that is unique without an authority (RFC 9562), the same for the same digest."""
     return uuid.uuid5(_IDENTITIES, digest).urn
-
-
-def _archive(month: str) -> str:
-    return f"feed/{month}.xml"
-
-
-def _linked(relation: str, months: list[str], place: int) -> dict[str, str]:
-    """Return the link to the month at a place; none if there is none."""
-    return {relation: _archive(months[place])} if 0 <= place < len(months) else {}

@@ -5,7 +5,7 @@ not at each request.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -24,7 +24,7 @@ from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import words
-from crypto_predict.web.page.assets import Assets
+from crypto_predict.web.page.assets import Assets, find
 from crypto_predict.wording import duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
@@ -46,7 +46,7 @@ class Site:
     static: bool  # an export: there is no API at `root`
     stale_after: timedelta  # a model or a newest price older than this is stale
     repository_url: str | None
-    assets: Assets
+    assets: Assets = field(default_factory=find)
 
 
 class State(NamedTuple):

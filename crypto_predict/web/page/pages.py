@@ -9,8 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import lru_cache, partial
+from pathlib import Path
 from time import sleep
 from typing import NamedTuple
+
+from werkzeug.exceptions import NotFound
 
 from crypto_predict import logs
 from crypto_predict.errors import UnknownPair
@@ -21,7 +24,7 @@ from crypto_predict.web.model import forecast
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.model.snapshots import LONGEST, Snapshot
 from crypto_predict.web.page import documents, html
-from crypto_predict.web.page.assets import content_type
+from crypto_predict.web.page.assets import TYPES
 from crypto_predict.web.page.html import Site, State
 from crypto_predict.web.page.releases import Releases
 
@@ -59,7 +62,7 @@ class Pages:
     def __init__(self, snapshot: Snapshot, site: Site, releases: Releases, clock: Callable[[], datetime]) -> None:
         self.site, self.pairs = site, {pair.slug: pair for pair in snapshot.answers.pairs}
         self.snapshot, self._releases, self._clock = snapshot, releases, clock
-        self._resources = dict(_resources(snapshot.answers, site))
+        self.resources = dict(_resources(snapshot.answers, site))  # by path, with a slash at its beginning
         self._rendered: dict[tuple[str, State], Representations] = {}  # the oldest first
         self._lock = threading.Lock()
         model = snapshot.answers.model  # not `self`: a circle would outlive its model
@@ -78,22 +81,9 @@ class Pages:
         self._documents = lru_cache(maxsize=MOST_RELEASES)(document)
         self._feeds = lru_cache(maxsize=MOST_FEEDS)(feed_of)
 
-    @property
-    def paths(self) -> list[str]:
-        """The addresses of pages, documents and built files, each with a slash at its beginning."""
-        return list(self._resources)
-
-    def route(self, path: str) -> str | None:
-        """Return the template of one of `paths`; None for any other address."""
-        resource = self._resources.get(path)
-        return None if resource is None else resource.route
-
-    def answer(self, path: str, accepted: str | None) -> Rendered | None:
-        """Return what is sent at one of `paths`, with all of its headers; None for any other address."""
-        resource = self._resources.get(path)
-        if resource is None:
-            return None
-        state, cache_control = State(), IMMUTABLE
+    def answer(self, path: str, accepted: str | None) -> Rendered:
+        """Return what is sent at the path of a resource; if another build has removed its file, raise `NotFound`."""
+        resource, state, cache_control = self.resources[path], State(), IMMUTABLE
         if resource.pair is not None:
             now, snapshot = self._clock(), self.snapshot
             seconds, stale = snapshot.validity.state(now, resource.pair)
@@ -101,8 +91,8 @@ class Pages:
             state, cache_control = State(stale, *plan), f"public, max-age={seconds}"
         try:
             return _sent(self._represented(path, resource, state), accepted, cache_control)
-        except OSError:  # another build has removed the file
-            return None
+        except OSError as error:
+            raise NotFound from error
 
     def past(self, slug: str, day: str | None, accepted: str | None) -> Rendered:
         """Return ``page/{slug}/releases/{day}.json``, or ``page/{slug}/releases.json`` without a day."""
@@ -123,8 +113,7 @@ class Pages:
     def prepare(self) -> None:
         """Render every day of the default model, then what a first visit loads, and read the ledger.
 
-        The template of the page is compiled in one piece, which would delay the first answer. If there are no scripts,
-        log how to build them.
+        Compiling the template would delay the first answer. If there are no scripts, log how to build them.
         """
         forecast.prepare(self.snapshot)
         if "main.js" not in self.site.assets.files:
@@ -169,7 +158,7 @@ def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
 
     def built_file(file: str, _: State) -> Representations:
         body, brotli = built.read(file)
-        return _represent(body, content_type(file), brotli=brotli)
+        return _represent(body, TYPES[Path(file).suffix], brotli=brotli)
 
     yield "/", Resource("/", partial(page, answers.pairs[0], "./"), answers.pairs[0], plans=True)
     for pair in answers.pairs:

@@ -178,7 +178,8 @@ def test_built_files_are_compressed_and_kept_for_a_year(built: Path) -> None:
         assert response.headers["Cache-Control"] == "public, max-age=31536000, immutable"
         assert gzip.decompress(response.data) == (built / Path(path).name).read_bytes()
         assert response.headers["X-Content-Type-Options"] == "nosniff"
-    assert served.get("/page/built/main-4TRZXC7Q.js").content_type == "text/javascript; charset=utf-8"
+    for file, kind in (("main-4TRZXC7Q.js", "javascript"), ("style-LLHGWB7D.css", "css")):
+        assert served.get(f"/page/built/{file}").content_type == f"text/{kind}; charset=utf-8", "nosniff is sent"
 
 
 @pytest.mark.parametrize("name", ["main.js", "main-AAAAAAAA.js", "..%2fpages.py", "%2e%2e/pages.py", "", "\x00"])
@@ -224,9 +225,7 @@ def test_requests_are_counted_by_the_template_of_their_route(built: Path) -> Non
 
 def bodies(pages: Pages, paths: list[str]) -> Iterator[bytes]:
     for path in paths:
-        answer = pages.answer(path, "gzip")
-        assert answer is not None
-        yield answer.body
+        yield pages.answer(path, "gzip").body
 
 
 def test_the_memory_of_rendered_answers_is_bounded() -> None:
