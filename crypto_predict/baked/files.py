@@ -125,14 +125,13 @@ def remove_stale(path: Path) -> None:
 def locked(path: Path, name: str) -> Iterator[None]:
     """Hold the lock of an output, which all links to a file share; `name` is the option that names it, for errors.
 
-    Raises:
-        InvalidValue: Another process holds the lock; the message names process, host and time.
-        OSError: The lock file cannot be made.
+    If another process holds it, `InvalidValue` names process, host and time; `OSError`: the file cannot be made.
     """
-    real, advice = real_path(path), "wait until that process ends, or name another file"
+    real = real_path(path)
 
     def refused(holder: str) -> Exception:
-        return InvalidValue(name, str(path), f"free: {holder} writes it; {advice}")
+        expected = f"free: {holder} writes it; wait until that process ends, or name another file"
+        return InvalidValue(name, str(path), expected)
 
     with locks.holding(real.with_name(f".{real.name}.lock"), refused):
         yield
@@ -140,10 +139,9 @@ def locked(path: Path, name: str) -> Iterator[None]:
 
 def _write_synced(path: Path, content: Content, *, like: Path) -> None:
     """Write a new file with the mode and the owner of the file that it will replace, if that exists."""
-    try:
+    before = None
+    with contextlib.suppress(FileNotFoundError):
         before = like.stat()
-    except FileNotFoundError:
-        before = None
     created = 0o666 if before is None else 0o600  # private until the mode is set below
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, created)
     with os.fdopen(descriptor, "wb") as file:

@@ -115,8 +115,7 @@ class EntryFault(ValueError):
 def entry_after(content: Content, previous: str) -> tuple[str, bytes]:
     """Return the digest and the line, with its line feed, of the entry after the one with the digest `previous`.
 
-    Raises:
-        UnusableHistory: The forecasts or the price cannot be scored.
+    `UnusableHistory` is raised if the forecasts or the price cannot be scored.
     """
     name, subject = type(content).__name__.lower(), f"{content.pair} from {content.source:.80}"
     if faults := list(content.faults()):
@@ -133,8 +132,7 @@ def entry_after(content: Content, previous: str) -> tuple[str, bytes]:
 def read_entry(line: bytes, previous: str | None) -> tuple[Content, str]:
     """Return the content and the digest of a line, which must follow the one with the digest `previous`; None: any.
 
-    Raises:
-        EntryFault: The line is damaged, altered, in the wrong place, or of another format.
+    `EntryFault` is raised if the line is damaged, altered, in the wrong place, or of another format.
     """
     data, digest = _verified(line)
     version, before, kind = data.pop("format", None), data.pop("previous", None), data.pop("kind", None)
@@ -239,12 +237,7 @@ class Ledger:
         return ledger
 
     def append(self, content: Content) -> None:
-        """Append an entry.
-
-        Raises:
-            EntryFault: It is a release that was made before an earlier one.
-            UnusableHistory: As for `entry_after`.
-        """
+        """Append an entry as `entry_after` makes it; raise `EntryFault` if an earlier release was made later."""
         head, line = entry_after(content, self.head)
         self._add(content, head, len(line))
         self._appended.append(line)

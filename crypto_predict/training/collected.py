@@ -36,9 +36,7 @@ def resolve(
 
     The pairs that `settings` name come first, as they are the default of page and API. If the database cannot be read,
     those of the champion take the place of the collected ones: an outage of the database must not remove a pair.
-
-    Raises:
-        InvalidValue: A database is needed and cannot be opened here, or its address is malformed.
+    `InvalidValue` is raised if a database is needed and cannot be opened here, or its address is malformed.
     """
     if not settings.collected:
         return settings, {}
@@ -75,12 +73,9 @@ def open_by_pair(
     champion: Model | None,
     open_database: Callable[[], CollectedMarket] | None,
 ) -> dict[Pair, Sequence[CandleSource]]:
-    """Return the sources of each pair in the order in which they are tried.
+    """Return the sources of each pair in the order in which they are tried, with the errors of `open_sources`.
 
     In a repetition, simulated prices do not replace the real ones of the `champion` while no exchange can be reached.
-
-    Raises:
-        InvalidValue: As for `open_sources`.
     """
     names = settings.sources
     if SIMULATED not in names and any(map(_is_invented, collected.values())):

@@ -42,12 +42,8 @@ Scores = Mapping[Pair, tuple[History, Sequence[MinuteBacktest]]]  # of each pair
 def score_minutes(settings: TrainSettings, now: datetime, open_database: Callable[[], CollectedMarket]) -> Scores:
     """Forecast the second half of the minutes of every pair, write the forecasts if asked, and score them.
 
-    Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store``.
-
-    Raises:
-        InvalidValue: The output cannot be written where the settings say, or another process writes it.
-        UnusableHistory: No source has a usable history of some pair, or it is too short.
-        OSError: The file cannot be written.
+    Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store``. The
+    errors are those of `pipeline.train`; `UnusableHistory` is also raised if a history is too short.
     """
     with locked_outputs(check_backtest(settings)):
         sources = open_sources(settings.sources, settings.environ, settings.seed, settings.pairs, open_database)
@@ -123,8 +119,7 @@ def as_text(pairs: Scores, output: Path | None) -> str:
             ]
         ),
         "\n".join(
-            wrapped(f"{pair}: from {origin(pair, history.source, history.traded)}")
-            for pair, (history, _) in pairs.items()
+            wrapped(f"{pair}: from {origin(pair, past.source, past.traded)}") for pair, (past, _) in pairs.items()
         ),
         table(
             [

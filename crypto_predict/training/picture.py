@@ -49,11 +49,7 @@ _DECIMALS = re.compile(rb"(\.\d\d)\d+")
 def save_picture(
     history: History, forecast: PairForecast, card: Card, path: Path, followed: Sequence[Candle] = ()
 ) -> None:
-    """Save what `draw_picture` draws as SVG, PNG or PDF, by the suffix; an SVG follows the dark mode of its viewer.
-
-    Raises:
-        OSError: The file cannot be written.
-    """
+    """Save what `draw_picture` draws as SVG, PNG or PDF, by the suffix; an SVG follows the dark mode of its viewer."""
     kind = path.suffix.lstrip(".").lower()
     metadata = {"Date": None} if kind == "svg" else {}  # equal runs draw equal files
     buffer = io.BytesIO()

@@ -10,7 +10,6 @@ from crypto_predict.baked.distribution import Distribution
 from crypto_predict.market.forecast import LEVELS
 
 PRICES = st.floats(5e-324, 1.7976931348623157e308)
-LEVELS_ASKED = st.floats(0.0001, 0.9999)
 
 
 @st.composite
@@ -25,11 +24,6 @@ def distributions(draw: st.DrawFn, narrowest: float = 0.0, widest: float = 2.0) 
 
 SMOOTH = distributions(narrowest=0.01)
 WILD = distributions(widest=200.0)  # also known prices, and tails that reach beyond every float
-
-
-@given(SMOOTH, LEVELS_ASKED)
-def test_the_probability_below_a_quantile_is_its_level(distribution: Distribution, level: float) -> None:
-    assert distribution.below(distribution.quantile(level)) == pytest.approx(level, abs=1e-9)
 
 
 @given(SMOOTH, st.floats(0, 1))

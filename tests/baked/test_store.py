@@ -95,14 +95,6 @@ def test_saving_replaces_the_earlier_file_also_through_a_link(tmp_path: Path) ->
         assert sorted(tmp_path.iterdir()) == [link, path]
 
 
-def make_absent(path: Path) -> None:
-    path.with_name("another.pkl").touch()
-
-
-def make_dangling(path: Path) -> None:
-    path.symlink_to("nowhere.pkl")
-
-
 def make_below_a_file(path: Path) -> None:
     path.parent.rmdir()
     path.parent.touch()
@@ -116,8 +108,11 @@ def make_sparse(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (make_absent, "the file does not exist; train one with: python train.py"),
-        (make_dangling, "the file does not exist; train one with: python train.py"),
+        (
+            lambda path: path.with_name("another.pkl").touch(),
+            "the file does not exist; train one with: python train.py",
+        ),
+        (lambda path: path.symlink_to("nowhere.pkl"), "the file does not exist; train one with: python train.py"),
         (Path.touch, "it is empty"),
         (Path.mkdir, "it is not a regular file"),
         (os.mkfifo, "it is not a regular file"),

@@ -94,18 +94,26 @@ def test_trainings_begin_at_once_and_at_the_multiples(tmp_path: Path) -> None:
     assert datetime.fromisoformat(again["next_at"]) <= others[1]
 
 
-def test_an_outage_is_tried_again_soon_and_ever_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The schedule says why, in one line, and when the next attempt begins; the log says both."""
+def test_a_failure_is_tried_again_as_soon_as_its_kind_allows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """An outage soon and ever later; a refusal later, since the gate refuses the same prices again within minutes.
+
+    Arguments that became wrong wait for the next training. The schedule says why, in one line, and so does the log.
+    """
     caplog.set_level("INFO")
-    _, notes = run(tmp_path, OUTAGE, OUTAGE, OUTAGE, END)
-    plans = [note["schedule"] for note in notes[1:]]
-    waits = [datetime.fromisoformat(plan["next_at"]) - datetime.fromisoformat(plan["failure"]["at"]) for plan in plans]
+    code, notes = run(tmp_path, OUTAGE, OUTAGE, OUTAGE, "pass", REFUSED, "pass", "sys.exit(2)", END)
+    assert code == DONE
+    plans = [plan for note in notes[1:] if (plan := note["schedule"])["failure"]]
+    *waits, refused, _ = (
+        datetime.fromisoformat(plan["next_at"]) - datetime.fromisoformat(plan["failure"]["at"]) for plan in plans
+    )
     for number, wait in enumerate(waits):
         assert timedelta(seconds=15) * 2**number <= wait <= timedelta(seconds=30) * 2**number
-    assert {plan["failure"]["reason"] for plan in plans} == {"no usable history in BTC/USD: binance: away"}
-    assert (
-        "the earlier model stays: no usable history in BTC/USD: binance: away; the next attempt begins" in caplog.text
-    )
+    assert timedelta(minutes=8) <= refused <= timedelta(minutes=16)
+    outage = "no usable history in BTC/USD: binance: away"
+    assert [plan["failure"]["reason"] for plan in plans[:4]] == [outage, outage, outage, "refused by the gate"]
+    assert f"the earlier model stays: {outage}; the next attempt begins" in caplog.text
+    assert plans[-1]["failure"]["reason"]
+    assert (datetime.fromisoformat(plans[-1]["next_at"]) - EPOCH) % SIX_HOURS <= timedelta(minutes=5)
 
 
 def test_a_training_before_the_collector_has_begun_is_repeated_soon(tmp_path: Path) -> None:
@@ -116,23 +124,6 @@ def test_a_training_before_the_collector_has_begun_is_repeated_soon(tmp_path: Pa
     *early, regular = ((datetime.fromisoformat(plan["next_at"]) - EPOCH) % SIX_HOURS for plan in plans)
     assert any(since_multiple > timedelta(minutes=5) for since_multiple in early)
     assert regular <= timedelta(minutes=5), "a database that stays empty is no reason to train all the time"
-
-
-def test_a_refusal_is_tried_again_later_than_an_outage(tmp_path: Path) -> None:
-    """The gate refuses the same prices again within minutes; an exchange that was away may have other ones."""
-    _, notes = run(tmp_path, "pass", REFUSED, END)
-    plan = notes[-1]["schedule"]
-    wait = datetime.fromisoformat(plan["next_at"]) - datetime.fromisoformat(plan["failure"]["at"])
-    assert timedelta(minutes=8) <= wait <= timedelta(minutes=16)
-
-
-def test_arguments_that_became_wrong_wait_for_the_next_training(tmp_path: Path) -> None:
-    """Arguments that were right once are no reason to end."""
-    code, notes = run(tmp_path, "pass", "sys.exit(2)", END)
-    assert code == DONE
-    (_, plan) = (note["schedule"] for note in notes[1:])
-    assert plan["failure"]["reason"]
-    assert (datetime.fromisoformat(plan["next_at"]) - EPOCH) % SIX_HOURS <= timedelta(minutes=5)
 
 
 def test_wrong_arguments_end_the_program(tmp_path: Path) -> None:

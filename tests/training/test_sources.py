@@ -94,11 +94,8 @@ def test_by_default_the_first_exchange_is_used_and_the_second_one_confirms_it(
 
 REFUSALS: dict[str, tuple[Fault, str]] = {
     "place": (replay.answer(451), "answered 451 Unavailable For Legal Reasons"),
-    "no keys": (replay.answer(403), "answered 403 Forbidden"),
     "too many requests": (replay.answer(429, retry_after="9999"), "answered 429 Too Many Requests"),
-    "ban": (replay.answer(418), "answered 418 I'm a Teapot"),
     "outage": (replay.answer(503, retry_after="9999"), "answered 503 Service Unavailable"),
-    "another API": (replay.answer(404), "answered 404 Not Found"),
 }
 
 
