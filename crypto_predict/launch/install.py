@@ -20,22 +20,19 @@ from typing import Any
 
 OLDEST_UV = (0, 11)  # the first that has UV_SYSTEM_CERTS
 LOCK_OF_UV = "requirements-uv.txt"
-# Settings of pip that hold one value, and the variables of uv with the same meaning.
-_SAME = {
-    "index-url": ("UV_DEFAULT_INDEX",),
-    "no-index": ("UV_NO_INDEX",),
-    "no-cache-dir": ("UV_NO_CACHE",),
-    "default-timeout": ("UV_HTTP_TIMEOUT",),
-    "timeout": ("UV_HTTP_TIMEOUT",),
-    "cert": ("SSL_CERT_FILE",),
-    "client-cert": ("SSL_CLIENT_CERT",),
-    "proxy": ("HTTP_PROXY", "HTTPS_PROXY"),
-}
-# Those that hold several values, the variable, and what is between its values.
-_LISTS = {
-    "extra-index-url": ("UV_INDEX", " "),
-    "find-links": ("UV_FIND_LINKS", ","),
-    "trusted-host": ("UV_INSECURE_HOST", " "),
+# Settings of pip: what is between several values, and the variables of uv with the same meaning.
+_VARIABLES = {
+    "index-url": ("", "UV_DEFAULT_INDEX"),
+    "no-index": ("", "UV_NO_INDEX"),
+    "no-cache-dir": ("", "UV_NO_CACHE"),
+    "default-timeout": ("", "UV_HTTP_TIMEOUT"),
+    "timeout": ("", "UV_HTTP_TIMEOUT"),
+    "cert": ("", "SSL_CERT_FILE"),
+    "client-cert": ("", "SSL_CLIENT_CERT"),
+    "proxy": ("", "HTTP_PROXY", "HTTPS_PROXY"),
+    "extra-index-url": (" ", "UV_INDEX"),
+    "find-links": (",", "UV_FIND_LINKS"),
+    "trusted-host": (" ", "UV_INSECURE_HOST"),
 }
 _SETTING = re.compile(r"(?m)^(global|install|:env:)\.([\w-]+)=(.+)$")
 _SECTIONS = ("global", "install", ":env:")  # a later one takes precedence
@@ -47,7 +44,9 @@ def main(locks: Sequence[str], environ: Mapping[str, str]) -> int:
     given = [word for lock in locks for word in ("--requirement", lock)]
     if uv := recent_uv(environ) or installed_uv(pip, Path(locks[0]).with_name(LOCK_OF_UV)):
         options = ["pip", "install", "--quiet", "--python", sys.executable, "--require-hashes"]
-        done = _run([uv, *options, *given], capture_output=True, env=uv_environ(environ))
+        listed = _run([sys.executable, "-m", "pip", "config", "list"], capture_output=True).stdout
+        settings = {**translated(pip_settings(listed)), "UV_SYSTEM_CERTS": "1", **environ}
+        done = _run([uv, *options, *given], capture_output=True, env=settings)
         if done.returncode == 0:
             return 0
         reason = " ".join(done.stderr.split())[:500]
@@ -71,12 +70,6 @@ def installed_uv(pip: Sequence[str], lock: Path) -> str | None:
     return str(uv) if done.returncode == 0 and uv.exists() else None
 
 
-def uv_environ(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment of uv: with the settings of pip, and with the certificates of the system."""
-    listed = _run([sys.executable, "-m", "pip", "config", "list"], capture_output=True).stdout
-    return {**translated(pip_settings(listed)), "UV_SYSTEM_CERTS": "1", **environ}
-
-
 def _run(words: Sequence[str], **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(words, text=True, errors="replace", check=False, **options)  # noqa: S603 no shell reads them
 
@@ -93,10 +86,11 @@ def translated(settings: Mapping[str, str]) -> dict[str, str]:
     pip takes the best file of any index. uv takes the first index that has a package, unless it is told otherwise; with
     hashes both are equally safe.
     """
-    variables = {variable: value for name, value in settings.items() for variable in _SAME.get(name, ()) if value}
-    for name, (variable, between) in _LISTS.items():
-        if values := settings.get(name, "").split():
-            variables[variable] = between.join(values)
+    variables: dict[str, str] = {}
+    for name, (between, *names) in _VARIABLES.items():
+        value = settings.get(name, "")
+        if value := between.join(value.split()) if between else value:
+            variables |= dict.fromkeys(names, value)
     return {**variables, "UV_INDEX_STRATEGY": "unsafe-best-match"}
 
 

@@ -4,7 +4,6 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta, timezone
 from itertools import pairwise
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
@@ -248,12 +247,6 @@ def test_the_anchor_can_be_anywhere_in_the_day_after_the_last_candle(after: time
 @given(INSTANTS, st.timedeltas(timedelta(hours=-23), timedelta(hours=23)))
 def test_equal_instants_in_different_time_zones_have_equal_predictions(instant: datetime, offset: timedelta) -> None:
     assert EVALUATOR.at(instant.astimezone(timezone(offset))) == EVALUATOR.at(instant)
-
-
-def test_a_time_zone_is_converted_with_its_summer_time() -> None:
-    zone = ZoneInfo("Europe/Berlin")
-    assert EVALUATOR.at(datetime(2024, 6, 2, 2, tzinfo=zone)) == EVALUATOR.at(date(2024, 6, 1))
-    assert EVALUATOR.at(datetime(2024, 12, 2, 1, tzinfo=zone)) == EVALUATOR.at(date(2024, 12, 1))
 
 
 def test_the_range_is_from_the_first_candle_to_a_year_after_the_last() -> None:

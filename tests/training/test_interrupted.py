@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 
 from crypto_predict.baked import store
+from crypto_predict.baked.files import locked
 from crypto_predict.baked.ledger import Ledger
-from tests.baked.test_files import HOLD
 from tests.support.forks import forked_training
-from tests.support.processes import Finished, child, line
+from tests.support.processes import Finished
 from tests.support.serving import ROOT
 from tests.support.training import Outputs
 from tests.training.test_ledger import release
@@ -219,22 +219,14 @@ def test_a_first_release_that_fails_leaves_no_ledger(tmp_path: Path) -> None:
     assert output.names() == set()
 
 
-def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(first: Output, tmp_path: Path) -> None:
-    """The holder is killed later, which changes nothing."""
+def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2(
+    first: Output, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     output = copy(first, tmp_path)
-    with child(HOLD, str(output.model_file)) as holder:
-        assert line(holder) == "held"
-        (tmp_path / "links").mkdir()
-        (tmp_path / "links" / "model.pkl").symlink_to(output.model_file)
-        alias = tmp_path / "links" / "model.pkl"
-        market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(SECOND))
-        run = forked_training(*market, "--output", str(alias), environ={})
-        assert run.code == 2, run.errors
-        assert f" is not free: process {holder.pid} on " in run.errors.splitlines()[-1]
-        holder.kill()
+    with locked(output.model_file, "--output"):
+        assert output.next_training(SECOND) == 2
+    assert f" is not free: process {os.getpid()} on " in capsys.readouterr().err
     assert whole(output) == BUILDS[FIRST]
-    assert output.next_training(SECOND) == 0, "the kernel releases the lock of the dead"
-    assert output.names() == {"model.pkl", "model.ledger.jsonl", "links"}
 
 
 def test_two_trainings_at_once_never_lose_a_release(first: Output, tmp_path: Path) -> None:

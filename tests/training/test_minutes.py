@@ -98,23 +98,19 @@ def test_the_report_has_the_scores_of_the_rows(tmp_path: Path, capsys: pytest.Ca
     assert all(len(line) <= 100 or str(tmp_path) in line for line in text.splitlines())
 
 
-def test_without_a_file_the_report_is_all(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_was_collected_is_scored_without_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Variables that serve the training of days are left unused."""
-    environ = {"LEDGER": "nowhere/old.jsonl", "HORIZONS": "1,7,30", "EVERY": "7", "DAYS": "400", "OUTPUT": "no/m.pkl"}
-    assert in_process(*arguments(tmp_path), environ=environ) == 0
-    assert "15 minutes" in capsys.readouterr().out
-    assert [path.name for path in tmp_path.iterdir()] == ["BTC-USD.csv"]
-
-
-def test_what_was_collected_is_scored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     series = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
     with open_writer(str(tmp_path / "market.db")) as writer:
         writer.follow(series, simulated=False)
         writer.write(series, CANDLES, Span(START, START + len(CANDLES) * MINUTE))
     until = f"{CANDLES[-1].open_time:%Y-%m-%d}"
     given = ("--interval", "1m", "--source", "store", "--database", str(tmp_path / "market.db"), "--until", until)
-    assert in_process(*given, "--json") == 0
+    environ = {"LEDGER": "nowhere/old.jsonl", "HORIZONS": "1,7,30", "EVERY": "7", "DAYS": "400", "OUTPUT": "no/m.pkl"}
+    assert in_process(*given, "--json", environ=environ) == 0
     pair = json.loads(capsys.readouterr().out)["pairs"]["BTC/USD"]
+    assert [score["horizon_minutes"] for score in pair["scores"]] == [1, 5, 15]
+    assert {path.suffix for path in tmp_path.iterdir()}.isdisjoint({".pkl", ".jsonl", ".csv"})
     assert (pair["source"], pair["traded"], pair["candles"]) == ("store:binance", "BTC/USDT", len(CANDLES))
 
 
