@@ -19,13 +19,9 @@ _log = logging.getLogger(__name__)
 def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: Interval, start: datetime) -> Collected:
     """Fetch what is missing of `pair` from `start` (UTC) on, from the first of `sources` that delivers.
 
-    Once a source has delivered, another one does not take its place in this run.
-
-    Raises:
-        RefusedKeys: A source does not accept the keys that are set.
-        UnusableHistory: No source has delivered; the faults name every source.
-        SourceError: The source has delivered and then failed. What it delivered is stored.
-        SeriesHeld: Another process collects the same.
+    Once a source has delivered, another one does not take its place in this run: its `SourceError` is raised, and what
+    it delivered is stored. Raise `RefusedKeys` if a source does not accept the keys that are set, `UnusableHistory` with
+    the faults of every source if none has delivered, and `SeriesHeld` if another process collects the same.
     """
     reasons = []
     for source in sources:

@@ -35,11 +35,8 @@ Job = Callable[[], Collected | str]
 def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -> dict[str, Outcome]:
     """Run ``--backfill`` or ``--once`` and return what became of each series, by its name.
 
-    A failed one does not harm the others.
-
-    Raises:
-        InvalidValue: A setting of a source is not valid, or `settings` name what is not stored.
-        KeyboardInterrupt: The run was interrupted. Everything that was reported as stored is stored.
+    A failed one does not harm the others. After an interrupt everything that was reported as stored is stored. Raise
+    `InvalidValue` if a setting of a source is not valid, or `settings` name what is not stored.
     """
     gc.freeze()  # the libraries stay: the collections that millions of candles cause need not look through them
     with logging_redirect_tqdm(), closing(Progress()) as progress:  # log lines appear above the bar

@@ -200,8 +200,7 @@ def read_settings(
 ) -> CollectSettings:
     """Read the settings from the command line and the environment; `now` is in UTC, None: this instant.
 
-    Raises:
-        SystemExit: With 2 after a bad argument, whose value is named; with 0 after ``--help``.
+    Exit with 2 after a bad argument, whose value is named, and with 0 after ``--help``.
     """
     options = command.parse(arguments, environ)
     flags = (options.backfill, options.once, options.status, options.explain_gap)

@@ -107,11 +107,9 @@ class CandleFeed(Protocol):
 
         The last event is `Interrupted`, also if no connection could be made. To connect again, call it again. Before
         the first event of data there may be `PairRefused`. Closing the generator closes the connection. It holds a
-        bounded number of events that were not taken yet; one too many ends it.
-
-        Raises:
-            RefusedKeys: The exchange does not accept the keys that are set, or asks for keys and none are set.
-            UnusableHistory: The exchange does not have one of the pairs, which the error names.
+        bounded number of events that were not taken yet; one too many ends it. Raise `RefusedKeys` if the exchange does
+        not accept the keys that are set, or asks for keys and none are set, and `UnusableHistory`, which names the
+        pair, if it does not have one of them.
         """
 
 
@@ -299,24 +297,21 @@ class Reservations(Protocol):
 
 
 class PairRegistry(Protocol):
-    """Which pairs the collector follows, as an administrator changes it. The collector notices within a minute."""
+    """Which pairs the collector follows, as an administrator changes it. The collector notices within a minute.
+
+    Both methods raise `DatabaseError` if the database cannot be used.
+    """
 
     def add(self, pair: Pair, source: str | None = None, since: datetime | None = None) -> CollectedSeries:
         """Follow the minutes of a pair from `since` (UTC) on, or of the last 90 days; begin again if it was stopped.
 
-        The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing.
-
-        Raises:
-            InvalidValue: `source` is not one that is collected here.
-            UnusableHistory: No source has the pair.
-            SourceError: The source could not be asked.
-            DatabaseError: The database cannot be used.
+        The first of the sources that has the pair is taken, or `source`. Adding a pair twice changes nothing. Raise
+        `InvalidValue` if `source` is not collected here, `UnusableHistory` if no source has the pair, and `SourceError`
+        if it could not be asked.
         """
 
     def remove(self, pair: Pair, source: str | None = None) -> Sequence[CollectedSeries]:
         """Stop collecting a pair, and return what is no longer collected; the candles stay.
 
-        Raises:
-            InvalidValue: The pair is not collected, or not from `source`.
-            DatabaseError: The database cannot be used.
+        Raise `InvalidValue` if the pair is not collected, or not from `source`.
         """

@@ -137,10 +137,7 @@ class Connections:
 def _parsed(text: str) -> tuple[Path | URL, str]:
     """Read a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
 
-    Return it beside its text without the password.
-
-    Raises:
-        InvalidValue: The text is not one of them. The error shows it without passwords.
+    Return it beside its text without the password. Raise `InvalidValue`, which shows no password either, for others.
     """
     scheme, separator, rest = text.partition("://")
     public = masked(text) if separator else _SECRET.sub("***", text)

@@ -46,8 +46,7 @@ _Scored = tuple[tuple[int, datetime, datetime], MinuteScores]  # the former of i
 def pack(forecast: MinuteForecast) -> bytes:
     """Return the distances of a forecast from its price, as they are stored.
 
-    Raises:
-        ValueError: It does not have the shapes of `MinuteForecast`, or a price is not a positive number.
+    Raise `ValueError` if it does not have the shapes of `MinuteForecast`, or a price is not a positive number.
     """
     shape = [len(row) for row in forecast.quantiles]
     if len(forecast.points) != MINUTES_AHEAD or shape != [len(LEVELS)] * MINUTES_AHEAD:
@@ -96,10 +95,8 @@ def grouped(rows: Iterable[_Scored]) -> dict[int, MinuteRecord]:
 def write(connection: Connection, steps: Steps, keep: timedelta) -> None:
     """Store the steps that are after the records of their series; `ForecastWriter` states the rules.
 
-    The series are locked by the transaction of `connection`.
-
-    Raises:
-        ValueError: A forecast is not that of its step, or a number is not one that can be stored.
+    The series are locked by the transaction of `connection`. Raise `ValueError` if a forecast is not that of its step,
+    or a number is not one that can be stored.
     """
     query = select(_HEAD.series, _HEAD.since, _HEAD.until).where(_HEAD.series.in_(list(steps)))
     periods = {series: (since, until) for series, since, until in connection.execute(query)}

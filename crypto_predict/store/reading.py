@@ -157,9 +157,8 @@ class Database:
     def __init__(self, url: str) -> None:
         """Open the database at a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
 
-        Raises:
-            InvalidValue: `url` is none of them.
-            DatabaseError: The database cannot be used: it does not exist, cannot be reached, or has another schema.
+        Raise `InvalidValue` if `url` is none of them, and `DatabaseError` if the database does not exist, cannot be
+        reached, or has another schema.
         """
         self.damaged = 0  # how often a row was left out because it is damaged
         self._logged: set[tuple[str, str]] = set()  # tables and keys of damaged rows
@@ -177,7 +176,8 @@ class Database:
 
     def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[CollectedSeries]:
         values = {"ago": ago // _SECOND, "tolerance": tolerance // _SECOND}
-        return sorted(self._rows("symbols", _LAST_PRICES, _with_prices, values), key=_order)
+        rows = self._rows("symbols", _LAST_PRICES, lambda row: _collected(row, row.price, row.earlier), values)
+        return sorted(rows, key=_order)
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
         return self._rows("coverage", _COVERAGE, _span, parameters(series))
@@ -306,7 +306,7 @@ def _key(row: _Row) -> SeriesKey:
     return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))
 
 
-def _collected(row: _Row, price: float | None = None, earlier: float | None = None) -> CollectedSeries:
+def _collected(row: _Row, price: object = None, earlier: object = None) -> CollectedSeries:
     key = _key(row)
     first, last = (None if at is None else instant(at) for at in (row.first_open, row.last_open))
     if (first is None) != (last is None) or (first is not None and last is not None and first > last):
@@ -326,13 +326,9 @@ def _collected(row: _Row, price: float | None = None, earlier: float | None = No
         mismatched=whole(row.mismatched),
         version=whole(row.version),
         candles=whole(row.candles),
-        price=price,
-        earlier=earlier,
+        price=_price(price),
+        earlier=_price(earlier),
     )
-
-
-def _with_prices(row: _Row) -> CollectedSeries:
-    return _collected(row, _price(row.price), _price(row.earlier))
 
 
 def _price(value: object) -> float | None:

@@ -146,24 +146,18 @@ def test_rows_that_no_market_can_have_made_are_kept_apart_with_their_reason(file
 
 
 @pytest.mark.parametrize(
-    "broken", [range(10), range(4), range(6, 10), [0, 1, 5, 9]], ids=["all", "head", "tail", "some"]
+    ("broken", "first"),
+    [(range(10), 10), (range(4), 10), (range(6, 10), 10), ([0, 1, 5, 9], 10), (range(6), 6)],
+    ids=["all", "head", "tail", "some", "before the stored ones"],
 )
-def test_rejected_rows_are_asked_for_again(broken: Sequence[int], file: WritableDatabase) -> None:
+def test_rejected_rows_are_asked_for_again(broken: Sequence[int], first: int, file: WritableDatabase) -> None:
     """Also at both ends, where they are not a gap: an exchange that sent nonsense for an hour is sound afterwards."""
     market, now = minutes(10), START + 10 * MINUTE + SETTLE
     nonsense = [each._replace(high=-1.0) if number in broken else each for number, each in enumerate(market)]
+    fill(file, Market(market), START + first * MINUTE, now=now)
     with contextlib.suppress(UnusableHistory):
         fill(file, Market(nonsense), now=now)
     assert len(file.quarantine(MINUTES, EVER)) == len(broken)
-    fill(file, Market(market), now=now)
-    assert stored(file) == market
-
-
-def test_rejected_rows_before_the_stored_ones_are_asked_for_again(file: WritableDatabase) -> None:
-    market, now = minutes(10), START + 10 * MINUTE + SETTLE
-    fill(file, Market(market), START + 6 * MINUTE, now=now)
-    fill(file, Market([each._replace(high=-1.0) for each in market]), now=now)
-    assert file.coverage(MINUTES) == [Span(START + 6 * MINUTE, START + 10 * MINUTE)]
     fill(file, Market(market), now=now)
     assert stored(file) == market
 

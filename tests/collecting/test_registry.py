@@ -139,18 +139,11 @@ def test_a_removed_pair_is_stopped_and_keeps_its_candles(exchanges: Exchanges, d
     assert {collected.state for collected in database.collected()} == {STOPPED}
     with pytest.raises(InvalidValue, match="pair: 'BTC/USD' is not collected; these are:"):
         registry.remove(BTC)
+    with pytest.raises(InvalidValue, match="pair: 'BTC/USD' is not collected from alpaca; these are:"):
+        registry.remove(BTC, "alpaca")
     again = registry.add(BTC, "binance")
     assert (again.state, again.since) == (ACTIVE, SINCE)
     assert again.first_open is not None
-
-
-def test_a_pair_is_removed_from_one_source(exchanges: Exchanges, file: WritableDatabase) -> None:
-    registry = exchanges.registry(file)
-    for source in ("alpaca", "binance"):
-        registry.add(BTC, source)
-    assert [collected.series.source for collected in registry.remove(BTC, "alpaca")] == ["alpaca"]
-    with pytest.raises(InvalidValue, match="is not collected from alpaca; these are: BTC/USDT from binance"):
-        registry.remove(BTC, "alpaca")
 
 
 def test_the_registry_of_an_environment_has_the_sources_that_it_names(file: WritableDatabase) -> None:

@@ -3,13 +3,12 @@
 import dataclasses
 import threading
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from crypto_predict.collecting import retention
 from crypto_predict.collecting.retention import BATCH, parse_keep
-from crypto_predict.errors import DatabaseError, InvalidValue
+from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Interval
 from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
@@ -99,13 +98,3 @@ def test_a_deletion_that_is_stopped_continues_later(database: WritableDatabase) 
 
     assert retention.purge(database, KEEP, NOW, Stopped()) == BATCH
     assert retention.purge(database, KEEP, NOW, threading.Event()) == 10 * DAY - BATCH
-
-
-def test_a_database_that_goes_away_is_an_error(tmp_path: Path) -> None:
-    """The collector tries again an hour later."""
-    path = tmp_path / "market.db"
-    with open_writer(str(path)) as writer:
-        writer.follow(MINUTES, simulated=False)
-        path.unlink()
-        with pytest.raises(DatabaseError, match="the file does not exist"):
-            retention.purge(writer, KEEP, NOW, threading.Event())
