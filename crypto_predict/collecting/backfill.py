@@ -20,7 +20,7 @@ def backfill(run: Run, sources: Sequence[CandleSource], pair: Pair, interval: In
     """Fetch what is missing of `pair` from `start` (UTC) on, from the first of `sources` that delivers.
 
     Once a source has delivered, another one does not take its place in this run: its `SourceError` is raised, and what
-    it delivered is stored. Raise `RefusedKeys` if a source does not accept the keys that are set, `UnusableHistory` with
+    it delivered is stored. Raise `RefusedKeys` if a source does not accept the set keys, `UnusableHistory` with
     the faults of every source if none has delivered, and `SeriesHeld` if another process collects the same.
     """
     reasons = []
