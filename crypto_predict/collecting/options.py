@@ -243,19 +243,15 @@ def _fault(mode: Mode, options: SimpleNamespace, given: Collection[str], now: da
     if mode.writes and "--json" in given:
         use = f"{mode.value} does not use --json, only --status and --explain-gap do"
         return f"{use}; leave --json out, or ask for one of them"
-    first, end_of_live = DEFAULT_INTERVAL.label, "used by live collecting, which does not end; add --backfill"
+    needed = "the first day of the backfill, such as --since 2021-01-01"
+    endless = "used by live collecting, which does not end; add --backfill"
+    only, label, is_live = DEFAULT_INTERVAL.label, interval and interval.label, mode is Mode.LIVE
     faults = (
-        (
-            since is None and mode is Mode.BACKFILL,
-            ("--since", "(not given)", "the first day of the backfill, such as --since 2021-01-01"),
-        ),
-        (since and since < FIRST_DAY, ("--since", since, FIRST_EXPECTED)),
-        (since and until and since > until, ("--since", since, f"a day up to --until, {until}")),
-        (since and since > now.date(), ("--since", since, f"a day up to today, {now:%Y-%m-%d} in UTC")),
-        (
-            mode is Mode.LIVE and interval not in {None, DEFAULT_INTERVAL},
-            ("--interval", interval and interval.label, f"{first}; add --backfill for others"),
-        ),
-        (mode is Mode.LIVE and until, ("--until", until, end_of_live)),
+        (since is None and mode is Mode.BACKFILL, "--since", "(not given)", needed),
+        (since and since < FIRST_DAY, "--since", since, FIRST_EXPECTED),
+        (since and until and since > until, "--since", since, f"a day up to --until, {until}"),
+        (since and since > now.date(), "--since", since, f"a day up to today, {now:%Y-%m-%d} in UTC"),
+        (is_live and label not in {None, only}, "--interval", label, f"{only}; add --backfill for others"),
+        (is_live and until, "--until", until, endless),
     )
-    return next((str(InvalidValue(*fault)) for is_wrong, fault in faults if is_wrong), None)
+    return next((str(InvalidValue(name, value, text)) for is_wrong, name, value, text in faults if is_wrong), None)

@@ -8,12 +8,11 @@ Candles that cannot be used are left out and counted: repeated ones (the last co
 that do not open on the grid of their interval. The caller's judge decides about such defects.
 """
 
-from crypto_predict.history.audit import Audit, place
+from crypto_predict.history.audit import place
 from crypto_predict.history.columns import Candles
 from crypto_predict.history.failover import (
     MIN_CANDLES,
     SETTLE,
-    STALE,
     History,
     candles_since,
     closing_limit,
@@ -21,16 +20,5 @@ from crypto_predict.history.failover import (
     read_history,
 )
 
-__all__ = [
-    "MIN_CANDLES",
-    "SETTLE",
-    "STALE",
-    "Audit",
-    "Candles",
-    "History",
-    "candles_since",
-    "closing_limit",
-    "compare_last_close",
-    "place",
-    "read_history",
-]
+__all__ = ["MIN_CANDLES", "SETTLE", "History", "candles_since", "closing_limit", "compare_last_close"]
+__all__ += ["Candles", "place", "read_history"]

@@ -29,22 +29,6 @@ from crypto_predict.market.candle import (
 from crypto_predict.market.interval import DAY, EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
-__all__ = [
-    "DAY",
-    "EPOCH",
-    "FIRST_DAY",
-    "FIRST_EXPECTED",
-    "Candle",
-    "Gap",
-    "Interval",
-    "Pair",
-    "Quote",
-    "SeriesKey",
-    "Span",
-    "StoredCandle",
-    "StoredGap",
-    "aggregate",
-    "digest",
-    "price_decimals",
-    "resample",
-]
+__all__ = ["Candle", "Gap", "Quote", "StoredCandle", "StoredGap", "aggregate", "digest", "price_decimals", "resample"]
+__all__ += ["DAY", "EPOCH", "FIRST_DAY", "FIRST_EXPECTED", "Interval", "Span"]
+__all__ += ["Pair", "SeriesKey"]

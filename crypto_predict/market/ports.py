@@ -120,7 +120,7 @@ class CandleFeed(Protocol):
 
 
 class SeriesReader(Protocol):
-    """The series that there are, with their states and newest prices."""
+    """The series that there are, with their states, newest prices and sizes."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -132,6 +132,9 @@ class SeriesReader(Protocol):
         no candle.
         """
 
+    def sizes(self) -> Mapping[SeriesKey, int]:
+        """Estimate the bytes of every series: its share in those of all candles; with SQLite, in those of the file."""
+
 
 class SeriesWriter(SeriesReader, Protocol):
     """The series that are collected."""
@@ -141,6 +144,9 @@ class SeriesWriter(SeriesReader, Protocol):
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is."""
+
+    def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
+        """Add to the number of candles of streams that were compared with those of REST, and of those that differed."""
 
 
 class CandleReader(Protocol):
@@ -222,13 +228,6 @@ class StreamWriter(Protocol):
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
 
 
-class ComparisonWriter(Protocol):
-    """How often streams and REST differ."""
-
-    def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
-        """Add to the number of candles that were compared with those of REST, and of those that differed."""
-
-
 class ForecastReader(Protocol):
     """Minute forecasts with their outcomes, and the models that they are computed from."""
 
@@ -260,13 +259,6 @@ class ForecastWriter(Protocol):
 
     def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
         """Store the model of a series in place of the one before."""
-
-
-class SizeReader(Protocol):
-    """What the series take on the disk."""
-
-    def sizes(self) -> Mapping[SeriesKey, int]:
-        """Estimate the bytes of every series: its share in those of all candles; with SQLite, in those of the file."""
 
 
 class Retention(Protocol):

@@ -6,11 +6,12 @@ PostgreSQL may hold numbers that are not finite: what reads a value raises an er
 
 import math
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import Row, bindparam, select
 
 from crypto_predict.errors import shown
-from crypto_predict.market import EPOCH, SeriesKey, Span
+from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey, Span
 from crypto_predict.store.tables import symbols
 
 # The number of a series, for queries that are built once: to build one takes longer than to execute it.
@@ -79,3 +80,11 @@ def number(value: object) -> float:
     if not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"{shown(value)} is not a finite number from 0 on")
     return value
+
+
+def series_of(row: Row[*tuple[Any, ...]]) -> SeriesKey:
+    """Return the series that a row with these columns of `symbols` names."""
+    pair = Pair.parse(text(row.pair))
+    if str(pair) != row.pair:  # no query would find it
+        raise ValueError(f"{row.pair} is not written as {pair}")
+    return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))

@@ -13,13 +13,14 @@ from datetime import datetime, timedelta
 from operator import add, attrgetter, itemgetter
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, select
 
+from crypto_predict.market import SeriesKey
 from crypto_predict.market.collected import ForecastStep, MinuteRecord
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteScores
 from crypto_predict.store import bulk
-from crypto_predict.store.columns import THE_SERIES, instant, number, seconds_up, whole
-from crypto_predict.store.tables import forecast_records, forecast_scores, forecasts
+from crypto_predict.store.columns import THE_SERIES, instant, number, seconds_up, series_of, whole
+from crypto_predict.store.tables import forecast_records, forecast_scores, forecasts, symbols
 
 _EACH = 1 + len(LEVELS)  # numbers for each minute: the point, then the quantiles
 _LAYOUT = struct.Struct(f"<{MINUTES_AHEAD * _EACH}f")
@@ -32,7 +33,8 @@ _sums = attrgetter(*_SUMS)
 _HEAD = forecast_records.c
 # The records that have an outcome, and that of one series; see `scored` and `grouped`.
 RECORDS = (
-    select(_HEAD.series, _HEAD.since, _HEAD.until, *_SCORES)
+    select(symbols.c.source, symbols.c.pair, symbols.c.interval, _HEAD.since, _HEAD.until, *_SCORES)
+    .join(forecast_records, symbols.c.id == _HEAD.series)
     .join(forecast_scores, forecast_scores.c.series == _HEAD.series)
     .where(_HEAD.since.is_not(None))
     .order_by(_HEAD.series, forecast_scores.c.horizon_minutes)
@@ -40,7 +42,7 @@ RECORDS = (
 RECORD = RECORDS.where(_HEAD.series == THE_SERIES)
 
 Steps = Mapping[int, Sequence[ForecastStep]]  # by the number of the series
-_Scored = tuple[tuple[int, datetime, datetime], MinuteScores]  # the former of its record
+_Scored = tuple[tuple[SeriesKey, datetime, datetime], MinuteScores]  # the former of its record
 
 
 def pack(forecast: MinuteForecast) -> bytes:
@@ -73,19 +75,19 @@ def unpack(row: Sequence[Any]) -> MinuteForecast:
     return MinuteForecast(instant(cutoff), price, tuple(row[0] for row in rows), tuple(row[1:] for row in rows))
 
 
-def scored(row: Sequence[Any]) -> _Scored:
+def scored(row: Row[*tuple[Any, ...]]) -> _Scored:
     """Return what a row of `RECORDS` says of one horizon. A `ValueError` says that the row is damaged."""
-    series, since, until, horizon, count, *sums = row
+    since, until, horizon, count, *sums = row[3:]
     inside = [*map(whole, sums[6:])]
     if not (1 <= whole(horizon) <= MINUTES_AHEAD and 0 < whole(count) >= max(inside)):
         raise ValueError(f"{horizon} min and {count} forecasts with {inside} inside contradict each other")
     for loss in sums[:6]:
         number(loss)
-    return (whole(series), instant(since), instant(until)), MinuteScores(horizon, count, *sums)
+    return (series_of(row), instant(since), instant(until)), MinuteScores(horizon, count, *sums)
 
 
-def grouped(rows: Iterable[_Scored]) -> dict[int, MinuteRecord]:
-    """Return the records of `RECORDS` by the numbers of their series."""
+def grouped(rows: Iterable[_Scored]) -> dict[SeriesKey, MinuteRecord]:
+    """Return the records of `RECORDS`."""
     return {
         series: MinuteRecord(since, until, tuple(scores for _, scores in group))
         for (series, since, until), group in itertools.groupby(rows, key=itemgetter(0))

@@ -37,6 +37,7 @@ from crypto_predict.store.columns import (
     instant_us,
     number,
     parameters,
+    series_of,
     text,
     whole,
 )
@@ -215,11 +216,7 @@ class Database:
 
     def minute_records(self, series: SeriesKey | None = None) -> Mapping[SeriesKey, MinuteRecord]:
         query, values = (forecasts.RECORDS, {}) if series is None else (forecasts.RECORD, parameters(series))
-        records = forecasts.grouped(self._rows("forecast_scores", query, forecasts.scored, values))
-        if series is not None:
-            return {series: next(iter(records.values()))} if records else {}
-        keys = self._rows("symbols", select(symbols), lambda row: (row.id, _key(row)))
-        return {key: records[number] for number, key in keys if number in records}
+        return forecasts.grouped(self._rows("forecast_scores", query, forecasts.scored, values))
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         return dict(self._rows("minute_models", _MODELS, _minute_model))
@@ -299,15 +296,8 @@ def _order(collected: CollectedSeries) -> tuple[str, Pair, int]:
     return collected.series.source, collected.series.pair, collected.series.interval.seconds
 
 
-def _key(row: _Row) -> SeriesKey:
-    pair = Pair.parse(text(row.pair))
-    if str(pair) != row.pair:  # no query would find it
-        raise ValueError(f"{row.pair} is not written as {pair}")
-    return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))
-
-
 def _collected(row: _Row, price: object = None, earlier: object = None) -> CollectedSeries:
-    key = _key(row)
+    key = series_of(row)
     first, last = (None if at is None else instant(at) for at in (row.first_open, row.last_open))
     if (first is None) != (last is None) or (first is not None and last is not None and first > last):
         raise ValueError(f"its first opening {first} and its last one {last} contradict each other")
@@ -387,7 +377,7 @@ def _stream(row: _Row) -> StreamSpan:
 
 
 def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
-    return _key(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
+    return series_of(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
 
 
 def _gap(row: _Row, interval: Interval) -> StoredGap:

@@ -16,15 +16,8 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import CrossCheck
 from crypto_predict.errors import Refused, RefusedKeys, SourceError, Unreachable, UnusableHistory
-from crypto_predict.history import (
-    MIN_CANDLES,
-    SETTLE,
-    STALE,
-    Candles,
-    History,
-    compare_last_close,
-    read_history,
-)
+from crypto_predict.history import MIN_CANDLES, SETTLE, Candles, History, compare_last_close, read_history
+from crypto_predict.history.failover import STALE
 from crypto_predict.market import DAY, EPOCH, Candle, Gap, Interval, Pair, Quote, Span
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.csv_file import CsvFile
