@@ -124,11 +124,9 @@ def _converted(origin: str, text: str, read: Callable[[str], Any]) -> Any:
 
 def argument(name: str, read: Callable[[str], Any]) -> click.Argument:
     """Return a required argument without an option, such as ``FOLDER``, whose text is converted by `read`."""
-
-    def convert(_context: click.Context, _parameter: click.Parameter, text: str) -> Any:
-        return _converted(name, _one_line(name, text), read)
-
-    return click.Argument([name.lower()], metavar=name, callback=convert)
+    return click.Argument(
+        [name.lower()], metavar=name, callback=lambda _, __, text: _converted(name, _one_line(name, text), read)
+    )
 
 
 class CommandLine:

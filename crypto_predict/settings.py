@@ -37,11 +37,6 @@ class ServeSettings:
     greet: bool = False  # whether the address is also printed for a person
     site_url: str | None = None  # address of the site itself, which ends with a slash, for the links of the feed
 
-    @property
-    def ledger(self) -> Path:
-        """The ledger beside the model: ``model.ledger.jsonl`` beside ``model.pkl``."""
-        return ledger_beside(self.model)
-
 
 def ledger_beside(model: Path) -> Path:
     """Return the path of the ledger beside a model: ``model.ledger.jsonl`` beside ``model.pkl``."""

@@ -54,8 +54,7 @@ class CannotListen(CryptoPredictError):
 def listen(host: str, port: int) -> list[socket.socket]:
     """Return a listening socket for each address of the host; all addresses of this machine if it is empty or ``*``.
 
-    Raises:
-        CannotListen: The address does not exist or is taken.
+    Raise `CannotListen` if the address does not exist or is taken.
     """
     listeners = []
     try:

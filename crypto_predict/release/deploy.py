@@ -119,14 +119,7 @@ class Service:
 
 
 def deploy(  # noqa: PLR0913, PLR0917 the options of the command
-    image: str,
-    build: str,
-    site: str,
-    previous: str,
-    previous_build: str,
-    patience: str,
-    every: str,
-    environ: Environ,
+    image: str, build: str, site: str, previous: str, previous_build: str, patience: str, every: str, environ: Environ
 ) -> None:
     """Start an image on Render, wait until it answers, else start the last good one again."""
     waiting, pause = read_duration(patience, "--patience"), read_duration(every, "--every")

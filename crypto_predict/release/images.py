@@ -109,11 +109,9 @@ def pull(reference: str) -> tuple[Mapping[str, str], str, int]:
 def take_out(reference: str, folder: Path) -> tuple[Model | None, Ledger]:
     """Copy `MODEL` and `LEDGER` out of an image, pulled if it is named by its digest, and read both without trust.
 
-    The model is None if it was written with another schema, which this program cannot read.
-
-    Raises:
-        BrokenLedger, UnusableModel: The ledger is absent, one of both is damaged, or they do not belong together.
-        ReleaseFailed: The image has no model, or cannot be read.
+    The model is None if it was written with another schema, which this program cannot read. Raise `BrokenLedger` or
+    `UnusableModel` if the ledger is absent, one of both is damaged, or they do not belong together, and `ReleaseFailed`
+    if the image has no model, or cannot be read.
     """
     folder.mkdir(parents=True, exist_ok=True)
     model_path, ledger_path = folder / MODEL, folder / LEDGER

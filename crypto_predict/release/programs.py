@@ -53,11 +53,8 @@ def output_of(
 ) -> str:
     """Return the standard output of a program, and its standard error too if `both`.
 
-    Every user of the machine can see `words`: pass secrets by `stdin`. `environ` is added to the environment.
-
-    Raises:
-        ProgramFailed: The program ended with a code other than 0.
-        ReleaseFailed: The program is not installed, or did not end within `seconds`.
+    Every user of the machine can see `words`: pass secrets by `stdin`. `environ` is added to the environment. Raise
+    `ReleaseFailed` if the program is not installed, fails (`ProgramFailed`), or does not end within `seconds`.
     """
     env = {**os.environ, **(environ or {})}
     try:

@@ -17,7 +17,7 @@ from crypto_predict import logs
 from crypto_predict.baked import store
 from crypto_predict.baked.schedule import schedule_beside
 from crypto_predict.baked.schema import Model
-from crypto_predict.settings import ServeSettings
+from crypto_predict.settings import ServeSettings, ledger_beside
 from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.metrics import ModelState
@@ -41,7 +41,7 @@ class Editions:
         """Serve `model`, which was loaded from the file of the settings."""
         self._settings, self._site, self._clock = settings, site, clock
         self._limits = Limits(settings.cache_for, settings.stale_after)
-        self._files = (settings.model, settings.ledger, schedule_beside(settings.model))
+        self._files = (settings.model, ledger_beside(settings.model), schedule_beside(settings.model))
         self._seen = self._used = tuple(map(_stamp, self._files))
         # The file may have been replaced since it was loaded: the first look compares its digest.
         self._used = ((), *self._used[1:])
@@ -94,7 +94,7 @@ class Editions:
         return edition
 
     def _edition(self, snapshot: Snapshot) -> Pages:
-        releases = Releases(snapshot.answers.model, self._settings.ledger)
+        releases = Releases(snapshot.answers.model, self._files[1])
         return Pages(snapshot, self._site, releases, self._clock)
 
 

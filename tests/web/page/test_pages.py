@@ -18,6 +18,7 @@ from werkzeug.test import Client, TestResponse
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
+from crypto_predict.settings import ledger_beside
 from crypto_predict.web.app import create_app
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.pages import MOST_KEPT, Pages
@@ -53,7 +54,9 @@ def serving_files(folder: Path, model: Model = MODEL) -> Client:
     service = service_of(model)
     pages = service.editions.current
     site = replace(pages.site, assets=assets.find(folder))
-    service.editions.current = Pages(pages.snapshot, site, Releases(model, SETTINGS.ledger), service.clock)
+    service.editions.current = Pages(
+        pages.snapshot, site, Releases(model, ledger_beside(SETTINGS.model)), service.clock
+    )
     return Client(create_app(service, None))
 
 
@@ -233,7 +236,7 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
     pairs = [Pair(f"C{number}", "USD") for number in range(30)]
     site = service_of(MODEL).editions.current.site
     model = make_model(*pairs)
-    pages = Pages(snapshot_of(model), site, Releases(model, SETTINGS.ledger), lambda: TRAINED_AT)
+    pages = Pages(snapshot_of(model), site, Releases(model, ledger_beside(SETTINGS.model)), lambda: TRAINED_AT)
     paths = [f"/page/{pair.slug}{ending}" for ending in ("/", "/record.json", ".json") for pair in pairs]
     first, second = paths[0], paths[1]
     [kept] = bodies(pages, [first])
