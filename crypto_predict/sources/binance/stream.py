@@ -114,7 +114,10 @@ class _Stream(Stream):
     def _put_quote(self, symbol: str, arrived: datetime, frame: str | bytes) -> None:
         """Put a quote with the time of its arrival: the exchange gives none. A malformed one is logged once."""
         try:
-            quote = _read_quote(_payload(frame), symbol, arrived)
+            data = _payload(frame)
+            if data.get("s") != symbol:
+                raise Malformed(f"no quote of {symbol}")
+            quote = Quote(arrived, *(decimal(data.get(name), name) for name in ("b", "B", "a", "A")))
         except Malformed as error:
             if not self._has_malformed_quotes:
                 logs.event(_logger, logging.WARNING, "malformed quote", source=EXCHANGE.id, reason=str(error))
@@ -149,9 +152,3 @@ def _read_candle(k: object) -> tuple[Candle | None, str]:
     if not k["x"]:
         return None, k["s"]
     return read_candle([k.get(name) for name in "tohlcvqnVQ"]), k["s"]
-
-
-def _read_quote(data: Mapping[str, object], symbol: str, arrived: datetime) -> Quote:
-    if data.get("s") != symbol:
-        raise Malformed(f"no quote of {symbol}")
-    return Quote(arrived, *(decimal(data.get(name), name) for name in ("b", "B", "a", "A")))

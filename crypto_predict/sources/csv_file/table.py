@@ -105,19 +105,6 @@ class Columns:
         in_milliseconds, is_snapshot = named["time"] in _MILLISECONDS, named["time"] == _SNAPSHOT
         return cls(header, len(names), places, clock, in_milliseconds, is_snapshot, tuple(notices))
 
-    @classmethod
-    def without_header(cls, width: int, prices: Sequence[str], *, clock: bool) -> "Columns | None":
-        """Return the columns of rows without a header; None if so many fields have no usual meaning.
-
-        A `clock` is the second field, as MetaTrader writes it. The `prices` follow in their order.
-        """
-        if width - clock not in _WITHOUT_HEADER:
-            return None
-        names = [*prices, *_WITHOUT_HEADER[width - clock]]
-        places = {"time": 0, **{name: 1 + clock + names.index(name) for name in (*PRICES, *names[4:])}}
-        notice = f"without a header the columns are {', '.join(['time', *names])}"
-        return cls((), width, places, 1 if clock else None, False, False, (notice,))
-
     def cells(self, fields: Sequence[str]) -> list[str]:
         """Return what one row says at each of the `places`, the time with the time of day; raise `BadRow` if torn."""
         if len(fields) != self.width and len(fields := _without_empty_end(fields, self.width)) != self.width:
@@ -176,23 +163,28 @@ def _with_header(line: int, header: list[str], delimiter: str, rows: Lines, base
 
 
 def _without_header(rows: Sequence[tuple[int, str]], delimiter: str) -> Columns:
-    """Return the columns with the first order of prices in which every row of a sample is possible."""
+    """Return the columns with the first order of prices in which every row of a sample is possible.
+
+    The second field may be the time of day, as MetaTrader writes it.
+    """
     sample = []
     for line, text in rows:
         with at_line(line):
             sample.append(fields_of(text, delimiter))
     width, clock = len(sample[0]), ":" in sample[0][1]
     mark, _ = decimal_mark((field for fields in sample for field in fields[1 + clock :]), delimiter)
-    for prices in (PRICES, _BITFINEX):
-        columns = Columns.without_header(width, prices, clock=clock)
-        if columns and all(_is_possible(fields, columns, mark) for fields in sample if len(fields) == width):
-            return columns
+    for prices in (PRICES, _BITFINEX) if width - clock in _WITHOUT_HEADER else ():
+        names = [*prices, *_WITHOUT_HEADER[width - clock]]
+        places = {"time": 0, **{name: 1 + clock + names.index(name) for name in (*PRICES, *names[4:])}}
+        if all(_is_possible(fields, places, mark) for fields in sample if len(fields) == width):
+            notice = f"without a header the columns are {', '.join(['time', *names])}"
+            return Columns((), width, places, 1 if clock else None, False, False, (notice,))
     advice = "write a first line such as time,open,high,low,close,volume"
     raise Unreadable(f"line {rows[0][0]}: no header names these {width} columns: {advice}")
 
 
-def _is_possible(fields: Sequence[str], columns: Columns, mark: str) -> bool:
-    first, high, low, close = (_value(fields[columns.places[price]], mark) for price in PRICES)
+def _is_possible(fields: Sequence[str], places: Mapping[str, int], mark: str) -> bool:
+    first, high, low, close = (_value(fields[places[price]], mark) for price in PRICES)
     return not (low > min(first, close) or max(first, close) > high)  # NaN does not contradict
 
 

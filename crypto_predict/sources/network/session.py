@@ -146,7 +146,9 @@ class BoundedSession(requests.Session):
             except (OSError, HTTPError, ValueError, TypeError) as error:
                 # `from None`, because the error may contain the headers, and with them the keys.
                 raise self._failed(host, error, seconds) from None
-        date = _date(response.headers)
+        # The answer of a cache was sent before. To the year 9999 nothing can be added.
+        date = None if "Age" in response.headers else http_date(response.headers.get("Date", ""))
+        date = None if date is None or date.year == MAXYEAR else date
         _answered.set(date)
         if date is not None:
             self._note(date, time.monotonic())
@@ -256,12 +258,6 @@ def _paused(host: str, refused: Refused, reason: str | None = None) -> Failure:
     """
     text = f"{reason}; it {refused}" if reason else f"{host} {refused}: it has answered {refused.answer}"
     return Failure(text, again=refused.status == TOO_MANY, retry_after=refused.seconds, becomes=Unreachable)
-
-
-def _date(headers: Mapping[str, str]) -> datetime | None:
-    """Return when an answer was sent; None if it does not say so, or comes from a cache."""
-    date = None if "Age" in headers else http_date(headers.get("Date", ""))
-    return None if date is None or date.year == MAXYEAR else date  # to which nothing can be added
 
 
 def host_of(url: str) -> str:
