@@ -81,12 +81,6 @@ def test_keys_are_sent_only_when_both_are_set(key: str | None, secret: str | Non
     assert given == ({"apca-api-key-id": KEY, "apca-api-secret-key": SECRET} if sent else {})
 
 
-def test_keys_come_from_the_environment_and_an_empty_value_means_absent() -> None:
-    environ = {"ALPACA_API_KEY": KEY, "ALPACA_SECRET_KEY": SECRET}
-    assert ALPACA_EXCHANGE.settings(environ).keys == environ
-    assert ALPACA_EXCHANGE.settings(dict.fromkeys(environ, "")) == ALPACA_EXCHANGE.settings({})
-
-
 def test_keys_are_never_printed() -> None:
     """Settings end up in logs and tracebacks."""
     settings = Settings("", keys={"ALPACA_API_KEY": "hush-key", "ALPACA_SECRET_KEY": "hush-secret"})

@@ -202,12 +202,6 @@ def test_a_readable_row_is_returned_even_if_its_values_are_wrong(path: Path, row
     assert repr(second) == repr(expected), "NaN equals nothing, so the texts are compared"
 
 
-def test_rows_are_candles_with_their_lines(path: Path) -> None:
-    path.write_text("\n".join([HEADER, ROWS[0], "", *ROWS[1:]]))
-    rows = CsvFile(str(path)).rows(BTC, Interval.DAY_1, Span(DAYS[1].open_time, DAYS[2].open_time))
-    assert list(rows) == [(DAYS[1], 4), (DAYS[2], 5)]
-
-
 def test_all_faults_are_reported_at_once_each_with_its_own_line(path: Path) -> None:
     """A file of a hundred typing errors is repaired in one go, not in a hundred; blank lines count as lines."""
     rows = [ROWS[0], "soon,-1,twelve,9,11,1", "", ROWS[0], "2024-01-02,10,12,9", "2024-01-01T12:00,1,x,1,1,1", ROWS[2]]
@@ -396,11 +390,11 @@ def test_a_file_ends_with_the_close_of_its_last_row_within_the_limit(
 
 
 def test_rows_from_the_start_of_the_span_on_are_returned(path: Path) -> None:
-    """Also later and repeated ones: the audit must see candles from the future and copies."""
-    path.write_text("\n".join([HEADER, ROWS[2], ROWS[0], ROWS[1], ROWS[1]]))
+    """Each with its line. Also later and repeated ones: the audit must see candles from the future and copies."""
+    path.write_text("\n".join([HEADER, ROWS[2], ROWS[0], ROWS[1], "", ROWS[1]]))
     span = Span(DAYS[0].open_time + timedelta(seconds=1), DAYS[2].open_time)
     source = CsvFile(str(path))
-    assert list(source.candles(BTC, Interval.DAY_1, span)) == [DAYS[1], DAYS[1], DAYS[2]]
+    assert list(source.rows(BTC, Interval.DAY_1, span)) == [(DAYS[1], 4), (DAYS[1], 6), (DAYS[2], 2)]
     assert source.newest_close(BTC, Interval.DAY_1, NOW) == datetime(2024, 1, 4, tzinfo=UTC)
 
 

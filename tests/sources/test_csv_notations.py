@@ -90,13 +90,6 @@ def test_rows_of_the_rarer_order_are_faults(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize("days", [range(1, 13), range(12, 0, -1)])
-def test_a_few_consecutive_days_decide_without_a_number_above_12(days: range) -> None:
-    decided = day_order([f"{day:02}/02/2025" for day in days])
-    assert decided is not None
-    assert decided[0] is DayOrder.DAY_FIRST
-
-
 def test_dates_with_two_readings_end_the_training_with_both(tmp_path: Path) -> None:
     """A wrong guess would shuffle the days of a year, and simulated prices would hide it."""
     texts = [f"{day:02}/{month:02}/2025" for month, day in ((1, 3), (2, 5), (4, 7), (6, 9), (8, 11))]

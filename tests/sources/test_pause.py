@@ -1,7 +1,6 @@
 """What an exchange asks all of a process to wait: the real sources and streams, and a server that counts."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,7 @@ from crypto_predict.market import Interval, Quote, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.events import FeedEvent, Interrupted
 from crypto_predict.sources.exchange import Bounds
-from crypto_predict.sources.network.pause import LONGEST, Pause, forget, pause_of
+from crypto_predict.sources.network.pause import LONGEST, Pause, forget
 from crypto_predict.store import open_writer
 from tests.support.databases import new_database
 from tests.support.live import until
@@ -141,17 +140,3 @@ def test_a_pause_of_years_is_not_believed(text: str) -> None:
     refused = pause.now()
     assert refused is not None
     assert LONGEST - 60 < refused.seconds <= LONGEST
-
-
-def test_threads_that_look_for_a_pause_at_once_find_the_same_one() -> None:
-    pauses: list[Pause] = []
-    barrier = threading.Barrier(8)
-
-    def look() -> None:
-        barrier.wait()
-        pauses.append(pause_of("one.example"))
-
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda _: look(), range(8)))
-    forget("one.example")
-    assert len(set(map(id, pauses))) == 1

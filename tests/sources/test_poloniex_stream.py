@@ -47,11 +47,12 @@ def test_each_trade_is_a_tick_with_its_own_time_and_not_that_of_its_message() ->
 
 @pytest.mark.parametrize("numbers", [str, float])
 def test_numbers_may_be_text(numbers: type[str] | type[float], live: Market) -> None:
-    """Poloniex writes them in both ways."""
+    """Poloniex writes them in both ways. It trades USDT in place of dollars, of which the ticks are."""
     frame = json.loads(trade_frame("BTC_USDT", TRADE, numbers))
     for name in ("createTime", "id"):
         frame["data"][0][name] = (str if numbers is str else int)(frame["data"][0][name])
-    assert ticks(live, json.dumps(frame)) == [TICK]
+    dollars = Pair("BTC", "USD")
+    assert ticks(live, json.dumps(frame), pairs=[dollars]) == [TICK._replace(pair=dollars)]
 
 
 def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_last_confirmation() -> None:
@@ -62,12 +63,6 @@ def test_pairs_are_subscribed_to_in_batches_and_the_first_heartbeat_follows_the_
     assert [len(request["symbols"]) for request in requests] == [SYMBOLS_A_REQUEST, SYMBOLS_A_REQUEST, 1]
     assert [symbol for request in requests for symbol in request["symbols"]] == [f"{pair.base}_USDT" for pair in pairs]
     assert {tuple(request["channel"]) for request in requests} == {("trades",)}
-
-
-def test_a_dollar_pair_is_the_pair_that_was_asked_for(live: Market) -> None:
-    """Poloniex trades USDT in place of dollars."""
-    dollars = Pair("BTC", "USD")
-    assert ticks(live, trade_frame("BTC_USDT", TRADE), pairs=[dollars]) == [TICK._replace(pair=dollars)]
 
 
 def test_ticks_are_yielded_as_they_come(live: Market) -> None:
