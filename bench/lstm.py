@@ -172,9 +172,8 @@ def _scores(
 
 def _ours(minutes: Minutes, test: IntArray) -> Forecasts:
     """Return our forecasts at the minutes `test`, fitted on those up to the last tenth."""
-    fitted = Coefficients.of(minutes[: int(VALIDATED * len(minutes))])
-    known = minutes.known._replace(means=minutes.known.means[test], distance=minutes.known.distance[test])
-    points, quantiles = fitted.moves(known, minutes.minute[test])
+    fitted = Coefficients.fit(minutes[: int(VALIDATED * len(minutes))])
+    points, quantiles = fitted.moves(minutes.known[test], minutes.minute[test])
     ahead = np.array(HORIZONS) - 1
     return Forecasts(points[:, ahead], quantiles[:, ahead, LOW], quantiles[:, ahead, HIGH])
 

@@ -62,7 +62,7 @@ def _speed(candles: Candles) -> Iterator[Figure]:
     """Yield the CPU seconds of a closed minute of all pairs, and of a daily fit of one pair."""
     with threadpool_limits(1):
         began = time.process_time()
-        coefficients = Coefficients.fit(candles)
+        coefficients = Coefficients.fit(Minutes.of(candles))
         fit = time.process_time() - began
     states = [MinuteState() for _ in range(PAIRS)]
     *before, last = candles[: WARM + 1]

@@ -10,8 +10,7 @@ from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
 from crypto_predict.baked.schema import COVERAGE, HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.candidates import CANDIDATES
-from crypto_predict.forecasting.candidates.prophet import PROPHET
+from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.distribution.quantiles import enclosing
@@ -88,7 +87,7 @@ def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, Flo
     """
     if replay is None:
         return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
-    own, weights = CANDIDATES.index(PROPHET), replay.weights[-1]  # (candidates, horizons)
+    own, weights = NAMES.index("prophet"), replay.weights[-1]  # (candidates, horizons)
     increments = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
     prophet = at_horizons(weights[own], replay.horizons, _AHEAD.tolist())
     prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)

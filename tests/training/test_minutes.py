@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from crypto_predict.forecasting.minutes.features import MinuteState
+from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.store import open_writer
@@ -67,7 +67,7 @@ def test_a_row_is_what_the_collector_would_have_forecast(rows: list[dict[str, st
     for candle in CANDLES:
         if candle.open_time < cutoff:
             state.add(candle)
-    forecast = Coefficients.fit(columns(CANDLES[:half])).forecast(state)
+    forecast = Coefficients.fit(Minutes.of(columns(CANDLES[:half]))).forecast(state)
     assert float(row["low"]) == pytest.approx(forecast.quantiles[14][1], rel=1e-6)
     assert float(row["high"]) == pytest.approx(forecast.quantiles[14][5], rel=1e-6)
 

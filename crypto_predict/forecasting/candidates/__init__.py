@@ -6,9 +6,16 @@
 * ``prophet_fit``: Prophet as the library fits it, which is baked; ``prophet_alone``: its interval
 """
 
-from crypto_predict.forecasting.candidates.autoregression import AUTOREGRESSION
-from crypto_predict.forecasting.candidates.prophet import PROPHET
-from crypto_predict.forecasting.candidates.smoothing import DAMPED_TREND, LOCAL_LEVEL, THETA
+from functools import partial
 
-CANDIDATES = (PROPHET, THETA, DAMPED_TREND, LOCAL_LEVEL, AUTOREGRESSION)
-NAMES = tuple(candidate.name for candidate in CANDIDATES)
+from crypto_predict.forecasting.candidates import autoregression, prophet, smoothing
+from crypto_predict.forecasting.candidates.candidate import Candidate
+
+CANDIDATES: dict[str, Candidate] = {  # by their names in model card and tables
+    "prophet": prophet.forecast,
+    "theta": partial(smoothing.forecast, smoothing.Theta.estimate),
+    "damped trend": partial(smoothing.forecast, smoothing.DampedTrend.estimate),
+    "local level": partial(smoothing.forecast, smoothing.estimate_level),
+    "autoregression": autoregression.forecast,
+}
+NAMES = tuple(CANDIDATES)

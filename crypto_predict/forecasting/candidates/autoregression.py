@@ -4,7 +4,7 @@ import numpy as np
 from scipy.linalg import hankel
 from scipy.signal import lfilter
 
-from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, last_year
+from crypto_predict.forecasting.candidates.candidate import Forecast, last_year
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -34,11 +34,9 @@ def increments(coefficients: FloatArray, returns: FloatArray, horizons: IntArray
     return np.asarray(np.cumsum(ahead, axis=1)[:, horizons - 1])
 
 
-def _forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
+def forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
+    """Forecast as `candidate` says."""
     window, since = last_year(past, later)
     returns = np.diff(np.concatenate([window, since]))[::-1]
     latest = np.array([returns[len(since) - step :][:LAGS] for step in steps])
     return Forecast(increments(fit(window), latest, horizons))
-
-
-AUTOREGRESSION = Candidate("autoregression", _forecast)

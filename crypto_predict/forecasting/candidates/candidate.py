@@ -1,4 +1,10 @@
-"""The contract of a candidate: a model that forecasts the change of log price from the last daily close.
+"""The contract of a candidate: a model that is replayed at every cutoff, scored, and weighed by the combination.
+
+A candidate is a function ``forecast(past, later, steps, horizons)``, which forecasts the change of log price at the k
+cutoffs from one estimation to the next. `past` is the longest history that the estimation may see, up to its day, and
+`later` has the days from there to the last cutoff: the history of a cutoff is `past` and the first so many `steps` (k,)
+of `later`. `horizons` (h,) are days ahead. Where the answer is not finite, or `numpy.linalg.LinAlgError` is raised, the
+forecast is persistence: increments of zero.
 
 Parameters are estimated once a week, on Sundays. Until the next estimation they stay what they are, and the forecast
 goes on with every further close. The day of the week is fixed, so that the same closes give the same estimates whenever
@@ -6,7 +12,6 @@ a history starts.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from crypto_predict.forecasting.series import DailySeries
@@ -29,20 +34,8 @@ class Forecast(NamedTuple):
     """The forecasts of a candidate at the k cutoffs of a week; NaN where it cannot be fitted."""
 
     increments: FloatArray  # (k, horizons) of log price since the cutoff
-    curve: FloatArray | None = None  # (k, horizons) log price, of a model that does not start at the newest close
+    curve: FloatArray | None = None  # (k, horizons) log price, of Prophet: it does not start at the newest close
     noise: FloatArray | None = None  # (k,) standard deviation of the closes around its curve, in log price
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A model that is replayed at every cutoff, scored, and weighed by the combination.
-
-    ``forecast(past, later, steps, horizons)`` forecasts at the k cutoffs from one estimation to the next. `past` is the
-    longest history that the estimation may see, up to its day, and `later` has the days from there to the last cutoff:
-    the history of a cutoff is `past` and the first so many `steps` (k,) of `later`. `horizons` (h,) are days ahead.
-    Where the answer is not finite, or `numpy.linalg.LinAlgError` is raised, the forecast is persistence: increments of
-    zero.
-    """
-
-    name: str  # in model card and tables
-    forecast: Callable[[DailySeries, DailySeries, IntArray, IntArray], Forecast]
+Candidate = Callable[[DailySeries, DailySeries, IntArray, IntArray], Forecast]

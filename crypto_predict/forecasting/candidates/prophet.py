@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.linalg.lapack import dposv
 
-from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast
+from crypto_predict.forecasting.candidates.candidate import Forecast
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -177,7 +177,7 @@ def _features(
     return features
 
 
-def _forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
+def forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
     """Forecast the curve, fitted at the estimation and updated with every close, and its increments.
 
     They are NaN if a gap left too few candles, or if parameters are not identifiable.
@@ -194,6 +194,3 @@ def _forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: 
             levels = fit.at(past.days[-1] + step + np.array([0, *horizons]))
             increments[row], curve[row], noise[row] = levels[1:] - levels[0], levels[1:], fit.noise * fit.scale
     return Forecast(increments, curve, noise)
-
-
-PROPHET = Candidate("prophet", _forecast)

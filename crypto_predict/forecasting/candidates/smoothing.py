@@ -8,7 +8,6 @@ All log prices are relative to the last close of the estimation.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -16,7 +15,7 @@ from scipy.optimize import minimize_scalar
 from scipy.signal import lfilter
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from crypto_predict.forecasting.candidates.candidate import Candidate, Forecast, last_year
+from crypto_predict.forecasting.candidates.candidate import Forecast, last_year
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -99,13 +98,14 @@ def estimate_level(log_close: FloatArray) -> DampedTrend:
     return DampedTrend(float(fit.alpha), 0.0, 0.0, float(fit.level[-1]), 0.0)
 
 
-def _forecast(
+def forecast(
     estimate: Callable[[FloatArray], DampedTrend | Theta],
     past: DailySeries,
     later: DailySeries,
     steps: IntArray,
     horizons: IntArray,
 ) -> Forecast:
+    """Forecast as `candidate` says, from the state after the last close of the last year."""
     window, since = last_year(past, later)
     state = estimate(window)
     # An optimiser is not exact beyond the seven digits of single precision.
@@ -114,9 +114,3 @@ def _forecast(
         states.append(states[-1].update(close))
     closes = np.append(window[-1], since)
     return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in steps]))
-
-
-# Each estimate is the state after the last close of the last year.
-THETA = Candidate("theta", partial(_forecast, Theta.estimate))
-DAMPED_TREND = Candidate("damped trend", partial(_forecast, DampedTrend.estimate))
-LOCAL_LEVEL = Candidate("local level", partial(_forecast, estimate_level))

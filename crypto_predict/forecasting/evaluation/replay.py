@@ -22,7 +22,6 @@ from crypto_predict.baked.schema import KNOTS
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.candidates.candidate import WEEK
 from crypto_predict.forecasting.candidates.combination import learn_weights
-from crypto_predict.forecasting.candidates.prophet import PROPHET
 from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
@@ -182,12 +181,12 @@ def forecast_weekly(  # noqa: PLR0913, PLR0917 the last has a default
             rows = np.flatnonzero(origins == origin)  # the cutoffs from this estimation to the next
             steps = cutoffs[rows] - origin
             past, later = series.until(origin, longest), series.until(int(cutoffs[rows[-1]]), int(steps[-1]))
-            for column, candidate in enumerate(CANDIDATES):
+            for column, candidate in enumerate(CANDIDATES.values()):
                 # A history of a few exact repetitions does not identify the parameters.
                 with suppress(np.linalg.LinAlgError):
-                    forecast = candidate.forecast(past, later, steps, ahead)
+                    forecast = candidate(past, later, steps, ahead)
                     increments[rows, column] = forecast.increments[:, : len(horizons)]
-                    if candidate is PROPHET and forecast.curve is not None and forecast.noise is not None:
+                    if forecast.curve is not None and forecast.noise is not None:
                         curve[rows], noise[rows] = forecast.curve[:, len(horizons) :], forecast.noise
             progress(len(rows))
     increments[~np.isfinite(increments).all(axis=2)] = 0.0

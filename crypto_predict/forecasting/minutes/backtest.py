@@ -68,7 +68,7 @@ def walk_forward(
     for row in refits(len(minutes)):
         with threadpool_limits(1):  # the matrices are small: threads would only wait for one another
             # What was known at the close before: no move that ends later.
-            coefficients = Coefficients.of(minutes[:row], coefficients)
+            coefficients = Coefficients.fit(minutes[:row], coefficients)
         day = minutes[row : row + REFIT]
         blocks.append(coefficients.moves(day.known, day.minute))
         progress(1)

@@ -26,10 +26,10 @@ Where a source has no number of trades or no taker volumes, their features are 0
 import math
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import NamedTuple
 
 import numpy as np
 
+from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.distribution.scale import parkinson
 from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 from crypto_predict.market import EPOCH, Candle, Interval
@@ -85,36 +85,29 @@ WEEKDAYS = 7
 CALENDAR = 2 * len(_HARMONICS) + len(_MARKS) + WEEKDAYS  # features of `calendar`; the last ones are the weekdays
 
 
-class Known(NamedTuple):
-    """What is known at n minutes, before it is put in relation to a market's usual moves."""
-
-    means: FloatArray  # (n, k) exponentially weighted means; NaN where all values are missing
-    distance: FloatArray  # (n,) log close minus log VWAP of the session, 0 before the first volume
-
-
-def sizes(market: Known, usual: float) -> FloatArray:
+def sizes(known: FloatArray, usual: float) -> FloatArray:
     """Return (n, `SIZES`) what the size of the next move depends on. `usual` is the usual size of a minute's return.
 
-    The first `VOLATILITIES` are logarithms of volatility.
+    `known` is that of `Minutes`. The first `VOLATILITIES` are logarithms of volatility.
     """
-    means, floor = market.means, FLOOR * usual
+    floor = FLOOR * usual
     return np.concatenate(
         [
-            np.log(means[:, _COLUMNS[_VARIANCE]] + floor**2) / 2,
-            np.log(means[:, _COLUMNS[_SIZE]] + floor),
-            _surprise(means[:, _COLUMNS[_VOLUME]]),
-            _surprise(means[:, _COLUMNS[_TRADES]]),
-            np.log1p(np.minimum(np.abs(_trends(market, floor)), _MOST_TREND)),
-            np.abs(np.nan_to_num(means[:, _COLUMNS[_TAKER]])),
+            np.log(known[:, _COLUMNS[_VARIANCE]] + floor**2) / 2,
+            np.log(known[:, _COLUMNS[_SIZE]] + floor),
+            _surprise(known[:, _COLUMNS[_VOLUME]]),
+            _surprise(known[:, _COLUMNS[_TRADES]]),
+            np.log1p(np.minimum(np.abs(_trends(known, floor)), _MOST_TREND)),
+            np.abs(np.nan_to_num(known[:, _COLUMNS[_TAKER]])),
         ],
         axis=1,
     )
 
 
-def signs(market: Known, usual: float) -> FloatArray:
-    """Return (n, `SIGNS`) what the direction of the next move may depend on, about 0. `usual` is that of `sizes`."""
-    trends = np.clip(_trends(market, FLOOR * usual), -_MOST_SIGNED, _MOST_SIGNED)
-    return np.concatenate([trends, np.nan_to_num(market.means[:, _COLUMNS[_TAKER]])], axis=1)
+def signs(known: FloatArray, usual: float) -> FloatArray:
+    """Return (n, `SIGNS`) what the direction of the next move may depend on, about 0; arguments as of `sizes`."""
+    trends = np.clip(_trends(known, FLOOR * usual), -_MOST_SIGNED, _MOST_SIGNED)
+    return np.concatenate([trends, np.nan_to_num(known[:, _COLUMNS[_TAKER]])], axis=1)
 
 
 def calendar(minute: IntArray, horizon: IntArray) -> FloatArray:
@@ -140,11 +133,11 @@ def _surprise(means: FloatArray) -> FloatArray:
     return np.asarray(np.log((ratio + _RATIO_FLOOR) / (1 + _RATIO_FLOOR)))
 
 
-def _trends(market: Known, floor: float) -> FloatArray:
+def _trends(known: FloatArray, floor: float) -> FloatArray:
     """Return mean returns and the distance to VWAP, in standard deviations as of the last day."""
-    deviation = np.sqrt(market.means[:, _DAY_VARIANCE, None] + floor**2)
-    trends = market.means[:, _COLUMNS[_RETURN]] / (deviation * _TREND_DEVIATION)
-    return np.concatenate([trends, market.distance[:, None] / (deviation * _SESSION_UNIT)], axis=1)
+    deviation = np.sqrt(known[:, _DAY_VARIANCE, None] + floor**2)
+    trends = known[:, _COLUMNS[_RETURN]] / (deviation * _TREND_DEVIATION)
+    return np.concatenate([trends, known[:, -1:] / (deviation * _SESSION_UNIT)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -157,11 +150,15 @@ class Minutes:
     log_close: FloatArray  # (n,)
     returns: FloatArray  # (n,) since the minute before; after a gap, since the opening of the candle
     can_speak: BoolArray  # (n,) whether there is a candle and a forecast can be made at its close
-    known: Known
+    # (n, k + 1) exponentially weighted means, NaN where all values are missing; the last column is log close minus log
+    # VWAP of the session, 0 before the first volume
+    known: FloatArray
 
     @classmethod
     def of(cls, candles: Candles) -> "Minutes":
-        """Return the minutes of one or more candles of one minute, ascending, each once."""
+        """Return the minutes of candles of one minute, ascending, each once; raise `UnusableHistory` without any."""
+        if not len(candles):
+            raise UnusableHistory("the minutes", ["0 candles, of which nothing can be learned"])
         minute = candles.open_time // MINUTE.seconds
         steps = np.diff(minute, append=minute[-1] + 1)
         filled = np.where(steps - 1 <= LONGEST_QUIET, steps, 1)  # minutes that each candle stands for
@@ -178,7 +175,10 @@ class Minutes:
         previous = np.where(begins, opens, np.concatenate([log_close[:1], log_close[:-1]]))
         returns = log_close - previous
         bounded = np.clip(returns, -MOST_MOVE, MOST_MOVE)
-        trades = np.full(len(candle), np.nan)
+        # The share of the volume that takers bought minus the share that they sold is this minus 1.
+        imbalances, trades = np.full(len(candles), np.nan), np.full(len(candle), np.nan)
+        if candles.taker_volume is not None:
+            np.divide(2 * candles.taker_volume, candles.volume, out=imbalances, where=candles.volume > 0)
         if candles.trades is not None:
             trades = np.where(traded, candles.trades[candle], 0 * candles.trades[candle])  # 0 in a quiet minute, or NaN
         inputs = np.column_stack(
@@ -188,7 +188,7 @@ class Minutes:
                 bounded,
                 np.sqrt(np.where(traded, candles.volume[candle], 0.0)),
                 np.sqrt(trades),
-                np.where(traded, _imbalances(candles)[candle], np.nan),
+                np.where(traded, imbalances[candle] - 1, np.nan),
                 returns == 0,
             ]
         )
@@ -202,14 +202,13 @@ class Minutes:
             & (_since(np.abs(returns) >= JUMP, before=AFTER_JUMP) >= AFTER_JUMP)
             & ~_is_frozen(_since(returns != 0, before=1), means[:, _COLUMNS[_STILL][0]])
         )
-        return cls(minutes, traded, segment, log_close, returns, can_speak, Known(means, distance))
+        return cls(minutes, traded, segment, log_close, returns, can_speak, np.column_stack([means, distance]))
 
     def __len__(self) -> int:
         return len(self.minute)
 
     def __getitem__(self, rows: slice) -> "Minutes":
-        columns = {field.name: getattr(self, field.name)[rows] for field in fields(self)[:-1]}
-        return Minutes(**columns, known=Known(*(column[rows] for column in self.known)))
+        return Minutes(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def moves(self, horizon: int) -> FloatArray:
         """Return (n,) the change of log price over the next `horizon` minutes.
@@ -304,10 +303,10 @@ class MinuteState:
             return 0.0
         return float(self._moves[np.arange(self.minute - moves + 1, self.minute + 1) % DAY].std(ddof=1))
 
-    def known(self) -> Known:
-        """Return what is known at the newest close, n = 1."""
+    def known(self) -> FloatArray:
+        """Return what is known at the newest close, (1, k + 1)."""
         distance = 0.0 if not self._vwap else self._log_close - math.log(self._vwap)
-        return Known(self._means()[None, :], np.array([distance]))
+        return np.append(self._means(), distance)[None, :]
 
     def _take(self, move: float, extent: float, volume: float, trades: float, imbalance: float) -> None:
         """Take in one minute."""
@@ -367,14 +366,6 @@ def decayed_sums(values: FloatArray, decay: float) -> FloatArray:
         sums[span:] += decay**span * sums[:-span]
         span *= 2
     return sums
-
-
-def _imbalances(candles: Candles) -> FloatArray:
-    """Return the share of the volume that takers bought minus the share that they sold; NaN where it is not known."""
-    imbalances = np.full(len(candles), np.nan)
-    if candles.taker_volume is not None:
-        np.divide(2 * candles.taker_volume, candles.volume, out=imbalances, where=candles.volume > 0)
-    return imbalances - 1
 
 
 def _session_vwap(candles: Candles) -> FloatArray:

@@ -35,8 +35,8 @@ from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.forecasting.distribution.quantiles import widening
 from crypto_predict.forecasting.distribution.scale import fit_scale
 from crypto_predict.forecasting.minutes import features
-from crypto_predict.forecasting.minutes.features import Known, Minutes, MinuteState
-from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
+from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.wording import counted
 
@@ -87,19 +87,12 @@ class Coefficients:
     direction: FloatArray  # (5, d) of the features of `signs`, in units of the scale; 0: persistence
 
     @classmethod
-    def fit(cls, candles: Candles, start: "Coefficients | None" = None) -> "Coefficients":
-        """Return the coefficients fitted on ascending candles of one minute; `start`, an earlier fit, saves time.
+    def fit(cls, minutes: Minutes, start: "Coefficients | None" = None) -> "Coefficients":
+        """Return the coefficients fitted on a history of minutes; `start`, an earlier fit, saves time.
 
         Raises:
             UnusableHistory: There are too few candles, or the price hardly moves.
         """
-        if not len(candles):
-            raise UnusableHistory("the minutes", ["0 candles, of which nothing can be learned"])
-        return cls.of(Minutes.of(candles), start)
-
-    @classmethod
-    def of(cls, minutes: Minutes, start: "Coefficients | None" = None) -> "Coefficients":
-        """Do what `fit` does, with features that are computed already."""
         candles, sizes = int(minutes.traded.sum()), np.abs(minutes.returns[minutes.returns != 0])
         if candles < LEAST_MINUTES:
             raise UnusableHistory("the minutes", [f"{candles:,} candles, {LEAST_MINUTES:,} are needed for a fit"])
@@ -125,8 +118,7 @@ class Coefficients:
         expected = f"JSON of version {_VERSION}, as `Coefficients.to_json` writes it; fit the coefficients again"
         try:
             content = json.loads(text)
-            if content.pop("version") != _VERSION:
-                raise InvalidValue("coefficients", text, expected)
+            is_readable = content.pop("version") == _VERSION
             fit = cls(
                 int(content.pop("minutes")),
                 float(content.pop("usual")),
@@ -137,7 +129,8 @@ class Coefficients:
             raise InvalidValue("coefficients", text, expected) from error
         arrays = {name: getattr(fit, name) for name in _SHAPES}
         if (
-            content
+            not is_readable
+            or content
             or {name: array.shape for name, array in arrays.items()} != _SHAPES
             or not all(np.isfinite(array).all() for array in arrays.values())
             or not (0 < fit.usual < math.inf and 0 < fit.tick < math.inf)
@@ -166,8 +159,8 @@ class Coefficients:
         )
         return MinuteForecast(state.cutoff, state.price, tuple(points.tolist()), tuple(map(tuple, quantiles.tolist())))
 
-    def moves(self, market: Known, minute: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Return the forecasts at the closes of the minutes that open at `minute` (n,), in minutes since 1970.
+    def moves(self, known: FloatArray, minute: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Return the forecasts at the closes of the minutes that open at `minute` (n,), with their row of `Minutes`.
 
         These are the points (n, 15) and the quantiles (n, 15, 7), ascending in the last axis, as changes of log price.
         """
@@ -176,10 +169,10 @@ class Coefficients:
         ahead = np.tile(_AHEAD, len(minute))
         target = features.calendar(np.repeat(minute, MINUTES_AHEAD), ahead)
         target = target.reshape(-1, MINUTES_AHEAD, features.CALENDAR)
-        log_scale = constant[:, 0] + features.sizes(market, self.usual) @ sizes.T + (target * calendar).sum(axis=2)
+        log_scale = constant[:, 0] + features.sizes(known, self.usual) @ sizes.T + (target * calendar).sum(axis=2)
         log_scale = np.minimum(log_scale, _MOST_LOG_SCALE)  # (n, 15)
         scale = np.exp(log_scale)
-        points = features.signs(market, self.usual) @ direction.T * scale
+        points = features.signs(known, self.usual) @ direction.T * scale
         around = scale[..., None] * _units(log_scale, centres, quantiles)
         below, _, above = np.split(around, [_MIDDLE, _MIDDLE + 1], axis=2)
         below = np.minimum(below, self.tick * _LEAST_REACH[:_MIDDLE])

@@ -46,7 +46,7 @@ def test_every_minute_of_the_second_half_is_forecast(forecasts: list[Forecasts])
 def test_a_forecast_is_that_of_the_newest_daily_fit(forecasts: list[Forecasts], minute: int) -> None:
     """The collector would have made the same one."""
     fitted = CANDLES[: FIRST + (minute - FIRST) // REFIT * REFIT]
-    expected = Coefficients.fit(columns(fitted)).forecast(state_of(CANDLES[: minute + 1]))
+    expected = Coefficients.fit(Minutes.of(columns(fitted))).forecast(state_of(CANDLES[: minute + 1]))
     for forecast in forecasts:
         row = minute - FIRST
         assert forecast.cutoffs[row] == at(minute)

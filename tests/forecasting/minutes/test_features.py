@@ -55,8 +55,7 @@ def test_one_candle_at_a_time_gives_the_same_numbers_as_all_at_once(candles: lis
         assert state.minute == minutes.minute[row]
         assert state.cutoff == candle.open_time + MINUTE
         known, expected = state.known(), minutes[row : row + 1].known
-        assert np.allclose(known.means, expected.means, rtol=1e-9, atol=1e-12, equal_nan=True)
-        assert np.allclose(known.distance, expected.distance, rtol=0, atol=1e-12)
+        assert np.allclose(known, expected, rtol=1e-9, atol=1e-12, equal_nan=True)
         assert np.allclose(sizes(known, USUAL), all_sizes[row], rtol=0, atol=1e-9)
         assert np.allclose(signs(known, USUAL), all_signs[row], rtol=0, atol=1e-9)
     assert next(traded, None) is None
@@ -94,7 +93,7 @@ def test_volume_that_ends_is_a_surprise_with_a_bound_and_a_constant_flow_is_none
     known = Minutes.of(columns([candle._replace(volume=0.0) for candle in candles[:300]])).known
     assert sizes(Minutes.of(columns(constant)).known, USUAL)[:, 11:17] == pytest.approx(0, abs=1e-12)
     assert not sizes(known, USUAL)[:, 11:14].any()
-    assert not known.distance.any()
+    assert not known[:, -1].any()
     surprises = sizes(Minutes.of(columns([*candles, *still(candles[-1], 60)])).known, USUAL)[-1, 11:14]
     assert (surprises < -0.5).all()
     assert (surprises >= math.log(0.05 / 1.05)).all()

@@ -25,7 +25,7 @@ FITTED = 4 * DAY  # what is fitted
 @pytest.fixture(scope="module")
 def fitted() -> Coefficients:
     """What the first days of a market teach."""
-    return Coefficients.fit(columns(CANDLES[:FITTED]))
+    return Coefficients.fit(Minutes.of(columns(CANDLES[:FITTED])))
 
 
 def assert_sound(forecast: MinuteForecast) -> None:
@@ -75,7 +75,7 @@ def test_a_direction_is_forecast_where_it_has_been_right() -> None:
         opened, price = price, price * math.exp(move)
         high, low = max(opened, price), min(opened, price)
         candles.append(Candle(first.open_time, opened, high, low, price, 1.0))
-    coefficients = Coefficients.fit(columns(candles[: 4 * DAY]))
+    coefficients = Coefficients.fit(Minutes.of(columns(candles[: 4 * DAY])))
     minutes = Minutes.of(columns(candles))[4 * DAY : -1]
     points, moves = coefficients.moves(minutes.known, minutes.minute)[0][:, 0], minutes.moves(1)
     assert np.nanmean(np.abs(moves - points)) < 0.97 * np.nanmean(np.abs(moves))
@@ -90,7 +90,7 @@ def test_the_next_minute_of_an_hour_that_is_always_wild_has_a_wide_band() -> Non
         else candle._replace(high=max(candle.open, candle.close * 1.01), close=candle.close * 1.01)
         for candle in candles
     ]
-    coefficients = Coefficients.fit(columns(candles))
+    coefficients = Coefficients.fit(Minutes.of(columns(candles)))
     minutes = Minutes.of(columns(candles))[2 * DAY :]
     width = np.log(coefficients.moves(minutes.known, minutes.minute)[1][:, 0, 5])
     minute = minutes.minute % 60
@@ -109,7 +109,7 @@ def test_what_cannot_be_fitted_or_forecast_is_refused_with_its_reason(fitted: Co
         (sparse, "0 pairs of candles 1 minute apart"),
     ):
         with pytest.raises(UnusableHistory, match=reason):
-            Coefficients.fit(columns(candles))
+            Coefficients.fit(Minutes.of(columns(candles)))
     with pytest.raises(UnusableHistory, match="10 minutes of history"):
         fitted.forecast(state_of(CANDLES[:10]))
 
@@ -145,7 +145,7 @@ def test_a_stablecoin_has_bands_of_few_ticks() -> None:
     for number, candle in enumerate(market(5, 4 * DAY)):
         opened, close = (1 + 1e-4 * ticks[max(number - back, 0)] / 50 for back in (1, 0))
         candles.append(Candle(candle.open_time, opened, max(opened, close), min(opened, close), close, 1e6))
-    coefficients = Coefficients.fit(columns(candles))
+    coefficients = Coefficients.fit(Minutes.of(columns(candles)))
     forecast = coefficients.forecast(state_of(candles))
     assert_sound(forecast)
     tick = 1e-4 / 50
@@ -202,7 +202,7 @@ def test_json_that_is_not_a_model_is_refused(fitted: Coefficients) -> None:
 
 
 def test_an_earlier_fit_changes_only_how_long_the_next_one_takes(fitted: Coefficients) -> None:
-    again = Coefficients.fit(columns(CANDLES[:FITTED]), fitted)
+    again = Coefficients.fit(Minutes.of(columns(CANDLES[:FITTED])), fitted)
     assert again.scale == pytest.approx(fitted.scale, abs=1e-6)
     assert again.quantiles == pytest.approx(fitted.quantiles, abs=1e-6)
 
@@ -221,7 +221,7 @@ def test_the_band_of_real_minutes_is_sharper_than_a_gaussian_one_and_as_right() 
     candles = real_minutes(16)
     minutes = Minutes.of(columns(candles))
     split = int(np.searchsorted(minutes.minute, minutes.minute[0] + 14 * DAY))
-    coefficients = Coefficients.of(minutes[:split])
+    coefficients = Coefficients.fit(minutes[:split])
     part = minutes[split:]
     quantiles = coefficients.moves(part.known, part.minute)[1]
     returns = minutes.returns

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from threadpoolctl import threadpool_limits
 
-from crypto_predict.forecasting.minutes.features import MinuteState
+from crypto_predict.forecasting.minutes.features import Minutes, MinuteState
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.forecasting.minutes.outcomes import is_usable, scores_of
 from crypto_predict.history.columns import Candles
@@ -132,7 +132,7 @@ def fit(
     if is_stopped():
         return None
     with threadpool_limits(1):  # the streams need the other cores
-        return Coefficients.fit(columns, before)
+        return Coefficients.fit(Minutes.of(columns), before)
 
 
 def state_of(  # noqa: PLR0913 each is one fact
