@@ -33,21 +33,26 @@ class Roster:
     ) -> None:
         self.series: Mapping[SeriesKey, CollectedSeries] = {}  # sorted
         self._database, self._shard, self._sources, self._clock = database, shard, sources, clock or Clock()
-        self._ignored: set[SeriesKey] = set()
+        self._faults: Mapping[SeriesKey, str] = {}  # why series are not collected
 
     def refresh(self) -> None:
         """Look at the database. If it cannot be read, the series stay what they were."""
-        before = self.series
-        self.series = {
+        before, faults_before = self.series, self._faults
+        active = {
             collected.series: collected
             for collected in self._database.collected()
-            if collected.state == ACTIVE and collected.series.pair in self._shard and self._is_usable(collected)
+            if collected.state == ACTIVE and collected.series.pair in self._shard
         }
+        self._faults = {series: fault for series, collected in active.items() if (fault := self._fault(collected))}
+        self.series = {series: collected for series, collected in active.items() if series not in self._faults}
         added = [series for series in self.series if series not in before]
         removed = [series for series in before if series not in self.series]
         for text, changed in (("followed", added), ("not followed any more", removed)):
             for series in changed:
                 _log.info("%s %s from %s: %s", series.pair, series.interval.label, series.source, text)
+        for series in self._faults.keys() - faults_before.keys():  # anyone may have written it into the database
+            facts = series.pair, series.interval.label, series.source, self._faults[series]
+            _log.warning("%s %s from %s: not collected: %s", *facts)
 
     def begin(
         self, pairs: Sequence[Pair] = (), since: datetime | None = None, among: Collection[str] | None = None
@@ -85,18 +90,8 @@ class Roster:
         if source.traded(pair) in self._shard and (stored is None or since is not None):
             announce(source, pair, registry.follow(source, pair, since).series)
 
-    def _is_usable(self, collected: CollectedSeries) -> bool:
-        """Return whether a series can be collected; log once if not. Anyone may have written it into the database."""
-        fault = self._fault(collected)
-        if fault is None:
-            self._ignored.discard(collected.series)
-        elif collected.series not in self._ignored:
-            self._ignored.add(collected.series)
-            series = collected.series
-            _log.warning("%s %s from %s: not collected: %s", series.pair, series.interval.label, series.source, fault)
-        return fault is None
-
     def _fault(self, collected: CollectedSeries) -> str | None:
+        """Return why a series cannot be collected; None if it can."""
         source = self._sources.get(collected.series.source)
         if source is None:
             return f"the sources here are {', '.join(self._sources)}"

@@ -64,7 +64,11 @@ class Comparison:
                 for candle in received
                 if complete_from <= candle.open_time <= settled and candle.volume and candle.open_time not in is_due
             ]
-        stored = self._stored(series, sent)
+        stored: dict[datetime, Candle] = {}
+        if sent:
+            span = Span(sent[0].open_time, sent[-1].open_time + series.interval.length)
+            rows = self._database.candles(series, span, (span.end - span.start) // series.interval.length)
+            stored = {row.candle.open_time: row.candle for row in rows}
         compared = [candle for candle in sent if candle.open_time in stored]
         differing = [candle for candle in compared if differ(stored[candle.open_time], candle)]
         missed = self._missed_of(series, unsent)
@@ -87,25 +91,13 @@ class Comparison:
             while len(memory) > REMEMBERED:
                 del memory[next(iter(memory))]
 
-    def _stored(self, series: SeriesKey, candles: Sequence[Candle]) -> dict[datetime, Candle]:
-        if not candles:
-            return {}
-        openings = [candle.open_time for candle in candles]
-        span = Span(min(openings), max(openings) + series.interval.length)
-        limit = (span.end - span.start) // series.interval.length
-        return {stored.candle.open_time: stored.candle for stored in self._database.candles(series, span, limit)}
-
     def _missed_of(self, series: SeriesKey, openings: Sequence[datetime]) -> list[datetime]:
         """Return those openings in whose interval the stream was connected throughout."""
         if not openings:
             return []
         lasting = series.interval.length + LATE
-        around = Span(min(openings), max(openings) + lasting)
-        spans = [
-            stream.span
-            for stream in self._database.streams(series.source, series.pair, around)
-            if stream.state is StreamState.CONNECTED
-        ]
+        states = self._database.streams(series.source, series.pair, Span(openings[0], openings[-1] + lasting))
+        spans = [stream.span for stream in states if stream.state is StreamState.CONNECTED]
         return [
             opening
             for opening in openings

@@ -1,6 +1,6 @@
 """What is fetched from one source, and when."""
 
-from dataclasses import dataclass
+from collections import Counter
 from enum import Enum
 from math import inf
 from threading import Condition
@@ -20,12 +20,7 @@ class Kind(Enum):
     HISTORY = "what is missing before, and gaps"
 
 
-@dataclass(slots=True)
-class _Job:
-    due: float  # seconds on the clock
-    is_running: bool = False
-    again: float | None = None  # when it is due after it has run, if it was planned while it ran
-    failures: int = 0  # in a row
+_Job = tuple[Kind, SeriesKey]
 
 
 class Schedule:
@@ -36,7 +31,10 @@ class Schedule:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._jobs: dict[Kind, dict[SeriesKey, _Job]] = {kind: {} for kind in Kind}
+        self._due: dict[_Job, float] = {}  # seconds on the clock
+        self._busy: set[_Job] = set()
+        self._again: dict[_Job, float] = {}  # when jobs are due that were planned while they ran
+        self._failed: Counter[_Job] = Counter()  # times in a row
         self._changed = Condition()
         self._is_closed = False
         self._failures = 0  # of the source, in a row
@@ -47,22 +45,24 @@ class Schedule:
         """Let a job be done after `delay`, or sooner if it is planned sooner."""
         with self._changed:
             due = self._clock.monotonic() + delay
-            job = self._jobs[kind].setdefault(series, _Job(due))
-            job.due = min(job.due, due)
-            if job.is_running:
-                job.again = due if job.again is None else min(job.again, due)
+            job = kind, series
+            self._due[job] = min(self._due.get(job, due), due)
+            if job in self._busy:
+                self._again[job] = min(self._again.get(job, due), due)
             self._changed.notify_all()
 
     def drop(self, series: SeriesKey) -> None:
         """Forget the jobs of a series."""
         with self._changed:
-            for jobs in self._jobs.values():
-                jobs.pop(series, None)
+            for job in [(kind, series) for kind in Kind]:
+                self._busy.discard(job)
+                for table in (self._due, self._again, self._failed):
+                    table.pop(job, None)
 
     def has(self, kind: Kind, series: SeriesKey) -> bool:
         """Return whether such a job is planned or running."""
         with self._changed:
-            return series in self._jobs[kind]
+            return (kind, series) in self._due
 
     def first(self, kind: Kind) -> tuple[float, SeriesKey | None]:
         """Return the time until the first job of this kind may begin, and its series.
@@ -72,7 +72,7 @@ class Schedule:
         with self._changed:
             if self._failures and self._running:
                 return inf, None
-            idle = [(job.due, series) for series, job in self._jobs[kind].items() if not job.is_running]
+            idle = [(due, job[1]) for job, due in self._due.items() if job[0] is kind and job not in self._busy]
             due, series = min(idle, key=lambda job: job[0], default=(inf, None))
             return max(0.0, max(due, self._away_until) - self._clock.monotonic()), series
 
@@ -85,7 +85,7 @@ class Schedule:
             while not self._is_closed:
                 delay, series = self.first(kind)
                 if series is not None and not delay:
-                    self._jobs[kind][series].is_running = True
+                    self._busy.add((kind, series))
                     self._running += 1
                     return series
                 self._changed.wait(None if delay == inf else delay / self._clock.speed)
@@ -103,8 +103,7 @@ class Schedule:
         Without one, that grows with each failure in a row.
         """
         with self._changed:
-            job = self._jobs[kind].get(series)
-            grown = backoff(0 if job is None else job.failures, *FAILED, least=1.0)
+            grown = backoff(self._failed[kind, series], *FAILED, least=1.0)
             self._end(kind, series, grown if delay is None else delay, failed=True)
 
     def source_failed(self, kind: Kind, series: SeriesKey, at_least: float) -> None:
@@ -113,9 +112,8 @@ class Schedule:
             wait = max(at_least, backoff(self._failures, *WAITS))
             self._failures += 1
             self._away_until = self._clock.monotonic() + wait
-            job = self._jobs[kind].get(series)
             # Another job finds out next: the source may be away for this series alone.
-            own = backoff(0 if job is None else job.failures, *WAITS)
+            own = backoff(self._failed[kind, series], *WAITS)
             self._end(kind, series, max(wait, own), failed=True)
 
     def close(self) -> None:
@@ -127,11 +125,10 @@ class Schedule:
     def _end(self, kind: Kind, series: SeriesKey, delay: float, *, failed: bool) -> None:
         self._running -= 1
         self._changed.notify_all()
-        job = self._jobs[kind].get(series)
-        if job is None or not job.is_running:  # it was dropped meanwhile, and perhaps planned anew
+        job = kind, series
+        if job not in self._busy:  # it was dropped meanwhile, and perhaps planned anew
             return
-        job.is_running = False
-        job.failures = job.failures + 1 if failed else 0
-        job.due = self._clock.monotonic() + delay
-        if job.again is not None:
-            job.due, job.again = (job.due if failed else min(job.due, job.again)), None
+        self._busy.remove(job)
+        self._failed[job] = self._failed[job] + 1 if failed else 0
+        due, again = self._clock.monotonic() + delay, self._again.pop(job, inf)
+        self._due[job] = due if failed else min(due, again)

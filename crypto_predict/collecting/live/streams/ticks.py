@@ -19,8 +19,7 @@ takes the place of another one, both send it.
 **A candle is partial** if the stream was not connected, on the exchange's clock, from a grace before it opened to a
 grace after its end: the first one after a connection, and the last one before an interruption.
 
-**Impossible ticks** are dropped and counted: a price or size outside `PRICES` and `SIZES`, a time more than a minute in
-the future, or more than ten minutes before the minutes that are not saved yet.
+**Impossible ticks** are dropped and counted.
 """
 
 import math
@@ -54,8 +53,8 @@ _Key = tuple[Interval, datetime, datetime]  # of a candle: the opening, and the 
 class TickCandles:
     """Build candles from the ticks of one source. Not safe to share between threads.
 
-    `counts` has the ticks that are not in a candle: ``late`` ones, whose minute was saved before, ``duplicates``,
-    ``invalid`` ones, whose price or size is none, and those of the far ``future`` and ``past``.
+    `counts` has the ticks that are not in a candle: ``late`` ones, ``duplicates``, ``invalid`` ones, whose price or
+    size no market has, those of the ``future``, beyond `FUTURE`, and of the ``past``, before what is `KEPT`.
     """
 
     def __init__(self, source: str, clock: Clock) -> None:
