@@ -112,8 +112,8 @@ class Collector:
         self._is_stopped.set()
         self._call(self._stopping.set)
 
-    def figures(self, seconds: float = ANSWERING) -> Figures | None:
-        """Return what it measures now; None if it does not run, or does not answer within so many seconds.
+    def figures(self) -> Figures | None:
+        """Return what it measures now; None if it does not run, or does not answer within `ANSWERING`.
 
         It may be called from any thread, and does not wait for the database.
         """
@@ -121,7 +121,7 @@ class Collector:
         if not self._call(lambda: answer.set_result(self._measured())):
             return None
         try:
-            return answer.result(seconds)
+            return answer.result(ANSWERING)
         except TimeoutError:
             return None
 
@@ -143,8 +143,9 @@ class Collector:
         begun()
         facts = {"sources": ",".join(self._sources), "streams": ",".join(self._feeds)}
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
-        parts: list[Part] = [partial(self._writer.run, renew), self._look_at_database, self._every_second]
-        parts += [self._purge] if self._settings.keep else []
+        parts: list[Part] = [partial(self._writer.run, renew), self._every_second]
+        parts += [partial(self._repeat, EVERY, self._refresh)]  # pairs are added and removed in the database
+        parts += [partial(self._repeat, PURGED, self._purge)] if self._settings.keep else []
         parts += [self._forecasts.run, self._forecasts.prepare] if self._settings.forecasts else []
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
         stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
@@ -237,11 +238,10 @@ class Collector:
                 event(_log, logging.INFO, "minutes to fetch", **facts)
                 return
 
-    async def _look_at_database(self) -> None:
-        """Look at the database now and then: pairs are added and removed there."""
+    async def _repeat(self, seconds: float, part: Part) -> None:
         while True:
-            await self._refresh()
-            await self._clock.sleep(EVERY)
+            await part()
+            await self._clock.sleep(seconds)
 
     async def _refresh(self) -> None:
         try:
@@ -282,13 +282,11 @@ class Collector:
 
     async def _purge(self) -> None:
         """Delete what need not be kept."""
-        while True:
-            try:
-                old = partial(purge, self._database, self._settings.keep, self._clock.now(), self._is_stopped)
-                await in_thread(old, "purge")
-            except DatabaseError as error:
-                event(_log, logging.WARNING, "purge interrupted; it goes on later", reason=error.reason)
-            await self._clock.sleep(PURGED)
+        old = partial(purge, self._database, self._settings.keep, self._clock.now(), self._is_stopped)
+        try:
+            await in_thread(old, "purge")
+        except DatabaseError as error:
+            event(_log, logging.WARNING, "purge interrupted; it goes on later", reason=error.reason)
 
     def _publish(self, news: Event) -> None:
         """Pass an event on to the parts that it concerns, in the thread that publishes it."""

@@ -68,7 +68,8 @@ class Weather:
 
     def pause(self) -> None:
         """Wait until the next fault is due."""
-        self._motion_sleep(self._random.uniform(SILENT, LOUD))
+        end = self._motion.now() + self._random.uniform(SILENT, LOUD) * SECOND
+        until(lambda: self._motion.now() > end)
 
     def _stream(self) -> str:
         """Change the open connections, if there are any."""
@@ -100,10 +101,6 @@ class Weather:
         self._motion.outage(Span(start, start + self._random.uniform(20, 300) * SECOND), trading=trading)
         return "outage, trading" if trading else "outage"
 
-    def _motion_sleep(self, seconds: float) -> None:
-        end = self._motion.now() + seconds * SECOND
-        until(lambda: self._motion.now() > end)
-
 
 @pytest.mark.timeout(120 + 2 * LENGTH.total_seconds() / SPEED)
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,27 +127,21 @@ def test_a_day_of_faults_leaves_every_minute_or_the_verdict_that_the_exchange_ha
         until(lambda: motion.now() > calm)
         end = Interval.MINUTE_1.floor(motion.now())
         for pair in PAIRS:
-            until(partial(is_whole, database, motion, pair, end), f"{pair} is whole")
-        # A hole of the exchange is known as such once it was asked for again, some minutes later.
-        for pair in PAIRS:
-            until(partial(is_asked_for, database, pair, end), f"{pair} was asked for")
+            until(partial(is_whole, database, motion, pair, end), f"{pair} is whole and was asked for")
     for pair in PAIRS:
         existing = {candle.open_time for candle in motion.truth(pair, Span(BEGIN, end))}
         for verdict in verdicts(database, pair, end):
             assert (verdict.stored is not None) == (verdict.open_time in existing)
             assert verdict.stored is None or verdict.verdict in {Verdict.TRADED, Verdict.QUIET}
-    reports = [f"{LENGTH} of the market, {len(weather.seen)} faults"]
-    reports += [f"{name}: {count}" for name, count in sorted(Counter(weather.seen).items())]
-    record_property("faults", "; ".join(reports))
+    counts = [f"{name}: {count}" for name, count in sorted(Counter(weather.seen).items())]
+    record_property("faults", "; ".join([f"{LENGTH} of the market, {len(weather.seen)} faults", *counts]))
 
 
 def is_whole(database: str, motion: Motion, pair: Pair, end: datetime) -> bool:
+    """Return whether all is stored, and each hole known as such: it was asked for again, some minutes later."""
     span = Span(BEGIN, end)
-    return stored(database, minutes_of("binance", pair), span) == motion.truth(pair, span)
-
-
-def is_asked_for(database: str, pair: Pair, end: datetime) -> bool:
-    return all(verdict.is_asked for verdict in verdicts(database, pair, end))
+    is_stored = stored(database, minutes_of("binance", pair), span) == motion.truth(pair, span)
+    return is_stored and all(verdict.is_asked for verdict in verdicts(database, pair, end))
 
 
 def verdicts(database: str, pair: Pair, end: datetime) -> list[Judged]:

@@ -56,13 +56,10 @@ class Lines:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def has(self, name: str) -> bool:
-        """Return whether an event of this name was logged."""
-        return any(event["event"] == name for event in self.events())
-
-    def events(self) -> list[dict[str, Any]]:
-        """Return the events so far."""
-        return [json.loads(line) for line in self.lines if line.startswith("{")]
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Return the events of this name so far."""
+        events = [json.loads(line) for line in self.lines if line.startswith("{")]
+        return [event for event in events if event["event"] == name]
 
     def finish(self) -> int:
         """Wait for the end of the process and of its log; return the exit code."""
@@ -82,7 +79,7 @@ def running(
     """Collect in a process, once its log has an event."""
     with collecting_process(database, *(arguments or PAIR), **binance_of(server)) as process:
         log = Lines(process)
-        until(lambda: log.has(event) or process.poll() is not None, event)
+        until(lambda: log.events(event) or process.poll() is not None, event)
         yield process, log
 
 
@@ -96,12 +93,12 @@ def test_a_signal_ends_it_with_everything_stored(
     database = new_database(kind, tmp_path)
     with running(server, database, *PAIR, "--metrics-port", "0") as (process, log):
         connected = datetime.now(UTC)
-        metrics = next(event["address"] for event in log.events() if event["event"] == "serving metrics") + "/metrics"
+        metrics = log.events("serving metrics")[0]["address"] + "/metrics"
         delivers = 'stream_connected{source="binance"} 1.0'
         until(lambda: delivers in requests.get(metrics, timeout=30).text, "data has arrived")
         process.send_signal(number)
         assert log.finish() == code, log.lines
-    assert log.has("stopped collecting"), log.lines
+    assert log.events("stopped collecting"), log.lines
     (last,) = [state for state in states(database, "binance", BTC, EVER) if state.state is StreamState.CONNECTED]
     assert last.span.end > connected
     assert "Traceback" not in "".join(log.lines)
@@ -117,7 +114,7 @@ def test_an_exchange_that_does_not_answer_does_not_delay_the_end(
     with running(server, database, event="collecting") as (process, log):
         process.send_signal(signal.SIGTERM)
         assert log.finish() == 0
-    assert log.has("stopped collecting"), log.lines
+    assert log.events("stopped collecting"), log.lines
 
 
 def test_a_database_that_stands_still_does_not_delay_the_end(server: ReplayServer, tmp_path: Path) -> None:
@@ -151,7 +148,7 @@ def test_a_second_signal_ends_it_at_once(server: ReplayServer, tmp_path: Path) -
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGCONT)
         assert log.finish() in {1, 130}
-    assert not log.has("stopped collecting")
+    assert not log.events("stopped collecting")
 
 
 EARLY = """

@@ -102,9 +102,7 @@ class ForecastState:
         return scores_of(due, candle.close)
 
     def _forecast(self) -> MinuteForecast | None:
-        self.fault = self._state.fault()
-        if self._coefficients is None:
-            self.fault = self.fault or UNFITTED
+        self.fault = self._state.fault() or (UNFITTED if self._coefficients is None else None)
         if self._coefficients is None or self.fault is not None:
             return None
         forecast = self._coefficients.forecast(self._state)

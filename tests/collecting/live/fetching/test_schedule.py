@@ -87,11 +87,6 @@ def test_the_wait_for_a_source_grows_up_to_a_bound_and_is_at_random() -> None:
     assert waits[0] <= 1.0
     assert max(waits[-4:]) > WAITS[1] / 3
     assert len(set(waits)) == len(waits)
-
-
-def test_an_exchange_that_asks_to_wait_is_not_asked_earlier() -> None:
-    schedule = fast(1.0)
-    schedule.plan(TAIL, FIRST)
     assert schedule.next(TAIL) == FIRST
     schedule.source_failed(TAIL, FIRST, 120.0)
-    assert schedule.first(TAIL)[0] > 100
+    assert schedule.first(TAIL)[0] == 120, "the exchange has asked for it"

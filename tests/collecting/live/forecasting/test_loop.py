@@ -194,10 +194,15 @@ def test_a_price_that_never_moved_is_not_fitted(tmp_path: Path, caplog: pytest.L
         assert cutoffs(database) == []
 
 
-def test_coefficients_are_fitted_daily_and_survive_the_process(past: WritableDatabase) -> None:
+def test_coefficients_are_fitted_daily_and_survive_the_process(
+    past: WritableDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those that cannot be read are fitted again: another version may have written them."""
     clock = moved_clock()
+    past.write_minute_model(BTC, MinuteModel(START, "{}"))
     with forecasting(past, clock=clock) as collected:
         collected.forecast(MARKET[PAST - 1])
+    assert "coefficients of minute forecasts are fitted again" in caplog.text
     first = past.minute_models()[BTC]
     assert first.fitted_at == clock.now()
     clock.move_to(clock.now() + timedelta(hours=23))
@@ -207,16 +212,6 @@ def test_coefficients_are_fitted_daily_and_survive_the_process(past: WritableDat
         clock.move_to(clock.now() + timedelta(hours=1))
         until(lambda: past.minute_models()[BTC].fitted_at == clock.now(), "it is fitted again")
         assert collected.forecasts.figures()[BTC]["forecast_fits_total"] == 1
-
-
-def test_coefficients_that_cannot_be_read_are_fitted_again(
-    past: WritableDatabase, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Another version may have written them."""
-    past.write_minute_model(BTC, MinuteModel(START, "{}"))
-    with forecasting(past) as collected:
-        collected.forecast(MARKET[PAST - 1])
-    assert "coefficients of minute forecasts are fitted again" in caplog.text
 
 
 def test_a_short_history_that_doubles_is_fitted_again(tmp_path: Path) -> None:

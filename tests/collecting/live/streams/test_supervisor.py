@@ -134,6 +134,13 @@ async def refuses_eth_at_first(feed: Feed, pairs: Sequence[Pair]) -> AsyncGenera
         yield event
 
 
+async def retiring_at_once(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
+    """All servers may shut down."""
+    yield Heartbeat(feed.clock.now())
+    yield Retiring()
+    yield Interrupted("gone", feed.clock.now())
+
+
 @asynccontextmanager
 async def supervising(feed: Feed, *pairs: Pair) -> AsyncGenerator[tuple[Supervisor, Heard]]:
     """Run a supervisor of these pairs, or of one, inside the context, for at most 30 seconds."""
@@ -162,13 +169,16 @@ def ticks_of(heard: Heard, pair: Pair) -> int:
         (defective, "ZeroDivisionError: a defect"),
         (without_end, "the stream ended without a reason"),
         (refusing_keys, "scripted: the keys are wrong"),
+        (retiring_at_once, "gone"),
     ],
-    ids=["silent", "refused", "defective", "without end", "keys"],
+    ids=["silent", "refused", "defective", "without end", "keys", "retiring"],
 )
 @in_loop
 async def test_whatever_ends_a_connection_another_one_is_made(script: Script, reason: str) -> None:
-    async with supervising(Feed(script, script, alive)) as (supervisor, heard):
+    feed = Feed(script, script, alive)
+    async with supervising(feed) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
+    assert feed.most == 1, "none is made before there was a wait"
     assert heard.of("interrupted")[:2] == [reason, reason]
     assert heard.of("following") == [(BTC,)] * 3
     assert supervisor.reconnects >= (2 if script in {silent, defective} else 0)
@@ -206,21 +216,6 @@ async def test_a_connection_that_will_end_is_replaced_before() -> None:
         await when(lambda: len(feed.requested) == 2 and feed.open == 1 and len(heard.of("connected")) == 2)
     assert heard.of("interrupted") == []
     assert (feed.most, supervisor.reconnects) == (2, 0)
-
-
-async def always_retiring(feed: Feed, _pairs: Sequence[Pair]) -> AsyncGenerator[FeedEvent]:
-    yield Heartbeat(feed.clock.now())
-    yield Retiring()
-    yield Interrupted("gone", feed.clock.now())
-
-
-@in_loop
-async def test_connections_that_end_at_once_are_not_replaced_without_a_wait() -> None:
-    """All servers may shut down."""
-    feed = Feed(always_retiring)
-    async with supervising(feed) as (_, heard):
-        await when(lambda: len(heard.of("interrupted")) == 3)
-    assert feed.most == 1
 
 
 @in_loop
