@@ -1,6 +1,7 @@
 """What the modes of ``collect.py`` do, from settings and a database to a report."""
 
 import gc
+import json
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import wait
@@ -51,7 +52,8 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
     stored = _selected(database, settings)
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
-        return status.as_json(rows, now) if settings.as_json else status.as_table(rows)
+        report = {"time": status.iso(now), "series": rows}
+        return json.dumps(report, indent=1) if settings.as_json else status.as_table(rows)
     holes = gaps.find(database, [collected.series for collected in stored], settings, now)
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
 

@@ -1,6 +1,5 @@
 """What is stored, and how complete it is."""
 
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -126,11 +125,6 @@ def _format(head: Sequence[str], rows: Sequence[list[str]]) -> str:
         ]
         lines.append("  ".join(line).rstrip())
     return "\n".join(lines)
-
-
-def as_json(table: Sequence[Row], now: datetime) -> str:
-    """Return the rows as one JSON object."""
-    return json.dumps({"time": iso(now), "series": table}, indent=1)
 
 
 def _cells(row: Row) -> list[str]:

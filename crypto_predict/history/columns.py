@@ -38,13 +38,13 @@ class Candles(Sequence[Candle]):
     trades: FloatArray | None = None  # (n,) NaN where it is not known; None if it never is
     taker_volume: FloatArray | None = None  # (n,) bought by takers, in the base currency; the same
 
-    @classmethod
-    def of(cls, candles: Iterable[Candle], interval: Interval) -> "Candles":
+    @staticmethod
+    def of(candles: Iterable[Candle], interval: Interval) -> "Candles":
         """Return the columns of `candles`, in the same order. They open at whole seconds."""
-        return cls.of_rows(((candle, None) for candle in candles), interval)
+        return Candles.of_rows(((candle, None) for candle in candles), interval)
 
-    @classmethod
-    def of_rows(cls, rows: Iterable[tuple[Candle, int | None]], interval: Interval) -> "Candles":
+    @staticmethod
+    def of_rows(rows: Iterable[tuple[Candle, int | None]], interval: Interval) -> "Candles":
         """Return the columns of candles, each with its line if it comes from a file."""
         openings, lines = array("q"), array("q")
         opens, highs, lows, closes, volumes = values = [array("d") for _ in range(5)]
@@ -62,7 +62,7 @@ class Candles(Sequence[Candle]):
                 lines.append(line)
         optional = [None if np.isnan(column).all() else np.asarray(column) for column in (lines, trades, taker_volumes)]
         columns: list[Any] = [*map(np.asarray, (openings, *values)), *optional]
-        return cls(interval, *columns)
+        return Candles(interval, *columns)
 
     def __post_init__(self) -> None:
         for column in self._columns():

@@ -2,8 +2,7 @@
 
 * ``pair``: pairs of currencies, and the names of series
 * ``interval``: intervals and spans of time
-* ``candle``: candles, quotes and gaps
-* ``vwap``: the volume-weighted average price of a session
+* ``candle``: candles, the volume-weighted average price of their session, quotes and gaps
 * ``verdict``: whether an opening was traded, quiet, or not listened to
 * ``forecast``: forecasts of the next minutes, and the sums of their scores
 * ``clock``: the clock that live collecting goes by

@@ -7,8 +7,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
 
 from crypto_predict.market import Candle, SeriesKey
-from crypto_predict.market.candle import differ
-from crypto_predict.market.vwap import DAY_SECONDS, Session, session_end
+from crypto_predict.market.candle import DAY_SECONDS, Session, differ, session_end
 from crypto_predict.store import bulk
 from crypto_predict.store.tables import price_history, revisions, symbols
 

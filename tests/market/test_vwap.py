@@ -3,7 +3,7 @@
 import pytest
 
 from crypto_predict.market import Candle
-from crypto_predict.market.vwap import DAY_SECONDS, Session
+from crypto_predict.market.candle import DAY_SECONDS, Session
 from tests.support.minutes import candle
 
 

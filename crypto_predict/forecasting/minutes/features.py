@@ -15,7 +15,7 @@ Realized Volatility", Journal of Financial Econometrics 7, 2009, is the model of
 * volatility: Parkinson's variance of each candle's range, and absolute returns
 * surprise: the mean square root of volume, or of the number of trades, over some minutes, relative to that of two days
 * trend: the mean return in standard deviations. After a long one-sided move the next moves are larger
-* distance to VWAP, the volume-weighted average price of the session: the UTC day (`market.vwap`)
+* distance to VWAP, the volume-weighted average price of the session: the UTC day (`market.candle`)
 * taker imbalance, ``(bought - sold) / volume`` by takers: order flow imbalance, in the sense of Chordia, Roll and
   Subrahmanyam, "Order imbalance, liquidity, and market returns", Journal of Financial Economics 65, 2002
 * calendar of the minutes that are forecast: time of day, whole hours and quarters of hours, weekday
@@ -33,7 +33,7 @@ from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.distribution.scale import parkinson
 from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 from crypto_predict.market import EPOCH, Candle, Interval
-from crypto_predict.market.vwap import Session
+from crypto_predict.market.candle import Session
 from crypto_predict.wording import counted
 
 LONGEST_QUIET = 60  # minutes without a candle that may follow each other without being a gap
