@@ -52,8 +52,8 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
     stored = _selected(database, settings)
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
-        report = {"time": status.iso(now), "series": rows}
-        return json.dumps(report, indent=1) if settings.as_json else status.as_table(rows)
+        document = {"time": status.iso(now), "series": rows}
+        return json.dumps(document, indent=1) if settings.as_json else status.as_table(rows)
     holes = gaps.find(database, [collected.series for collected in stored], settings, now)
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
 
