@@ -23,13 +23,15 @@ _MARKUP = re.compile(r"""[^\w ,;:=?%'"(.-]|_|(?<![0-9])\.|\.(?![0-9])|^-""")
 def set_outputs(environ: Environ, outputs: Mapping[str, str]) -> None:
     """Pass values to later steps as ``steps.ID.outputs.NAME``."""
     if path := environ.get("GITHUB_OUTPUT"):
-        _append(path, "".join(_output(name, value) for name, value in outputs.items()))
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.writelines(_output(name, value) for name, value in outputs.items())
 
 
 def add_summary(environ: Environ, markdown: str) -> None:
     """Show Markdown on the run's page."""
     if path := environ.get("GITHUB_STEP_SUMMARY"):
-        _append(path, f"{markdown.rstrip()}\n\n")
+        with Path(path).open("a", encoding="utf-8") as file:
+            file.write(f"{markdown.rstrip()}\n\n")
     else:
         print(markdown, file=sys.stderr)  # noqa: T201 a command's output
 
@@ -78,11 +80,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], aligned: str) -> s
 def bullets(items: Sequence[str]) -> str:
     """Return a list; items are Markdown already."""
     return "\n".join(f"- {item}" for item in items)
-
-
-def _append(path: str, text: str) -> None:
-    with Path(path).open("a", encoding="utf-8") as file:
-        file.write(text)
 
 
 def _output(name: str, value: str) -> str:

@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from crypto_predict.errors import CryptoPredictError, ReleaseFailed, UnfitImage
+from crypto_predict.errors import BrokenLedger, UnfitImage, UnusableModel
 from crypto_predict.market import DAY
 from crypto_predict.release.images import LABELS, docker, pull, take_out
 from crypto_predict.release.job import Environ, add_summary
@@ -91,16 +91,12 @@ def _artifact_faults(image: str) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         try:
             model, ledger = take_out(image, Path(folder))
-        except ReleaseFailed:
-            raise
-        except CryptoPredictError as error:
+        except (BrokenLedger, UnusableModel) as error:
             return [str(error)]
     if model is None:
         return ["its model has another schema than this program's"]
-    build = model.card.build
-    return (
-        [] if any(entry.build == build for entry in ledger.newest) else [f"its ledger does not name its model, {build}"]
-    )
+    build, builds = model.card.build, {entry.build for entry in ledger.newest}
+    return [] if build in builds else [f"its ledger does not name its model, {build}"]
 
 
 def _version(site: str, build: str, labels: Mapping[str, str]) -> Iterator[str]:
