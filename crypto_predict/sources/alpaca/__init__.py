@@ -6,7 +6,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import Interval
@@ -31,7 +30,7 @@ def _located(settings: Settings, environ: Mapping[str, str]) -> Settings:
     location = named or (streamed[1] if streamed else _DEFAULT)
     if streamed and streamed[1] != location:
         raise InvalidValue(_STREAM.variable, masked(stream_url), f"of the location {location}, ALPACA_LOCATION")
-    return replace(settings, stream_url=stream_url, location=location)
+    return Settings(settings.api_url, stream_url, settings.keys, location)
 
 
 EXCHANGE = Exchange(

@@ -73,38 +73,6 @@ class Columns:
     is_snapshot: bool  # the time is that of the price: midnight ends a day
     notices: tuple[str, ...]
 
-    @classmethod
-    def of(cls, header: Sequence[str], base: str | None) -> "Columns":
-        """Find the columns in a header, or raise `BadRow` with all faults; `base` is the base currency."""
-        names = _names(_without_empty_end(header))
-        positions = {column: _places(names, groups) for column, groups in _NAMES.items()}
-        clock = None
-        if sorted(names[place] for place in positions["time"]) == ["date", "time"]:
-            clock, positions["time"] = names.index("time"), [names.index("date")]
-        others = {name for name in names if name.startswith("volume_")} - _QUOTE_VOLUMES
-        positions["volume"] = positions["volume"] or _places(names, [{f"volume_{(base or '').lower()}"}, others])
-        if len(names) == 2 and len(positions["time"]) == 1 and not any(positions[price] for price in PRICES):
-            positions["close"] = [1 - positions["time"][0]]  # named after the series, as by FRED
-        if faults := _header_faults(header, positions):
-            shown = [name[:20] for name in header[: len(names)]][:20]
-            raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
-        places = {column: fields[0] for column, fields in positions.items() if fields}
-        named = {column: names[place] for column, place in places.items()}
-        written = {column: repr(header[place][:40]) for column, place in places.items()}
-        notices = []
-        if clock is not None:
-            notices.append(f"{written['time']} and {header[clock][:40]!r} are the opening in UTC")
-        elif named["time"] == _SNAPSHOT:
-            notices.append(f"the price at a midnight (UTC) of {written['time']} is the close of the day before")
-        elif named["time"] not in {"time", "time_ms"}:
-            notices.append(f"{written['time']} is the opening in UTC")
-        if named["close"] not in {"close", "c"}:
-            notices.append(f"{written['close']} is the close")
-        if named.get("volume", "volume") != "volume":
-            notices.append(f"{written['volume']} is the volume")
-        in_milliseconds, is_snapshot = named["time"] in _MILLISECONDS, named["time"] == _SNAPSHOT
-        return cls(header, len(names), places, clock, in_milliseconds, is_snapshot, tuple(notices))
-
     def cells(self, fields: Sequence[str]) -> list[str]:
         """Return what one row says at each of the `places`, the time with the time of day; raise `BadRow` if torn."""
         if len(fields) != self.width and len(fields := _without_empty_end(fields, self.width)) != self.width:
@@ -113,6 +81,38 @@ class Columns:
         if self.clock is not None and _CLOCK.fullmatch(fields[self.clock]):
             cells[0] = f"{cells[0]} {fields[self.clock]}"
         return cells
+
+
+def _columns(header: Sequence[str], base: str | None) -> Columns:
+    """Find the columns in a header, or raise `BadRow` with all faults; `base` is the base currency."""
+    names = _names(_without_empty_end(header))
+    positions = {column: _places(names, groups) for column, groups in _NAMES.items()}
+    clock = None
+    if sorted(names[place] for place in positions["time"]) == ["date", "time"]:
+        clock, positions["time"] = names.index("time"), [names.index("date")]
+    others = {name for name in names if name.startswith("volume_")} - _QUOTE_VOLUMES
+    positions["volume"] = positions["volume"] or _places(names, [{f"volume_{(base or '').lower()}"}, others])
+    if len(names) == 2 and len(positions["time"]) == 1 and not any(positions[price] for price in PRICES):
+        positions["close"] = [1 - positions["time"][0]]  # named after the series, as by FRED
+    if faults := _header_faults(header, positions):
+        shown = [name[:20] for name in header[: len(names)]][:20]
+        raise BadRow(f"{'; '.join(faults)}; the columns found are {shown}")
+    places = {column: fields[0] for column, fields in positions.items() if fields}
+    named = {column: names[place] for column, place in places.items()}
+    written = {column: repr(header[place][:40]) for column, place in places.items()}
+    notices = []
+    if clock is not None:
+        notices.append(f"{written['time']} and {header[clock][:40]!r} are the opening in UTC")
+    elif named["time"] == _SNAPSHOT:
+        notices.append(f"the price at a midnight (UTC) of {written['time']} is the close of the day before")
+    elif named["time"] not in {"time", "time_ms"}:
+        notices.append(f"{written['time']} is the opening in UTC")
+    if named["close"] not in {"close", "c"}:
+        notices.append(f"{written['close']} is the close")
+    if named.get("volume", "volume") != "volume":
+        notices.append(f"{written['volume']} is the volume")
+    in_milliseconds, is_snapshot = named["time"] in _MILLISECONDS, named["time"] == _SNAPSHOT
+    return Columns(header, len(names), places, clock, in_milliseconds, is_snapshot, tuple(notices))
 
 
 def find_table(lines: Lines, base: str | None) -> tuple[Columns, str, Lines]:
@@ -148,7 +148,7 @@ def _check_banner(banner: Iterable[tuple[int, str]], delimiter: str, width: int 
         with at_line(line):
             names = fields_of(text, delimiter)
             if (width is None or len(names) == width) and not all(name.isdecimal() for name in names):
-                Columns.of(names, base)
+                _columns(names, base)
 
 
 def _with_header(line: int, header: list[str], delimiter: str, rows: Lines, base: str | None) -> Columns:
@@ -159,7 +159,7 @@ def _with_header(line: int, header: list[str], delimiter: str, rows: Lines, base
         with at_line(further):
             header = _joined(header, fields_of(text, delimiter))
     with at_line(line):
-        return Columns.of(header, base)
+        return _columns(header, base)
 
 
 def _without_header(rows: Sequence[tuple[int, str]], delimiter: str) -> Columns:
