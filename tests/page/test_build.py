@@ -18,7 +18,6 @@ REFUSED = re.compile(r"\beval\s*\(|\bnew Function\b|(?<![\w.$])Function\s*\(|set
 
 @pytest.fixture
 def page(tmp_path: Path) -> Path:
-    """A copy of the sources."""
     return copy_sources(tmp_path)
 
 
@@ -89,7 +88,6 @@ def test_a_script_with_a_fault_leaves_the_last_bundle(page: Path) -> None:
 
 
 def add_package(page: Path, **description: str) -> None:
-    """Add a package to the bundle."""
     (page / "node_modules" / "added").mkdir()
     (page / "node_modules" / "added" / "index.js").write_text("document.title = 'added';")
     named = {"name": "added", "version": "1.0.0", "main": "index.js", **description}

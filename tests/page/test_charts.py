@@ -41,7 +41,6 @@ def open_chart(browser: Browser, address: str) -> None:
 
 
 def query(browser: Browser) -> dict[str, str]:
-    """Return the query of the address."""
     return {name: values[0] for name, values in parse_qs(urlsplit(browser.driver.current_url).query).items()}
 
 

@@ -30,7 +30,6 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReplayServer]:
 
 
 def open_all(browser: Browser) -> None:
-    """Read the page to its end, and open what can be opened."""
     browser.read_to_the_end()
     browser.run("for (const one of document.querySelectorAll('details')) one.open = true")
     browser.settle()

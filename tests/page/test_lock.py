@@ -15,7 +15,6 @@ KINDS = ("dependencies", "devDependencies", "optionalDependencies", "peerDepende
 
 
 def read(name: str) -> dict[str, Any]:
-    """Return a JSON file of the page."""
     result: dict[str, Any] = json.loads((SOURCES / name).read_text(encoding="utf-8"))
     return result
 

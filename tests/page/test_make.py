@@ -53,7 +53,6 @@ def offline(folder: Path) -> dict[str, str]:
 
 
 def make(folder: Path, *words: str, **environ: str) -> Finished:
-    """Run make in a folder."""
     return run_measured(["make", "--directory", str(folder), *words], environ)
 
 
@@ -90,7 +89,6 @@ def test_a_registry_that_cannot_be_reached_is_a_warning_with_its_address(folder:
 
 @pytest.fixture
 def installed(folder: Path) -> Path:
-    """A checkout with the packages of npm."""
     shutil.rmtree(folder / "page")
     page = copy_sources(folder)
     (page / "node_modules" / "run.stamp").touch()

@@ -43,7 +43,6 @@ def fill(browser: Browser, selector: str, text: str) -> None:
 
 
 def open_section(browser: Browser, address: str, name: str) -> None:
-    """Open a page at a section, and wait until it is there."""
     browser.open(address)
     browser.settle()
     browser.run("document.getElementById(arguments[0]).scrollIntoView()", name)

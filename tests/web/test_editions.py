@@ -177,7 +177,6 @@ def test_a_link_to_another_model_is_followed(tmp_path: Path) -> None:
 
 
 def with_ledger(model: Model, ledger: bytes) -> Model:
-    """The model as the last release of a ledger."""
     entries = ledger.splitlines()
     return replace(model, scorecard=Scorecard(len(entries), json.loads(entries[-1])["sha256"], {}, {}))
 

@@ -60,17 +60,14 @@ def run(folder: Path, *arguments: str, model: Path | None = None, **environ: str
 
 
 def files(site: Path) -> dict[str, bytes]:
-    """Every file of an export with its content."""
     return {str(path.relative_to(site)): path.read_bytes() for path in site.rglob("*") if path.is_file()}
 
 
 def around(folder: Path) -> set[str]:
-    """What is in a folder beside the model and its ledger."""
     return {path.name for path in folder.iterdir()} - {"model.pkl", "model.ledger.jsonl"}
 
 
 def addresses(page: str) -> list[str]:
-    """Return the addresses that a page names: of links, scripts, styles and pictures."""
     return [html.unescape(address) for address in re.findall(r'\s(?:href|src)="([^"]*)"', page)]
 
 
@@ -200,7 +197,6 @@ def test_what_no_export_has_made_is_never_touched(folder: Path, capsys: pytest.C
     [
         ([], "missing argument 'FOLDER'"),
         (["a", "b"], "unexpected argument 'b'; `python -m crypto_predict.web.export --help` lists the options"),
-        (["a\nb"], "FOLDER: 'a\\nb' is not one line of UTF-8 text"),
         ([""], "FOLDER: '' is not the path of a file"),
         (["no/such/folder"], "in a folder that exists; make "),
         (["a", "--modle", "b"], "no such option `--modle`; did you mean `--model`?"),

@@ -60,7 +60,6 @@ EMPTY = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
 
 
 def client_of(scorecard: Scorecard = SCORECARD) -> Client:
-    """An application whose model was trained an hour ago."""
     return client(replace(make_model(BTC, ETH), scorecard=scorecard), lambda: TRAINED_AT + timedelta(hours=1))
 
 

@@ -66,7 +66,6 @@ def test_an_answer_may_be_cached_until_a_planned_training(before: timedelta, sec
 
 
 def at(now: datetime) -> Client:
-    """Return the application at an instant."""
     return client(make_model(), lambda: now)
 
 

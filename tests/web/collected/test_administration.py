@@ -42,7 +42,6 @@ CLIENTS = itertools.count(1)  # one for each
 
 @contextmanager
 def registry(url: str, sources: Sequence[CandleSource] = (SIMULATED,)) -> Iterator[PairRegistry]:
-    """Open the registry of a database."""
     with open_writer(url) as database:
         yield Registry(database, sources)
 

@@ -28,7 +28,6 @@ ONE_DAY = "interval=1m&start=2026-11-02&end=2026-11-03&limit=2000&source=simulat
 
 
 def read(response: TestResponse) -> dict[str, Any]:
-    """Return the answer, with its candles as dicts."""
     assert response.status_code == 200, response.data
     answer = json.loads(response.data)
     answer["candles"] = [dict(zip(answer["columns"], row, strict=True)) for row in answer["candles"]]

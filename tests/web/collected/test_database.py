@@ -33,12 +33,10 @@ def problem(response: TestResponse) -> str:
 
 
 def recover(served: Client) -> None:
-    """Ask until the database is read."""
     until(lambda: served.get("/candles/BTC-USD").status_code == 200)
 
 
 def forecasts(served: Client) -> None:
-    """Check that what does not need the database is answered."""
     assert served.get("/bitcoin?date=2024-06-01").data == ANSWER
     pairs = served.get("/pairs")
     assert pairs.status_code == 200

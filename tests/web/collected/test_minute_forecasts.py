@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import sqlite3
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -51,7 +50,6 @@ def served(own_url: str) -> Client:
 
 
 def at(url: str, now: datetime) -> Client:
-    """Return the application at an instant."""
     return client(make_model(BTC), lambda: now, database=url)
 
 
@@ -161,7 +159,6 @@ PAST = f"{ADDRESS}/past"
 
 
 def rows(response: TestResponse) -> list[dict[str, Any]]:
-    """Return the rows of past forecasts as dicts."""
     answer = read(response)
     assert answer["columns"] == list(TABLE.columns)
     return [dict(zip(answer["columns"], row, strict=True)) for row in answer["forecasts"]]
@@ -227,22 +224,6 @@ def test_a_pair_without_candles_has_no_lag(writer: WritableDatabase, served: Cli
             writer.write_streams(series.source, [series.pair], StreamSpan(Span(NOW, LATE), state, ""))
         result = problem(served.get("/forecast/SOL-USDT/minutes"), 503)
         assert (result["detail"].partition("not forecast: ")[2], result["lag_seconds"]) == (reason, None)
-
-
-def test_a_damaged_forecast_takes_nothing_else_away(tmp_path: Path) -> None:
-    """It is left out, so the one before it answers for as long as it may; candles are answered as before."""
-    url = str(tmp_path / "market.db")
-    with open_writer(url) as writer:
-        writer.follow(MINUTES, simulated=False)
-        writer.write_closed({MINUTES: [candle(9)]})
-        writer.write_forecasts({MINUTES: [step(9), step(10)]}, KEEP)
-    with sqlite3.connect(url) as connection:
-        connection.execute("UPDATE forecasts SET distances = x'00' WHERE cutoff = (SELECT MAX(cutoff) FROM forecasts)")
-    connection.close()
-    served = at(url, LATE)
-    for _ in range(3):
-        assert json.loads(served.get(ADDRESS).data)["cutoff"] == "2024-05-17T00:09:00Z"
-        assert served.get("/candles/BTC-USDT").status_code == 200
 
 
 def test_the_scorecard_has_the_record_of_the_minutes(writer: WritableDatabase, served: Client) -> None:

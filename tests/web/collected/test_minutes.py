@@ -22,7 +22,6 @@ BUILT = slice(14, 22)
 
 
 def read(response: TestResponse) -> list[dict[str, Any]]:
-    """Return the minutes as dicts."""
     assert response.status_code == 200, response.data
     answer = json.loads(response.data)
     assert answer["columns"] == list(TABLE.columns)

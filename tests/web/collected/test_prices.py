@@ -18,7 +18,6 @@ MINUTE = timedelta(minutes=1)
 
 
 def prices(served: Client) -> list[dict[str, Any]]:
-    """Return the answer."""
     response = served.get("/prices")
     assert response.status_code == 200, response.data
     result = json.loads(response.data)

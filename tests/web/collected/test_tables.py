@@ -33,7 +33,6 @@ every_table = pytest.mark.parametrize("path", TABLES)
 
 
 def rows(response: TestResponse) -> list[list[Any]]:
-    """Return the rows of an answer in JSON."""
     assert response.status_code == 200, response.data
     answer = response.get_json()
     (member,) = set(TABLES.values()) & answer.keys()
@@ -41,12 +40,10 @@ def rows(response: TestResponse) -> list[list[Any]]:
 
 
 def links(response: TestResponse) -> dict[str, str]:
-    """Return the addresses in ``Link`` by their relation."""
     return {rel: address for address, rel in re.findall(r'<([^>]+)>; rel="(\w+)"', response.headers.get("Link", ""))}
 
 
 def text_of(value: object) -> str:
-    """Return a value of JSON as CSV has it."""
     return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -107,7 +104,6 @@ BAD = [  # pair and query, and the parameter at fault
 
 
 def refused(response: TestResponse, status: int) -> str:
-    """Return the parameter at fault."""
     return str(problem(response, status)["parameter"])
 
 

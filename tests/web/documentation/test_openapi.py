@@ -108,7 +108,6 @@ def test_every_route_is_documented_and_every_documented_route_exists(documented:
 
 
 def operations(documented: Documented) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield path, method and description of each operation."""
     for path, item in documented.paths.items():
         for method, operation in item.items():
             yield path, method, operation

@@ -16,7 +16,6 @@ ANCHOR = make_forecast().anchor.at  # ten minutes before the training
 
 
 def ask(model: Model, now: datetime) -> tuple[int, dict[str, object]]:
-    """Status and body of ``/fresh`` at an instant."""
     answer = client(model, lambda: now).get("/fresh")
     return answer.status_code, json.loads(answer.data)
 

@@ -194,7 +194,6 @@ def scored() -> Model:
 
 
 def record_of(model: Model) -> dict[str, Any]:
-    """The record document of Bitcoin, as a browser reads it."""
     document: dict[str, Any] = json.loads(documents.rendered(documents.record(Answers(model), BTC)))
     return document
 

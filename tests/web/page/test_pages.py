@@ -43,7 +43,6 @@ HOSTILE = "<script>alert(1)</script>"
 
 @pytest.fixture
 def built(tmp_path: Path) -> Path:
-    """A folder with built files."""
     for name, content in {"main-4TRZXC7Q.js": "alert(1);" * 99, "style-LLHGWB7D.css": "p{color:red}" * 99}.items():
         (tmp_path / name).write_text(content, encoding="utf-8")
     return tmp_path

@@ -5,11 +5,9 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-import requests
 from werkzeug.test import Client
 
 from crypto_predict.baked.ledger import Outcome, Release
@@ -20,7 +18,7 @@ from tests.support.applications import problem
 from tests.support.feeds import entries, faults, links
 from tests.support.ledgers import START, make_ledger, make_outcome, make_release
 from tests.support.models import ETH, TRAINED_AT, make_model
-from tests.support.serving import SETTINGS, serving_model
+from tests.support.serving import SETTINGS
 
 LIST, DAYS = "/page/BTC-USD/releases.json", "/page/BTC-USD/releases/{}.json"
 FIRST = str(START + DAY)
@@ -137,14 +135,3 @@ def test_invented_prices_are_marked(ask: Open, path: str) -> None:
     answer = ask(invented, model=make_model(simulated=True)).get(path)
     assert answer.headers["Crypto-Predict-Simulated"] == "true"
     assert ask(make_release()).get("/feed.xml").headers.get("Crypto-Predict-Simulated") is None
-
-
-def test_a_server_reads_the_ledger_beside_its_model(tmp_path: Path) -> None:
-    """After its start, without a request; `SITE_URL` makes the links of the feed absolute."""
-    model = make_model(trained_at=datetime.now(UTC).replace(microsecond=0))
-    (tmp_path / "model.ledger.jsonl").write_bytes(make_ledger(make_release(), make_outcome()))
-    with serving_model(model, tmp_path, SITE_URL="https://example.org/crypto") as served:
-        document = requests.get(f"{served.url}{LIST}", timeout=30).json()
-        assert document["days"] == [FIRST]
-        feed = requests.get(f"{served.url}/feed.xml", timeout=30).content
-        assert faults(feed, "https://example.org/crypto/feed.xml") == []
