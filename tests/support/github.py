@@ -286,7 +286,7 @@ class GitHubSide:
 
 def _make_bare(folder: Path) -> None:
     """Make the bare repository, with a hook that refuses the refs in `Repository.refused`."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)  # one that was copied is continued
     repositories.Repository(folder).git("init", "--quiet", "--bare", "--initial-branch", "main")
     hook = folder / "hooks" / "update"
     hook.write_text(
