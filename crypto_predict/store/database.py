@@ -54,11 +54,15 @@ _ADVICE = {  # by a part of the driver's message
 class Connections:
     """The connections to one database, whose errors are raised as `DatabaseError`. Safe to share between threads."""
 
-    def __init__(self, url: str, *, read_only: bool) -> None:
+    _read_only = True  # a subclass may write
+
+    def __init__(self, url: str) -> None:
         target, self.address = _parsed(url)
         self.path = target if isinstance(target, Path) else None  # of a file of SQLite
-        self._read_only = read_only
-        self.engine = _file_engine(target, read_only) if isinstance(target, Path) else _server_engine(target, read_only)
+        reads_only = self._read_only
+        self.engine = (
+            _file_engine(target, reads_only) if isinstance(target, Path) else _server_engine(target, reads_only)
+        )
         self._status: os.stat_result | None = None  # of the file that the connections have open
         self._turn = threading.Lock()  # of the threads that write to a file
 

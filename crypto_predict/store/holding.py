@@ -69,7 +69,7 @@ class ReservableDatabase(Database):
 
     @contextlib.contextmanager
     def hold_collector(self, shard: Shard) -> Iterator[Callable[[], None]]:
-        if self._connections.path is not None:
+        if self.path is not None:
             shard, advice = Shard(), "; stop that process, or use another database"
         else:
             advice = "; stop that process, or take another --shard"
@@ -82,29 +82,29 @@ class ReservableDatabase(Database):
 
     def _renew(self, lock: _Lock) -> None:
         """Reserve again what was lost with the connection to a server. The kernel does not lose the lock of a file."""
-        if self._connections.path is not None:
+        if self.path is not None:
             return
-        with self._mutex, self._connections.errors():
+        with self._mutex, self.errors():
             server = self._connected()
             holder = None if self._locks[lock] is server else self._lock_on(server, lock)
         if holder is not None:
             raise self._refused(lock, holder)
 
     def _refused(self, lock: _Lock, holder: str) -> SeriesHeld:
-        return SeriesHeld(self._connections.address, f"{lock.holding} {holder}{lock.advice}")
+        return SeriesHeld(self.address, f"{lock.holding} {holder}{lock.advice}")
 
     @contextlib.contextmanager
     def _reserve(self, lock: _Lock) -> Iterator[None]:
         """Hold a lock inside the context. It ends with the process, however that ends."""
-        path = self._connections.path
+        path = self.path
         if path is not None:
             with contextlib.ExitStack() as stack:
-                with self._connections.errors():
+                with self.errors():
                     file = _lock_file(path, lock.name)
                     stack.enter_context(locks.holding(file, lambda holder: self._refused(lock, holder)))
                 yield
             return
-        with self._mutex, self._connections.errors():
+        with self._mutex, self.errors():
             try:
                 # the server would lock it a second time for the same process
                 holder = locks.process_name() if lock in self._locks else self._lock_on(self._connected(), lock)
@@ -129,7 +129,7 @@ class ReservableDatabase(Database):
                 return self._server
             except psycopg.Error:
                 self._server.close()
-        pooled = self._connections.engine.raw_connection()
+        pooled = self.engine.raw_connection()
         server: Any = pooled.driver_connection
         pooled.detach()
         server.autocommit, server.patience = True, _PATIENCE

@@ -147,13 +147,11 @@ _BYTES = {  # of all candles, by the kind of database; nearly all pages of a fil
 }
 
 
-class Database:
+class Database(Connections):
     """A database of the market, open for reading, as `ports` describes it. Safe to share between threads.
 
     It is not changed, and another process may write to it.
     """
-
-    _read_only = True
 
     def __init__(self, url: str) -> None:
         """Open the database at a path, ``sqlite:///path`` or ``postgresql://user:password@host:5432/name``.
@@ -161,12 +159,12 @@ class Database:
         Raise `InvalidValue` if `url` is none of them, and `DatabaseError` if the database does not exist, cannot be
         reached, or has another schema.
         """
+        super().__init__(url)
         self.damaged = 0  # how often a row was left out because it is damaged
         self._logged: set[tuple[str, str]] = set()  # tables and keys of damaged rows
-        self._connections = Connections(url, read_only=self._read_only)
         try:
             if fault := self._fault():
-                raise self._connections.error(fault)
+                raise self.error(fault)
         except BaseException:
             self.close()
             raise
@@ -222,15 +220,11 @@ class Database:
         return dict(self._rows("minute_models", _MODELS, _minute_model))
 
     def sizes(self) -> Mapping[SeriesKey, int]:
-        with self._connections.snapshot() as connection:
+        with self.snapshot() as connection:
             total = connection.execute(_BYTES[connection.dialect.name]).scalar_one()
         stored = self.collected()
         candles = sum(collected.candles for collected in stored) or 1
         return {collected.series: total * collected.candles // candles for collected in stored}
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._connections.close()
 
     def __enter__(self) -> Self:
         return self
@@ -240,14 +234,14 @@ class Database:
 
     def _fault(self) -> str | None:
         """Return why the tables cannot be used; None if they can."""
-        with self._connections.snapshot() as connection:
+        with self.snapshot() as connection:
             return tables.check_version(connection)
 
     def _rows(
         self, table: str, query: _Select, read: Callable[[_Row], _T], values: Mapping[str, object] | None = None
     ) -> list[_T]:
         """Return all sound rows."""
-        with self._connections.snapshot() as connection:
+        with self.snapshot() as connection:
             rows = connection.execute(query, values or {}).all()
         return self._sound(table, rows, read)
 
@@ -258,7 +252,7 @@ class Database:
         limit, page, offset = min(max(limit, 0), _MOST_ROWS), list[_T](), 0
         for _ in range(_MOST_READS):
             size = max(limit - len(page), _READ_AGAIN) if offset else limit
-            with self._connections.snapshot() as connection:
+            with self.snapshot() as connection:
                 # tuples of the driver, in less time than rows of SQLAlchemy
                 answer = connection.execute(query, {**values, "limit": size, "offset": offset})
                 rows = answer.cursor.fetchall()
@@ -288,7 +282,7 @@ class Database:
         key = ", ".join(shown(value) for value in values[:4])  # it is among them
         if (table, key) not in self._logged and len(self._logged) < MOST_LOGGED:
             self._logged.add((table, key))
-            facts = {"database": self._connections.address, "table": table, "row": key, "reason": shown(str(error))}
+            facts = {"database": self.address, "table": table, "row": key, "reason": shown(str(error))}
             logs.event(_log, logging.WARNING, "damaged row left out", **facts)
 
 

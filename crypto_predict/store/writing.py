@@ -34,13 +34,13 @@ class WritableDatabase(ReservableDatabase):
     _read_only = False
 
     def follow(self, series: SeriesKey, *, simulated: bool) -> None:
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(_FOLLOW, parameters(series) | {"simulated": simulated})
             query = select(symbols.c.simulated).where(symbols.c.id == THE_SERIES)
             stored = connection.execute(query, parameters(series)).scalar_one()
         if stored != simulated:
             kind = "simulated" if stored else "real"
-            raise self._connections.error(f"its {series} has {kind} prices; use another database for the others")
+            raise self.error(f"its {series} has {kind} prices; use another database for the others")
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         if state not in SERIES_STATES:
@@ -63,7 +63,7 @@ class WritableDatabase(ReservableDatabase):
         whole = covered.whole(series.interval) if covered else None
         is_whole = whole is not None and whole.start < whole.end
         answered = Openings(seconds_up(whole.start), seconds_up(whole.end)) if whole and is_whole else None
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             symbol = self._lock(connection, series)
             changes = [Change(connection, symbol, incoming)] if incoming else []
             store(connection, changes, now)
@@ -84,7 +84,7 @@ class WritableDatabase(ReservableDatabase):
         }
         if not incoming:
             return 0
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             locked = lock(connection, list(incoming))
             changes = [Change(connection, symbol, incoming[series]) for series, symbol in locked.items()]
             if changes:
@@ -102,46 +102,46 @@ class WritableDatabase(ReservableDatabase):
         if rows:
             # of two with as many ticks the later one: it has counted more that were late
             newer = "excluded.ticks >= built_candles.ticks"
-            with self._connections.transaction() as connection:
+            with self.transaction() as connection:
                 bulk.upsert(connection, built_candles, iter(sorted(rows.values())), newer)
 
     def write_streams(self, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
         if pairs and stream.span.start < stream.span.end:
-            with self._connections.transaction() as connection:
+            with self.transaction() as connection:
                 streams.write(connection, source, pairs, stream)
 
     def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> None:
         rows = {quote.time: (source, str(pair), microseconds(quote.time), *astuple(quote)[1:]) for quote in quotes}
         if rows:
-            with self._connections.transaction() as connection:
+            with self.transaction() as connection:
                 bulk.upsert(connection, top_of_book, iter(rows.values()))
 
     def write_forecasts(self, steps: Mapping[SeriesKey, Sequence[ForecastStep]], keep: timedelta) -> None:
         """See the port; a `ValueError` says that a forecast or a score is not one that can be stored."""
         if steps:
-            with self._connections.transaction() as connection:
+            with self.transaction() as connection:
                 locked = lock(connection, list(steps))
                 forecasts.write(connection, {symbol.id: steps[series] for series, symbol in locked.items()}, keep)
 
     def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             row = (self._lock(connection, series).id, microseconds(model.fitted_at), model.content)
             bulk.upsert(connection, minute_models, iter([row]))
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """See the port. Only one series is locked, and only for the time of so many rows."""
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             return purging.purge(connection, interval, before, limit)
 
     def _fault(self) -> str | None:
-        path = self._connections.path
+        path = self.path
         if path is not None:
-            with self._connections.errors():
+            with self.errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             fault = tables.upgrade(connection)
         if fault is None and path is not None:
-            self._connections.use_wal()
+            self.use_wal()
         return fault
 
     def _lock(self, connection: Connection, series: SeriesKey) -> Symbol:
@@ -152,12 +152,12 @@ class WritableDatabase(ReservableDatabase):
 
     def _update(self, series: SeriesKey, values: Mapping[str, object]) -> None:
         statement = update(symbols).where(symbols.c.id == THE_SERIES).values(**values)
-        with self._connections.transaction() as connection:
+        with self.transaction() as connection:
             if not connection.execute(statement, parameters(series)).rowcount:
                 raise self._unknown(series)
 
     def _unknown(self, series: SeriesKey) -> UnknownSeries:
-        return UnknownSeries(self._connections.address, f"it does not contain {series}; `follow` adds a series")
+        return UnknownSeries(self.address, f"it does not contain {series}; `follow` adds a series")
 
 
 def _reject(connection: Connection, series: int, quarantined: Sequence[Quarantined], now: int) -> None:
