@@ -8,7 +8,14 @@ from crypto_predict.logs import instant
 from crypto_predict.market import EPOCH, Interval, SeriesKey, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries, MinuteRecord, StreamSpan, StreamState
 from crypto_predict.market.forecast import MinuteModel
-from crypto_predict.market.ports import CoverageReader, ForecastReader, SeriesReader, StreamReader
+from crypto_predict.market.ports import (
+    CoverageReader,
+    ForecastReader,
+    RecordReader,
+    SeriesReader,
+    SizeReader,
+    StreamReader,
+)
 from crypto_predict.wording import duration
 
 WIDEST = 100  # columns of the table
@@ -26,7 +33,7 @@ SILENT = timedelta(seconds=60)  # a running collector stores the state of a stre
 ENDED = "the collector does not run, or cannot use the database"
 
 
-class ReportDatabase(SeriesReader, CoverageReader, StreamReader, ForecastReader, Protocol):
+class ReportDatabase(SeriesReader, CoverageReader, StreamReader, SizeReader, ForecastReader, RecordReader, Protocol):
     """What reports read."""
 
 

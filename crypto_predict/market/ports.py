@@ -120,7 +120,7 @@ class CandleFeed(Protocol):
 
 
 class SeriesReader(Protocol):
-    """The series that there are, with their states, newest prices and sizes."""
+    """The series that there are, with their states and newest prices."""
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         """Return every series, or those of one pair, sorted."""
@@ -132,9 +132,6 @@ class SeriesReader(Protocol):
         no candle.
         """
 
-    def sizes(self) -> Mapping[SeriesKey, int]:
-        """Estimate the bytes of every series: its share in those of all candles; with SQLite, in those of the file."""
-
 
 class SeriesWriter(SeriesReader, Protocol):
     """The series that are collected."""
@@ -144,9 +141,6 @@ class SeriesWriter(SeriesReader, Protocol):
 
     def set_state(self, series: SeriesKey, state: str, since: datetime | None = None) -> None:
         """Set the state of a series, and how far back (UTC) it shall be collected; None leaves the latter as it is."""
-
-    def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
-        """Add to the number of candles of streams that were compared with those of REST, and of those that differed."""
 
 
 class CandleReader(Protocol):
@@ -202,6 +196,13 @@ class QuoteReader(Protocol):
         """Return at most `limit` quotes of `span`, ascending: the oldest, or the `newest` ones."""
 
 
+class QuoteWriter(Protocol):
+    """The tops of order books."""
+
+    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> None:
+        """Store quotes; of two at one instant the later one stays."""
+
+
 class StreamReader(Protocol):
     """The outages of live streams, and what was built from their ticks."""
 
@@ -213,7 +214,7 @@ class StreamReader(Protocol):
 
 
 class StreamWriter(Protocol):
-    """The states of live streams, and what was made of their messages."""
+    """The states of live streams, and what was built from their ticks."""
 
     def write_streams(self, source: str, pairs: Sequence[Pair], stream: StreamSpan) -> None:
         """Store the state of the streams of many pairs.
@@ -221,15 +222,19 @@ class StreamWriter(Protocol):
         A span that overlaps or touches one of the same state extends it; it replaces what it overlaps of other states.
         """
 
-    def write_quotes(self, source: str, pair: Pair, quotes: Iterable[Quote]) -> None:
-        """Store quotes; of two at one instant the later one stays."""
-
     def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
 
 
+class ComparisonWriter(Protocol):
+    """How often streams and REST differ."""
+
+    def compared(self, series: SeriesKey, compared: int, mismatched: int) -> None:
+        """Add to the number of candles of streams that were compared with those of REST, and of those that differed."""
+
+
 class ForecastReader(Protocol):
-    """Minute forecasts with their outcomes, and the models that they are computed from."""
+    """Minute forecasts, and the models that they are computed from."""
 
     def minute_forecasts(
         self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
@@ -241,6 +246,10 @@ class ForecastReader(Protocol):
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         """Return the newest model of every series that has one."""
+
+
+class RecordReader(Protocol):
+    """The outcomes of minute forecasts."""
 
     def minute_records(self, series: SeriesKey | None = None) -> Mapping[SeriesKey, MinuteRecord]:
         """Return how the minute forecasts of every series that has an outcome have done, or those of one series."""
@@ -259,6 +268,13 @@ class ForecastWriter(Protocol):
 
     def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
         """Store the model of a series in place of the one before."""
+
+
+class SizeReader(Protocol):
+    """What the series take on the disk."""
+
+    def sizes(self) -> Mapping[SeriesKey, int]:
+        """Estimate the bytes of every series: its share in those of all candles; with SQLite, in those of the file."""
 
 
 class Retention(Protocol):

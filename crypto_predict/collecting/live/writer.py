@@ -19,7 +19,7 @@ from crypto_predict.logs import event
 from crypto_predict.market import Candle, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import BuiltCandle, Quarantined, StreamSpan
-from crypto_predict.market.ports import CandleWriter, SeriesWriter, StreamWriter
+from crypto_predict.market.ports import CandleWriter, QuoteWriter, SeriesWriter, StreamWriter
 from crypto_predict.outages import Outage
 from crypto_predict.threads import in_thread
 
@@ -35,7 +35,7 @@ _Row = TypeVar("_Row")
 _log = logging.getLogger(__name__)
 
 
-class StreamDatabase(SeriesWriter, CandleWriter, StreamWriter, Protocol):
+class StreamDatabase(SeriesWriter, CandleWriter, StreamWriter, QuoteWriter, Protocol):
     """What streams send goes into it."""
 
 

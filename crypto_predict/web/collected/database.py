@@ -15,6 +15,7 @@ from crypto_predict.market.ports import (
     CoverageReader,
     ForecastReader,
     QuoteReader,
+    RecordReader,
     SeriesReader,
     StreamReader,
 )
@@ -28,7 +29,9 @@ WAIT_SECONDS = 1.0  # at most, until other requests have finished with the datab
 _log = logging.getLogger("crypto_predict.database")
 
 
-class Connection(SeriesReader, CandleReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, Protocol):
+class Connection(
+    SeriesReader, CandleReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, RecordReader, Protocol
+):
     """An open database."""
 
     @property

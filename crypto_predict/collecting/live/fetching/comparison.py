@@ -13,7 +13,7 @@ from crypto_predict.market import Candle, SeriesKey, Span
 from crypto_predict.market.candle import differ
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamState
-from crypto_predict.market.ports import CandleReader, StreamReader
+from crypto_predict.market.ports import CandleReader, ComparisonWriter, StreamReader
 
 REMEMBERED = 256  # newest openings of a series; those that REST did not answer for by then are not compared
 LATE = timedelta(seconds=10)  # after the close; a stream has sent the candle by then
@@ -24,7 +24,7 @@ Missed = Callable[[SeriesKey, Sequence[datetime]], object]
 _log = logging.getLogger(__name__)
 
 
-class FillDatabase(FetchDatabase, CandleReader, StreamReader, Protocol):
+class FillDatabase(FetchDatabase, CandleReader, StreamReader, ComparisonWriter, Protocol):
     """What is fetched beside the streams goes into it, and is compared with what they sent."""
 
 

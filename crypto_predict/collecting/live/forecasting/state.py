@@ -18,7 +18,7 @@ from crypto_predict.history.columns import Candles
 from crypto_predict.market import Candle, Interval, SeriesKey, Span
 from crypto_predict.market.collected import ForecastStep
 from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast, MinuteScores
-from crypto_predict.market.ports import CandleReader, ForecastReader, ForecastWriter
+from crypto_predict.market.ports import CandleReader, ForecastReader, ForecastWriter, RecordReader
 
 WARM = timedelta(days=14)  # of candles that a state is computed from: the longest half-life is a week
 FULL = timedelta(days=28)  # of candles that coefficients are fitted on, at most: every weekday four times
@@ -28,7 +28,7 @@ UNFITTED = "its coefficients are not fitted yet"
 _MINUTE = Interval.MINUTE_1.length
 
 
-class ForecastDatabase(CandleReader, ForecastReader, ForecastWriter, Protocol):
+class ForecastDatabase(CandleReader, ForecastReader, RecordReader, ForecastWriter, Protocol):
     """What minute forecasts are computed from and stored in."""
 
 
