@@ -123,13 +123,7 @@ def test_a_view_is_in_its_address_and_comes_back_from_it(url: str, browser: Brow
     browser.settle()
     chosen = pressed(browser)
     assert query(browser) == {"range": "6m", "ahead": "365", "scale": "log", "view": "candles", "prophet": "on"}
-    assert chosen == {
-        "History": "6m",
-        "Ahead": "365",
-        "Scale": "log",
-        "History as": "candles",
-        "Prophet alone": "",
-    }
+    assert chosen == {"History": "6m", "Ahead": "365", "Scale": "log", "History as": "candles", "Prophet alone": ""}
     assert ink(browser, "up")[0] > 50
     shared = browser.driver.current_url
     browser.open("about:blank")

@@ -159,13 +159,6 @@ def test_ipv6_addresses_are_served(model: Path) -> None:
         assert requests.get(f"{served.url}/bitcoin?date=2024-06-01", timeout=30).content == ANSWER
 
 
-def test_the_environment_sets_options_that_the_command_line_does_not(model: Path) -> None:
-    """Containers are configured by their environment."""
-    with serving(model, "--log-level", "info", STALE_AFTER="1000000d", LOG_LEVEL="error") as served:
-        assert requests.get(f"{served.url}/fresh", timeout=30).json()["stale_after_seconds"] == 86_400_000_000
-        assert served.events(startup.STALE) == []
-
-
 def test_the_event_at_the_start_has_the_address_and_an_example(served: Served) -> None:
     """Both work as they are."""
     (start,) = served.events("serving")

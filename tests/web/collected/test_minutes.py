@@ -81,13 +81,8 @@ def test_a_hole_of_the_exchange_is_told_apart_from_one_of_ours(writer: WritableD
     for span in (Span(START, hole.start), Span(hole.end, END)):
         writer.write(MINUTES, [candle for candle in minutes() if candle.open_time in span], span)
     result = read(own.get(of_span(Span(NOON - MINUTE, GAPS[0].end))))
-    assert [(minute["asked"], minute["close"] is None) for minute in result] == [
-        (True, False),
-        (False, True),
-        (False, True),
-        (True, False),
-        (True, True),
-    ]
+    answered = [(minute["asked"], minute["close"] is None) for minute in result]
+    assert answered == [(True, False), (False, True), (False, True), (True, False), (True, True)]
 
 
 def test_candles_built_from_ticks_stand_beside_those_of_the_exchange(writer: WritableDatabase, own: Client) -> None:

@@ -1,18 +1,22 @@
 from datetime import date, datetime
 
 import pytest
+from hypothesis import given, settings
 from openapi_schema_validator import OAS31Validator
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.schema import Card, Model, PairCard
 from crypto_predict.market import Gap, Pair
 from crypto_predict.web.http.schemas import schema_of
+from tests.support import strategies
 from tests.support.models import make_model
 
 
-def test_a_whole_model_fits_its_schema() -> None:
-    """Every type that a model file holds can be described."""
-    assert list(OAS31Validator(schema_of(Model)).iter_errors(plain.encode(make_model()))) == []
+@given(strategies.models())
+@settings(max_examples=20)
+def test_a_whole_model_fits_its_schema(model: Model) -> None:
+    """Every type that a model file holds can be described: forecasts, card and scorecard, whatever is in them."""
+    assert list(OAS31Validator(schema_of(Model)).iter_errors(plain.encode(model))) == []
 
 
 def test_a_wrong_card_does_not_fit_the_schema() -> None:
