@@ -66,11 +66,7 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page
 
 
 def _readable(reader: Connection, collected: CollectedSeries, interval: Interval) -> list[Span]:
-    """Return the spans, ascending, of which every candle of `interval` can be read, on its grid.
-
-    Those are all where candles of that interval are stored; where they are resampled, the spans for which the source
-    was asked.
-    """
+    """Return the ascending spans, on its grid, of which `interval` can be read; if resampled, those asked of a source."""
     if collected.first_open is None or collected.newest_close is None:
         return []
     if collected.series.interval is interval:

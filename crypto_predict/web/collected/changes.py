@@ -129,14 +129,13 @@ _BODY_FAILURES = (
 )
 
 
-def _security(_: Sample) -> dict[str, Any]:
-    return {"security": [{"administrator": []}]}
+_SECURITY: dict[str, Any] = {"security": [{"administrator": []}]}
 
 
 def _new_pair(sample: Sample) -> dict[str, Any]:
     values = (str(sample.series.pair), sample.series.source, f"{sample.day:%Y-%m-%d}")
     body = {"schema": ref("schemas", "NewPair"), "example": dict(zip(MEMBERS, values, strict=True))}
-    return _security(sample) | {"requestBody": {"required": True, "content": {JSON: body}}}
+    return _SECURITY | {"requestBody": {"required": True, "content": {JSON: body}}}
 
 
 ADD = DatabaseOperation(
@@ -175,5 +174,5 @@ REMOVE = DatabaseOperation(
     validated=False,
     successes={"200": "The series that are no longer collected."},
     failures=lambda sample: [*_FAILURES, endpoint.not_collected(sample)],
-    more=_security,
+    more=lambda _: _SECURITY,
 )

@@ -117,10 +117,6 @@ class Snapshot:
         validity = Validity(self.validity.etag, self.answers.model, schedule, limits)
         return replace(self, validity=validity, schedule=schedule, documents={})
 
-    def is_overdue(self, now: datetime) -> bool:
-        """Return whether a training was to have replaced the model before now."""
-        return self.schedule is not None and now - self.schedule.next_at > OVERDUE_AFTER
-
 
 def planned_beside(model: Path) -> Schedule | None:
     """Return the schedule beside a model file; None, after a warning if it is damaged, if none is planned."""

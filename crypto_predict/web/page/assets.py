@@ -31,10 +31,7 @@ class Assets:
     notice: str = ""  # that the libraries in them ask a page to show
 
     def read(self, file: str) -> tuple[bytes, bytes | None]:
-        """Return one of the files, and the same in the format of Brotli (RFC 7932) if that was made.
-
-        If it cannot be read, or has been removed by another build, raise `OSError`.
-        """
+        """Return a file, and its Brotli (RFC 7932) if that was made; raise `OSError` if a new build has removed it."""
         compressed = self.folder / f"{file}.br"
         return (self.folder / file).read_bytes(), compressed.read_bytes() if compressed.exists() else None
 

@@ -22,7 +22,7 @@ from crypto_predict.web.http.representations import Representations, preferred, 
 from crypto_predict.web.http.response import COMMON, JSON, STALE, Headers, Rendered, simulated_header
 from crypto_predict.web.model import forecast
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.model.snapshots import LONGEST, Snapshot
+from crypto_predict.web.model.snapshots import LONGEST, OVERDUE_AFTER, Snapshot
 from crypto_predict.web.page import documents, html
 from crypto_predict.web.page.assets import TYPES
 from crypto_predict.web.page.html import Site, State
@@ -87,8 +87,9 @@ class Pages:
         if resource.pair is not None:
             now, snapshot = self._clock(), self.snapshot
             seconds, stale = snapshot.validity.state(now, resource.pair)
-            plan = (snapshot.schedule, snapshot.is_overdue(now)) if resource.plans else ()
-            state, cache_control = State(stale, *plan), f"public, max-age={seconds}"
+            schedule = snapshot.schedule if resource.plans else None
+            is_overdue = schedule is not None and now - schedule.next_at > OVERDUE_AFTER
+            state, cache_control = State(stale, schedule, is_overdue), f"public, max-age={seconds}"
         try:
             return _sent(self._represented(path, resource, state), accepted, cache_control)
         except OSError as error:
