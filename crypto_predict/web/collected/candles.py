@@ -66,7 +66,7 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page
 
 
 def _readable(reader: Connection, collected: CollectedSeries, interval: Interval) -> list[Span]:
-    """Return the ascending spans, on its grid, of which `interval` can be read; if resampled, those asked of a source."""
+    """Return the ascending spans, on its grid, in which `interval` can be read; if resampled, those asked for."""
     if collected.first_open is None or collected.newest_close is None:
         return []
     if collected.series.interval is interval:
