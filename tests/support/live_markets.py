@@ -44,10 +44,13 @@ class Market(NamedTuple):
 
 @contextmanager
 def market(
-    clock: Clock | None = None, pairs: tuple[Pair, ...] = (BTC, ETH), skew: timedelta = timedelta(0)
+    clock: Clock | None = None,
+    pairs: tuple[Pair, ...] = (BTC, ETH),
+    skew: timedelta = timedelta(0),
+    begin: datetime = BEGIN,
 ) -> Iterator[Market]:
-    """Serve a market of half an hour of history, whose clock is ahead of the collector's by `skew`."""
-    motion = Motion(clock or Clock(START, SPEED), pairs, 0, Interval.MINUTE_1.ceil(BEGIN), Traits(skew=skew))
+    """Serve a market with history from `begin` on, whose clock is ahead of the collector's by `skew`."""
+    motion = Motion(clock or Clock(START, SPEED), pairs, 0, Interval.MINUTE_1.ceil(begin), Traits(skew=skew))
     exchange = BinanceInMotion(motion)
     with ReplayServer(exchange) as server:
         yield Market(motion, server, exchange)

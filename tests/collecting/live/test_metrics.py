@@ -7,7 +7,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,30 +16,24 @@ import requests
 from prometheus_client.parser import text_string_to_metric_families
 
 from crypto_predict.collecting.live import metrics
-from crypto_predict.collecting.live.collector import AWAY, Collector
+from crypto_predict.collecting.live.collector import AWAY
 from crypto_predict.collecting.live.streams.stream import LAGGING
-from crypto_predict.market import Interval, Pair, Span
+from crypto_predict.market import Span
 from crypto_predict.market.clock import Clock
 from tests.support.applications import client
 from tests.support.collecting import collecting as collecting_process
 from tests.support.databases import new_database, new_postgresql, stopped_server
-from tests.support.live import binance_of, collecting_here, until
+from tests.support.live import until
+from tests.support.live_markets import BEGIN, CALM, SPEED, START, collecting, market
 from tests.support.models import make_model
-from tests.support.replay.binance import BinanceInMotion
 from tests.support.replay.motion import MINUTE, Motion
-from tests.support.replay.server import ReplayServer
 from tests.support.serving import ROOT
 from tests.support.yaml_files import read_yaml
 
-START = datetime(2024, 5, 17, 12, 0, 20, tzinfo=UTC)
-BTC, ETH = Pair("BTC", "USDT"), Pair("ETH", "USDT")
-SPEED, CALM = 60.0, 20.0  # with the latter, a machine that is busy for two seconds is no silent stream
 OF_BTC = {"source": "binance", "pair": "BTC/USDT", "interval": "1m"}
 OF_STREAM = {"source": "binance"}
 DASHBOARD = ROOT / "deploy" / "grafana" / "collector.json"
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
-
-
 API = ROOT / "api.py"
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -54,12 +48,10 @@ def samples_in(text: str) -> Samples:
 
 
 class Scraped(NamedTuple):
-    """A collector whose figures are served, and its exchange."""
+    """A collector whose figures are served, and its market."""
 
     address: str
-    collector: Collector
     motion: Motion
-    exchange: BinanceInMotion
 
     def get(self, path: str) -> requests.Response:
         """Send a request."""
@@ -75,24 +67,20 @@ class Scraped(NamedTuple):
 
 
 @contextmanager
-def scraped(database: str, speed: float = SPEED, history: timedelta = 30 * MINUTE) -> Iterator[Scraped]:
-    clock = Clock(START, speed)
-    motion = Motion(clock, (BTC, ETH), begin=Interval.MINUTE_1.ceil(START - history))
-    exchange = BinanceInMotion(motion)
-    named = ("--pair", "BTC/USD,ETH/USD")
+def scraped(database: str, speed: float = SPEED, begin: datetime = BEGIN) -> Iterator[Scraped]:
     with (
-        ReplayServer(exchange) as server,
-        collecting_here(database, clock, binance_of(server), *named) as collector,
+        market(Clock(START, speed), begin=begin) as result,
+        collecting(database, result) as collector,
         metrics.serving(collector.figures, "127.0.0.1", 0) as address,
     ):
         assert address is not None
-        yield Scraped(address, collector, motion, exchange)
+        yield Scraped(address, result.motion)
 
 
 @pytest.fixture(scope="module")
 def calm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
     """One collector for all tests that do not disturb it."""
-    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), CALM, timedelta(hours=25)) as result:
+    with scraped(new_database("sqlite", tmp_path_factory.mktemp("calm")), CALM, START - timedelta(hours=25)) as result:
         until(lambda: result.value("candles_total", **OF_BTC, by="stream"), "a candle of the stream is stored")
         until(lambda: result.value("compared_total", **OF_BTC), "it is compared")
         until(lambda: result.value("forecasts_total", **OF_BTC), "it has a forecast")

@@ -42,9 +42,13 @@ class Comparison:
         self._is_due: dict[SeriesKey, dict[datetime, bool]] = defaultdict(dict)
         self._lock = Lock()
 
-    def streamed(self, series: SeriesKey, openings: Iterable[datetime]) -> None:
-        """Remember that these candles came by stream."""
-        self._remember(series, openings, is_due=True)
+    def streamed(self, series: SeriesKey, openings: Iterable[datetime], *, is_due: bool = True) -> None:
+        """Remember that these candles came by stream, and whether they are still to be compared."""
+        with self._lock:
+            memory = self._is_due[series]
+            memory.update(dict.fromkeys(openings, is_due))
+            while len(memory) > REMEMBERED:
+                del memory[next(iter(memory))]
 
     @contextmanager
     def storing(self, series: SeriesKey, received: Sequence[Candle]) -> Iterator[None]:
@@ -76,20 +80,13 @@ class Comparison:
         if compared or missed:
             mismatched = len(differing) + len(missed)
             self._database.compared(series, len(compared) + len(missed), mismatched)
-            self._remember(series, [*(candle.open_time for candle in compared), *missed], is_due=False)
+            self.streamed(series, [*(candle.open_time for candle in compared), *missed], is_due=False)
         if differing:
             first = differing[0]
             text = "%s: %d of %d candles of the stream differ from those of REST; the first: %s, then %s"
             _log.info(text, str(series), len(differing), len(compared), stored[first.open_time], first)
         if missed:
             self._report(series, missed)
-
-    def _remember(self, series: SeriesKey, openings: Iterable[datetime], *, is_due: bool) -> None:
-        with self._lock:
-            memory = self._is_due[series]
-            memory.update(dict.fromkeys(openings, is_due))
-            while len(memory) > REMEMBERED:
-                del memory[next(iter(memory))]
 
     def _missed_of(self, series: SeriesKey, openings: Sequence[datetime]) -> list[datetime]:
         """Return those openings in whose interval the stream was connected throughout."""

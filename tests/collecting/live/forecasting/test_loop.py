@@ -180,16 +180,9 @@ def moved_clock() -> MovedClock:
     return clock
 
 
-def frozen(minutes: int, after: Candle) -> list[Candle]:
-    """Return minutes in which the price stays what it was."""
-    price = after.close
-    return [
-        Candle(after.open_time + number * MINUTE, price, price, price, price, 1.0) for number in range(1, minutes + 1)
-    ]
-
-
 def test_a_price_that_never_moved_is_not_fitted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with filled(new_database("sqlite", tmp_path), frozen(DAY + 10, MARKET[0])) as database, forecasting(database):
+    still = [Candle(START + number * MINUTE, 9.0, 9.0, 9.0, 9.0, 1.0) for number in range(DAY + 10)]
+    with filled(new_database("sqlite", tmp_path), still) as database, forecasting(database):
         until(lambda: "coefficients of minute forecasts cannot be fitted" in caplog.text)
         assert cutoffs(database) == []
 
