@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -16,6 +15,7 @@ from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import StreamSpan
 from crypto_predict.store import open_reader, open_writer
+from crypto_predict.threads import started
 from tests.support.clocks import program_at
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import running
@@ -69,27 +69,15 @@ def states(database: str, source: str, pair: Pair, span: Span) -> list[StreamSpa
 @contextmanager
 def collecting_here(database: str, clock: Clock, environ: Mapping[str, str], *arguments: str) -> Iterator[Collector]:
     """Run a collector in a thread, and stop it at the end; an error of it is raised then."""
-    errors: list[BaseException] = []
     settings = read_settings([*arguments, "--database", database], environ, clock.now())
     with open_writer(database) as writer:
         collector = Collector(settings, writer, clock)
-
-        def run() -> None:
-            try:
-                collector.run()
-            except BaseException as error:  # noqa: BLE001 raised below
-                errors.append(error)
-
-        thread = threading.Thread(target=run, name="collector")
-        thread.start()
+        outcome = started(collector.run, "collector")
         try:
             yield collector
         finally:
             collector.stop()
-            thread.join(PATIENCE)
-            assert not thread.is_alive(), "the collector did not end"
-    if errors:
-        raise errors[0]
+            outcome.result(PATIENCE)
 
 
 def collecting_apart(
