@@ -310,18 +310,18 @@ def _items(text: str) -> list[str]:
     return [item.strip(" \t") for item in text.lower().split(",")]
 
 
-_UNKNOWN_CODING = "Transfer-Encoding {} is not supported: use chunked alone"
+_CODING = "Transfer-Encoding {} is not "
 
 # Fields with one valid form: by name, the check of a value, and the status and reason of a refusal.
 _FIELD_RULES: tuple[tuple[str, Callable[[str], object], int, str], ...] = (
     ("HOST", _is_authority, 400, "{} is not a host, with or without a port"),
-    ("TRANSFER_ENCODING", lambda text: set(_items(text)) <= {"chunked", ""}, 501, _UNKNOWN_CODING),
     (
         "TRANSFER_ENCODING",
-        re.compile("(?i)chunked").fullmatch,
-        400,
-        "Transfer-Encoding {} is not valid: use chunked, once",
+        lambda text: set(_items(text)) <= {"chunked", ""},
+        501,
+        _CODING + "supported: use chunked alone",
     ),
+    ("TRANSFER_ENCODING", re.compile("(?i)chunked").fullmatch, 400, _CODING + "valid: use chunked, once"),
     ("CONTENT_LENGTH", re.compile("[0-9]{1,19}").fullmatch, 400, "Content-Length {} is not a number of bytes"),
     ("EXPECT", re.compile("(?i)100-continue").fullmatch, 417, "Expect {} is not supported: use 100-continue"),
 )

@@ -30,8 +30,6 @@ _LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 _BY_DIGEST = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._:/-]*@{DIGEST.pattern}")
 _PHRASES = {status.value: status.phrase for status in HTTPStatus}  # the server's own words may quote the address
 _log = logging.getLogger(__name__)
-
-
 Target = tuple[str, str]  # an image by digest, and the build that it answers at /version
 
 
@@ -140,13 +138,11 @@ def deploy_or_roll_back(service: Service, target: Target, previous: Target | Non
         facts = bullets([escape(text) for text in (f"not live: {error}", outcome)])
         add_summary(environ, f"### Deploy\n\n**{title}**: {named} is not live.\n\n{facts}")
         raise ReleaseFailed(f"{build} is not live: {error}\n  {outcome}") from error
+    outcome = f"is live at {code(service.site)}: it answered after {seconds or 0:.0f} s."
     if seconds is None:
         warn(environ, "the deploy is not verified: set the repository variable SITE_URL to the site's address")
-        add_summary(environ, f"### Deploy\n\n{named} was deployed, and **not verified**: `SITE_URL` is not set.")
-    else:
-        add_summary(
-            environ, f"### Deploy\n\n{named} is live at {code(service.site)}: it answered after {seconds:.0f} s."
-        )
+        outcome = "was deployed, and **not verified**: `SITE_URL` is not set."
+    add_summary(environ, f"### Deploy\n\n{named} {outcome}")
 
 
 def _roll_back(service: Service, previous: Target | None) -> tuple[str, str]:

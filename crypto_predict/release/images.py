@@ -94,10 +94,9 @@ def _put(tag: str, source: str, digest: str) -> None:
 
 
 def pull(reference: str) -> tuple[Mapping[str, str], str, int]:
-    """Return labels, user and size of an image, which is pulled if it is named by its digest.
+    """Return labels, user (empty for root) and bytes of an image, unpacked, with the layers of its base.
 
-    The user is empty for root. The size is in bytes, unpacked, layers of the base included. Raise `ReleaseFailed` if
-    the image does not exist.
+    It is pulled if it is named by its digest. Raise `ReleaseFailed` if it does not exist.
     """
     if "@" in reference:
         docker("pull", "--quiet", reference, seconds=_SECONDS)

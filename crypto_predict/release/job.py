@@ -92,6 +92,5 @@ def _output(name: str, value: str) -> str:
 
 def _visible(text: str) -> str:
     """Return the text on one line, with ``?`` for every character of the Unicode categories C."""
-    return "".join(
-        "?" if unicodedata.category(character).startswith("C") else character for character in " ".join(text.split())
-    )
+    line = " ".join(text.split())
+    return "".join("?" if unicodedata.category(character).startswith("C") else character for character in line)
