@@ -66,8 +66,8 @@ class Service:
     def start(self, image: str) -> None:
         """Call the hook until it accepts the image: a second call does no harm."""
         parts, wish = urlsplit(self._hook), 0.0
-        kept = [part for part in parts.query.split("&") if part and part.partition("=")[0] != "imgURL"]
-        address = parts._replace(query="&".join([*kept, f"imgURL={quote(image, safe='')}"])).geturl()
+        others = [part for part in parts.query.split("&") if part and part.partition("=")[0] != "imgURL"]
+        address = parts._replace(query="&".join([*others, f"imgURL={quote(image, safe='')}"])).geturl()
         for pause in (0.0, *PAUSES):
             self._sleep(max(pause, min(wish, LONGEST_PAUSE)))
             failure, wish = self._call(address)

@@ -358,13 +358,13 @@ def test_bad_arguments_are_named_before_anything_is_deployed(
     assert idle.hook_server.requests == []
 
 
-@pytest.mark.parametrize(("held", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])
+@pytest.mark.parametrize(("waits", "code", "last"), [(0, 0, "is live at"), (None, 1, f"rolled back to {OLD_BUILD}")])
 def test_the_command_deploys_or_rolls_back_after_its_patience(
-    render: Render, held: int | None, code: int, last: str, capfd: pytest.CaptureFixture[str]
+    render: Render, waits: int | None, code: int, last: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The secret has a line feed at its end, as after a careless paste."""
-    render.held = held
-    patience = ("--patience", "3s" if held is None else "60s", "--every", "1s")
+    render.held = waits
+    patience = ("--patience", "3s" if waits is None else "60s", "--every", "1s")
     assert __main__.main([*WORDS, "--site", render.site, *BACK, *patience], {SECRET: f"{render.hook}\n"}) == code
     output, errors = capfd.readouterr()
     assert last in errors

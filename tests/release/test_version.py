@@ -40,9 +40,9 @@ def outputs_of(repository: Repository, event: str = "push") -> dict[str, str]:
 @pytest.fixture
 def repository(tmp_path: Path) -> Repository:
     """A repository with a first commit, released as v0.3.0."""
-    made = Repository.make(tmp_path / "repository", "feat: the first")
-    made.tag("v0.3.0")
-    return made
+    result = Repository.make(tmp_path / "repository", "feat: the first")
+    result.tag("v0.3.0")
+    return result
 
 
 def test_all_outputs_contain_the_same_timestamp(repository: Repository) -> None:
