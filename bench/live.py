@@ -6,7 +6,6 @@ the history comes and coefficients are fitted.
 """
 
 import argparse
-import json
 import os
 import sqlite3
 import statistics
@@ -78,12 +77,11 @@ def measure(pairs: int = PAIRS, minutes: int = MINUTES) -> Iterator[Figure]:
 def serving(pairs: int) -> Iterator[str]:
     """Run an exchange in motion in a process; give its address."""
     begin = Interval.MINUTE_1.floor(datetime.now(UTC) - HISTORY)
-    exchange = ["tests.support.replay.binance:BinanceInMotion", "--pairs", str(pairs), "--begin", begin.isoformat()]
-    command = [sys.executable, "-m", "tests.support.replay", *exchange]
+    command = [sys.executable, "-m", "tests.support.replay", str(pairs), begin.isoformat()]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
-            yield json.loads(process.stdout.readline())["url"]
+            yield process.stdout.readline().strip()
         finally:
             process.kill()
 

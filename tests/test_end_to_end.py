@@ -12,10 +12,9 @@ import pytest
 from bench.load import running
 from crypto_predict.history import SETTLE
 from crypto_predict.market import Interval
-from tests.support.forks import forked_training
 from tests.support.histories import make_candle, wandering
 from tests.support.models import BTC
-from tests.support.processes import Finished
+from tests.support.processes import Finished, forked_training
 from tests.support.replay import server as replay
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.server import ReplayServer

@@ -13,8 +13,7 @@ from crypto_predict.market.collected import DELISTED, StreamSpan, StreamState
 from crypto_predict.market.forecast import MinuteModel
 from crypto_predict.store import open_writer
 from tests.support.collecting import collect_here
-from tests.support.minute_forecasts import KEEP, step
-from tests.support.minutes import MINUTES, START, candles
+from tests.support.minutes import KEEP, MINUTES, START, candles, step
 
 BTC = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
 LONG = SeriesKey("binance", Pair("A" * 20, "B" * 10), Interval.MINUTE_1)

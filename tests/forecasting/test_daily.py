@@ -24,7 +24,7 @@ from crypto_predict.market import DAY, Interval
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.sources.csv_file import CsvFile
 from tests.support.histories import flat, make_history, wandering
-from tests.support.prophets import prophet_replay
+from tests.support.markets import prophet_replay
 
 pytestmark = pytest.mark.repeats
 

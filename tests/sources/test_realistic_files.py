@@ -14,8 +14,8 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.market import Candle, Interval, Pair, Span
 from crypto_predict.sources.csv_file import CsvFile
-from tests.support.forks import forked_training
 from tests.support.histories import wandering
+from tests.support.processes import forked_training
 
 DAYS = 75  # too few for a backtest, which would take most of the time
 FIRST = datetime(2025, 4, 17, tzinfo=UTC)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forks import forked_training
 from tests.support.histories import make_history
-from tests.support.processes import Finished
+from tests.support.processes import Finished, forked_training
 from tests.support.replay import server
 from tests.support.replay.alpaca import exchange, full_page, huge
 from tests.support.replay.server import Fault, ReplayServer

@@ -12,8 +12,7 @@ from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Span
 from crypto_predict.store import Database, open_reader, open_writer
 from tests.support.databases import ON_BOTH, new_postgresql, stopped_server
-from tests.support.minute_forecasts import KEEP, scores
-from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span, vwap
+from tests.support.minutes import EVER, KEEP, MANY, MINUTE, MINUTES, START, candle, candles, scores, span, vwap
 from tests.support.processes import child, line
 
 WINDOWS, WINDOW = 50, 50  # minutes
@@ -26,7 +25,7 @@ import sys
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_writer
-from tests.support.minute_forecasts import KEEP, step
+from tests.support.minutes import KEEP, step
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
 try:
     with open_writer(sys.argv[1]) as writer:

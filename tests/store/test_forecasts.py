@@ -19,8 +19,7 @@ from crypto_predict.market.collected import STOPPED, ForecastStep, MinuteRecord
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast, MinuteModel, MinuteScores
 from crypto_predict.store import Database, WritableDatabase
 from tests.support.databases import ON_BOTH, execute
-from tests.support.minute_forecasts import KEEP, forecast, scores, step
-from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candles, span
+from tests.support.minutes import EVER, KEEP, MANY, MINUTE, MINUTES, START, candles, forecast, scores, span, step
 
 OTHER = dataclasses.replace(MINUTES, pair=Pair("ETH", "USDT"))
 

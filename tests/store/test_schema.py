@@ -17,8 +17,7 @@ from crypto_predict.market.collected import BuiltCandle, Quarantined
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
 from tests.support.databases import ON_BOTH, connected, execute
-from tests.support.minute_forecasts import KEEP, step
-from tests.support.minutes import EVER, MANY, MINUTES, START, candle, candles, span, vwap
+from tests.support.minutes import EVER, KEEP, MANY, MINUTES, START, candle, candles, span, step, vwap
 from tests.support.processes import child
 
 

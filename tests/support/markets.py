@@ -1,14 +1,16 @@
 """Markets of seeded random numbers, with known predictability: daily log closes. Real ones, if they are at hand."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from crypto_predict.baked.schema import KNOTS
+from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.history.columns import FloatArray
+from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import Candle
 from tests.support.histories import history_of, read_candles
 
@@ -85,3 +87,16 @@ def _returns(seed: int, days: int) -> FloatArray:
         returns[day] = variance**0.5 * shock
         variance = 0.03 * DAILY**2 + 0.1 * returns[day] ** 2 + 0.87 * variance
     return returns
+
+
+NOISE = 0.1  # standard deviation around the curve
+
+
+def prophet_replay(
+    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], curve: FloatArray | None = None
+) -> ProphetReplay:
+    """Return a backtest with Prophet's `curve` (m, knots and horizons, ascending); None: it was never fitted."""
+    asked = sorted({*KNOTS, *horizons})
+    rows = np.full((len(cutoffs), len(asked)), np.nan) if curve is None else curve
+    noise = np.where(np.isfinite(rows).all(axis=1), NOISE, np.nan)
+    return replay_prophet(series, cutoffs, asked, rows, noise)

@@ -26,11 +26,10 @@ from crypto_predict.market.forecast import MINUTES_AHEAD, MinuteForecast
 from crypto_predict.store import WritableDatabase, open_writer
 from crypto_predict.web.app import BODIES, Service, create_app
 from crypto_predict.web.operations.startup import announce
-from tests.support.forks import forked_training
 from tests.support.histories import history_of, make_candle
-from tests.support.minute_forecasts import KEEP, scores
-from tests.support.minutes import MINUTE
+from tests.support.minutes import KEEP, MINUTE, scores
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
+from tests.support.processes import forked_training
 from tests.support.serving import ROOT, Served, running
 
 if TYPE_CHECKING:

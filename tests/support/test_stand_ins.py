@@ -1,6 +1,5 @@
 """Where a stand-in could be kinder than the real thing and no test of the product would fail."""
 
-import json
 import os
 import subprocess
 import sys
@@ -19,13 +18,14 @@ from crypto_predict.sources.binance.rest import Binance
 from crypto_predict.sources.exchange import Settings
 from tests.support.browser import PHONE, Browser, needs_browser, started
 from tests.support.github import REPOSITORY, TOKEN, GitHub
+from tests.support.processes import line
 from tests.support.replay.alpaca import AlpacaExchange
 from tests.support.replay.binance import BinanceExchange
 from tests.support.replay.minutes import BTC, START, minutes
 from tests.support.replay.motion import MINUTE, Motion, Traits, numbered_pairs
 from tests.support.replay.server import ReplayServer
 from tests.support.replay.venue import TETHER
-from tests.support.serving import ROOT
+from tests.support.serving import running
 
 __all__ = ["started"]
 
@@ -103,20 +103,17 @@ def test_binance_refuses_what_exceeds_the_weight_of_a_minute() -> None:
     assert 1 <= int(refused[0].headers["Retry-After"]) <= 60
 
 
-def test_a_market_has_quiet_minutes_and_holes_and_is_the_same_in_another_process() -> None:
+def test_a_market_is_the_same_in_another_process() -> None:
     """The truth of a server that runs as a process of its own is known."""
-    options = ["--pairs", "3", "--begin", START.isoformat(), "--start", (START + 300.5 * MINUTE).isoformat()]
-    options += ["--quiet", "0.2", "--holes", "0.1"]
-    command = [sys.executable, "-m", "tests.support.replay", "tests.support.replay.binance:BinanceInMotion", *options]
-    pair, span = Pair("BNB", "USDT"), Span(START, START + 300 * MINUTE)
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, cwd=ROOT) as process:
-        assert process.stdout is not None
-        source = Binance(Settings(json.loads(process.stdout.readline())["url"]))
-        candles = list(source.candles(pair, Interval.MINUTE_1, span))
-        process.communicate("")
-    assert process.returncode == 0
-    assert candles == Motion(Clock(START), numbered_pairs(3), 0, START, Traits(0.2, 0.1)).truth(pair, span)
+    begin = Interval.MINUTE_1.floor(datetime.now(UTC)) - 300 * MINUTE
+    pair, span = Pair("BNB", "USDT"), Span(begin, begin + 300 * MINUTE)
+    with running("-m", "tests.support.replay", "3", begin.isoformat(), stdin=subprocess.PIPE) as process:
+        candles = list(Binance(Settings(line(process))).candles(pair, Interval.MINUTE_1, span))
+    assert candles == Motion(Clock(), numbered_pairs(3), 0, begin).truth(pair, span)
+
+
+def test_a_market_has_quiet_minutes_and_minutes_that_the_exchange_does_not_have() -> None:
+    candles = Motion(Clock(START), [BTC], 0, START, Traits(0.2, 0.1)).truth(BTC, Span(START, START + 300 * MINUTE))
     assert 240 < len(candles) < 290
     assert 30 < sum(candle.volume == 0 for candle in candles) < 80
 

@@ -22,9 +22,8 @@ from crypto_predict.forecasting.evaluation.replay import splits
 from crypto_predict.market import Pair
 from crypto_predict.training.options import read_settings
 from crypto_predict.training.outputs import check_room
-from tests.support.forks import forked_training
 from tests.support.histories import as_csv, make_history, wandering
-from tests.support.processes import Finished, run_measured
+from tests.support.processes import Finished, forked_training, run_measured
 from tests.support.training import QUICK, TRAINED_AT, in_process, price_file
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")

@@ -20,8 +20,7 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.baked.files import locked
 from crypto_predict.baked.ledger import Ledger
-from tests.support.forks import forked_training
-from tests.support.processes import Finished
+from tests.support.processes import Finished, forked_training
 from tests.support.serving import ROOT
 from tests.support.training import Outputs
 from tests.training.test_ledger import release

@@ -14,9 +14,8 @@ from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, c
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import DAY
-from tests.support.markets import random_walk, series_of
+from tests.support.markets import NOISE, prophet_replay, random_walk, series_of
 from tests.support.models import make_forecast
-from tests.support.prophets import NOISE, prophet_replay
 
 FIRST_CUTOFF = 364
 ASKED = sorted({*KNOTS, 10})  # days ahead; the interval at 10 lies between those of 7 and 14

@@ -28,7 +28,7 @@ from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market.forecast import LEVELS
 from tests.support.histories import flat, make_history, wandering
-from tests.support.prophets import prophet_replay
+from tests.support.markets import prophet_replay
 
 DAYS = 200
 

@@ -11,7 +11,7 @@ from crypto_predict.store import WritableDatabase, open_writer
 from tests.support.applications import client
 from tests.support.collected import END, LATE, MINUTES, fill
 from tests.support.databases import give_back, new_database
-from tests.support.minute_forecasts import KEEP, forecast, scores
+from tests.support.minutes import KEEP, forecast, scores
 from tests.support.models import BTC, ETH, make_model
 
 FORECASTS = 30  # the minutes before the newest close at which a forecast was made, of simulated prices

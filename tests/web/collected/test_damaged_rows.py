@@ -20,8 +20,7 @@ from crypto_predict.store.tables import metadata
 from tests.support.applications import client
 from tests.support.collected import BTC, END, LATE, MINUTES, fill
 from tests.support.databases import new_postgresql
-from tests.support.minute_forecasts import KEEP, forecast, scores
-from tests.support.minutes import MINUTE
+from tests.support.minutes import KEEP, MINUTE, forecast, scores
 from tests.support.models import make_model
 
 YEAR_10000 = 253_402_300_800

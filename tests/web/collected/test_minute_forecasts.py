@@ -18,8 +18,7 @@ from crypto_predict.web.collected.calls import STORED_AFTER
 from crypto_predict.web.collected.minutes_ahead import OLDEST
 from crypto_predict.web.collected.minutes_past import TABLE
 from tests.support.applications import client, problem
-from tests.support.minute_forecasts import KEEP, forecast, scores, step
-from tests.support.minutes import MINUTE, MINUTES, START, candle
+from tests.support.minutes import KEEP, MINUTE, MINUTES, START, candle, forecast, scores, step
 from tests.support.models import BTC, make_model
 
 ADDRESS = "/forecast/BTC-USDT/minutes"

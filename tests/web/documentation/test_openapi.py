@@ -26,7 +26,7 @@ from crypto_predict.web.documentation.openapi import document
 from crypto_predict.web.http.operation import template
 from tests.support.applications import client, service_of, snapshot_of
 from tests.support.collected import END, LATE, MINUTES, fill
-from tests.support.minute_forecasts import KEEP, forecast, scores
+from tests.support.minutes import KEEP, forecast, scores
 from tests.support.models import BTC, ETH, make_model
 from tests.support.serving import serving_model
 
