@@ -73,10 +73,7 @@ class Project:
 def project(folder: Path, file: Path, builds: Mapping[str, str]) -> Project:
     """Return a project whose services use the network of the host and publish no port.
 
-    Args:
-        folder: Where its files are written.
-        file: `COMPOSE` or `LIVE`.
-        builds: For each service that is built, its image's name without the random part.
+    `builds` has the image of each service that is built, without the random part of the name.
     """
     name = f"{name_of_run()}{secrets.token_hex(6)}"
     for path in (COMPOSE, LIVE):

@@ -19,14 +19,9 @@ COLOURS = 96  # of a picture; charts have few, and a quarter of the bytes is lef
 
 
 def run(notebook: NotebookNode, environ: Mapping[str, str]) -> NotebookNode:
-    """Run the notebook in a new kernel, in the folder of the package, and record nothing about this machine.
+    """Run the notebook in a new kernel, in the folder of the package, with these variables in addition to our own.
 
-    Args:
-        notebook: Is changed and returned.
-        environ: Variables in addition to those of this process.
-
-    Raises:
-        CellExecutionError: A cell raised.
+    It is changed and returned, and records nothing about this machine. A cell that raises is a `CellExecutionError`.
     """
     client = NotebookClient(
         notebook,

@@ -86,14 +86,9 @@ class Authority:
         predicate: dict[str, Any] | None = None,
         signer: Signer = RELEASE,
     ) -> dict[str, Any]:
-        """Return a bundle that attests `predicate` of an image as this workflow would sign it.
+        """Return a bundle of `signer` that attests `predicate` of an image, by default that `signer` built it.
 
-        Args:
-            subject: Name of the image: ``ghcr.io/owner/crypto-predict``.
-            digest: Its digest: ``sha256:...``.
-            predicate_type: URI of what is attested.
-            predicate: What is attested; without it that `signer` built the image.
-            signer: The workflow that signs.
+        The image is that of a name, ``ghcr.io/owner/crypto-predict``, and a digest, ``sha256:...``.
         """
         algorithm, _, value = digest.partition(":")
         statement = {

@@ -179,11 +179,7 @@ class _Question:
     """The parameters of a request for candles, as the documentation of the exchange defines them."""
 
     def __init__(self, request: web.Request) -> None:
-        """Read the parameters.
-
-        Raises:
-            ValueError: A parameter is invalid; with the message of the exchange.
-        """
+        """Read the parameters; raise `ValueError` with the message of the exchange if one is invalid."""
         given = request.query
         check_names(given, _PARAMETERS)
         self.interval = given.get("interval", "")
