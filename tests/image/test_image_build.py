@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -118,7 +118,7 @@ def next_release(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     tag = f"{image}-next"
     with engine.market() as exchange:
         arguments = {
-            **engine.release_arguments(engine.right_now()),
+            **engine.release_arguments(),
             "ALPACA_DATA_URL": exchange.url,
             "LEDGER": "champion/model.ledger.jsonl",
             "CHAMPION": "champion/model.pkl",
@@ -241,14 +241,14 @@ def test_the_keys_reach_the_exchange_and_are_not_stored(next_release: Release, t
 
 def test_without_arguments_the_model_is_trained_up_to_now(image: str) -> None:
     """`docker build .` is enough to try the project."""
-    tag, before = f"{image}-plain", engine.right_now()
+    tag, before = f"{image}-plain", datetime.now(UTC).replace(microsecond=0)
     with engine.market() as exchange:
         engine.build(arguments={"SOURCE": "alpaca", "ALPACA_DATA_URL": exchange.url, **engine.QUICK}, tag=tag)
         assert exchange.requests
     with running_container(tag) as container:
         trained_at = requests.get(f"{container.url}/version", timeout=30).json()["trained_at"]
     engine.forget(tag)
-    assert before <= datetime.fromisoformat(trained_at) <= engine.right_now()
+    assert before <= datetime.fromisoformat(trained_at) <= datetime.now(UTC)
 
 
 def test_a_file_in_the_data_folder_is_used_for_training_but_not_in_the_image(image: str, tmp_path: Path) -> None:

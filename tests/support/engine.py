@@ -33,16 +33,6 @@ BUILD_SECONDS = 580
 LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 DAYS = 500  # closed candles of the market
 QUICK = {"EVERY": "60"}  # few cutoffs, as these tests need no long backtest
-RELEASE = {
-    "SOURCE": "alpaca",  # the only exchange that these tests redirect
-    "TRAINED_EVERY": "6h",
-    "MODEL_VERSION": "0.3.1",
-    "MODEL_BUILD": "0.3.1-{stamp}",
-    "GIT_REVISION": "0123456789abcdef0123456789abcdef01234567",
-    "REPOSITORY_URL": "https://example.org/crypto-predict",
-    "SOURCE_DATE_EPOCH": "{epoch}",
-    "CREATED": "{created}",
-}
 _BUILT = pytest.StashKey[str]()
 
 
@@ -112,19 +102,20 @@ def build(*options: str, arguments: Mapping[str, str], context: Path = ROOT, tag
     return done.stderr
 
 
-def release_arguments(built_at: datetime) -> dict[str, str]:
-    """Return the build arguments of a release at this time, with a short backtest."""
-    values = {
-        "stamp": f"{built_at:%Y%m%d%H%M%S}",
-        "epoch": str(int(built_at.timestamp())),
-        "created": f"{built_at:%Y-%m-%dT%H:%M:%SZ}",
+def release_arguments() -> dict[str, str]:
+    """Return the build arguments of a release at this second, with a short backtest."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    return {
+        "SOURCE": "alpaca",  # the only exchange that these tests redirect
+        "TRAINED_EVERY": "6h",
+        "MODEL_VERSION": "0.3.1",
+        "MODEL_BUILD": f"0.3.1-{now:%Y%m%d%H%M%S}",
+        "GIT_REVISION": "0123456789abcdef0123456789abcdef01234567",
+        "REPOSITORY_URL": "https://example.org/crypto-predict",
+        "SOURCE_DATE_EPOCH": str(int(now.timestamp())),
+        "CREATED": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        **QUICK,
     }
-    return {name: text.format(**values) for name, text in RELEASE.items()} | QUICK
-
-
-def right_now() -> datetime:
-    """Return the present in UTC, in whole seconds like the time of a release."""
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 def free_port() -> int:
@@ -154,7 +145,7 @@ def image(request: pytest.FixtureRequest) -> str:
     if _BUILT not in stash:
         tag = f"crypto-predict-test:{secrets.token_hex(6)}"
         with market() as exchange:
-            build(arguments={**release_arguments(right_now()), "ALPACA_DATA_URL": exchange.url}, tag=tag)
+            build(arguments={**release_arguments(), "ALPACA_DATA_URL": exchange.url}, tag=tag)
         stash[_BUILT] = tag
         request.config.add_cleanup(lambda: forget(tag))
     return stash[_BUILT]
