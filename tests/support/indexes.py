@@ -61,7 +61,7 @@ class Layout:
         """Add an attestation to the image of a platform."""
         index = self._read(self.digest)
         named = _platform(platform)
-        image = next(entry for entry in index["manifests"] if _matches(entry.get("platform", {}), named))
+        image = next(entry for entry in index["manifests"] if named.items() <= entry.get("platform", {}).items())
         subject = [{"name": platform, "digest": {"sha256": image["digest"].partition(":")[2]}}]
         statement = {"_type": "https://in-toto.io/Statement/v0.1", "subject": subject, "predicateType": predicate_type}
         layer = self._blob(json.dumps({**statement, "predicate": predicate}).encode(), STATEMENT)
@@ -114,7 +114,3 @@ class Layout:
 def _platform(text: str) -> dict[str, str]:
     system, _, architecture = text.partition("/")
     return {"os": system, "architecture": architecture}
-
-
-def _matches(platform: Mapping[str, str], wanted: Mapping[str, str]) -> bool:
-    return all(platform.get(name) == value for name, value in wanted.items())

@@ -114,9 +114,9 @@ def start(
 
 
 @contextlib.contextmanager
-def running(*arguments: str, environ: Mapping[str, str] = NOTHING, **streams: Any) -> Iterator[subprocess.Popen[str]]:
+def running(*arguments: str, environ: Mapping[str, str] = NOTHING, **options: Any) -> Iterator[subprocess.Popen[str]]:
     """Start Python with these arguments, as `start` does, and kill it at the end if it still runs."""
-    process = start(arguments, environ, program=(), **streams)
+    process = start(arguments, environ, program=(), **options)
     try:
         yield process
     finally:
@@ -133,17 +133,13 @@ def serving(
     **environ: str,
 ) -> Iterator[Served]:
     """Run a server of `model` on a free port of this machine, and stop it at the end."""
-    arguments = ["--model", str(model), "--host", "127.0.0.1", "--port", "0", *options]
-    process = start(arguments, environ, python, program=program)
-    try:
+    arguments = (*program, "--model", str(model), "--host", "127.0.0.1", "--port", "0", *options)
+    with running(*arguments, environ=environ, python=python) as process:
         served = Served(process)
         yield served
         if process.poll() is None:
             served.signal()
             assert served.wait() == 0
-    finally:
-        process.kill()
-        process.communicate()
 
 
 @contextlib.contextmanager

@@ -133,10 +133,7 @@ class Motion:
 
     def truth(self, pair: Pair, span: Span) -> list[Candle]:
         """Return the minutes of `span` as a collector has them that missed nothing; also those that are to come."""
-        first = max(Interval.MINUTE_1.ceil(span.start), self.begin)
-        openings = (first + number * MINUTE for number in range(math.ceil((span.end - first) / MINUTE)))
-        candles = (self._candle(pair, opening) for opening in openings)
-        return [candle for candle in candles if candle is not None]
+        return self._minutes(pair, span)
 
     def candles(self, pair: Pair, interval: Interval, span: Span, *, with_open: bool = False) -> list[Candle]:
         """Return the candles that open in `span` as REST has them now: those that have closed, and the open one."""
@@ -204,16 +201,13 @@ class Motion:
         if (position + number) % QUOTE_EVERY == 0:
             yield Quoted(pair, self._quote(pair, second))
 
-    def _minutes(self, pair: Pair, span: Span, now: datetime) -> Iterator[Candle]:
-        """Yield the minutes of `span` that have opened, the last one as it is now."""
-        first, last = (
-            max(Interval.MINUTE_1.ceil(span.start), self.begin),
-            min(span.end, now + timedelta(microseconds=1)),
-        )
-        for number in range(math.ceil((last - first) / MINUTE)):
-            candle = self._candle(pair, first + number * MINUTE, now)
-            if candle is not None:
-                yield candle
+    def _minutes(self, pair: Pair, span: Span, now: datetime | None = None) -> list[Candle]:
+        """Return the minutes of `span`: all, or those that have opened at `now`, with the last one as it is then."""
+        first = max(Interval.MINUTE_1.ceil(span.start), self.begin)
+        end = span.end if now is None else min(span.end, now + timedelta(microseconds=1))
+        openings = (first + number * MINUTE for number in range(math.ceil((end - first) / MINUTE)))
+        candles = (self._candle(pair, opening, now) for opening in openings)
+        return [candle for candle in candles if candle is not None]
 
     def _candle(self, pair: Pair, opening: datetime, now: datetime | None = None) -> Candle | None:
         """Return the candle of a minute, or what it is at `now`; None if the exchange does not have it."""

@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import Enum
 from itertools import count
 from typing import Any
 
@@ -35,19 +34,12 @@ DELAY = timedelta(milliseconds=9)  # from a trade to its message
 PUSHED = timedelta(seconds=3, milliseconds=423)  # from a trade to the message of a ticker over REST
 
 
-class Filled(Enum):
-    """The end of a span from which an answer is filled if the span has more candles than one answer."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
-
-
 @dataclass(frozen=True, slots=True)
 class Answers:
     """How the exchange cuts and arranges its answers."""
 
     rows: Sequence[int] = (_LARGEST_LIMIT,)  # of each answer in turn, repeated; at most the `limit` of the request
-    filled_from: Filled = Filled.NEWEST
+    oldest_first: bool = False  # where a span has more candles than one answer: which ones fill it
     descending: bool = False
     repeated: int = 0  # rows at the end of an answer that repeat its first rows
     numbers: type[str] | type[float] = str  # how prices and times are written
@@ -118,7 +110,7 @@ class PoloniexExchange(StandIn):
         most = min(self._answers.rows[self._served % len(self._answers.rows)], question.limit)
         self._served += 1
         # Without an end, the newest candles are returned, however far the start is in the past.
-        newest = question.end is None or self._answers.filled_from is Filled.NEWEST
+        newest = question.end is None or not self._answers.oldest_first
         page = candles[max(0, len(candles) - most) :] if newest else candles[:most]
         rows = [row(candle, question.interval, self._answers.numbers) for candle in page]
         rows += rows[: self._answers.repeated]
@@ -284,7 +276,7 @@ VENUE = Venue(
     cuts=st.builds(
         Answers,
         rows=st.lists(st.integers(40, EXCHANGE.page - 30), min_size=1, max_size=4),
-        filled_from=st.sampled_from(Filled),
+        oldest_first=st.booleans(),
         descending=st.booleans(),
         repeated=st.integers(0, 30),
         numbers=st.sampled_from((str, float)),

@@ -9,8 +9,7 @@ import struct
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import Future
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -96,9 +95,8 @@ class ReplayServer:
         self._thread.join()
         self._loop.close()
 
-    def _call(self, work: Awaitable[Any]) -> Any:
-        outcome: Future[Any] = asyncio.run_coroutine_threadsafe(_run(work), self._loop)
-        return outcome.result(timeout=30)
+    def _call(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
 
     async def _start(self) -> str:
         application = web.Application(middlewares=[self._middleware()])
@@ -132,10 +130,6 @@ class ReplayServer:
             return await handler(request)
 
         return record_and_answer
-
-
-async def _run(work: Awaitable[Any]) -> Any:
-    return await work
 
 
 def forwarding(url: str) -> Handler:

@@ -16,7 +16,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mappin
 from datetime import datetime
 from email.utils import format_datetime
 from operator import attrgetter
-from typing import NamedTuple
 
 from aiohttp import WSMsgType, web
 
@@ -34,11 +33,6 @@ Talk = Callable[["Connection"], Awaitable[None]]
 _WAIT = 30.0  # seconds, after which a test fails
 
 
-class _Closing(NamedTuple):
-    code: int
-    reason: str
-
-
 class Connection:
     """One websocket, on the side of the exchange."""
 
@@ -48,7 +42,7 @@ class Connection:
         self.is_muted = False  # it answers, but does not send data
         self.changes: list[Callable[[Frame], Iterable[Frame]]] = []  # of each frame of data
         self.wrap: Callable[[Topic, Frame], Frame] = lambda _, frame: frame  # for this client
-        self._waiting: asyncio.Queue[Frame | _Closing] = asyncio.Queue()
+        self._waiting: asyncio.Queue[Frame | tuple[int, str]] = asyncio.Queue()  # with code and reason of a closing
 
     def push(self, frame: Frame) -> None:
         """Send data. The faults of the connection apply."""
@@ -64,7 +58,7 @@ class Connection:
 
     def close(self, code: int, reason: str) -> None:
         """Close with a closing frame, after what waits to be sent."""
-        self._waiting.put_nowait(_Closing(code, reason))
+        self._waiting.put_nowait((code, reason))
 
     async def texts(self, clock: Clock, silence: Callable[[], float]) -> AsyncIterator[str]:
         """Yield the messages of the client until it leaves, or is silent for so many seconds: then it is dropped."""
@@ -84,8 +78,8 @@ class Connection:
         """Send, one after the other, until the connection ends. A slow client delays only itself."""
         while True:
             frame = await self._waiting.get()
-            if isinstance(frame, _Closing):
-                await self.websocket.close(code=frame.code, message=frame.reason.encode())
+            if isinstance(frame, tuple):
+                await self.websocket.close(code=frame[0], message=frame[1].encode())
                 return
             await (self.websocket.send_str(frame) if isinstance(frame, str) else self.websocket.send_bytes(frame))
 
@@ -117,15 +111,16 @@ class Streams:
 
     def wait_open(self, count: int = 1, *, opened: int = 0) -> None:
         """Wait until `count` connections are open and `opened` have been opened so far."""
-        with self._changed:
-            met = self._changed.wait_for(lambda: len(self.connections) >= count and self.opened >= opened, _WAIT)
-        assert met, f"{len(self.connections)} connections are open, {self.opened} have been opened"
+        self._wait(lambda: len(self.connections) >= count and self.opened >= opened)
 
     def wait_closed(self) -> None:
         """Wait until no connection is open."""
+        self._wait(lambda: not self.connections)
+
+    def _wait(self, condition: Callable[[], bool]) -> None:
         with self._changed:
-            met = self._changed.wait_for(lambda: not self.connections, _WAIT)
-        assert met, f"{len(self.connections)} connections are open"
+            met = self._changed.wait_for(condition, _WAIT)
+        assert met, f"{len(self.connections)} connections are open, {self.opened} have been opened"
 
     async def serve(self, request: web.Request, talk: Talk) -> Answer:
         """Open a websocket, and let `talk` read from it and subscribe until the client leaves."""
