@@ -219,17 +219,17 @@ class Week:
         """Let everything happen once: at shares of the length."""
         plan: list[tuple[float, Callable[[], object]]] = [
             (0.05, self._add_a_pair),
-            (0.15, partial(self._kill, "trainer")),
-            (0.20, partial(self._kill, "collector")),
+            (0.15, self._parts["trainer"].kill),
+            (0.20, self._parts["collector"].kill),
             (0.25, partial(self._outage, 0.6 * EVERY)),
             (0.35, self._kill_server),
             (0.40, partial(self._server.inject, refused(429, "slowly", retry_after="1"), 20)),
             (0.45, partial(self._refuse, EVERY)),
-            (0.60, self._drop_streams),
+            (0.60, partial(self._exchange.streams.apply, streams.drop)),
             (0.65, partial(self._outage, 0.9 * EVERY)),
-            (0.75, partial(self._kill, "trainer")),
+            (0.75, self._parts["trainer"].kill),
             (0.78, self._kill_server),
-            (0.80, partial(self._kill, "collector")),
+            (0.80, self._parts["collector"].kill),
         ]
         for share, happens in plan:
             self._watch(START + share * LENGTH)
@@ -260,12 +260,9 @@ class Week:
         status, answer = ask(self._port, "/pairs", method="POST", body=body, headers=headers)
         assert status in {200, 201}, answer
 
-    def _kill(self, name: str) -> None:
-        self._parts[name].kill()
-
     def _kill_server(self) -> None:
         began = time.monotonic()
-        self._kill("api")
+        self._parts["api"].kill()
         until(lambda: ask(self._port, "/readyz")[0] == 200, "the server is ready again")
         self.restarts.append((began, time.monotonic()))
 
@@ -273,9 +270,6 @@ class Week:
         """Let the exchange be away, though it goes on trading."""
         now = self._motion.now()
         self._motion.outage(Span(now, now + length), trading=True)
-
-    def _drop_streams(self) -> None:
-        self._exchange.streams.apply(streams.drop)
 
     def _refuse(self, length: timedelta) -> None:
         """Let the exchange send daily candles that the gate refuses."""

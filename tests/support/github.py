@@ -81,15 +81,25 @@ class Repository:
         return repositories.Repository(self.git).git(*words)
 
 
+class Refused(Exception):
+    """GitHub refuses a request."""
+
+    def __init__(self, status: int, message: str, **more: Any) -> None:
+        self.response = web.json_response({"message": message, "status": str(status), **more}, status=status)
+
+
 class GitHub(ReplayServer):
-    """A context manager that serves one repository; it makes the bare repository and the certificates in `folder`."""
+    """A context manager with the endpoints of GitHub that releases use, for one repository.
+
+    It makes the bare repository and the certificates in `folder`.
+    """
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         authority.issue_cert(API, GIT).configure_cert(tls)
         self.repository = Repository(folder / "crypto-predict.git")
-        super().__init__(GitHubSide(self.repository), tls)
+        super().__init__(self, tls)
         _make_bare(self.repository.git)
         self._bundle = folder / "certificates.pem"
         system = ssl.get_default_verify_paths().cafile or certifi.where()  # not every system has one file of them
@@ -137,20 +147,6 @@ class GitHub(ReplayServer):
             with contextlib.closing(outer):
                 await asyncio.gather(_pump(reader, outer), _pump(inner, writer))
 
-
-class Refused(Exception):
-    """GitHub refuses a request."""
-
-    def __init__(self, status: int, message: str, **more: Any) -> None:
-        self.response = web.json_response({"message": message, "status": str(status), **more}, status=status)
-
-
-class GitHubSide:
-    """The endpoints of GitHub that releases use; see `Repository` for what they read and change."""
-
-    def __init__(self, repository: Repository) -> None:
-        self._repository = repository
-
     def routes(self) -> Iterable[web.AbstractRouteDef]:
         """REST, and git over HTTP."""
         base = f"/repos/{REPOSITORY}"
@@ -192,17 +188,17 @@ class GitHubSide:
         return check_and_answer
 
     def _permits(self, permission: str, *, write: bool) -> bool:
-        granted = {"metadata": "read", **self._repository.permissions}.get(permission)
+        granted = {"metadata": "read", **self.repository.permissions}.get(permission)
         return granted == "write" or (granted == "read" and not write)
 
     async def _describe(self, _: web.Request) -> web.Response:
         names = ("private", "has_issues", "has_pages")
-        return web.json_response({name: getattr(self._repository, name) for name in names})
+        return web.json_response({name: getattr(self.repository, name) for name in names})
 
     async def _list_issues(self, request: web.Request) -> web.Response:
         """List the newest first. GitHub lists pull requests too, even if issues are switched off."""
-        state, has_issues = request.query.get("state", "open"), self._repository.has_issues
-        shown = [issue for issue in self._repository.issues if has_issues or "pull_request" in issue]
+        state, has_issues = request.query.get("state", "open"), self.repository.has_issues
+        shown = [issue for issue in self.repository.issues if has_issues or "pull_request" in issue]
         return _page(request, [issue for issue in reversed(shown) if state in (issue["state"], "all")])
 
     async def _open_issue(self, request: web.Request) -> web.Response:
@@ -210,7 +206,7 @@ class GitHubSide:
         self._check_issues()
         if not given.get("title"):
             raise _invalid("Issue", "missing_field", "title")
-        return web.json_response(self._repository.open(given["title"], given.get("body", "")), status=201)
+        return web.json_response(self.repository.open(given["title"], given.get("body", "")), status=201)
 
     async def _change_issue(self, request: web.Request) -> web.Response:
         issue = self._issue(request)
@@ -219,22 +215,22 @@ class GitHubSide:
 
     async def _comment(self, request: web.Request) -> web.Response:
         number, text = self._issue(request)["number"], (await _body(request))["body"]
-        self._repository.comments.append((number, text))
-        return web.json_response({"id": len(self._repository.comments), "body": text, "user": BOT}, status=201)
+        self.repository.comments.append((number, text))
+        return web.json_response({"id": len(self.repository.comments), "body": text, "user": BOT}, status=201)
 
     def _check_issues(self) -> None:
-        if not self._repository.has_issues:
+        if not self.repository.has_issues:
             raise Refused(410, "Issues has been disabled in this repository.")
 
     def _issue(self, request: web.Request) -> dict[str, Any]:
         self._check_issues()
-        for issue in self._repository.issues:
+        for issue in self.repository.issues:
             if str(issue["number"]) == request.match_info["number"]:
                 return issue
         raise Refused(404, "Not Found")
 
     async def _show_release(self, request: web.Request) -> web.Response:
-        for release in self._repository.releases:
+        for release in self.repository.releases:
             if release["tag_name"] == request.match_info["tag"]:
                 return web.json_response(release)
         raise Refused(404, "Not Found")
@@ -243,14 +239,14 @@ class GitHubSide:
         """Publish a release. GitHub makes its tag at HEAD if the repository does not have it."""
         given = await _body(request)
         tag = given["tag_name"]
-        if any(release["tag_name"] == tag for release in self._repository.releases):
+        if any(release["tag_name"] == tag for release in self.repository.releases):
             raise _invalid("Release", "already_exists", "tag_name")
-        if f"refs/tags/{tag}" not in self._repository.refs():
-            self._repository.run("update-ref", f"refs/tags/{tag}", "HEAD^{commit}", "")
-        self._repository.releases.append(
+        if f"refs/tags/{tag}" not in self.repository.refs():
+            self.repository.run("update-ref", f"refs/tags/{tag}", "HEAD^{commit}", "")
+        self.repository.releases.append(
             {"tag_name": tag, "name": given.get("name", tag), "body": given.get("body", "")}
         )
-        return web.json_response(self._repository.releases[-1], status=201)
+        return web.json_response(self.repository.releases[-1], status=201)
 
     async def _list_attestations(self, request: web.Request) -> web.Response:
         """List attestations. GitHub answers 404 without any, as `gh attestation verify` shows."""
@@ -258,16 +254,16 @@ class GitHubSide:
         pattern = PREDICATES.get(wanted, wanted)
         result = [
             {"repository_id": 1, "bundle_url": "", "initiator": "user", "bundle": bundle}
-            for bundle in self._repository.attestations.get(request.match_info["digest"], ())
+            for bundle in self.repository.attestations.get(request.match_info["digest"], ())
             if fnmatch.fnmatchcase(_statement(bundle)["predicateType"], pattern)
         ]
         return _page(request, result, lambda rows: {"attestations": rows}) if result else self.unknown()
 
     async def _attest(self, request: web.Request) -> web.Response:
-        if self._repository.private:
+        if self.repository.private:
             raise Refused(403, "Feature not available for user-owned private repositories.")
-        self._repository.attest((await _body(request))["bundle"])
-        return web.json_response({"id": sum(map(len, self._repository.attestations.values()))}, status=201)
+        self.repository.attest((await _body(request))["bundle"])
+        return web.json_response({"id": sum(map(len, self.repository.attestations.values()))}, status=201)
 
     async def _serve_git(self, request: web.Request) -> web.Response:
         """Check that the caller may do this, and let git answer."""
@@ -275,13 +271,13 @@ class GitHubSide:
             return self.unknown()
         pushes = "git-receive-pack" in (request.match_info["service"], request.query.get("service"))
         given = request.headers.get(hdrs.AUTHORIZATION)
-        anonymous = given is None and not pushes and not self._repository.private
+        anonymous = given is None and not pushes and not self.repository.private
         if not anonymous and not _is_token(given):
             asks = {hdrs.WWW_AUTHENTICATE: 'Basic realm="GitHub"'}
             return web.Response(status=401, text="Invalid username or token.", headers=asks)
         if not anonymous and not self._permits("contents", write=pushes):
             return web.Response(status=403, text=f"Permission to {REPOSITORY}.git denied to {BOT['login']}.")
-        return await asyncio.to_thread(_run_backend, self._repository, request, await request.content.read())
+        return await asyncio.to_thread(_run_backend, self.repository, request, await request.content.read())
 
 
 def _make_bare(folder: Path) -> None:
