@@ -192,7 +192,7 @@ class BoundedSession(requests.Session):
             answer = json.loads(body)
         except (ValueError, RecursionError):
             answer = None
-        response.json = lambda **_: answer  # type: ignore[method-assign]
+        response.json = lambda **_: answer  # type: ignore[method-assign]  # SDKs read it again
         return response
 
     def _failed(self, host: str, error: Exception, seconds: float) -> Failure:
