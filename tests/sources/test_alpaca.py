@@ -38,10 +38,11 @@ def test_no_page_token_is_followed_for_ever(endless: bool, requests: int) -> Non
         assert len(server.requests) == requests
 
 
-def test_an_empty_page_with_a_token_is_not_the_end() -> None:
+@pytest.mark.parametrize("bars", [{}, {"BTC/USD": []}], ids=["no pair", "no bars of the pair"])
+def test_an_empty_page_with_a_token_is_not_the_end(bars: dict[str, list[object]]) -> None:
     """A part of the history would look like a gap."""
     with exchange(minutes(20)) as server:
-        server.inject(replay.altered(lambda _: {"bars": {}, "next_page_token": token(5)}))
+        server.inject(replay.altered(lambda _: {"bars": bars, "next_page_token": token(5)}))
         assert read(server, 20) == minutes(20)[5:], "the exchange goes on at the token"
         assert [request.query.get("page_token") for request in server.requests] == [None, token(5)]
 

@@ -54,7 +54,7 @@ class Alpaca(ExchangeSource):
             if not isinstance(answer, dict) or not isinstance(answer.get("bars"), dict):
                 raise Malformed("no list of bars")
             bars, token = answer["bars"], answer.get("next_page_token")
-            if bars or not token:
+            if bars.get(symbol) or not token:
                 break
             query["page_token"] = token
         return [_read_bar(row) for row in rows(bars.get(symbol, []), "bars", EXCHANGE.page)], token is None
