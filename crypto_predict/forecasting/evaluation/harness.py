@@ -1,0 +1,130 @@
+"""One test for all models, ours and other people's: the same cutoffs, histories that end there, common targets.
+
+A model gets a copy of the history up to each cutoff and forecasts some horizons; nothing that follows is handed over.
+Its answer at the newest cutoff, of all days ahead, is what a release bakes. Every figure of a model is of the forecasts
+whose outcome is known, beside persistence at the same targets, and two models are compared at those that they share.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.replay import gaussian_half_widths, splits
+from crypto_predict.forecasting.models.calibration import ranges
+from crypto_predict.forecasting.models.contract import Model, ModelFailed, checked, frame
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history import History
+from crypto_predict.history.columns import FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS
+from crypto_predict.wording import counted
+
+_MIDDLE = LEVELS.index(0.5)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Issued:
+    """The forecasts that a model has made, in log price."""
+
+    name: str
+    cutoffs: IntArray  # (m,) indices into the series, ascending
+    horizons: tuple[int, ...]  # days, ascending
+    points: FloatArray  # (m, horizons); NaN where there is no forecast
+    quantiles: FloatArray  # (m, horizons, 7) at `LEVELS`
+    ahead: FloatArray  # (365, 7) at the newest cutoff, 1, 2, ... days ahead
+    fits: int
+    seconds: float
+
+    def forecasts(self, series: DailySeries, horizon: int) -> Forecasts:
+        """Return the forecasts of one horizon whose outcome is known."""
+        column, increments = self.horizons.index(horizon), series.increments(self.cutoffs, horizon)
+        due = np.isfinite(increments) & np.isfinite(self.points[:, column])
+        cutoffs = self.cutoffs[due]
+        centre = series.log_close[cutoffs]
+        return Forecasts(
+            horizon,
+            cutoffs,
+            actual=centre + increments[due],
+            predicted=self.points[due, column],
+            persistence=centre,
+            quantiles=self.quantiles[due, column],
+            deviation=(gaussian_half_widths(series.log_close, 1) / GAUSSIAN)[cutoffs] * np.sqrt(horizon),
+        )
+
+
+def cutoffs_of(model: Model, series: DailySeries, every: int) -> IntArray:
+    """Return the cutoffs (m,) of a model, ascending, the last day included; no cutoff is a day without a candle.
+
+    They are `every` days apart, or as many as between two fits if that is more and the model does not update.
+    """
+    apart = every if model.updates else max(every, model.refit_every)
+    cutoffs = np.array(list(splits(len(series), apart)))
+    kept = series.known[cutoffs]
+    if model.first_cutoff is not None:
+        kept &= series.days[cutoffs] >= model.first_cutoff.toordinal()
+    kept[-1] = True
+    return cutoffs[kept]
+
+
+def issue(  # noqa: PLR0913, PLR0917 the last has a default
+    model: Model,
+    history: History,
+    scored: Sequence[int],
+    every: int,
+    limit: float,
+    progress: Callable[[int], object] = bool,
+) -> Issued:
+    """Let a model forecast at every cutoff of a daily history, `scored` days ahead, and 1 to 365 after the newest.
+
+    After `limit` seconds only the newest forecast is still asked for. `progress` gets the number of cutoffs done.
+
+    Raises:
+        ModelFailed: It fails, or its answers are not prices.
+    """
+    series, whole, name = DailySeries.of(history), frame(history), model.name
+    days, cutoffs = history.candles.days, cutoffs_of(model, series, every)
+    horizons = tuple(sorted({*KNOTS, *scored}))
+    apart = -(-model.refit_every // every) if model.updates else 1  # cutoffs from one fit to the next
+    _log.info("%s: %s of %s, every %d days", name, counted(-(-len(cutoffs) // apart), "fit"), history.pair, every)
+    logs = np.full((len(cutoffs), len(horizons), len(LEVELS)), np.nan)
+    fits, fitted, begun, are_points = 0, -1, time.monotonic(), False
+    for index, cutoff in enumerate(cutoffs.tolist()):
+        is_last = index == len(cutoffs) - 1
+        if time.monotonic() - begun > limit and not is_last:
+            continue
+        past = whole.iloc[: int(np.searchsorted(days, series.days[cutoff], side="right"))].copy()
+        if fitted < 0 or cutoff - fitted >= model.refit_every:
+            model.fit(past)
+            fits, fitted = fits + 1, cutoff
+        else:
+            model.update(past)
+        asked_for = tuple(range(1, HORIZON_DAYS + 1)) if is_last else horizons
+        answer = checked(name, model.forecast(asked_for, LEVELS), float(past["close"].iloc[-1]), asked_for, LEVELS)
+        are_points = answer.ndim == 1
+        rows = np.repeat(answer[:, None], len(LEVELS), axis=1) if are_points else answer
+        logs[index] = rows[np.array(horizons) - 1] if is_last else rows
+        if index == 0 and len(cutoffs) > 1:
+            _log.info("%s: about %.0f seconds", name, (time.monotonic() - begun) * len(cutoffs) / apart)
+        progress(1)
+    if fits and not np.isfinite(logs[:-1]).any() and len(cutoffs) > 1:
+        raise ModelFailed(name, f"no forecast within {limit:g} seconds")
+    points = logs[:, :, _MIDDLE]
+    if are_points:
+        logs = ranges(series, cutoffs, horizons, points)
+        rows = _around(rows[:, _MIDDLE], horizons, logs[-1] - points[-1][:, None])
+    return Issued(name, cutoffs, horizons, points, logs, rows, fits, time.monotonic() - begun)
+
+
+def _around(points: FloatArray, horizons: Sequence[int], distances: FloatArray) -> FloatArray:
+    """Return (365, 7) the quantiles around `points` (365,), whose distances (horizons, 7) grow as variance does."""
+    squares = np.sign(distances) * distances**2
+    ahead = np.arange(1, len(points) + 1)
+    mixed = np.array([np.interp(ahead, horizons, column) for column in squares.T]).T
+    return np.asarray(points[:, None] + np.sign(mixed) * np.sqrt(np.abs(mixed)))

@@ -1,0 +1,64 @@
+"""``garch``: GARCH(1,1) of daily returns without a mean, with innovations from Student's t.
+
+Bollerslev, "Generalized autoregressive conditional heteroskedasticity", Journal of Econometrics 31, 1986, and "A
+conditionally heteroskedastic time series model for speculative prices and rates of return", Review of Economics and
+Statistics 69, 1987. The package `arch` fits it. Between two fits the variance follows the returns by its recursion.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from arch import arch_model
+from scipy.special import stdtrit
+
+from crypto_predict.history.columns import FloatArray
+
+REFIT_EVERY = 28  # days
+_SCALE = 100.0  # of the returns: the optimiser expects variances near 1
+
+
+class Garch:
+    """The variance over several days is the sum of those that the recursion expects."""
+
+    name, refit_every, updates, first_cutoff = "garch", REFIT_EVERY, True, None
+
+    def fit(self, history: pd.DataFrame) -> None:
+        """Fit the parameters to all returns."""
+        returns = _returns(history)
+        fitted = arch_model(returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False).fit(
+            disp="off", show_warning=False
+        )
+        self._omega, self._alpha, self._beta, self._freedom = fitted.params.tolist()
+        self._variance = fitted.conditional_volatility[-1] ** 2  # of the last return
+        self._follow(returns[-1:])
+        self._days = len(history)
+        self._close = float(history["close"].iloc[-1])
+
+    def update(self, history: pd.DataFrame) -> None:
+        """Follow the returns since the last call."""
+        self._follow(_returns(history.iloc[self._days - 1 :]))
+        self._days, self._close = len(history), float(history["close"].iloc[-1])
+
+    def forecast(self, horizons: Sequence[int], levels: Sequence[float]) -> FloatArray:
+        """Return (horizons, levels) quantiles."""
+        persistence = self._alpha + self._beta
+        days = np.arange(max(horizons))
+        ahead = self._variance * persistence**days + self._omega * _sums(persistence, days)
+        deviations = np.sqrt(np.cumsum(ahead)[np.array(horizons) - 1]) / _SCALE
+        unit = np.sqrt((self._freedom - 2) / self._freedom) * stdtrit(self._freedom, levels)
+        return np.asarray(self._close * np.exp(deviations[:, None] * unit))
+
+    def _follow(self, returns: FloatArray) -> None:
+        """Let `_variance`, which is that of the first of these returns, become that of the return after them."""
+        for move in returns.tolist():
+            self._variance = self._omega + self._alpha * move**2 + self._beta * self._variance
+
+
+def _returns(history: pd.DataFrame) -> FloatArray:
+    return np.asarray(_SCALE * np.diff(np.log(history["close"].to_numpy())))
+
+
+def _sums(persistence: float, days: FloatArray) -> FloatArray:
+    """Return (n,) the sums of the first `days` powers of `persistence`."""
+    return days if persistence == 1 else (1 - persistence**days) / (1 - persistence)
