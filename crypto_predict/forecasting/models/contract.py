@@ -51,9 +51,8 @@ class ModelFailed(CryptoPredictError):
 
 def frame(history: History) -> pd.DataFrame:
     """Return the whole history as models get it."""
-    candles = history.candles
-    index = pd.DatetimeIndex(pd.to_datetime(candles.open_time, unit="s", utc=True), name="time")
-    return pd.DataFrame({column: getattr(candles, column) for column in COLUMNS}, index)
+    index = pd.DatetimeIndex(history.candles.open_time.astype("datetime64[s]"), tz="UTC", name="time")
+    return pd.DataFrame(np.column_stack([getattr(history.candles, name) for name in COLUMNS]), index, COLUMNS)
 
 
 def checked(name: str, answer: FloatArray, close: float, horizons: Sequence[int], levels: Sequence[float]) -> FloatArray:

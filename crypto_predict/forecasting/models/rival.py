@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from crypto_predict.forecasting.models.contract import ModelFailed
-from crypto_predict.forecasting.models.host import COLUMNS, LENGTH
+from crypto_predict.forecasting.models.host import LENGTH
 from crypto_predict.history.columns import FloatArray
 
 MEMORY = 4 * 2**30  # bytes that a rival's process may allocate
@@ -96,9 +96,8 @@ class Rival:
         Raises:
             ModelFailed: It fails, ends, or does not answer in time.
         """
-        news = self._history.iloc[self._sent :]
-        days = news.index.tz_localize(None).to_numpy().astype("datetime64[s]").astype(np.float64)
-        data = np.column_stack([days, news[list(COLUMNS)].to_numpy()]).tobytes()
+        days = self._history.index.asi8[self._sent :]  # type: ignore[attr-defined]  # seconds, see `contract.frame`
+        data = np.column_stack([days, self._history.to_numpy()[self._sent :]]).tobytes()
         self._sent = len(self._history)
         question = {"call": self._call, "horizons": list(horizons), "levels": list(levels), "bytes": len(data)}
         text, deadline = json.dumps(question).encode(), time.monotonic() + self._seconds
