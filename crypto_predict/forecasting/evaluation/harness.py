@@ -9,20 +9,22 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS
-from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
+from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
-from crypto_predict.forecasting.evaluation.replay import gaussian_half_widths, splits
+from crypto_predict.forecasting.evaluation.replay import Replay, gaussian_half_widths, splits
 from crypto_predict.forecasting.models.calibration import ranges
 from crypto_predict.forecasting.models.contract import Model, ModelFailed, checked, frame
+from crypto_predict.forecasting.models.published import read_published
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.wording import counted
+from crypto_predict.wording import counted, days_listed
 
 _MIDDLE = LEVELS.index(0.5)
 
@@ -38,7 +40,7 @@ class Issued:
     horizons: tuple[int, ...]  # days, ascending
     points: FloatArray  # (m, horizons); NaN where there is no forecast
     quantiles: FloatArray  # (m, horizons, 7) at `LEVELS`
-    ahead: FloatArray  # (365, 7) at the newest cutoff, 1, 2, ... days ahead
+    ahead: FloatArray | None  # (365, 7) at the newest cutoff, 1, 2, ... days ahead; None if it has no such forecast
     fits: int
     seconds: float
 
@@ -70,7 +72,7 @@ def cutoffs_of(model: Model, series: DailySeries, every: int) -> IntArray:
     if model.first_cutoff is not None:
         kept &= series.days[cutoffs] >= model.first_cutoff.toordinal()
     kept[-1] = True
-    return cutoffs[kept]
+    return np.asarray(cutoffs[kept])
 
 
 def issue(  # noqa: PLR0913, PLR0917 the last has a default
@@ -120,6 +122,46 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
         logs = ranges(series, cutoffs, horizons, points)
         rows = _around(rows[:, _MIDDLE], horizons, logs[-1] - points[-1][:, None])
     return Issued(name, cutoffs, horizons, points, logs, rows, fits, time.monotonic() - begun)
+
+
+def published(name: str, path: Path, history: History, scored: Sequence[int]) -> Issued:
+    """Return the forecasts of a file (`models.published`) at the days of a history that it has them for.
+
+    Raises:
+        ModelFailed: As `read_published`, or no forecast is of these days.
+    """
+    series, horizons = DailySeries.of(history), tuple(sorted(scored))
+    forecasts, are_points = read_published(path)
+    days = sorted({day for day, horizon in forecasts if horizon in horizons} & set(history.candles.days.tolist()))
+    if not days:
+        raise ModelFailed(name, f"it has no forecast at a day of the history, {days_listed(horizons)} ahead")
+    nothing = np.full(len(LEVELS), np.nan)
+    logs = np.array([[forecasts.get((day, horizon), nothing) for horizon in horizons] for day in days])
+    cutoffs, points = np.array(days) - series.days[0], logs[:, :, _MIDDLE]
+    if are_points:
+        logs = ranges(series, cutoffs, horizons, points)
+    newest = [forecasts.get((int(series.days[-1]), day)) for day in range(1, HORIZON_DAYS + 1)]
+    ahead = None if are_points or any(row is None for row in newest) else np.array(newest)
+    return Issued(name, cutoffs, horizons, points, logs, ahead, 0, 0.0)
+
+
+def ours(replay: Replay, ahead: FloatArray) -> Issued:
+    """Return the combined forecasts of a replay."""
+    centre = replay.series.log_close[replay.cutoffs][:, None]
+    points = centre + (replay.predicted * replay.weights).sum(axis=1)
+    quantiles = np.stack(
+        [enclosing(centre + replay.quantiles[:, place], points[:, place]) for place in range(len(replay.horizons))],
+        axis=1,
+    )
+    return Issued("combined", replay.cutoffs, replay.horizons, points, quantiles, ahead, len(replay.cutoffs), 0.0)
+
+
+def prophet(replay: Replay, curve: FloatArray) -> Issued:
+    """Return the forecasts of Prophet alone in a replay; `curve` (365,) are its log prices after the last day."""
+    points, horizons = replay.prophet.curve, replay.prophet.horizons
+    quantiles = ranges(replay.series, replay.cutoffs, horizons, points)
+    ahead = _around(curve, horizons, quantiles[-1] - points[-1][:, None])
+    return Issued("prophet", replay.cutoffs, horizons, points, quantiles, ahead, len(replay.cutoffs), 0.0)
 
 
 def _around(points: FloatArray, horizons: Sequence[int], distances: FloatArray) -> FloatArray:

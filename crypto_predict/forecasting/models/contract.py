@@ -55,7 +55,9 @@ def frame(history: History) -> pd.DataFrame:
     return pd.DataFrame(np.column_stack([getattr(history.candles, name) for name in COLUMNS]), index, COLUMNS)
 
 
-def checked(name: str, answer: FloatArray, close: float, horizons: Sequence[int], levels: Sequence[float]) -> FloatArray:
+def checked(
+    name: str, answer: FloatArray, close: float, horizons: Sequence[int], levels: Sequence[float]
+) -> FloatArray:
     """Return an answer of `Model.forecast` in log price; `close` is the newest one.
 
     Raises:
@@ -72,7 +74,7 @@ def checked(name: str, answer: FloatArray, close: float, horizons: Sequence[int]
     ):
         if wrong.any():
             place = np.unravel_index(int(np.argmax(wrong)), answer.shape)
-            raise ModelFailed(name, f"its price {horizons[place[0]]} days ahead {fault}: {answer[place]:g}")
+            raise ModelFailed(name, f"its price {horizons[int(place[0])]} days ahead {fault}: {answer[place]:g}")
     if answer.ndim == 2 and (np.diff(answer, axis=1) < 0).any():
         horizon = horizons[int(np.argmax((np.diff(answer, axis=1) < 0).any(axis=1)))]
         raise ModelFailed(name, f"its quantiles {horizon} days ahead cross")

@@ -72,7 +72,7 @@ def _read(currency: str, until: date, url: str) -> "pd.Series[float]":
     rows: dict[int, float] = {}
     end: int | None = int(datetime(until.year, until.month, until.day, 23, 59, tzinfo=UTC).timestamp() * 1000)
     for _ in range(_MOST_PAGES):
-        query = {
+        query: dict[str, str | int | None] = {
             "currency": currency,
             "start_timestamp": int(FIRST.timestamp() * 1000),
             "end_timestamp": end,

@@ -43,7 +43,7 @@ class Garch:
     def forecast(self, horizons: Sequence[int], levels: Sequence[float]) -> FloatArray:
         """Return (horizons, levels) quantiles."""
         persistence = self._alpha + self._beta
-        days = np.arange(max(horizons))
+        days = np.arange(max(horizons), dtype=np.float64)
         ahead = self._variance * persistence**days + self._omega * _sums(persistence, days)
         deviations = np.sqrt(np.cumsum(ahead)[np.array(horizons) - 1]) / _SCALE
         unit = np.sqrt((self._freedom - 2) / self._freedom) * stdtrit(self._freedom, levels)

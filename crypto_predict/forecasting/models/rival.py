@@ -71,7 +71,7 @@ class Rival:
         self._reader.start()
         try:
             traits, _ = self._receive(time.monotonic() + seconds)
-            self.name, self.refit_every, self.updates, self.first_cutoff = _traits(self.name, traits)
+            self.name, self.refit_every, self.updates, self.first_cutoff = _traits(traits)
         except BaseException:
             self.close()
             raise
@@ -168,8 +168,8 @@ class Rival:
                 del self._output[:-_MOST_OUTPUT]
 
 
-def _traits(name: str, traits: dict[str, Any]) -> tuple[str, int, bool, date | None]:
-    name, every, first = traits.get("name", name), traits.get("refit_every"), traits.get("first_cutoff")
+def _traits(traits: dict[str, Any]) -> tuple[str, int, bool, date | None]:
+    name, every, first = traits.get("name"), traits.get("refit_every"), traits.get("first_cutoff")
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise ModelFailed(f"{name!s:.30}", "its name is not one of small letters, digits and hyphens, at most 30")
     if type(every) is not int or not 1 <= every <= MOST_REFIT_EVERY:

@@ -1,8 +1,7 @@
 """Models of other people: what they may do, and that none of it reaches the training."""
 
 import os
-from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +37,15 @@ HOSTILE = {
     "returns negative prices": ("return [-1.0] * len(horizons)", "its price 1 days ahead is not a positive price"),
     "returns returns": ("return [1e-3] * len(horizons)", "its price 1 days ahead is 1,000 times off"),
     "returns too few rows": ("return [[1.0] * len(levels)]", "its answer has the shape (1, 7)"),
-    "returns crossing quantiles": ("return history.close.iloc[-1] * np.array([levels[::-1]] * len(horizons))", "its quantiles 1 days ahead cross"),
+    "returns crossing quantiles": (
+        "return history.close.iloc[-1] * np.array([levels[::-1]] * len(horizons))",
+        "its quantiles 1 days ahead cross",
+    ),
     "closes everything": ("os.closerange(3, 1000); " + FLAT, "its process ended"),
-    "writes into the connection": ("os.write(int(sys.argv[1]), b'x' * 1000); " + FLAT, "its process does not answer as agreed"),
+    "writes into the connection": (
+        "os.write(int(sys.argv[1]), b'x' * 1000); " + FLAT,
+        "its process does not answer as agreed",
+    ),
 }
 HARMLESS = {
     "prints a megabyte": "print('x' * 2**20); sys.stderr.write('y' * 2**20); " + FLAT,
@@ -68,6 +73,7 @@ def test_a_function_of_points_gets_a_range_of_its_own_errors(tmp_path: Path) -> 
     with Rival(written(tmp_path, POINTS), SECONDS) as rival:
         issued = issue(rival, history, (1, 7), 30, 60)
     assert issued.name == "mine"
+    assert issued.ahead is not None
     assert issued.ahead.shape == (365, len(LEVELS))
     assert (np.diff(issued.ahead, axis=1) > 0).all()
     assert issued.ahead[0, 3] == pytest.approx(np.log(history.candles.close[-1]))
@@ -94,14 +100,10 @@ def test_what_a_rival_does_besides_stays_in_its_process(
     assert capfd.readouterr() == ("", "")
 
 
-@pytest.fixture
-def leftover(tmp_path: Path) -> Iterator[Path]:
-    """A file into which a rival writes the number of a process that it has begun."""
-    yield tmp_path / "leftover"
-
-
-def test_what_a_rival_has_begun_ends_with_it(tmp_path: Path, leftover: Path) -> None:
-    body = f"import subprocess; child = subprocess.Popen(['sleep', '3600']); open({str(leftover)!r}, 'w').write(str(child.pid)); {FLAT}"
+def test_what_a_rival_has_begun_ends_with_it(tmp_path: Path) -> None:
+    leftover = tmp_path / "leftover"  # the number of a process that the rival has begun
+    begin = f"import subprocess; child = subprocess.Popen(['sleep', '3600']); open({str(leftover)!r}, 'w')"
+    body = f"{begin}.write(str(child.pid)); {FLAT}"
     with Rival(written(tmp_path, function(body)), SECONDS) as rival:
         rival.fit(frame(make_history(200)))
         rival.forecast([1], LEVELS)
@@ -195,6 +197,6 @@ def test_the_frame_of_a_history_is_what_the_contract_says() -> None:
     history = make_history(40, missing=frozenset({7}))
     table = frame(history)
     assert list(table.columns) == ["open", "high", "low", "close", "volume"]
-    assert str(table.index.tz) == "UTC"
+    assert table.index[0].tz is UTC
     assert len(table) == 39
     assert pd.Timestamp("2021-01-08", tz="UTC") not in table.index

@@ -1,0 +1,111 @@
+"""The scores of every model beside persistence, and of every two models beside each other.
+
+Two models are compared by their CRPS at the targets that both have forecast: the mean of one relative to that of the
+other with its interval (`bootstrap`), and the test of Diebold and Mariano (`significance`), as hubs that collect
+forecasts publish them (Cramer et al., "Evaluation of individual and ensemble probabilistic forecasts of COVID-19
+mortality in the United States", PNAS 119, 2022).
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from crypto_predict.baked.comparison import LEAST_DIFFERENCE, SIGNIFICANCE
+from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
+from crypto_predict.baked.schema import Confidence
+from crypto_predict.forecasting.evaluation import metrics
+from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.scoring import disjoint
+from crypto_predict.forecasting.series import spacing
+from crypto_predict.forecasting.significance import diebold_mariano
+from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS
+from crypto_predict.wording import counted
+
+
+def score_model(forecasts: Forecasts) -> ModelScore:
+    """Return the scores of one horizon, of one forecast or more."""
+    ours, reference, inside = forecasts.losses(), forecasts.reference_losses(), forecasts.inside()
+    overlap = _overlap(forecasts.horizon, forecasts.cutoffs)
+    bootstrap = Bootstrap(len(forecasts.cutoffs), overlap)
+    test = diebold_mariano(ours["crps"], reference["crps"], overlap)
+    pit = metrics.pit(forecasts.actual, forecasts.quantiles, np.array(LEVELS))
+    relative_crps, p_value = _ratio(bootstrap, ours["crps"], reference["crps"]), None if test is None else test[1]
+    uniform = metrics.uniformity(pit[disjoint(forecasts.cutoffs, forecasts.horizon)])
+    return ModelScore(
+        horizon_days=forecasts.horizon,
+        forecasts=len(forecasts.cutoffs),
+        relative_mae=_ratio(bootstrap, ours["mae"], reference["mae"]),
+        relative_crps=relative_crps,
+        winkler=_mean(bootstrap, ours["winkler"]),
+        relative_winkler=_ratio(bootstrap, ours["winkler"], reference["winkler"]),
+        coverage_50=_share(bootstrap, inside["coverage_50"]),
+        coverage_80=_share(bootstrap, inside["coverage"]),
+        coverage_90=_share(bootstrap, inside["coverage_90"]),
+        pit=tuple(map(_figure, metrics.pit_histogram(pit))),
+        pit_p_value=None if uniform is None else _figure(uniform),
+        p_value=None if p_value is None else _figure(p_value),
+        words=_words("", "persistence", forecasts.horizon, relative_crps, p_value),
+    )
+
+
+def compare(models: Sequence[tuple[str, Forecasts]]) -> Iterator[PairwiseScore]:
+    """Yield the comparison of every two of these models at one horizon; none of those without a common target."""
+    for (name, ours), (other, theirs) in combinations(models, 2):
+        common, left, right = np.intersect1d(ours.cutoffs, theirs.cutoffs, return_indices=True)
+        if len(common):
+            overlap = _overlap(ours.horizon, common)
+            losses, reference = ours.losses()["crps"][left], theirs.losses()["crps"][right]
+            test = diebold_mariano(losses, reference, overlap)
+            ratio, p_value = (
+                _ratio(Bootstrap(len(common), overlap), losses, reference),
+                None if test is None else test[1],
+            )
+            words = _words(name, other, ours.horizon, ratio, p_value)
+            shown = None if p_value is None else _figure(p_value)
+            yield PairwiseScore(name, other, ours.horizon, len(common), ratio, shown, words)
+
+
+def _words(name: str, other: str, horizon: int, ratio: Estimate | None, p_value: float | None) -> str:
+    """Return a comparison in words: "garch is better than gaussian at 1 day by 2.5 %, p < 0.01"."""
+    at = f"at {counted(horizon, 'day')}"
+    if ratio is None or p_value is None:
+        return f"{name} cannot be compared with {other} {at}: too few forecasts".strip()
+    p = f"p = {p_value:.2f}" if p_value >= 0.01 else "p < 0.01"
+    if p_value >= SIGNIFICANCE or abs(1 - ratio.value) < LEAST_DIFFERENCE:
+        return f"nobody can say whether {name or 'it'} or {other} is better {at}, {p}"
+    better = "better" if ratio.value < 1 else "worse"
+    return f"{name} is {better} than {other} {at} by {abs(1 - ratio.value):.1%}, {p}".strip()
+
+
+def _overlap(horizon: int, cutoffs: IntArray) -> int:
+    return max(1, math.ceil(horizon / spacing(cutoffs)))
+
+
+def _ratio(bootstrap: Bootstrap, losses: FloatArray, reference: FloatArray) -> Estimate | None:
+    divisor = float(np.mean(reference))
+    if not divisor > 0:
+        return None
+    return _estimate(float(np.mean(losses)) / divisor, bootstrap.ratio(losses, reference))
+
+
+def _mean(bootstrap: Bootstrap, values: FloatArray) -> Estimate:
+    return _estimate(float(np.mean(values)), bootstrap.mean(values))
+
+
+def _share(bootstrap: Bootstrap, hits: BoolArray) -> Estimate:
+    return _estimate(float(np.mean(hits)), bootstrap.share(hits))
+
+
+def _estimate(value: float, ends: Confidence | None) -> Estimate:
+    if ends is None:
+        return Estimate(_figure(value), None, None)
+    return Estimate(_figure(value), _figure(ends.low), _figure(ends.high))
+
+
+def _figure(value: float) -> float:
+    """Round to six significant digits: more would suggest a precision that is not there."""
+    return float(f"{value:.6g}")
