@@ -1,5 +1,6 @@
 """The model file and its ledger, which training hands to serving.
 
+* ``models``: the models that were tested beside ours, and their scores
 * ``schema``: the content of the model file, as frozen dataclasses of plain values
 * ``plain``: those dataclasses as dicts and lists, and back
 * ``store``, ``unpickle``: writing and safe loading of ``model.pkl``

@@ -5,8 +5,9 @@ interpolation: the curve linearly in log price, the quantiles around it linearly
 a random walk grows linearly in time. On the day after the last candle the anchor lies in between: from the last close
 to the anchor both prices are known, and after it the quantiles open.
 
-There are two models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
-`PROPHET` is the fitted curve of Prophet alone. For days up to the last candle they are the same.
+There are several models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
+`PROPHET` is the fitted curve of Prophet alone. The others have quantiles for each day. For days up to the last candle
+they are the same.
 """
 
 import math
@@ -69,10 +70,11 @@ class Evaluator:
         )
         self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
         days = self._end - self._first + 2  # with the opening of the first
-        self._points: dict[str, list[_Point | None]] = {model: [None] * days for model in MODELS}
+        self.models = (*MODELS, *forecast.models)
+        self._points: dict[str, list[_Point | None]] = {model: [None] * days for model in self.models}
 
     def at(self, moment: date | datetime, model: str = COMBINED) -> Prediction:
-        """Return the prediction of one of `MODELS` for the close of a UTC day, or for an instant with a time zone.
+        """Return the prediction of one of `models` for the close of a UTC day, or for an instant with a time zone.
 
         Raises:
             OutOfRange: The day is not between the first candle and 365 days after the last, both included, or the
@@ -122,6 +124,8 @@ class Evaluator:
             return point, point, share
         if ordinal != self._last or model == PROPHET:
             return point, self._point(ordinal + 1, model), share
+        if model != COMBINED:
+            return self._last_price, self._point(ordinal + 1, model), share
         if share > self._anchor_share:
             share = (share - self._anchor_share) / (1 - self._anchor_share)
             return self._anchor, self._point(ordinal + 1, model), share
@@ -140,6 +144,10 @@ class Evaluator:
             return _Point(curve, (LOW, HIGH), (forecast.fitted_band.low, forecast.fitted_band.high))
         if model == PROPHET:
             return _Point(curve, (LOW, HIGH), _between_knots(forecast.prophet_bands, horizon))
+        if model != COMBINED:
+            row = forecast.models[model][horizon - 1]
+            middle = row[LEVELS.index(0.5)]
+            return _Point(middle, LEVELS, tuple(price - middle for price in row))
         weight, other = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
         combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve + other
         return _Point(combined, LEVELS, forecast.forecast_quantiles[horizon - 1])
@@ -248,6 +256,7 @@ def _bounds(forecast: PairForecast) -> tuple[float, float]:
         (curve.bounds(forecast.first.toordinal() - 1, last), [forecast.fitted_band.low, forecast.fitted_band.high]),
         (future, [end for band in forecast.prophet_bands for end in (band.low, band.high)]),
         (combined, [end for row in forecast.forecast_quantiles for end in (row[0], row[-1])]),
+        ([end for rows in forecast.models.values() for row in rows for end in (row[0], row[-1])] or [anchor], []),
     ]
     lowest = highest = anchor
     for curves, distances in parts:

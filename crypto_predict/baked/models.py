@@ -4,7 +4,7 @@ All figures are of the backtest, out of sample. Errors are of log price.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -85,11 +85,14 @@ class ModelReport:
 Quantiles = tuple[tuple[float, ...], ...]
 
 
-def quantile_faults(name: str, quantiles: Quantiles, days: int) -> Iterator[str]:
-    """Yield the violated rules of the quantiles (days, 7) of a model's log prices."""
-    if not NAME.fullmatch(name):
-        yield f"model {name!r:.40} is not a name of small letters, digits and hyphens"
-    if len(quantiles) != days:
-        yield f"model {name} has {len(quantiles)} days, not {days}"
-    elif not all(len(row) == len(LEVELS) and list(row) == sorted(row) for row in quantiles):
-        yield f"the quantiles of model {name} are not {len(LEVELS)} that ascend"
+def quantile_faults(models: Mapping[str, Quantiles], days: int) -> Iterator[str]:
+    """Yield the violated rules of the log prices (days, 7) of each model."""
+    if len(models) > MOST_MODELS:
+        yield f"{len(models)} models are more than a pair can have ({MOST_MODELS})"
+    for name, quantiles in models.items():
+        if not NAME.fullmatch(name):
+            yield f"model {name!r:.40} is not a name of small letters, digits and hyphens"
+        if len(quantiles) != days:
+            yield f"model {name} has {len(quantiles)} days, not {days}"
+        elif not all(len(row) == len(LEVELS) and list(row) == sorted(row) for row in quantiles):
+            yield f"the quantiles of model {name} are not {len(LEVELS)} that ascend"

@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
+from crypto_predict.baked.models import ModelReport, PairwiseScore, Quantiles, quantile_faults
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
-VERSION = 7  # of the schema; raised whenever an older program could misread the file
+VERSION = 8  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
@@ -131,6 +132,7 @@ class PairForecast:
     fitted_band: Band  # days up to `last`
     forecast_quantiles: tuple[tuple[float, ...], ...]  # (365, 7) at `LEVELS`, 1, 2, ... days after `last`
     prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
+    models: dict[str, Quantiles]  # (365, 7) log prices at `LEVELS`, 1, 2, ... days after `last`, of each other model
 
     @property
     def last_close_time(self) -> datetime:
@@ -165,6 +167,7 @@ class PairForecast:
                 break
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
             yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
+        yield from quantile_faults(self.models, HORIZON_DAYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -446,6 +449,8 @@ class PairCard:
     anchor: Anchor
     forecast: tuple[Standing, ...]
     backtest: Backtest | None  # None if the history is too short
+    models: tuple[ModelReport, ...]  # all that were tested, the combined forecast first; none without a backtest
+    pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon
 
     def faults(self) -> Iterator[str]:
         yield from _not_printable("source", self.source)

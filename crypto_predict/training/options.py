@@ -30,6 +30,10 @@ _SOURCES = (
 _DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless it is given"
 _HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
 _EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
+RIVALS = ("prophet", "gaussian", "garch", "deribit")
+_RIVALS = f"models that are tested and served beside ours: {', '.join(RIVALS)}, FILE.py, FILE.csv; none with ''"
+_RIVAL_EVERY = "days from one cutoff to the next in the test of a FILE.py"
+_RIVAL_SECONDS = "longest time that the test of one FILE.py takes; past it, it is scored on what it has"
 _REPEAT = "train at once and then at each multiple of this time, such as 6h, until SIGTERM; continues model and ledger"
 _PAIR = (
     f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too that "
@@ -70,6 +74,12 @@ EXAMPLES += (
 )
 
 
+def _rival(text: str) -> str:
+    if text not in RIVALS and not text.endswith((".py", ".csv")):
+        raise InvalidValue("rival", text, f"{', '.join(RIVALS)}, a .py file with a model, or a .csv with forecasts")
+    return text
+
+
 def _interval(text: str) -> Interval:
     interval = Interval.parse(text)
     if interval not in {Interval.DAY_1, Interval.MINUTE_1}:
@@ -103,6 +113,9 @@ COMMAND = CommandLine(
         Option("--backtest", file_path, "also write every forecast of the backtest, as CSV", "FILE"),
         Option("--horizons", whole_number("horizons", 1, 365), _HORIZONS, "N,N", default=("1,7,30,90",), multiple=True),
         Option("--every", whole_number("every", 1, 365), _EVERY, "N", default="1"),
+        Option("--rivals", _rival, _RIVALS, "NAME,NAME", default=("prophet,garch",), multiple=True),
+        Option("--rival-every", whole_number("rival-every", 1, 365), _RIVAL_EVERY, "N", default="7"),
+        Option("--rival-seconds", whole_number("rival-seconds", 1, 86_400), _RIVAL_SECONDS, "N", default="600"),
         Option("--ledger", file_path, "the ledger of earlier releases, which is scored and continued", "FILE"),
         Option("--champion", file_path, "the model that this one would replace; a worse one is refused", "FILE"),
         Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
@@ -131,6 +144,9 @@ class TrainSettings:
     # The backtest.
     horizons: tuple[int, ...]  # days (or minutes) ahead, ascending
     every: int  # days (or minutes) from one cutoff to the next
+    rivals: tuple[str, ...] = ("prophet", "garch")  # models that are tested beside ours
+    rival_every: int = 7  # days from one cutoff of a file's model to the next
+    rival_seconds: int = 600  # that its test takes at most
     # The gate.
     thresholds: GateThresholds = field(default_factory=GateThresholds)
     enforced: bool = True  # False: faults are only published in the model card

@@ -26,6 +26,7 @@ from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within
 from crypto_predict.threads import started
 from crypto_predict.training.options import TrainSettings
+from crypto_predict.training.rivals import test_models
 
 # Days read before those that a fit sees: the first forecasts of the backtest have a year behind them, and the interval
 # starts from more days than it is scored on.
@@ -157,12 +158,16 @@ def train_pair(
         before = None if champion is None else champion.card.pairs.get(pair)
         if before is not None and before.backtest is not None and before.simulated == card.simulated:
             faults += tuple(champion_faults(backtest, before.backtest, settings.thresholds))
+    tested = test_models(past, replayed, forecast, settings)
+    forecast = replace(forecast, models=tested.quantiles)
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
     card = replace(
         card,
         forecast=tuple(Standing(horizon, day, *evaluator.at(day)) for horizon, day in days.items()),
         backtest=None if backtest is None else only(backtest, settings.horizons),
+        models=tested.reports,
+        pairwise=tested.pairwise,
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)

@@ -167,6 +167,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         seasonalities=tuple(draw(st.lists(seasonalities, max_size=2))),
         level_correction=draw(SMALL),
         prophet_weights=draw(by_horizon(SMALL)),
+        models={},
         other_increments=draw(by_horizon(SMALL)),
         fitted_band=draw(narrow),
         forecast_quantiles=draw(by_horizon(quantiles(1))),

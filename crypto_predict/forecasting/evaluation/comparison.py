@@ -12,9 +12,8 @@ from itertools import combinations
 
 import numpy as np
 
-from crypto_predict.baked.comparison import LEAST_DIFFERENCE, SIGNIFICANCE
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
-from crypto_predict.baked.schema import Confidence
+from crypto_predict.baked.schema import LEAST_DIFFERENCE, SIGNIFICANCE, Confidence
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts

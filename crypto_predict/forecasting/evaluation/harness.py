@@ -145,7 +145,7 @@ def published(name: str, path: Path, history: History, scored: Sequence[int]) ->
     return Issued(name, cutoffs, horizons, points, logs, ahead, 0, 0.0)
 
 
-def ours(replay: Replay, ahead: FloatArray) -> Issued:
+def ours(replay: Replay) -> Issued:
     """Return the combined forecasts of a replay."""
     centre = replay.series.log_close[replay.cutoffs][:, None]
     points = centre + (replay.predicted * replay.weights).sum(axis=1)
@@ -153,7 +153,7 @@ def ours(replay: Replay, ahead: FloatArray) -> Issued:
         [enclosing(centre + replay.quantiles[:, place], points[:, place]) for place in range(len(replay.horizons))],
         axis=1,
     )
-    return Issued("combined", replay.cutoffs, replay.horizons, points, quantiles, ahead, len(replay.cutoffs), 0.0)
+    return Issued("combined", replay.cutoffs, replay.horizons, points, quantiles, None, len(replay.cutoffs), 0.0)
 
 
 def prophet(replay: Replay, curve: FloatArray) -> Issued:

@@ -23,10 +23,21 @@ MOST_MOVED = 1000.0  # times the last close, or that share of it: a price beyond
 class Model(Protocol):
     """What is asked for forecasts. `fit` comes first, then any number of `update` and `forecast`."""
 
-    name: str  # of small letters, digits and hyphens; in addresses, tables and the ledger
-    refit_every: int  # days from one fit to the next
-    updates: bool  # whether `update` is of use; otherwise forecasts are made of fits alone
-    first_cutoff: date | None  # no forecast of an earlier day is asked for: the model has seen what followed
+    @property
+    def name(self) -> str:
+        """Return its name, of small letters, digits and hyphens, as in addresses, tables and the ledger."""
+
+    @property
+    def refit_every(self) -> int:
+        """Return the days from one fit to the next."""
+
+    @property
+    def updates(self) -> bool:
+        """Return whether `update` is of use; otherwise forecasts are made of fits alone."""
+
+    @property
+    def first_cutoff(self) -> date | None:
+        """Return the first day whose forecast is asked for, if the model has seen what followed earlier ones."""
 
     def fit(self, history: pd.DataFrame) -> None:
         """Learn from a history."""
