@@ -45,7 +45,7 @@ PARTS = {
     "history": part(2, "numpy"),
     "sources": part(2, "alpaca", "binance", "msgpack", "pandas", "requests", "urllib3", "websockets"),
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"logs", "settings"}),
-    "forecasting": part(3, "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
+    "forecasting": part(3, "arch", "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
     "release": part(4, parts=BASE | {"baked"}),
     "launch": part(4, parts=set()),
     "collecting": part(

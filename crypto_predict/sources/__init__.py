@@ -10,6 +10,8 @@
     ``file:PATH``: CSV files as exchanges, data sites and spreadsheets write them.
 ``stored``
     ``store``: candles that ``collect.py`` has stored.
+``deribit``
+    The volatility index of Deribit, which a model uses.
 ``simulated``
     A deterministic market for machines without a network.
 ``side_by_side``

@@ -4,6 +4,7 @@
 * ``pipeline``: the whole run
 * ``collected``: the pairs of ``--pair collected``, and what becomes of one that fails
 * ``pair``: the prices of one pair, its backtest, its forecast and its card
+* ``rivals``: the test of all models of one pair
 * ``repeat``: a training at each multiple of an interval, in a process of its own
 * ``outputs``: the files to write, with their checks, and those of the release before: champion and ledger
 * ``minutes``: the scores of the minute forecasts of the past, and their report

@@ -87,6 +87,8 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
         anchor=anchor,
         forecast=(),
         backtest=None,
+        models=(),
+        pairwise=(),
     )
     return past, source, card, () if enforced else (*judge(past), *faults)
 

@@ -12,6 +12,7 @@ from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve
 from crypto_predict.baked.models import ModelReport, PairwiseScore, Quantiles
 from crypto_predict.baked.schema import HORIZON_DAYS, PairForecast
 from crypto_predict.command_line import SECRETS
+from crypto_predict.errors import SourceError
 from crypto_predict.forecasting.evaluation import harness
 from crypto_predict.forecasting.evaluation.comparison import compare, score_model
 from crypto_predict.forecasting.evaluation.harness import Issued
@@ -23,7 +24,9 @@ from crypto_predict.forecasting.models.gaussian import Gaussian
 from crypto_predict.forecasting.models.rival import Rival
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
+from crypto_predict.sources.deribit import CURRENCIES, read_index
 from crypto_predict.training.options import TrainSettings
+from crypto_predict.wording import listed
 
 BUILT_IN = "built in"
 REQUIREMENTS = "requirements.txt"  # beside the file of a rival
@@ -97,12 +100,19 @@ def _issued(name: str, history: History, replay: Replay, forecast: PairForecast,
         return run(rival)
 
 
+def _deribit(history: History, settings: TrainSettings) -> Deribit:
+    if history.pair.base not in CURRENCIES:
+        raise ModelFailed(Deribit.name, f"there is no index of {history.pair.base}, only of {listed(CURRENCIES)}")
+    try:
+        return Deribit(read_index(history.pair.base, history.candles[-1].open_time.date(), settings.environ))
+    except SourceError as error:
+        raise ModelFailed(Deribit.name, error.reason) from error
+
+
 BUILT_INS: dict[str, Callable[[History, TrainSettings], Model]] = {
     Gaussian.name: lambda *_: Gaussian(),
     Garch.name: lambda *_: Garch(),
-    Deribit.name: lambda history, settings: Deribit(
-        history.pair, history.candles[-1].open_time.date(), settings.environ
-    ),
+    Deribit.name: _deribit,
 }
 
 

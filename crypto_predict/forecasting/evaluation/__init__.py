@@ -3,5 +3,6 @@
 * ``replay``: the forecasts of past cutoffs, each from what was known by then
 * ``forecasts``: the forecasts over one horizon, and their losses
 * ``scoring``: the scores of a backtest, and their words
+* ``harness``, ``comparison``: all models at the same cutoffs, beside persistence and beside each other
 * ``metrics``: the formulas of the scores, each with its source
 """

@@ -1,7 +1,7 @@
 """The scores of every model beside persistence, and of every two models beside each other.
 
 Two models are compared by their CRPS at the targets that both have forecast: the mean of one relative to that of the
-other with its interval (`bootstrap`), and the test of Diebold and Mariano (`significance`), as hubs that collect
+other with its interval, and the test of Diebold and Mariano (both in `significance`), as hubs that collect
 forecasts publish them (Cramer et al., "Evaluation of individual and ensemble probabilistic forecasts of COVID-19
 mortality in the United States", PNAS 119, 2022).
 """
@@ -15,35 +15,36 @@ import numpy as np
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
 from crypto_predict.baked.schema import LEAST_DIFFERENCE, SIGNIFICANCE, Confidence
 from crypto_predict.forecasting.evaluation import metrics
-from crypto_predict.forecasting.evaluation.bootstrap import Bootstrap
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.scoring import disjoint
 from crypto_predict.forecasting.series import spacing
-from crypto_predict.forecasting.significance import diebold_mariano
+from crypto_predict.forecasting.significance import confidence, diebold_mariano, resample
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
+
+Resamples = tuple[FloatArray, float]  # of `significance.resample`
 
 
 def score_model(forecasts: Forecasts) -> ModelScore:
     """Return the scores of one horizon, of one forecast or more."""
     ours, reference, inside = forecasts.losses(), forecasts.reference_losses(), forecasts.inside()
     overlap = _overlap(forecasts.horizon, forecasts.cutoffs)
-    bootstrap = Bootstrap(len(forecasts.cutoffs), overlap)
+    resamples = resample(len(forecasts.cutoffs), overlap)
     test = diebold_mariano(ours["crps"], reference["crps"], overlap)
     pit = metrics.pit(forecasts.actual, forecasts.quantiles, np.array(LEVELS))
-    relative_crps, p_value = _ratio(bootstrap, ours["crps"], reference["crps"]), None if test is None else test[1]
+    relative_crps, p_value = _ratio(resamples, ours["crps"], reference["crps"]), None if test is None else test[1]
     uniform = metrics.uniformity(pit[disjoint(forecasts.cutoffs, forecasts.horizon)])
     return ModelScore(
         horizon_days=forecasts.horizon,
         forecasts=len(forecasts.cutoffs),
-        relative_mae=_ratio(bootstrap, ours["mae"], reference["mae"]),
+        relative_mae=_ratio(resamples, ours["mae"], reference["mae"]),
         relative_crps=relative_crps,
-        winkler=_mean(bootstrap, ours["winkler"]),
-        relative_winkler=_ratio(bootstrap, ours["winkler"], reference["winkler"]),
-        coverage_50=_share(bootstrap, inside["coverage_50"]),
-        coverage_80=_share(bootstrap, inside["coverage"]),
-        coverage_90=_share(bootstrap, inside["coverage_90"]),
+        winkler=_mean(resamples, ours["winkler"]),
+        relative_winkler=_ratio(resamples, ours["winkler"], reference["winkler"]),
+        coverage_50=_mean(resamples, inside["coverage_50"]),
+        coverage_80=_mean(resamples, inside["coverage"]),
+        coverage_90=_mean(resamples, inside["coverage_90"]),
         pit=tuple(map(_figure, metrics.pit_histogram(pit))),
         pit_p_value=None if uniform is None else _figure(uniform),
         p_value=None if p_value is None else _figure(p_value),
@@ -60,7 +61,7 @@ def compare(models: Sequence[tuple[str, Forecasts]]) -> Iterator[PairwiseScore]:
             losses, reference = ours.losses()["crps"][left], theirs.losses()["crps"][right]
             test = diebold_mariano(losses, reference, overlap)
             ratio, p_value = (
-                _ratio(Bootstrap(len(common), overlap), losses, reference),
+                _ratio(resample(len(common), overlap), losses, reference),
                 None if test is None else test[1],
             )
             words = _words(name, other, ours.horizon, ratio, p_value)
@@ -84,19 +85,15 @@ def _overlap(horizon: int, cutoffs: IntArray) -> int:
     return max(1, math.ceil(horizon / spacing(cutoffs)))
 
 
-def _ratio(bootstrap: Bootstrap, losses: FloatArray, reference: FloatArray) -> Estimate | None:
+def _ratio(resamples: Resamples | None, losses: FloatArray, reference: FloatArray) -> Estimate | None:
     divisor = float(np.mean(reference))
     if not divisor > 0:
         return None
-    return _estimate(float(np.mean(losses)) / divisor, bootstrap.ratio(losses, reference))
+    return _estimate(float(np.mean(losses)) / divisor, confidence(resamples, losses, reference))
 
 
-def _mean(bootstrap: Bootstrap, values: FloatArray) -> Estimate:
-    return _estimate(float(np.mean(values)), bootstrap.mean(values))
-
-
-def _share(bootstrap: Bootstrap, hits: BoolArray) -> Estimate:
-    return _estimate(float(np.mean(hits)), bootstrap.share(hits))
+def _mean(resamples: Resamples | None, values: FloatArray | BoolArray) -> Estimate:
+    return _estimate(float(np.mean(values)), confidence(resamples, values))
 
 
 def _estimate(value: float, ends: Confidence | None) -> Estimate:

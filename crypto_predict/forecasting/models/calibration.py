@@ -14,7 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from crypto_predict.forecasting.distribution.volatility import Volatility
+from crypto_predict.forecasting.distribution.volatility import memories, variance
 from crypto_predict.forecasting.series import DailySeries, spacing
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
@@ -29,13 +29,13 @@ def ranges(series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], poin
     Those of a cutoff rest on errors that were known by then. `cutoffs` (m,) are ascending indices into the series,
     `horizons` days, ascending. A point that is NaN has quantiles that are NaN.
     """
-    volatility, middle = Volatility.of(series.log_close), len(LEVELS) // 2
+    (short, long), middle = memories(series.log_close), len(LEVELS) // 2
     quantiles = np.repeat(points[:, :, None], len(LEVELS), axis=2)
     for place in range(middle):
         inside = 1 - 2 * LEVELS[place]
         multipliers = np.full(len(cutoffs), NormalDist().inv_cdf((1 + inside) / 2))
         for column, horizon in enumerate(horizons):
-            deviation = np.maximum(np.sqrt(volatility.variance(horizon)[cutoffs]), _LEAST_DEVIATION)
+            deviation = np.maximum(np.sqrt(variance(short[cutoffs], long[cutoffs], horizon)), _LEAST_DEVIATION)
             actual = series.log_close[cutoffs] + series.increments(cutoffs, horizon)
             scores = np.abs(actual - points[:, column]) / deviation
             multipliers = _multipliers(scores, cutoffs, horizon, multipliers, inside)
