@@ -64,6 +64,7 @@ _VARIABLES = [name for each in EXCHANGES.values() for name in each.variables if 
 EXAMPLES += (
     fill(
         f"other environment: {', '.join(_VARIABLES)}, "
+        "DERIBIT_API_URL (the index of --rivals deribit), "
         "SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH "
         "(the training time), TRAINED_EVERY (the time to the next training of a release, such as 6h), MODEL_VERSION "
         "and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds",

@@ -12,7 +12,7 @@ from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve
 from crypto_predict.baked.models import ModelReport, PairwiseScore, Quantiles
 from crypto_predict.baked.schema import HORIZON_DAYS, PairForecast
 from crypto_predict.command_line import SECRETS
-from crypto_predict.errors import SourceError
+from crypto_predict.errors import InvalidValue, SourceError
 from crypto_predict.forecasting.evaluation import harness
 from crypto_predict.forecasting.evaluation.comparison import compare, score_model
 from crypto_predict.forecasting.evaluation.harness import Issued
@@ -101,12 +101,14 @@ def _issued(name: str, history: History, replay: Replay, forecast: PairForecast,
 
 
 def _deribit(history: History, settings: TrainSettings) -> Deribit:
-    if history.pair.base not in CURRENCIES:
-        raise ModelFailed(Deribit.name, f"there is no index of {history.pair.base}, only of {listed(CURRENCIES)}")
+    if history.pair.base not in CURRENCIES or history.pair.quote in CURRENCIES:
+        raise ModelFailed(Deribit.name, f"there is no index of {history.pair}, only of {listed(CURRENCIES)} in dollars")
     try:
         return Deribit(read_index(history.pair.base, history.candles[-1].open_time.date(), settings.environ))
     except SourceError as error:
         raise ModelFailed(Deribit.name, error.reason) from error
+    except InvalidValue as error:
+        raise ModelFailed(Deribit.name, str(error)) from error
 
 
 BUILT_INS: dict[str, Callable[[History, TrainSettings], Model]] = {

@@ -6,7 +6,7 @@ import json
 import math
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import MAXYEAR, UTC, datetime, timedelta
@@ -23,7 +23,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError
 
 from crypto_predict.errors import RefusedKeys, SourceError, Unreachable
 from crypto_predict.market import EPOCH
-from crypto_predict.sources.exchange import Exchange, Settings
+from crypto_predict.sources.exchange import Settings
 from crypto_predict.sources.network.pause import REFUSALS, TOO_MANY, Refused, pause_of
 from crypto_predict.sources.network.retry import Failure, RetryPolicy, http_date, retry_after
 from crypto_predict.sources.network.wire import sanitizer
@@ -90,18 +90,21 @@ class BoundedSession(requests.Session):
 
     def __init__(
         self,
-        exchange: Exchange,
+        name: str,
         settings: Settings,
         policy: RetryPolicy,
-        received: Callable[[Mapping[str, str]], object],
+        received: Callable[[Mapping[str, str]], object] = bool,
+        unknown_pair: Collection[str] = (),
     ) -> None:
+        """Ask what messages call `name`. `unknown_pair` as in `Exchange`."""
         super().__init__()
         self.dated: tuple[datetime, float] | None = None  # the newest answer with a time of the exchange's clock
         self._ahead = -math.inf  # of the exchange's clock: seconds since 1970 minus those of the monotonic clock
         self._lock = Lock()
         for scheme in ("http://", "https://"):
             self.mount(scheme, _DeadlineAdapter())
-        self._exchange, self._policy, self._received = exchange, policy, received
+        self._name, self._policy, self._received = name, policy, received
+        self._unknown_pair = frozenset(unknown_pair)
         self._url = settings.api_url
         self._key_names = " and ".join(settings.keys)
         self._sanitize = sanitizer(settings.keys.values(), settings.api_url, *getproxies().values())
@@ -135,7 +138,7 @@ class BoundedSession(requests.Session):
 
     def malformed(self, fault: str, becomes: type[SourceError] = SourceError) -> Failure:
         """Return the failure of an answer that is not in the exchange's format."""
-        reason = f"{host_of(self._url)} answered 200, but not in {self._exchange.name}'s format: {fault}"
+        reason = f"{host_of(self._url)} answered 200, but not in {self._name}'s format: {fault}"
         return Failure(f"{reason}; try later or another source", again=True, becomes=becomes)
 
     def _ask(self, host: str, *args: Any, **options: Any) -> requests.Response:
@@ -248,7 +251,7 @@ class BoundedSession(requests.Session):
         return Failure(reason, again=again, retry_after=wait, becomes=becomes, pair_is_unknown=unknown)
 
     def _pair_is_unknown(self, code: object, message: str | None) -> bool:
-        return not self._exchange.unknown_pair.isdisjoint({str(code), message})
+        return not self._unknown_pair.isdisjoint({str(code), message})
 
 
 def _paused(host: str, refused: Refused, reason: str | None = None) -> Failure:
@@ -266,9 +269,11 @@ def host_of(url: str) -> str:
 
 
 def _refusal(answer: object) -> tuple[object, str | None]:
-    """Return ``code`` and ``message``, or ``msg``, of a JSON object; None where it does not have one."""
+    """Return ``code`` and ``message``, or ``msg``, of a JSON object or its ``error``; None where they are missing."""
     if not isinstance(answer, dict):
         return None, None
+    if isinstance(error := answer.get("error"), dict):
+        answer = error
     message = answer.get("message") or answer.get("msg")
     return answer.get("code"), message if isinstance(message, str) else None
 

@@ -39,7 +39,7 @@ class ExchangeSource:
         budget: RateBudget | None = None,
     ) -> None:
         self.budget = budget or RateBudget(*self.exchange.rate)
-        self.session = BoundedSession(self.exchange, settings, policy, self.received)
+        self.session = BoundedSession(self.exchange.name, settings, policy, self.received, self.exchange.unknown_pair)
         self.id, self.intervals = self.exchange.id, frozenset(self.exchange.intervals)
         self.traded = self.exchange.traded
         self.bounds, self._policy, self._host = bounds, policy, host_of(settings.api_url)

@@ -4,6 +4,7 @@
 * ``alpaca``: Alpaca's crypto bars
 * ``binance``: Binance's klines and tops of the book
 * ``poloniex``: Poloniex's candles and tickers
+* ``deribit``: Deribit's volatility index
 * ``motion``: a market in motion, of which the servers have what has happened up to now
 * ``streams``: websockets on that server, and their faults
 * ``minutes``: a market of minutes, and a quick policy to read it
