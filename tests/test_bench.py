@@ -5,9 +5,7 @@ from statistics import fmean
 
 import numpy as np
 import pytest
-from scipy import integrate, stats
 
-from bench.distributions import FIRST, REFIT_EVERY, crps_student, garch
 from bench.figures import Figure, table
 from bench.load import drive, running
 from bench.probabilities import MOVES, Asked, asked, grouped
@@ -53,31 +51,6 @@ def test_questions_vary_over_the_range_and_are_the_same_in_every_run() -> None:
     assert Questions(first, last).days(500) == Questions(first, last).days(500)
     assert len(set(Questions(first, last).days(500))) > 300
     assert len(set(Questions(first, last).instants(500))) > 498
-
-
-def test_garch_uses_the_past_only_and_its_variance_follows_the_recursion() -> None:
-    """A peer that saw the future would be no peer."""
-    random = np.random.default_rng(0)
-    log_close = np.cumsum(0.03 * random.standard_t(5, FIRST + 3 * REFIT_EVERY))
-    later = log_close.copy()
-    later[FIRST + 40 :] += random.standard_normal(len(later) - FIRST - 40)
-    first, other = garch(log_close, "t"), garch(later, "t")
-    assert first.cutoffs.tolist() == list(range(FIRST, len(log_close)))
-    assert np.array_equal(first.variances[:40], other.variances[:40])
-    assert not np.array_equal(first.variances[40:], other.variances[40:])
-    each = np.diff(first.variances[10], prepend=0)  # of each day ahead
-    shares = np.diff(each)[1:] / np.diff(each)[:-1]
-    assert shares == pytest.approx(np.full(88, shares[0]), rel=1e-3)
-    assert 0 < shares[0] <= 1.001
-
-
-def test_the_crps_of_students_t_is_the_integral_that_defines_it() -> None:
-    for move, sigma, freedom in ((0.3, 1.0, 4.0), (-3.0, 0.5, 7.0), (1.0, 2.0, 30.0)):
-        distribution = stats.t(freedom, scale=sigma * math.sqrt((freedom - 2) / freedom))
-        below, _ = integrate.quad(lambda x, of=distribution: of.cdf(x) ** 2, -math.inf, move)
-        above, _ = integrate.quad(lambda x, of=distribution: of.sf(x) ** 2, move, math.inf)
-        [result] = crps_student(np.array([move]), np.array([sigma]), np.array([freedom]))
-        assert result == pytest.approx(below + above, rel=1e-6)
 
 
 def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:

@@ -6,6 +6,7 @@ whose outcome is known, beside persistence at the same targets, and two models a
 """
 
 import logging
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosin
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.replay import Replay, gaussian_half_widths, splits
 from crypto_predict.forecasting.models.calibration import ranges
-from crypto_predict.forecasting.models.contract import Model, ModelFailed, checked, frame
+from crypto_predict.forecasting.models.contract import MOST_MOVED, Model, ModelFailed, checked, frame
 from crypto_predict.forecasting.models.published import read_published
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
@@ -138,6 +139,11 @@ def published(name: str, path: Path, history: History, scored: Sequence[int]) ->
     nothing = np.full(len(LEVELS), np.nan)
     logs = np.array([[forecasts.get((day, horizon), nothing) for horizon in horizons] for day in days])
     cutoffs, points = np.array(days) - series.days[0], logs[:, :, _MIDDLE]
+    far = np.abs(logs - series.log_close[cutoffs][:, None, None]) > math.log(MOST_MOVED)
+    if far.any():
+        row = int(np.argmax(far.any(axis=(1, 2))))
+        day, close = series.day(cutoffs[row]), math.exp(series.log_close[cutoffs[row]])
+        raise ModelFailed(name, f"a price forecast on {day} is {MOST_MOVED:,.0f} times off the close, {close:g}")
     if are_points:
         logs = ranges(series, cutoffs, horizons, points)
     newest = [forecasts.get((int(series.days[-1]), day)) for day in range(1, HORIZON_DAYS + 1)]
