@@ -46,9 +46,10 @@ class Issued:
     seconds: float
 
     def forecasts(self, series: DailySeries, horizon: int) -> Forecasts:
-        """Return the forecasts of one horizon whose outcome is known."""
+        """Return the forecasts of one horizon whose outcome is known, and of which persistence has a distribution."""
         column, increments = self.horizons.index(horizon), series.increments(self.cutoffs, horizon)
-        due = np.isfinite(increments) & np.isfinite(self.points[:, column])
+        deviation = (gaussian_half_widths(series.log_close, 1) / GAUSSIAN)[self.cutoffs] * np.sqrt(horizon)
+        due = np.isfinite(increments) & np.isfinite(self.points[:, column]) & np.isfinite(deviation)
         cutoffs = self.cutoffs[due]
         centre = series.log_close[cutoffs]
         return Forecasts(
@@ -58,7 +59,7 @@ class Issued:
             predicted=self.points[due, column],
             persistence=centre,
             quantiles=self.quantiles[due, column],
-            deviation=(gaussian_half_widths(series.log_close, 1) / GAUSSIAN)[cutoffs] * np.sqrt(horizon),
+            deviation=deviation[due],
         )
 
 
@@ -110,6 +111,8 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
             model.update(past)
         asked_for = tuple(range(1, HORIZON_DAYS + 1)) if is_last else horizons
         answer = checked(name, model.forecast(asked_for, LEVELS), float(past["close"].iloc[-1]), asked_for, LEVELS)
+        if index and are_points != (answer.ndim == 1):
+            raise ModelFailed(name, "its answers are points and quantiles by turns")
         are_points = answer.ndim == 1
         rows = np.repeat(answer[:, None], len(LEVELS), axis=1) if are_points else answer
         logs[index] = rows[np.array(horizons) - 1] if is_last else rows

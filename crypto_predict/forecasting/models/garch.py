@@ -26,9 +26,9 @@ class Garch:
     def fit(self, history: pd.DataFrame) -> None:
         """Fit the parameters to all returns."""
         returns = _returns(history)
-        fitted = arch_model(returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False).fit(
-            disp="off", show_warning=False
-        )
+        model = arch_model(returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
+        with np.errstate(all="ignore"):  # of a market that never moves
+            fitted = model.fit(disp="off", show_warning=False)
         self._omega, self._alpha, self._beta, self._freedom = fitted.params.tolist()
         self._variance = fitted.conditional_volatility[-1] ** 2  # of the last return
         self._follow(returns[-1:])
