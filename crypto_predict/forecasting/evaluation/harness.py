@@ -103,14 +103,15 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
         is_last = index == len(cutoffs) - 1
         if time.monotonic() - begun > limit and not is_last:
             continue
-        past = whole.iloc[: int(np.searchsorted(days, series.days[cutoff], side="right"))].copy()
+        count = int(np.searchsorted(days, series.days[cutoff], side="right"))
+        past, close = whole.iloc[:count].copy(), float(history.candles.close[count - 1])
         if fitted < 0 or cutoff - fitted >= model.refit_every:
             model.fit(past)
             fits, fitted = fits + 1, cutoff
         else:
             model.update(past)
         asked_for = tuple(range(1, HORIZON_DAYS + 1)) if is_last else horizons
-        answer = checked(name, model.forecast(asked_for, LEVELS), float(past["close"].iloc[-1]), asked_for, LEVELS)
+        answer = checked(name, model.forecast(asked_for, LEVELS), close, asked_for, LEVELS)
         if index and are_points != (answer.ndim == 1):
             raise ModelFailed(name, "its answers are points and quantiles by turns")
         are_points = answer.ndim == 1
