@@ -92,7 +92,7 @@ def outcomes(issued: Issued) -> pd.DataFrame:
 def p_value(differences: Any) -> float:
     """Return the two-sided p-value of Diebold and Mariano by the robust regression of statsmodels."""
     count = len(differences)
-    fitted = sm.OLS(differences, np.ones(count)).fit(
+    fitted = sm.OLS(np.asarray(differences), np.ones(count)).fit(
         cov_type="HAC", cov_kwds={"maxlags": OVERLAP - 1, "kernel": "uniform"}
     )
     factor = math.sqrt((count + 1 - 2 * OVERLAP + OVERLAP * (OVERLAP - 1) / count) / count)
@@ -119,7 +119,7 @@ def test_every_figure_of_a_report_is_that_of_pandas_and_scipy(tested: dict[str, 
     for name, expected in figures.items():
         estimate = getattr(score, name)
         assert estimate.value == pytest.approx(expected, rel=6e-6), name
-        assert estimate.low < expected < estimate.high, name
+        assert estimate.low is None or estimate.low < expected < estimate.high, name  # None: all inside
     assert score.p_value == pytest.approx(p_value(table["crps"] - table["persistence_crps"]), rel=1e-4)
     below = (table["actual"] < table[0.05]).mean()
     assert sum(score.pit) == pytest.approx(1)
