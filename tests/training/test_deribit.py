@@ -26,7 +26,7 @@ def trained(folder: Path, environ: Mapping[str, str], pair: str = "BTC/USD") -> 
     (folder / "prices.csv").write_text(as_csv(HISTORY))
     source = ("--source", f"file:{folder}/prices.csv", "--pair", pair, "--until", str(max(INDEX)))
     quick = ("--every", "20", "--rivals", "deribit", "--no-gate", "--output", str(folder / "model.pkl"))
-    assert in_process(*source, *quick, environ=TRAINED_AT | environ) == 0
+    assert in_process(*source, *quick, environ={**TRAINED_AT, **environ}) == 0
     model, key = store.load(folder / "model.pkl"), Pair.parse(pair)
     return model.forecasts[key], list(model.card.pairs[key].models[1:])
 
