@@ -123,15 +123,18 @@ def theirs(folder: Path, *rows: tuple[int, int, str, float], horizons: tuple[int
 
 
 def test_forecasts_of_other_days_and_horizons_are_left_out(tmp_path: Path) -> None:
-    """A target beyond the history is not due yet, and a cutoff before or after it cannot be scored."""
-    days = (-5, 10, 20, 195, 230)
+    """A target beyond the history is not due yet, and a cutoff before or after it cannot be scored.
+
+    Nor can one before persistence has thirty moves to learn its distribution from.
+    """
+    days = (-5, 10, 50, 60, 195, 230)
     spans = [(day, ahead) for day in days for ahead in (1, 3, 7)]
     issued = theirs(
         tmp_path, *((day, day + ahead, str(level), 2e4 * (1 + level)) for day, ahead in spans for level in (0.1, 0.9))
     )
-    assert issued.cutoffs.tolist() == [10, 20, 195]
-    assert issued.forecasts(SERIES, 1).cutoffs.tolist() == [10, 20, 195]
-    assert issued.forecasts(SERIES, 7).cutoffs.tolist() == [10, 20]
+    assert issued.cutoffs.tolist() == [10, 50, 60, 195]
+    assert issued.forecasts(SERIES, 1).cutoffs.tolist() == [50, 60, 195]
+    assert issued.forecasts(SERIES, 7).cutoffs.tolist() == [50, 60]
     assert issued.ahead is None
 
 
