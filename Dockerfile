@@ -13,6 +13,12 @@ FROM --platform=$BUILDPLATFORM $BASE AS training
 COPY requirements-train.txt requirements-live.txt requirements-uv.txt crypto_predict/launch/install.py /packages/
 RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/install.py \
         /packages/requirements-train.txt /packages/requirements-live.txt
+# What models of other people need, if they need anything. If it cannot be installed, the next build tries it again.
+COPY rivals/requirements.txt* /training/rivals/
+COPY crypto_predict/launch/rivals.py /packages/
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/rivals.py /training/rivals || true
+# In a build these models run as another user than the training, so that they cannot read its secrets.
+ENV RIVAL_USER=65534
 COPY train.py /training/
 COPY crypto_predict /training/crypto_predict
 
@@ -22,6 +28,7 @@ FROM training AS train
 COPY champion* /training/champion/
 # CSV files for SOURCE=file:data/NAME.csv, if they exist.
 COPY data* /training/data/
+COPY rivals /training/rivals
 # Every option of train.py can be an environment variable (`train.py --help`); an empty one counts as unset.
 ARG PAIR=""
 ARG SOURCE=""
@@ -30,11 +37,16 @@ ARG EVERY=""
 ARG HORIZONS=""
 ARG UNTIL=""
 ARG SEED=""
+ARG RIVALS=""
+ARG RIVAL_EVERY=""
+ARG RIVAL_SECONDS=""
+ARG SERVE=""
 ARG LEDGER=""
 ARG CHAMPION=""
 ARG ALPACA_DATA_URL=""
 ARG BINANCE_API_URL=""
 ARG POLONIEX_API_URL=""
+ARG DERIBIT_API_URL=""
 ARG SOURCE_SECONDS=""
 ARG SOURCE_CANDLES=""
 ARG MODEL_VERSION=""
@@ -43,6 +55,7 @@ ARG TRAINED_EVERY=""
 # The timestamp of a build. A new one trains a new model instead of using the cache.
 ARG SOURCE_DATE_EPOCH=""
 WORKDIR /training
+RUN PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore python -B /packages/rivals.py rivals || true
 RUN --mount=type=secret,id=alpaca_api_key \
     --mount=type=secret,id=alpaca_secret_key \
     mkdir --parents /layer/app /picture \
@@ -61,6 +74,7 @@ COPY --from=train /picture/ /
 # The trainer of compose.yaml, which trains again and again: native, like everything above.
 FROM training AS trainer
 COPY data* /training/data/
+COPY rivals /training/rivals
 # A new volume at /model gets the model of the build, and its owner.
 COPY --from=train --chown=65532:65532 /layer/app/ /model/
 ENV PYTHONDONTWRITEBYTECODE=1 \

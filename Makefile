@@ -100,8 +100,13 @@ scripts:
 checks:
 	@$(MAKE) --silent --no-print-directory page/node_modules/dev.stamp $(BUILT) || $(WARNING)
 
+# Models of other people need packages of their own, in an environment of their own.
+.PHONY: rivals
+rivals: $(INSTALLED)
+	@$(BIN)/python crypto_predict/launch/rivals.py rivals
+
 .PHONY: run
-run: $(INSTALLED) scripts ## Train a model, again every 6 hours, and serve it at http://127.0.0.1:8000
+run: $(INSTALLED) rivals scripts ## Train a model, again every 6 hours, and serve it at http://127.0.0.1:8000
 	@$(BIN)/python -m crypto_predict.launch.live --repeat '$(REPEAT)' $(HISTORY) $(if $(COLLECT),--pair '$(if $(PAIR),$(PAIR)$(COMMA))collected') $(ADDRESS)
 
 .PHONY: serve
@@ -168,4 +173,4 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 
 .PHONY: clean
 clean: ## Remove all that was installed, the page's bundle, the trained model and its ledger; collected data stays
-	rm -rf $(VENV) .venv-* page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl model.training.*
+	rm -rf $(VENV) .venv-* rivals/.venv page/node_modules $(dir $(BUILT)) model.pkl model.ledger*.jsonl model.training.*

@@ -91,7 +91,7 @@ def test_the_guide_lists_exactly_the_variables_without_an_option() -> None:
     package = ROOT / "crypto_predict"
     names = ("settings.py", "training/options.py", "sources/exchange.py")
     code = "".join((package / name).read_text(encoding="utf-8") for name in names)
-    read = set(re.findall(r"\"((?:ADMIN|SOURCE|MODEL|GIT|TRAINED)_[A-Z_]+)\"", code))
+    read = set(re.findall(r"\"((?:ADMIN|SOURCE|MODEL|GIT|TRAINED|RIVAL)_[A-Z_]+)\"", code))
     read |= {name for exchange in EXCHANGES.values() for name in (*exchange.keys, *exchange.other_variables)}
     rows = re.findall(r"^\| (`[A-Z_`, ]+`)[^|]* \|", OPTIONS, re.MULTILINE)
     named = {name for names in rows for name in re.findall(r"[A-Z_]{4,}", names)}

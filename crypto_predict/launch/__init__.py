@@ -2,7 +2,8 @@
 
 * ``install``: installs locked packages
 * ``live``: runs trainer and server as one program
+* ``rivals``: installs what other people's models need
 
-Neither needs a package that is not in the standard library. `install` is also executed as a file of its own, in the
-stage of the image that trains, so it imports nothing of this project.
+They need the standard library alone. `install` and `rivals` are also executed as files of their own, in the stage of
+the image that trains, so they import nothing of this project.
 """

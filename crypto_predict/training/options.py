@@ -66,8 +66,9 @@ EXAMPLES += (
         f"other environment: {', '.join(_VARIABLES)}, "
         "DERIBIT_API_URL (the index of --rivals deribit), "
         "SOURCE_SECONDS and SOURCE_CANDLES (the most that one history may take, 300 and 200000), SOURCE_DATE_EPOCH "
-        "(the training time), TRAINED_EVERY (the time to the next training of a release, such as 6h), MODEL_VERSION "
-        "and GIT_REVISION (shown in the model card), GATE_STALEST_HOURS and the gate's other thresholds",
+        "(the training time), RIVAL_USER (the user id of a FILE.py, if root trains), TRAINED_EVERY (the time to the "
+        "next training of a release, such as 6h), MODEL_VERSION and GIT_REVISION (shown in the model card), "
+        "GATE_STALEST_HOURS and the gate's other thresholds",
         width=118,
         subsequent_indent="  ",
     )
@@ -148,6 +149,7 @@ class TrainSettings:
     rivals: tuple[str, ...] = ("prophet", "garch")  # models that are tested beside ours
     rival_every: int = 7  # days from one cutoff of a file's model to the next
     rival_seconds: int = 600  # that its test takes at most
+    rival_user: int | None = None  # RIVAL_USER; None: the user of this program
     # The gate.
     thresholds: GateThresholds = field(default_factory=GateThresholds)
     enforced: bool = True  # False: faults are only published in the model card
@@ -188,6 +190,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         if options.repeat is not None:
             _check_repeated(options, trained_at)
         trained_every = environ.get("TRAINED_EVERY", "").strip()
+        rival_user = environ.get("RIVAL_USER", "").strip()
         given = vars(options)
         as_json, pairs = given.pop("json"), given.pop("pair")
         settings = TrainSettings(
@@ -202,6 +205,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
             version=label("MODEL_VERSION", environ.get("MODEL_VERSION")),
             git_revision=label("GIT_REVISION", environ.get("GIT_REVISION")),
             trained_every=_every(trained_every, "TRAINED_EVERY") if trained_every else None,
+            rival_user=whole_number("RIVAL_USER", 1, 2**31 - 1)(rival_user) if rival_user else None,
             **given,
         )
     except InvalidValue as error:

@@ -96,7 +96,7 @@ def _issued(name: str, history: History, replay: Replay, forecast: PairForecast,
     )
     if name in BUILT_INS:
         return run(BUILT_INS[name](history, settings))
-    with Rival(Path(name), settings.rival_seconds, SECRETS) as rival:
+    with Rival(Path(name), settings.rival_seconds, SECRETS, settings.rival_user) as rival:
         return run(rival)
 
 

@@ -140,6 +140,8 @@ def main() -> None:
         serve(host, Path(path))
     except BaseException as error:  # noqa: BLE001 whatever a rival raises, sys.exit() included, excludes it
         first = next(iter(f"{error}".splitlines()), "")
+        if isinstance(error, ModuleNotFoundError):
+            first += f"; {Path(path).parent.name}/requirements.txt lists what is installed"
         host.send({"error": f"{type(error).__name__}: {first}"[:300].rstrip(": ")})
 
 

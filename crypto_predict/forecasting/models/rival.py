@@ -3,6 +3,9 @@
 The process gets a day only once the harness hands over a history that contains it. So a rival cannot see what follows a
 cutoff, wherever in its process it looks. It can harm nothing here: what it prints is kept apart, and it ends, with all
 processes that it has begun, when its time is over. It does not inherit the keys of exchanges or the database's address.
+As another user it cannot read them from the memory and the files of the training either.
+
+What it needs beyond the packages of the training is in an environment beside its file, which `launch.rivals` makes.
 """
 
 import contextlib
@@ -14,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Collection, Sequence
@@ -34,6 +38,7 @@ MOST_REFIT_EVERY = 365
 _NAME = re.compile("[a-z][a-z0-9-]{0,29}")
 _MOST_HEADER, _MOST_DATA = 4 * 2**10, 64 * 2**10  # bytes of an answer
 _MOST_OUTPUT = 8 * 2**10  # bytes of what it printed last
+_ENVIRONMENT = Path(".venv")  # beside the file of a rival
 _HOST = Path(__file__).with_name("host.py")
 
 _log = logging.getLogger(__name__)
@@ -42,10 +47,18 @@ _log = logging.getLogger(__name__)
 class Rival:
     """A `contract.Model` that lives in another process. `close` ends it."""
 
-    def __init__(self, path: Path, seconds: float, secrets: Collection[str] = (), memory: int = MEMORY) -> None:
+    def __init__(
+        self,
+        path: Path,
+        seconds: float,
+        secrets: Collection[str] = (),
+        user: int | None = None,
+        memory: int = MEMORY,
+    ) -> None:
         """Start the process of the file `path`. An answer may take so many `seconds`, the import included.
 
-        `secrets` are the environment variables that it does not get.
+        `secrets` are the environment variables that it does not get. `user` is the id of its user and its group,
+        which only root can choose.
 
         Raises:
             ModelFailed: The file cannot be imported, or is not a model.
@@ -55,15 +68,23 @@ class Rival:
         ours, theirs = socket.socketpair()
         self._socket, self._output = ours, bytearray()
         environ = {name: value for name, value in os.environ.items() if name not in secrets}
+        user = user if os.geteuid() == 0 else None
+        if user is not None:
+            environ["HOME"] = tempfile.gettempdir()
+        own = path.parent / _ENVIRONMENT / "bin" / "python"
+        python = str(own.absolute()) if own.exists() else sys.executable
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 the user's own file, in a process of its own
-                [sys.executable, "-P", str(_HOST), str(theirs.fileno()), str(path.resolve()), str(memory)],
+                [python, "-P", str(_HOST), str(theirs.fileno()), str(path.resolve()), str(memory)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 pass_fds=[theirs.fileno()],
                 env=environ | {"PYTHONHASHSEED": "0"},
                 start_new_session=True,
+                user=user,
+                group=user,
+                extra_groups=None if user is None else [],
             )
         if self._process.stdout is None:
             raise AssertionError
