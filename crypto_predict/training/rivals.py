@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -149,12 +150,16 @@ def _digest(path: Path) -> str:
 
 
 def _requirements(path: Path | None) -> tuple[str, ...]:
-    """Return the lines of the requirements beside a rival's file, without comments."""
+    """Return the lines of the requirements beside a rival's file that name a package.
+
+    Options and addresses are left out: they may contain a password, and a model file is public.
+    """
     try:
         lines = [] if path is None else (path.parent / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return ()
-    return tuple(text for line in lines if (text := line.partition("#")[0].strip()))[:50]
+    named = [re.split("[#@]", line)[0].strip() for line in lines]
+    return tuple(text for text in named if text and not text.startswith("-") and "://" not in text)[:50]
 
 
 def _is_file(name: str) -> bool:

@@ -1,12 +1,10 @@
 """Locked packages are installed by uv with pip's settings, or by pip where uv cannot be had."""
 
-import base64
 import hashlib
 import os
 import shutil
 import sys
 import venv
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from crypto_predict.launch.install import pip_settings, translated
 from tests.support.processes import Finished, run_measured
 from tests.support.serving import ROOT
+from tests.support.wheels import make_wheel
 
 UV = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
 INSTALL = ROOT / "crypto_predict" / "launch" / "install.py"
@@ -24,25 +23,10 @@ def shop(tmp_path: Path) -> Path:
     """A folder with an environment, a wheel that no index has, and its lock."""
     venv.create(tmp_path / "environment", system_site_packages=True, symlinks=True)
     shutil.copy(INSTALL, tmp_path)
-    wheel = tmp_path / "links" / "candle_shop-1.0-py3-none-any.whl"
-    wheel.parent.mkdir()
-    files = {
-        "candle_shop.py": b"",
-        "candle_shop-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: candle-shop\nVersion: 1.0\n",
-        "candle_shop-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    rows = [f"{name},sha256={_digest(content)},{len(content)}" for name, content in files.items()]
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-        archive.writestr("candle_shop-1.0.dist-info/RECORD", "\n".join([*rows, "candle_shop-1.0.dist-info/RECORD,,"]))
+    wheel = make_wheel(tmp_path / "links")
     lock(tmp_path, hashlib.sha256(wheel.read_bytes()).hexdigest())
     shutil.copy(ROOT / "requirements-uv.txt", tmp_path)
     return tmp_path
-
-
-def _digest(content: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(content).digest()).decode().rstrip("=")
 
 
 def lock(shop: Path, digest: str) -> None:

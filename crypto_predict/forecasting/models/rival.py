@@ -73,7 +73,7 @@ class Rival:
             environ["HOME"] = tempfile.gettempdir()
         own = path.parent / _ENVIRONMENT / "bin" / "python"
         python = str(own.absolute()) if own.exists() else sys.executable
-        with theirs:
+        try:
             self._process = subprocess.Popen(  # noqa: S603 the user's own file, in a process of its own
                 [python, "-P", str(_HOST), str(theirs.fileno()), str(path.resolve()), str(memory)],
                 stdin=subprocess.DEVNULL,
@@ -86,6 +86,11 @@ class Rival:
                 group=user,
                 extra_groups=None if user is None else [],
             )
+        except OSError as error:
+            ours.close()
+            raise ModelFailed(self.name, f"its process cannot be started: {error.strerror}") from error
+        finally:
+            theirs.close()
         if self._process.stdout is None:
             raise AssertionError
         self._reader = threading.Thread(target=self._read_output, args=[self._process.stdout], daemon=True)
