@@ -1,5 +1,6 @@
 """The README: short enough to be read, every command in it works, and every term is explained where it first occurs."""
 
+import ast
 import json
 import re
 import shutil
@@ -106,7 +107,7 @@ def served(stranger: Clone) -> Iterator[Clone]:
 
 
 def test_the_curl_command_prints_the_forecast(served: Clone) -> None:
-    (line,) = [line for line in LINES if line.startswith("curl ") and "/bitcoin" in line]
+    (line,) = [line for line in LINES if line.startswith("curl ") and "/bitcoin" in line and "model=" not in line]
     answer = json.loads(served.run("bash", "-c", line))
     assert list(answer) == FOUR_KEYS
     assert answer["prediction low"] < answer["prediction"] < answer["prediction_high"]
@@ -120,7 +121,7 @@ def test_the_second_curl_command_prints_a_probability(served: Clone) -> None:
 
 
 def test_the_python_program_prints_the_forecast(served: Clone) -> None:
-    (program,) = [text for language, text in BLOCKS if language == "python"]
+    (program,) = [text for language, text in BLOCKS if language == "python" and "urllib" in text]
     low, high = prices(served.run(".venv/bin/python", "-c", program))
     assert low < high
 
@@ -174,6 +175,23 @@ def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line:
         until(lambda: pairs() == named, f"{named} are served")
     with changing.running("make serve"):
         assert pairs() == named
+
+
+def test_a_model_of_ones_own_takes_two_commands_and_one_file(changing: Clone) -> None:
+    """It is then in the API. The function that is shown has the signature of the one that is copied."""
+    (function,) = [text for language, text in BLOCKS if language == "python" and "def forecast" in text]
+    example = (ROOT / "rivals" / "example.py").read_text(encoding="utf-8")
+    shown, copied = (
+        [word.arg for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) for word in node.args.args]
+        for text in (function, example)
+    )
+    assert shown == copied == ["history", "horizons", "levels"]
+
+    copy, train = [line for line in LINES if "rivals/mine.py" in line]
+    changing.run("bash", "-c", copy)
+    with changing.running(train):
+        address = "http://127.0.0.1:8000/model"
+        until(lambda: '"mine"' in changing.run("curl", "--silent", address), "the model is served")
 
 
 def test_prices_are_collected_live_while_forecasts_are_served(changing: Clone) -> None:
