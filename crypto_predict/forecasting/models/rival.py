@@ -39,6 +39,7 @@ _NAME = re.compile("[a-z][a-z0-9-]{0,29}")
 _MOST_HEADER, _MOST_DATA = 4 * 2**10, 64 * 2**10  # bytes of an answer
 _MOST_OUTPUT = 8 * 2**10  # bytes of what it printed last
 _ENVIRONMENT = Path(".venv")  # beside the file of a rival
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")  # more make small fits many times slower
 _HOST = Path(__file__).with_name("host.py")
 
 _log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ class Rival:
         self.own_seconds = 0.0  # that the last answer took in the process of the rival
         ours, theirs = socket.socketpair()
         self._socket, self._output = ours, bytearray()
-        environ = {name: value for name, value in os.environ.items() if name not in secrets}
+        environ = _ONE_THREAD | {name: value for name, value in os.environ.items() if name not in secrets}
         user = user if os.geteuid() == 0 else None
         if user is not None:
             environ["HOME"] = tempfile.gettempdir()
