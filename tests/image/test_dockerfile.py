@@ -24,9 +24,18 @@ def test_the_build_context_contains_only_what_the_build_needs(tmp_path: Path) ->
     """A checkout may also contain a git history, an environment, old models, secrets and gigabytes of candles."""
     context, sent = tmp_path / "context", tmp_path / "sent"
     stray = [".env", ".git/config", ".venv/bin/python", "model.pkl", "tests/test_image.py", "champion/notes.txt"]
+    stray += ["rivals/.venv/bin/python", "rivals/__pycache__/mine.cpython-313.pyc"]
     stray += ["data/market.db", "data/market.db-wal", "data/market.db-shm"]
     stray += ["page/node_modules/esbuild/package.json", f"{PACKAGE}/web/page/built/main-AAAAAAAA.js"]
-    needed = [*SENT, "data/SOL.csv", "champion/model.pkl", "champion/model.ledger.jsonl", f"{PACKAGE}/errors.py"]
+    needed = [
+        *SENT,
+        "data/SOL.csv",
+        "rivals/mine.py",
+        "rivals/requirements.txt",
+        "champion/model.pkl",
+        "champion/model.ledger.jsonl",
+        f"{PACKAGE}/errors.py",
+    ]
     for name in [*needed, *stray, f"{PACKAGE}/__pycache__/errors.cpython-313.pyc"]:
         (context / name).parent.mkdir(parents=True, exist_ok=True)
         (context / name).touch()
@@ -46,13 +55,21 @@ def test_the_dockerfile_needs_neither_a_new_engine_nor_emulation() -> None:
     assert not re.search(r"(?m)^RUN\b", shipped)
 
 
-def test_the_folder_for_histories_exists_and_git_ignores_its_content() -> None:
-    """It is part of the build context. Prices must not be committed by accident."""
+def test_the_folders_for_histories_and_models_exist_and_git_ignores_their_content() -> None:
+    """They are part of the build context. Prices and models must not be committed by accident."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    ignored = ["git", "-C", str(ROOT), "check-ignore", "data/SOL.csv", "data/BTC-USD.csv.gz", "data/.gitkeep"]
+    ours = ["data/.gitkeep", "rivals/example.py", "rivals/published.csv"]
+    theirs = [
+        "data/SOL.csv",
+        "data/BTC-USD.csv.gz",
+        "rivals/mine.py",
+        "rivals/requirements.txt",
+        "rivals/.venv/bin/python",
+    ]
+    ignored = ["git", "-C", str(ROOT), "check-ignore", *ours, *theirs]
     done = subprocess.run(ignored, capture_output=True, text=True, check=False)
-    assert done.stdout.split() == ["data/SOL.csv", "data/BTC-USD.csv.gz"]
+    assert done.stdout.split() == theirs
     assert (ROOT / "data" / ".gitkeep").exists()
 
 

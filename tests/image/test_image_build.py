@@ -4,7 +4,6 @@ import io
 import json
 import re
 import secrets
-import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator
@@ -17,20 +16,15 @@ import pytest
 import requests
 
 from tests.support import engine
-from tests.support.engine import docker, running_container
+from tests.support.engine import copy_context, docker, running_container
 from tests.support.histories import as_csv, make_history
 from tests.support.layers import MODEL_FILES, files_of, inspect, layers_above_base, pushed_layers
 from tests.support.replay.server import ReplayServer
-from tests.support.serving import ROOT
 from tests.test_floors import PACKAGE
 
 image, registry = engine.image, engine.registry  # fixtures
 pytestmark = [pytest.mark.engine, pytest.mark.repeats, pytest.mark.timeout(600)]
 
-CONTEXT = [
-    *("Dockerfile", ".dockerignore", "LICENSE", "api.py", "collect.py", "train.py"),
-    *(f"requirements-{name}.txt" for name in ("api", "live", "page", "train", "uv")),
-]
 KEYS = {"alpaca_api_key": "AK-3f1c0e7d52b94a68", "alpaca_secret_key": "SK-9b27d6410c5e83fa"}
 INSTALLING = re.compile(r"RUN .*(pip install|install\.py)")
 INSTALLED = 3  # stages that install packages: the training, the page's scripts, the server
@@ -126,17 +120,6 @@ def next_release(image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         report = engine.build(*given, arguments=arguments, context=context, tag=tag)
         yield Release(tag, report, arguments, context, exchange)
         engine.forget(tag)
-
-
-def copy_context(folder: Path) -> Path:
-    """Copy the build context."""
-    folder.mkdir(exist_ok=True)
-    for name in CONTEXT:
-        shutil.copy(ROOT / name, folder)
-    for name in (PACKAGE, "page"):
-        ignored = shutil.ignore_patterns("__pycache__", "built", "node_modules")
-        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
-    return folder
 
 
 def test_a_new_timestamp_trains_again_and_installs_nothing_again(next_release: Release) -> None:

@@ -33,6 +33,10 @@ BUILD_SECONDS = 580
 LOCKED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 DAYS = 500  # closed candles of the market
 QUICK = {"EVERY": "60"}  # few cutoffs, as these tests need no long backtest
+CONTEXT = [
+    *("Dockerfile", ".dockerignore", "LICENSE", "api.py", "collect.py", "train.py"),
+    *(f"requirements-{name}.txt" for name in ("api", "live", "page", "train", "uv")),
+]
 _BUILT = pytest.StashKey[str]()
 
 
@@ -100,6 +104,17 @@ def build(*options: str, arguments: Mapping[str, str], context: Path = ROOT, tag
     done = try_build(*options, arguments=arguments, context=context, tag=tag)
     assert done.returncode == 0, done.stderr[-8000:]
     return done.stderr
+
+
+def copy_context(folder: Path) -> Path:
+    """Copy the build context into a folder."""
+    folder.mkdir(exist_ok=True)
+    for name in CONTEXT:
+        shutil.copy(ROOT / name, folder)
+    for name in ("crypto_predict", "page", "rivals"):
+        ignored = shutil.ignore_patterns("__pycache__", "built", "node_modules", ".venv")
+        shutil.copytree(ROOT / name, folder / name, ignore=ignored)
+    return folder
 
 
 def release_arguments() -> dict[str, str]:

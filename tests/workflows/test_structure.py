@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.support.serving import ROOT
 from tests.support.yaml_files import read_workflow
 
 RELEASE = read_workflow("release.yml")
@@ -91,6 +92,15 @@ def test_the_image_says_how_often_the_schedule_trains() -> None:
     assert len(builds) == 2
     assert builds[0] == builds[1]
     assert f"TRAINED_EVERY={hours[1]}h" in builds[0].split()
+
+
+def test_the_variables_about_models_reach_the_training_of_the_image() -> None:
+    """The Dockerfile takes an argument only where it is declared."""
+    arguments = {"RIVALS", "RIVAL_EVERY", "RIVAL_SECONDS", "SERVE", "DERIBIT_API_URL"}
+    (build,) = (step["with"]["build-args"] for step in JOBS["train"]["steps"] if step.get("id") == "build")
+    assert [name for name in arguments if f"{name}=${{{{ vars.{name} }}}}" not in build.splitlines()] == []
+    dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert [name for name in arguments if f'ARG {name}=""\n' not in dockerfile] == []
 
 
 def test_only_a_successful_run_sends_a_heartbeat() -> None:
