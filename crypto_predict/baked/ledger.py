@@ -10,9 +10,12 @@ without breaking the chain, except lines missing at its end. Therefore a model n
 entry. The ledger is written before the model, and the model is the commit point: entries after the one that it names
 were never released.
 
-A release of a pair takes 3 to 5 kB and an outcome 0.3 kB: four releases a day of one pair come to 400 MB in fifty years
-at most. The file is read line by line and not kept in memory. Lines of format 1 are read, too: their releases have the
-interval, but not the other quantiles and the volatility.
+A release of a pair takes 3 to 5 kB, each of its models 0.3 kB more, and an outcome 0.3 kB. Four releases a day of one
+pair come to 0.4 GB in fifty years, with twelve models to 0.6 GB. The file is read line by line and not kept in memory.
+
+Lines of earlier formats are read and continued as they are. Releases of format 1 have the interval, but not the other
+quantiles and the volatility; those of formats 1 and 2 have no models. A program refuses a line of a later format than
+its own, by the number of the line: what it cannot score, it must not continue.
 """
 
 import hashlib
@@ -28,15 +31,17 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.baked import files, plain
+from crypto_predict.baked.models import Quantiles, quantile_faults
 from crypto_predict.baked.schema import SHA256, Anchor, not_positive
 from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
 
-FORMAT = 2  # of a line; raised whenever an older program could misread it
+FORMAT = 3  # of a line; raised whenever an older program could misread it
 DAYS = 30  # ahead, recorded of every release
+MODEL_DAYS = (1, 7, 30, 90)  # ahead, recorded of each of its models
 NO_ENTRY = "0" * 64  # the digest before the first entry
-MOST_BYTES = 2**30  # decades of four pairs
+MOST_BYTES = 2**30  # decades of four pairs with the default models
 MOST_LINE_BYTES = 64 * 2**10
 MOST_AT_ONCE = 10_000  # releases of one instant, kept to detect duplicates
 RESTORE = "take the ledger that was released with the last model"
@@ -65,6 +70,8 @@ class Release:
     high: tuple[float, ...]  # (30,)
     quantiles: tuple[tuple[float, ...], ...]  # (30, 7) at `LEVELS`, to six digits; none in format 1
     volatility: float | None  # `PairCard.volatility`, of persistence's Gaussian distribution; None in format 1
+    # (4, 7) at `MODEL_DAYS` and `LEVELS`, to six digits, of each model of the pair, the combined forecast included
+    models: dict[str, Quantiles]  # none in formats 1 and 2
 
     def faults(self) -> Iterator[str]:
         if self.last > date.max - DAYS * DAY:
@@ -86,6 +93,11 @@ class Release:
             yield f"quantiles are not {len(LEVELS)} positive prices that ascend"
         if self.volatility is not None and self.volatility < 0:
             yield f"volatility is {self.volatility}, below 0"
+        if self.models and self.volatility is None:
+            yield "of models and volatility, one is missing"
+        yield from quantile_faults(self.models, len(MODEL_DAYS))
+        if not all(row[0] > 0 for rows in self.models.values() for row in rows if row):
+            yield "the quantiles of a model are not positive prices"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +118,8 @@ Content = Release | Outcome
 Place = tuple[int, str]  # where an entry begins, in bytes, and its digest
 
 _KINDS: dict[str, type[Content]] = {"release": Release, "outcome": Outcome}
+# The members of a release that a format added, and what they are in earlier ones.
+_ADDED: dict[int, dict[str, Any]] = {2: {"quantiles": [], "volatility": None}, 3: {"models": {}}}
 
 
 class EntryFault(ValueError):
@@ -144,8 +158,9 @@ def read_entry(line: bytes, previous: str | None) -> tuple[Content, str]:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
         raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
-    if version < 2 and kind == "release":
-        data |= {"quantiles": [], "volatility": None}
+    if kind == "release":
+        for added in (members for format_, members in _ADDED.items() if version < format_):
+            data |= added
     try:
         return plain.decode(_KINDS[kind], data, kind), digest
     except plain.Undecodable as error:

@@ -1,6 +1,6 @@
 """What a model file says of each model that was tested: who made it, its scores, and how it compares with the others.
 
-All figures are of the backtest, out of sample. Errors are of log price.
+All figures are out of sample: of the backtest, or of the forecasts that were released. Errors are of log price.
 """
 
 import re

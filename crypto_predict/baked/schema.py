@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
-from crypto_predict.baked.models import ModelReport, PairwiseScore, Quantiles, quantile_faults
+from crypto_predict.baked.models import ModelReport, ModelScore, PairwiseScore, Quantiles, quantile_faults
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
@@ -359,6 +359,21 @@ class LiveScore:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveModel:
+    """The published forecasts of one model, and their scores. It stays as it is once the model is no longer released.
+
+    Of the releases after the same close the first is scored, so that as many days as forecasts are behind a figure.
+    """
+
+    name: str
+    since: datetime  # when the first release with it was made
+    newest: datetime  # when the newest was
+    releases: int  # with its forecasts
+    pending: int  # forecasts to be scored that have no outcome so far
+    scores: tuple[ModelScore, ...]  # 1, 7, 30 and 90 days ahead; without horizons that have no forecast due
+
+
+@dataclass(frozen=True, slots=True)
 class LiveRecord:
     """The published forecasts of one pair and their scores. A figure is None if no forecast has come due."""
 
@@ -378,6 +393,8 @@ class LiveRecord:
     by_horizon: tuple[LiveScore, ...]  # ascending; without horizons that have no forecast due
     latest: tuple[LiveForecast, ...]  # one for each of the newest 30 target days, newest first
     words: str  # the scores in words
+    models: tuple[LiveModel, ...]  # the combined forecast first, the others by name; the 24 that were released last
+    pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon, over the releases that had both
 
 
 @dataclass(frozen=True, slots=True)

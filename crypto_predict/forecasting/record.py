@@ -3,6 +3,7 @@
 Each forecast with a recorded outcome counts once, even if several releases forecast the same day from the same price.
 Four releases a day that forecast thirty days ahead cover each day 120 times, and their errors are far from
 independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
+`live_models` has the record of each model.
 """
 
 from collections import defaultdict
@@ -14,8 +15,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.ledger import DAYS, MOST_BYTES, RESTORE, EntryFault, Ledger, Outcome, Place, Release
+from crypto_predict.baked.distribution import Distribution
+from crypto_predict.baked.evaluation import PROPHET, Evaluator
+from crypto_predict.baked.ledger import (
+    DAYS,
+    MODEL_DAYS,
+    MOST_BYTES,
+    RESTORE,
+    EntryFault,
+    Ledger,
+    Outcome,
+    Place,
+    Release,
+)
 from crypto_predict.baked.schema import (
     COVERAGE,
     Card,
@@ -29,6 +41,7 @@ from crypto_predict.baked.schema import (
 from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
+from crypto_predict.forecasting.live_models import LiveModels
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import DAY, Interval, Pair
@@ -36,7 +49,8 @@ from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
 
 ROOM = 2**24  # bytes that one more training may append
-MOST_PENDING = 500_000  # forecasts without an outcome; a pair that is released four times a day has 3,600
+# Forecasts without an outcome. A pair that is released four times a day has 3,600, and 128 of each model.
+MOST_PENDING = 500_000
 MOST_OUTCOMES = 500_000  # of all pairs; fifty years of one have 18,000
 MOST_TALLIES = 500  # pairs; one with real and with invented prices counts twice
 HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately
@@ -86,7 +100,7 @@ class Record:
                 expected = "that of daily candles, whose closes are forecast"
                 raise InvalidValue("interval", history.interval.length, expected)
             tally = self._tallies.get((history.pair, history.simulated))
-            awaited = set(tally.pending) if tally else set()
+            awaited = tally.awaited() if tally else set()
             for candle in history.candles:
                 if (day := candle.open_time.date()) in awaited:
                     self._append(Outcome(history.pair, history.simulated, day, candle.close, history.source))
@@ -152,6 +166,7 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
     evaluator, facts = Evaluator(forecast), card.pairs[pair]
     days = [forecast.last + horizon * DAY for horizon in range(1, DAYS + 1)]
     predictions = [evaluator.at(day) for day in days]
+    models = [name for name in evaluator.models if name != PROPHET or forecast.prophet_bands]
     return Release(
         pair=pair,
         simulated=facts.simulated,
@@ -164,12 +179,18 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
         prediction=tuple(prediction.price for prediction in predictions),
         low=tuple(prediction.low for prediction in predictions),
         high=tuple(prediction.high for prediction in predictions),
-        quantiles=tuple(
-            tuple(float(f"{distribution.quantile(level):.6g}") for level in LEVELS)
-            for distribution in map(evaluator.distribution, days)
-        ),
+        quantiles=tuple(_quantiles(evaluator.distribution(day)) for day in days),
         volatility=facts.volatility,
+        models={
+            name: tuple(_quantiles(evaluator.distribution(forecast.last + ahead * DAY, name)) for ahead in MODEL_DAYS)
+            for name in models
+        },
     )
+
+
+def _quantiles(distribution: Distribution) -> tuple[float, ...]:
+    """Return the prices at `LEVELS`, to six digits."""
+    return tuple(float(f"{distribution.quantile(level):.6g}") for level in LEVELS)
 
 
 class _Due(NamedTuple):
@@ -275,8 +296,17 @@ class _Tally:
     _targets: dict[int | None, set[date]] = field(default_factory=lambda: defaultdict(set))
     _hindsight: int = 0
     _latest: dict[date, LiveForecast] = field(default_factory=dict)
+    _models: LiveModels = field(default_factory=LiveModels)
+
+    def awaited(self) -> set[date]:
+        """Return the days that were forecast and have no outcome."""
+        return {*self.pending, *self._models.pending}
 
     def count_pending(self) -> int:
+        """Return the number of forecasts without an outcome, those of each model included."""
+        return self._count_own() + self._models.count_pending()
+
+    def _count_own(self) -> int:
         return sum(map(len, self.pending.values()))
 
     def add(self, content: Release | Outcome) -> None:
@@ -292,10 +322,12 @@ class _Tally:
                     due.append(_Due(content, horizon, target, actual))
                 else:
                     self.pending.setdefault(target, []).append((content, horizon))
+            self._models.add(content, self.closes)
         elif content.day not in self.closes:
             self.closes[content.day] = content.close
             waiting = self.pending.pop(content.day, ())
             due = [_Due(release, horizon, content.day, content.close) for release, horizon in waiting]
+            self._models.settle(content.day, content.close)
         if due:
             self._score(due)
 
@@ -335,19 +367,21 @@ class _Tally:
         if self._since is None:
             return None
         scores = {horizon: _scores(self._sums[horizon], len(self._targets[horizon])) for horizon in (None, *HORIZONS)}
-        words = _words(scores[None])
+        words, (models, pairwise) = _words(scores[None]), self._models.scores()
         if self._hindsight:
             words += f"; {self._hindsight:,} of them made in hindsight, by a history that was cut off"
         return LiveRecord(
             since=self._since,
             releases=self._releases,
             hindsight=self._hindsight,
-            pending=self.count_pending(),
+            pending=self._count_own(),
             overdue=sum(len(waiting) for target, waiting in self.pending.items() if target <= self._newest_candle),
             by_horizon=tuple(
                 LiveScore(horizon_days=horizon, **scores[horizon]) for horizon in HORIZONS if scores[horizon]["due"]
             ),
             latest=tuple(self._latest[target] for target in sorted(self._latest, reverse=True)),
             words=words,
+            models=models,
+            pairwise=pairwise,
             **scores[None],
         )

@@ -81,13 +81,13 @@ def resample(count: int, overlap: int) -> tuple[FloatArray, float] | None:
     if blocks < LEAST_BLOCKS:
         return None
     random, places = np.random.default_rng(_SEED), np.arange(count)
-    begins = random.random((RESAMPLES, count)) < blocks / count
+    begins = np.array([random.random(count) < blocks / count for _ in range(RESAMPLES)])
     begins[:, 0] = True
-    starts = random.integers(0, count, (RESAMPLES, count))
-    begun = np.maximum.accumulate(np.where(begins, places, 0), axis=1)
-    drawn = (np.take_along_axis(starts, begun, axis=1) + places - begun) % count  # the first loss follows the last
-    rows = np.arange(RESAMPLES)[:, None] * count
-    weights = np.bincount((drawn + rows).ravel(), minlength=RESAMPLES * count).reshape(RESAMPLES, count) / count
+    weights = np.empty((RESAMPLES, count))
+    for row, begin in zip(weights, begins, strict=True):  # one by one, as whole tables of indices take much memory
+        starts, begun = random.integers(0, count, count), np.maximum.accumulate(np.where(begin, places, 0))
+        drawn = (starts[begun] + places - begun) % count  # the first loss follows the last
+        row[:] = np.bincount(drawn, minlength=count) / count
     return weights, blocks
 
 

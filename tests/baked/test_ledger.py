@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,39 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked import ledger as ledger_module
 from crypto_predict.baked import store
-from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from, size_up_to
+from crypto_predict.baked.ledger import (
+    DAYS,
+    MODEL_DAYS,
+    EntryFault,
+    Ledger,
+    Outcome,
+    Place,
+    Release,
+    entries_from,
+    entry_after,
+    size_up_to,
+)
+from crypto_predict.baked.models import MOST_MODELS, NAME
 from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY
-from tests.support.ledgers import START, contents, data_of, make_ledger, make_outcome, make_release, members, sealed
-from tests.support.models import ETH, make_model
+from crypto_predict.market.forecast import LEVELS
+from tests.support.ledgers import (
+    START,
+    contents,
+    data_of,
+    make_ledger,
+    make_outcome,
+    make_quantiles,
+    make_release,
+    members,
+    sealed,
+)
+from tests.support.models import BTC, ETH, make_model
 
 DATA = make_ledger(make_release(), make_outcome(), make_release(START + DAY), make_release(START + DAY, ETH))
 LINES = DATA.splitlines(keepends=True)
 RELEASE, OUTCOME = members(make_release()), members(make_outcome())
+FORMAT_2 = Path(__file__).with_name("format_2.jsonl")
 
 
 def beginning(lines: int) -> bytes:
@@ -227,7 +253,7 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"format": 3}, "format 3, this program reads 2: update this program"),
+        ({"format": 4}, "format 4, this program reads 3: update this program"),
         ({"format": 0}, "format is 0"),
         ({"format": True}, "format is True"),
         ({"format": "1" * 1000}, "format is '111"),
@@ -257,6 +283,12 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"quantiles": []}, "of quantiles and volatility, one is missing"),
         ({"volatility": None}, "of quantiles and volatility, one is missing"),
         ({"volatility": -0.1}, "volatility is -0.1, below 0"),
+        ({"quantiles": [], "volatility": None}, "of models and volatility, one is missing"),
+        ({"models": {"garch": [[1.0] * 7] * 3}}, "model garch has 3 days, not 4"),
+        ({"models": {"garch": [[1.0] * 6] * 4}}, "the quantiles of model garch are not 7 that ascend"),
+        ({"models": {"garch": [[0.0] * 7] * 4}}, "the quantiles of a model are not positive prices"),
+        ({"models": {"Mine!": [[1.0] * 7] * 4}}, "model 'Mine!' is not a name of small letters"),
+        ({"models": {f"m{n}": [[1.0] * 7] * 4 for n in range(13)}}, "13 models are more than a pair can have (12)"),
     ],
 )
 def test_an_invalid_release_is_refused_with_its_fault(path: Path, changes: dict[str, Any], fault: str) -> None:
@@ -346,6 +378,74 @@ def test_many_releases_at_once_are_refused(path: Path) -> None:
 
 
 def test_decades_of_releases_fit() -> None:
-    """Four a day of four pairs for fifty years, with an outcome a day."""
-    release_bytes, outcome_bytes = len(LINES[0]), len(LINES[1])
-    assert (4 * release_bytes + outcome_bytes) * 4 * 365 * 50 < ledger_module.MOST_BYTES
+    """Four a day with an outcome a day: of one pair with twelve models for fifty years, of four pairs for twenty."""
+    models = {f"a-model-with-a-name-of-30-char-{n}"[-30:]: make_quantiles(0.71 + n / 99) for n in range(MOST_MODELS)}
+    quantiles = tuple(tuple(123_456.7 + n for n in range(7)) for _ in range(DAYS))
+    full = replace(make_release(), models=models, quantiles=quantiles, prediction=(123_456.78,) * DAYS)
+    full = replace(full, low=(123_000.01,) * DAYS, high=(129_999.99,) * DAYS)
+    release_bytes, outcome_bytes = len(make_ledger(full)), len(LINES[1])
+    assert release_bytes < ledger_module.MOST_LINE_BYTES / 7
+    year = (4 * release_bytes + outcome_bytes) * 365
+    assert year * 50 < 0.65 * ledger_module.MOST_BYTES
+    assert year * 4 * 20 < ledger_module.MOST_BYTES
+
+
+def test_a_ledger_of_the_second_format_is_read_and_continued(tmp_path: Path) -> None:
+    """`format_2.jsonl` was written by the last program of that format: two pairs, outcomes, and a second release."""
+    path, data = tmp_path / "ledger.jsonl", FORMAT_2.read_bytes()
+    path.write_bytes(data)
+    assert {json.loads(line)["format"] for line in data.splitlines()} == {2}
+    old = contents(data)
+    releases = [content for content in old if isinstance(content, Release)]
+    assert [(release.pair, release.models) for release in releases] == [(BTC, {}), (ETH, {}), (BTC, {})]
+    ledger = Ledger.read(path)
+    ledger.append(new := make_release(START + 9 * DAY))
+    assert data_of(ledger).startswith(data), "no earlier byte changes"
+    path.write_bytes(data_of(ledger))
+    assert Ledger.read(path, [head_of(data), ledger.head]).entries == len(old) + 1
+    assert contents(data_of(ledger)) == [*old, new]
+
+
+PRICES = st.floats(1e-9, 1e12)
+ROWS = st.lists(PRICES, min_size=len(LEVELS), max_size=len(LEVELS)).map(lambda row: tuple(sorted(row)))
+MODELS = st.dictionaries(
+    st.from_regex(NAME, fullmatch=True),
+    st.lists(ROWS, min_size=len(MODEL_DAYS), max_size=len(MODEL_DAYS)).map(tuple),
+    max_size=MOST_MODELS,
+)
+
+
+@st.composite
+def releases_and_outcomes(draw: st.DrawFn) -> tuple[int, Release | Outcome]:
+    """An entry, and the format it is written in; what that format does not have is empty."""
+    version, last = draw(st.integers(1, 3)), START + draw(st.integers(0, 999)) * DAY
+    if draw(st.booleans()):
+        return version, make_outcome(last, draw(PRICES))
+    release = make_release(last, draw(st.sampled_from([BTC, ETH])))
+    if version < 2:
+        release = replace(release, quantiles=(), volatility=None)
+    return version, replace(release, models=draw(MODELS) if version > 2 else {})
+
+
+@settings(max_examples=40)
+@given(st.lists(releases_and_outcomes(), min_size=1, max_size=5))
+def test_entries_of_all_formats_are_read_as_they_were_written(
+    path: Path, entries: list[tuple[int, Release | Outcome]]
+) -> None:
+    """In one chain, whose earlier lines are never written anew."""
+    entries.sort(
+        key=lambda entry: entry[1].made_at if isinstance(entry[1], Release) else datetime.min.replace(tzinfo=UTC)
+    )
+    added = {1: {"quantiles", "volatility", "models"}, 2: {"models"}, 3: set[str]()}
+    lines = [
+        {**{name: value for name, value in members(content).items() if name not in added[version]}, "format": version}
+        for version, content in entries
+    ]
+    data = sealed(*lines)
+    ledger = read(path, data)
+    assert contents(data) == [content for _, content in entries]
+    assert data_of(ledger) == data
+    if entries[-1][0] == 3:
+        assert (
+            data == sealed(*lines[:-1]) + entry_after(entries[-1][1], json.loads(data.splitlines()[-1])["previous"])[1]
+        )

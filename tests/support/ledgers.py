@@ -2,15 +2,20 @@
 
 import hashlib
 import json
+import math
 from datetime import UTC, date, datetime
+from statistics import NormalDist
 from typing import Any
 
-from crypto_predict.baked.ledger import DAYS, NO_ENTRY, Ledger, Outcome, Release, entry_after, read_entry
+from crypto_predict.baked.ledger import DAYS, MODEL_DAYS, NO_ENTRY, Ledger, Outcome, Release, entry_after, read_entry
+from crypto_predict.baked.models import Quantiles
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.market import DAY, Pair
+from crypto_predict.market.forecast import LEVELS
 from tests.support.models import BTC
 
 START = date(2024, 5, 17)  # the last candle of the first release
+SCORES = [NormalDist().inv_cdf(level) for level in LEVELS]
 
 
 def make_release(last: date = START, pair: Pair = BTC) -> Release:
@@ -33,6 +38,15 @@ def make_release(last: date = START, pair: Pair = BTC) -> Release:
             tuple(round(price * share, 2) for share in (0.86, 0.9, 0.95, 1.0, 1.05, 1.1, 1.15)) for price in prices
         ),
         volatility=0.03,
+        models={name: make_quantiles(width) for name, width in (("combined", 1.0), ("garch", 0.8))},
+    )
+
+
+def make_quantiles(width: float = 1.0, shift: float = 0.0) -> Quantiles:
+    """The quantiles at `MODEL_DAYS` of a Gaussian around 100, moved by `shift`: 3 % a day, times `width`."""
+    return tuple(
+        tuple(float(f"{100 * math.exp(shift + 0.03 * width * days**0.5 * score):.6g}") for score in SCORES)
+        for days in MODEL_DAYS
     )
 
 

@@ -8,6 +8,7 @@ mortality in the United States", PNAS 119, 2022).
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -25,15 +26,17 @@ from crypto_predict.wording import counted
 
 Resamples = tuple[FloatArray, float]  # of `significance.resample`
 
+_resample = lru_cache(maxsize=1)(resample)  # models at the same cutoffs are scored one after the other
+
 
 def score_model(forecasts: Forecasts) -> ModelScore:
     """Return the scores of one horizon, of one forecast or more."""
     ours, reference, inside = forecasts.losses(), forecasts.reference_losses(), forecasts.inside()
     overlap = _overlap(forecasts.horizon, forecasts.cutoffs)
-    resamples = resample(len(forecasts.cutoffs), overlap)
-    test = diebold_mariano(ours["crps"], reference["crps"], overlap)
+    resamples = _resample(len(forecasts.cutoffs), overlap)
     pit = metrics.pit(forecasts.actual, forecasts.quantiles, np.array(LEVELS))
-    relative_crps, p_value = _ratio(resamples, ours["crps"], reference["crps"]), None if test is None else test[1]
+    relative_crps = _ratio(resamples, ours["crps"], reference["crps"])
+    p_value = _p_value(resamples, ours["crps"], reference["crps"], overlap)
     uniform = metrics.uniformity(pit[disjoint(forecasts.cutoffs, forecasts.horizon)])
     return ModelScore(
         horizon_days=forecasts.horizon,
@@ -54,16 +57,14 @@ def score_model(forecasts: Forecasts) -> ModelScore:
 
 def compare(models: Sequence[tuple[str, Forecasts]]) -> Iterator[PairwiseScore]:
     """Yield the comparison of every two of these models at one horizon; none of those without a common target."""
+    crps = {name: forecasts.losses()["crps"] for name, forecasts in models}
     for (name, ours), (other, theirs) in combinations(models, 2):
         common, left, right = np.intersect1d(ours.cutoffs, theirs.cutoffs, return_indices=True)
         if len(common):
             overlap = _overlap(ours.horizon, common)
-            losses, reference = ours.losses()["crps"][left], theirs.losses()["crps"][right]
-            test = diebold_mariano(losses, reference, overlap)
-            ratio, p_value = (
-                _ratio(resample(len(common), overlap), losses, reference),
-                None if test is None else test[1],
-            )
+            losses, reference = crps[name][left], crps[other][right]
+            resamples = _resample(len(common), overlap)
+            ratio, p_value = _ratio(resamples, losses, reference), _p_value(resamples, losses, reference, overlap)
             words = _words(name, other, ours.horizon, ratio, p_value)
             shown = None if p_value is None else _figure(p_value)
             yield PairwiseScore(name, other, ours.horizon, len(common), ratio, shown, words)
@@ -78,11 +79,17 @@ def _words(name: str, other: str, horizon: int, ratio: Estimate | None, p_value:
     if p_value >= SIGNIFICANCE or abs(1 - ratio.value) < LEAST_DIFFERENCE:
         return f"nobody can say whether {name or 'it'} or {other} is better {at}, {p}"
     better = "better" if ratio.value < 1 else "worse"
-    return f"{name} is {better} than {other} {at} by {abs(1 - ratio.value):.1%}, {p}".strip()
+    return f"{name} is {better} than {other} {at} by {100 * abs(1 - ratio.value):.1f} %, {p}".strip()
 
 
 def _overlap(horizon: int, cutoffs: IntArray) -> int:
     return max(1, math.ceil(horizon / spacing(cutoffs)))
+
+
+def _p_value(resamples: Resamples | None, losses: FloatArray, reference: FloatArray, overlap: int) -> float | None:
+    """Return the p-value of Diebold and Mariano; None with too few forecasts for an interval, as of a young record."""
+    test = None if resamples is None else diebold_mariano(losses, reference, overlap)
+    return None if test is None else test[1]
 
 
 def _ratio(resamples: Resamples | None, losses: FloatArray, reference: FloatArray) -> Estimate | None:
