@@ -31,7 +31,7 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.baked import files, plain
-from crypto_predict.baked.models import Quantiles, quantile_faults
+from crypto_predict.baked.models import MOST_MODELS, Quantiles, quantile_faults
 from crypto_predict.baked.schema import SHA256, Anchor, not_positive
 from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
 from crypto_predict.market import DAY, Pair
@@ -70,7 +70,7 @@ class Release:
     high: tuple[float, ...]  # (30,)
     quantiles: tuple[tuple[float, ...], ...]  # (30, 7) at `LEVELS`, to six digits; none in format 1
     volatility: float | None  # `PairCard.volatility`, of persistence's Gaussian distribution; None in format 1
-    # (4, 7) at `MODEL_DAYS` and `LEVELS`, to six digits, of each model of the pair, the combined forecast included
+    # (4, 7) at `MODEL_DAYS` and `LEVELS`, to six digits, of each model, the combined forecast and Prophet included
     models: dict[str, Quantiles]  # none in formats 1 and 2
 
     def faults(self) -> Iterator[str]:
@@ -95,7 +95,7 @@ class Release:
             yield f"volatility is {self.volatility}, below 0"
         if self.models and self.volatility is None:
             yield "of models and volatility, one is missing"
-        yield from quantile_faults(self.models, len(MODEL_DAYS))
+        yield from quantile_faults(self.models, len(MODEL_DAYS), MOST_MODELS + 2)
         if not all(row[0] > 0 for rows in self.models.values() for row in rows if row):
             yield "the quantiles of a model are not positive prices"
 

@@ -85,10 +85,10 @@ class ModelReport:
 Quantiles = tuple[tuple[float, ...], ...]
 
 
-def quantile_faults(models: Mapping[str, Quantiles], days: int) -> Iterator[str]:
-    """Yield the violated rules of the log prices (days, 7) of each model."""
-    if len(models) > MOST_MODELS:
-        yield f"{len(models)} models are more than a pair can have ({MOST_MODELS})"
+def quantile_faults(models: Mapping[str, Quantiles], days: int, most: int = MOST_MODELS) -> Iterator[str]:
+    """Yield the violated rules of the prices, or their logarithms, (days, 7) of each model."""
+    if len(models) > most:
+        yield f"{len(models)} models are more than a pair can have ({most})"
     for name, quantiles in models.items():
         if not NAME.fullmatch(name):
             yield f"model {name!r:.40} is not a name of small letters, digits and hyphens"

@@ -393,7 +393,7 @@ class LiveRecord:
     by_horizon: tuple[LiveScore, ...]  # ascending; without horizons that have no forecast due
     latest: tuple[LiveForecast, ...]  # one for each of the newest 30 target days, newest first
     words: str  # the scores in words
-    models: tuple[LiveModel, ...]  # the combined forecast first, the others by name; the 24 that were released last
+    models: tuple[LiveModel, ...]  # the combined forecast first, the others by name; the 16 that were released last
     pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon, over the releases that had both
 
 

@@ -22,14 +22,14 @@ import numpy as np
 
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.ledger import MODEL_DAYS, Release
-from crypto_predict.baked.models import MOST_MODELS, ModelScore, PairwiseScore
+from crypto_predict.baked.models import ModelScore, PairwiseScore
 from crypto_predict.baked.schema import LiveModel
 from crypto_predict.forecasting.evaluation.comparison import compare, score_model
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.market import DAY
 from crypto_predict.market.forecast import LEVELS
 
-MOST_SHOWN = 2 * MOST_MODELS  # of a pair; those that were released last
+MOST_SHOWN = 16  # models of a pair; those that were released last
 MOST_SCORED = 500  # models of a pair, ever; those beyond have no scores
 
 _MIDDLE = LEVELS.index(0.5)

@@ -18,6 +18,7 @@ from scipy import stats
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, Outcome, Release
+from crypto_predict.baked.models import MOST_MODELS
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
@@ -125,14 +126,14 @@ def live_of(record: Record, pair: Pair = BTC) -> LiveRecord:
     return record.scorecard().pairs[pair]
 
 
-def test_a_year_of_releases_takes_some_5_mb() -> None:
-    """Four releases a day of a pair that costs 123,456.78."""
+def test_a_year_of_releases_takes_some_6_mb() -> None:
+    """Four releases a day of a pair that costs 123,456.78, each with two models."""
     record = Record()
     for day in range(10):
         for hours in (0, 6, 12, 18):
             record = release(record, START + day * DAY, 123_456.78, hours=hours, drift=0.001)
         record = settle(record, history({START + (day + 1) * DAY: 123_456.78}))
-    assert 100_000 < record.ledger.size < 5_200_000 * 10 / 365
+    assert 100_000 < record.ledger.size < 5_900_000 * 10 / 365
 
 
 READ_AND_MEASURE = """
@@ -150,8 +151,12 @@ print(peak() - before, record.ledger.entries, sum(live.due for live in lives.val
 
 
 def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
-    """Fifteen months of four releases a day have 5 MB; only outcomes and forecasts without one are kept."""
+    """Fifteen months of four releases a day of twelve models have 10 MB, which are 100 MB as Python objects.
+
+    Only outcomes, forecasts without one, and one scored forecast a day of each model and horizon are kept.
+    """
     path, start = tmp_path / "ledger.jsonl", date(2020, 1, 1)
+    twelve = {f"m{number}": RELEASE["models"]["garch"] for number in range(MOST_MODELS)}
     content: list[bytes | dict[str, Any]] = []
     for day in range(450):
         last = start + day * DAY
@@ -160,15 +165,17 @@ def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
         for hours in (0, 6, 12, 18):
             at = midnight(last) + DAY + timedelta(hours=hours)
             anchor = {"at": plain.encode(at), "price": 100.0}
-            content.append({**RELEASE, "last": str(last), "made_at": plain.encode(at), "anchor": anchor})
+            content.append(
+                {**RELEASE, "models": twelve, "last": str(last), "made_at": plain.encode(at), "anchor": anchor}
+            )
     path.write_bytes(sealed(*content))
     command = [sys.executable, "-c", READ_AND_MEASURE, str(path)]
     child = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True)
     grown, entries, due, size = map(int, child.stdout.split())
     assert (entries, size) == (len(content), path.stat().st_size)
     assert due == 4 * sum(min(30, 449 - day) for day in range(450))
-    assert size > 4_500_000
-    assert grown < 6 * 2**20
+    assert size > 9_500_000
+    assert grown < 14 * 2**20
 
 
 def test_a_full_ledger_is_refused_before_the_training(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 from werkzeug.test import Client
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import LiveDistribution, LiveForecast, LiveRecord, LiveScore, Scorecard
+from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
+from crypto_predict.baked.schema import LiveDistribution, LiveForecast, LiveModel, LiveRecord, LiveScore, Scorecard
 from crypto_predict.market import Pair
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
@@ -24,6 +25,29 @@ def live_forecast(day: int) -> LiveForecast:
     return LiveForecast(made_at=made_at, build="0.3.1-20240517061000", target=target, horizon_days=1, **prices)
 
 
+SCORE = ModelScore(
+    horizon_days=1,
+    forecasts=60,
+    relative_mae=Estimate(1.0, 0.99, 1.01),
+    relative_crps=Estimate(0.98, 0.95, 1.01),
+    winkler=Estimate(0.09, 0.08, 0.1),
+    relative_winkler=None,
+    coverage_50=Estimate(0.5, 0.4, 0.6),
+    coverage_80=Estimate(0.8, 0.75, 0.85),
+    coverage_90=Estimate(1.0, None, None),
+    pit=(0.1,) * 10,
+    pit_p_value=None,
+    p_value=0.21,
+    words="nobody can say whether it or persistence is better at 1 day, p = 0.21",
+)
+MODELS = (
+    LiveModel("combined", MADE_AT - timedelta(days=60), MADE_AT, 240, 128, (SCORE,)),
+    LiveModel("mine", MADE_AT - timedelta(days=9), MADE_AT - timedelta(days=8), 4, 4, ()),
+)
+PAIRWISE = (
+    PairwiseScore("combined", "garch", 1, 60, Estimate(0.9, 0.8, 0.98), 0.02, "combined is better than garch at 1 day"),
+    PairwiseScore("combined", "mine", 1, 1, None, None, "combined cannot be compared with mine at 1 day"),
+)
 DUE = LiveRecord(
     since=MADE_AT - timedelta(days=60),
     releases=240,
@@ -46,9 +70,12 @@ DUE = LiveRecord(
     ),
     latest=(live_forecast(17), live_forecast(16)),
     words="5,100 forecasts of 60 days came due: error 0.98 of persistence's, 81 % inside the 80 % interval",
+    models=MODELS,
+    pairwise=PAIRWISE,
 )
 NOTHING: dict[str, Any] = dict.fromkeys(("mae", "relative_mae", "skill", "coverage", "winkler", "distribution"))
 NOTHING |= {"releases": 1, "due": 0, "days": 0, "pending": 30, "overdue": 0, "by_horizon": (), "latest": ()}
+NOTHING |= {"models": MODELS[1:], "pairwise": ()}
 NONE_DUE = replace(DUE, **NOTHING, words="no forecast has come due yet")
 SCORECARD = Scorecard(
     entries=301, head="0123456789abcdef" * 4, pairs={BTC: DUE, ETH: NONE_DUE}, simulated={Pair("DOGE", "USD"): DUE}

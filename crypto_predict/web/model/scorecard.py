@@ -4,6 +4,12 @@ Every release records its forecasts for the next 30 closes in a ledger, to which
 is the digest of its last entry. A forecast is due once the close that it predicts is known. Errors are of log price,
 and relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days`
 counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
+
+`models` has the record of each model, 1, 7, 30 and 90 days ahead, with the figures of the backtest: errors and CRPS
+relative to persistence, Winkler score and coverage, each with its 95 % confidence interval, and the number of outcomes.
+Of the releases after the same close the first is scored. `pairwise` compares every two models where both have forecast,
+with the test of Diebold and Mariano, and says in words which one is better, or that nobody can say. A model that is no
+longer released keeps its record.
 """
 
 from crypto_predict.baked.schema import Scorecard
