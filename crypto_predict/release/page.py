@@ -9,7 +9,7 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-from crypto_predict.baked.evaluation import Evaluator, Prediction
+from crypto_predict.baked.evaluation import COMBINED, Evaluator, Prediction
 from crypto_predict.baked.schema import Card, Model, PairCard, PairForecast, Score
 from crypto_predict.errors import CryptoPredictError, OutOfRange
 from crypto_predict.market import Pair, price_decimals
@@ -131,13 +131,19 @@ def _score(pair: Pair, score: Score, notes: Sequence[str]) -> tuple[str, ...]:
 
 
 def _live(model: Model) -> Iterator[str]:
-    """Describe the record of released forecasts: of invented prices only if the model's are invented."""
+    """Describe the record of released forecasts, and of ours beside each other model's for tomorrow.
+
+    Invented prices are described only if the model's are invented.
+    """
     card = model.scorecard
     yield f"the ledger of released forecasts has {counted(card.entries, 'line')}"
     records = card.simulated if model.card.simulated else card.pairs
     for pair, record in islice(records.items(), MOST_PAIRS):
         releases = f"{counted(record.releases, 'release')} since {record.since:%Y-%m-%d}"
         yield f"{pair}: {escape(record.words)} ({releases}, {record.pending:,} still pending)"
+        ours = [score for score in record.pairwise if (score.model, score.horizon_days) == (COMBINED, 1)]
+        for score in ours[:MOST_LINES]:
+            yield f"{pair}: {escape(score.words)} ({counted(score.forecasts, 'outcome')})"
 
 
 def _packages(card: Card, before: Card) -> Iterator[str]:

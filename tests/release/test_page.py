@@ -14,13 +14,14 @@ from markdown_it import MarkdownIt
 
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import Gate
+from crypto_predict.baked.models import PairwiseScore
+from crypto_predict.baked.schema import Gate, LiveRecord, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.release.__main__ import main
 from crypto_predict.release.job import code, escape
 from crypto_predict.release.page import PICTURE_DAYS, PICTURE_STEP, changes, page, picture
 from tests.support.engine import build, forget
-from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
+from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_forecast, make_model
 from tests.support.training import QUICK, REVISION, in_process, price_file
 
 DIGEST = f"sha256:{'6a' * 32}"
@@ -150,6 +151,23 @@ def test_simulated_prices_are_announced_at_top_and_bottom_and_a_lifted_gate_with
     html = MARKDOWN.render(page(replace(model, card=replace(model.card, gate=gate)), DIGEST))
     assert "<strong>LIFTED</strong>: BTC/USD: 12 % missing" in html
     assert "<script>" not in html
+
+
+def test_the_record_says_how_ours_compares_with_each_other_model() -> None:
+    """For tomorrow, with the number of outcomes; a page of twelve models has eight such lines."""
+    words = f"combined is better than mine at 1 day {HOSTILE}"
+    scores = [blank(PairwiseScore, model="combined", horizon_days=1, forecasts=60, words=words)] * 9
+    others = [
+        blank(PairwiseScore, model=model, horizon_days=days, words="of no interest")
+        for model, days in (("mine", 1), ("combined", 7))
+    ]
+    record = blank(LiveRecord, since=TRAINED_AT, words="1 forecast", pairwise=(*others, *scores))
+    text = page(replace(make_model(), scorecard=Scorecard(1, DIGEST[7:], {BTC: record}, {})), DIGEST)
+    shown = MARKDOWN.render(text)
+    assert shown.count("combined is better than mine at 1 day") == 8
+    assert shown.count("(60 outcomes)") == 8
+    assert "of no interest" not in shown
+    assert "<script>" not in shown
 
 
 def test_changes_are_listed_by_build_package_and_source() -> None:

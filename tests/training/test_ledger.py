@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from crypto_predict.baked import store
+from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import DAY, Interval, Pair, Span
 from crypto_predict.sources.simulated import Simulated
@@ -115,6 +117,21 @@ def test_the_live_record_follows_from_forecasts_and_closes(releases: list[Releas
         assert score.mae == pytest.approx(errors[chosen].mean())
     assert [forecast.target for forecast in record.latest] == [THIRD - n * DAY for n in range(len(record.latest))]
     assert record.latest[0].actual == closes_of(pair)["2025-06-30"]
+
+
+def test_every_model_of_a_release_has_a_record(releases: list[Released]) -> None:
+    """Those that the default of --rivals names, from the releases that have come due: one of 1, 7 and 30 days."""
+    model = releases[2].model
+    record = model.scorecard.simulated[BTC]
+    names = set(releases[2].lines()[-1]["models"])
+    assert names == {COMBINED, PROPHET, *model.forecasts[BTC].models} == {COMBINED, PROPHET, "garch"}
+    assert {live.name for live in record.models} == names
+    for live in record.models:
+        assert (live.releases, live.since) == (3, datetime(2025, 6, 1, 0, 10, tzinfo=UTC))
+        assert [(score.horizon_days, score.forecasts) for score in live.scores] == [(1, 2), (7, 2), (30, 1)]
+        assert live.pending == 3 * 4 - 5
+    assert {(score.model, score.other) for score in record.pairwise} == set(combinations(sorted(names), 2))
+    assert all(score.words.endswith("too few forecasts") for score in record.pairwise)
 
 
 def test_the_same_training_with_the_same_ledger_gives_the_same_bytes(releases: list[Released], tmp_path: Path) -> None:
