@@ -74,10 +74,13 @@ def measure(source: str, pairs: Sequence[Pair], until: date | None) -> Iterator[
 def _words(scores: Sequence[Scores]) -> str:
     """Return the ratios of one pair at each of `HORIZONS`."""
     lines = [f"CRPS relative to persistence's {days_listed(HORIZONS)} ahead"]
-    for model in scores[0].crps:
+    ours, *peers = scores[0].crps
+    for model in (ours, *peers):
         ratios = " ".join(f"{score.crps[model] / score.crps[PERSISTENCE]:.3f}" for score in scores)
-        ours = " ".join(f"{next(iter(score.crps.values())) / score.crps[model]:.3f}" for score in scores)
-        lines.append(f"  {model}: {ratios}; the forecast's relative to it: {ours}")
+        relative = " ".join(f"{score.crps[ours] / score.crps[model]:.3f}" for score in scores)
+        lines.append(
+            f"  {model}: {ratios}" + (f"; the forecast's relative to it: {relative}" if model in peers else "")
+        )
     for horizon, (interval, _) in zip(HORIZONS, scores, strict=True):
         lines.append(
             f"  {counted(horizon, 'day')} ahead: Winkler score {interval.winkler / interval.gaussian_winkler:.3f} of "
