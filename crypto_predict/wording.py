@@ -34,6 +34,11 @@ def lasted(hours: float) -> str:
     return f"{days:,.0f} days" if days >= 10 else f"{float(f'{days:.1f}'):g} days"
 
 
+def as_line(text: str, longest: int = 1_000) -> str:
+    """Return a text from outside as a line of printable characters, cut after the `longest`."""
+    return " ".join("".join(letter if letter.isprintable() else " " for letter in text[:longest]).split())
+
+
 def read_duration(text: str, name: str = "duration") -> timedelta:
     """Read ``90s``, ``15m``, ``24h``, ``2d`` or a bare number of seconds, the value of the option `name`."""
     match = _DURATION.fullmatch(text.strip().lower())

@@ -224,13 +224,16 @@ def _mixed(before: float, after: float, share: float) -> float:
     return math.copysign(math.sqrt(abs(square)), square)
 
 
-def faults(forecast: PairForecast) -> list[str]:
+def faults(forecast: PairForecast, served: str = COMBINED) -> list[str]:
     """Return the reasons why this forecast cannot be evaluated at every instant of its range, with prices above 0.
 
-    The prices are bounded without evaluating each day: by the corners of the trend and the largest seasonal effect.
+    `served` is the model that answers by default. The prices are bounded without evaluating each day: by the corners of
+    the trend and the largest seasonal effect.
     """
     if (terms := sum(len(seasonality.coefficients) for seasonality in forecast.seasonalities)) > _MOST_COEFFICIENTS:
         return [f"its seasonalities have {terms:,} coefficients, more than the {_MOST_COEFFICIENTS} of any model"]
+    if served not in {*MODELS, *forecast.models} or (served == PROPHET and not forecast.prophet_bands):
+        return [f"its default is the model {served:.40}, of which it has no forecast"]
     lowest, highest = _bounds(forecast)
     if highest >= _MOST_LOG_PRICE:
         return [f"its log price may reach {highest:.4g}; e to more than {_MOST_LOG_PRICE:g} exceeds every number"]

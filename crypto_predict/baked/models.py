@@ -3,6 +3,8 @@
 All figures are out of sample: of the backtest, or of the forecasts that were released. Errors are of log price.
 """
 
+import base64
+import binascii
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +14,8 @@ from crypto_predict.market.forecast import LEVELS
 
 NAME = re.compile("[a-z][a-z0-9-]{0,29}")
 MOST_MODELS = 12  # of a pair
+HINDCAST_HORIZONS = (1, 2, 3, 5, 7, 14, 30)  # days ahead
+_MOVE_BYTES = 3 * 2  # of one forecast in `Hindcast.moves`
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,33 @@ class ModelReport:
                 yield f"model {self.name}: {text!r:.80} is not printable"
 
 
+@dataclass(frozen=True, slots=True)
+class Hindcast:
+    """What a model has forecast in the past, out of sample: from each cutoff the point and its 80 % interval.
+
+    A move is 10,000 times the log price minus that of the cutoff's close, clipped to 16 bits.
+    """
+
+    cutoffs: tuple[int, ...]  # (m,) days since `PairForecast.first`, ascending; each has a candle
+    horizons: tuple[int, ...]  # (h,) days ahead, those of `HINDCAST_HORIZONS` that the model has
+    moves: str  # base64 of (m, h, 3) little-endian int16: low (10 %), point, high (90 %)
+
+    def faults(self) -> Iterator[str]:
+        """Yield the violated rules."""
+        if not self.cutoffs or list(self.cutoffs) != sorted({*self.cutoffs}) or self.cutoffs[0] < 0:
+            yield "cutoffs are not days that ascend"
+        if not self.horizons or list(self.horizons) != sorted({*self.horizons} & {*HINDCAST_HORIZONS}):
+            yield f"horizons {self.horizons!s:.80} are not some of {HINDCAST_HORIZONS}, ascending"
+        expected = len(self.cutoffs) * len(self.horizons) * _MOVE_BYTES
+        try:
+            size = len(base64.b64decode(self.moves, validate=True))
+        except (binascii.Error, ValueError):
+            yield "moves are not base64"
+        else:
+            if size != expected:
+                yield f"moves have {size} bytes, not {expected}"
+
+
 Quantiles = tuple[tuple[float, ...], ...]
 
 
@@ -96,3 +127,14 @@ def quantile_faults(models: Mapping[str, Quantiles], days: int, most: int = MOST
             yield f"model {name} has {len(quantiles)} days, not {days}"
         elif not all(len(row) == len(LEVELS) and list(row) == sorted(row) for row in quantiles):
             yield f"the quantiles of model {name} are not {len(LEVELS)} that ascend"
+
+
+def hindcast_faults(hindcasts: Mapping[str, Hindcast], days: int) -> Iterator[str]:
+    """Yield the violated rules of what models have forecast in a history of so many `days`."""
+    if len(hindcasts) > MOST_MODELS + 2:  # the combined forecast and Prophet
+        yield f"hindcasts of {len(hindcasts)} models are more than a pair can have ({MOST_MODELS + 2})"
+    for name, hindcast in hindcasts.items():
+        if not NAME.fullmatch(name):
+            yield f"hindcasts of {name!r:.40}: not a name of small letters, digits and hyphens"
+        if hindcast.cutoffs[-1] >= days:
+            yield f"hindcasts of {name:.40} end on day {hindcast.cutoffs[-1]} of {days}"

@@ -13,7 +13,16 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 
-from crypto_predict.baked.models import ModelReport, ModelScore, PairwiseScore, Quantiles, quantile_faults
+from crypto_predict.baked.models import (
+    NAME,
+    Hindcast,
+    ModelReport,
+    ModelScore,
+    PairwiseScore,
+    Quantiles,
+    hindcast_faults,
+    quantile_faults,
+)
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
@@ -133,6 +142,7 @@ class PairForecast:
     forecast_quantiles: tuple[tuple[float, ...], ...]  # (365, 7) at `LEVELS`, 1, 2, ... days after `last`
     prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
     models: dict[str, Quantiles]  # (365, 7) log prices at `LEVELS`, 1, 2, ... days after `last`, of each other model
+    hindcasts: dict[str, Hindcast]  # of each model that was tested, the combined forecast included
 
     @property
     def last_close_time(self) -> datetime:
@@ -168,6 +178,7 @@ class PairForecast:
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
             yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
         yield from quantile_faults(self.models, HORIZON_DAYS)
+        yield from hindcast_faults(self.hindcasts, days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -468,12 +479,17 @@ class PairCard:
     backtest: Backtest | None  # None if the history is too short
     models: tuple[ModelReport, ...]  # all that were tested, the combined forecast first; none without a backtest
     pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon
+    served: str  # the model that answers unless another is asked for
+    not_served: str | None  # why it is not the one of `SERVE`; None if it is
 
     def faults(self) -> Iterator[str]:
         yield from _not_printable("source", self.source)
         yield from _not_printable("reason", *self.passed_over)
         if not SHA256.fullmatch(self.history_sha256):
             yield "history_sha256 is not 64 hexadecimal digits"
+        if not NAME.fullmatch(self.served):
+            yield f"served {self.served!r:.40} is not the name of a model"
+        yield from _not_printable("not_served", self.not_served or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any
 from crypto_predict.baked import evaluation, files, plain, schema, unpickle
 from crypto_predict.errors import OtherSchema, UnusableModel, shown
 
-MOST_BYTES = 6 * 2**20  # a pair takes some 120 kB, its backtest and five years of closes included
+MOST_BYTES = 16 * 2**20  # a pair takes some 300 kB, its backtest, other models and five years of closes included
 PROTOCOL = 4
 
 
@@ -69,7 +69,7 @@ def loads(data: bytes, path: Path) -> schema.Model:
     except RecursionError as error:
         raise UnusableModel(path, "its data is nested too deeply to be a model") from error
     for pair, forecast in model.forecasts.items():
-        if faults := evaluation.faults(forecast):
+        if faults := evaluation.faults(forecast, model.card.pairs[pair].served):
             raise UnusableModel(path, f"its forecast of {pair} cannot be evaluated: {faults[0]}")
     return model
 

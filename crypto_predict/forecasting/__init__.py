@@ -2,6 +2,7 @@
 
 * ``series``: a history as arrays; ``significance``: the Diebold-Mariano test, confidence intervals
 * ``candidates``: the models (Prophet and those of statsmodels) and their combination
+* ``models``: one contract for models of ours and of other people
 * ``distribution``: volatility and the calibrated 80 % interval
 * ``evaluation``: the backtest, its scores and their formulas
 * ``minutes``: the forecasts of the next 15 minutes, which a collector makes

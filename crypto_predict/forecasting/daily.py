@@ -65,6 +65,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         forecast_quantiles=tuple(map(tuple, enclosing(quantiles, np.zeros(HORIZON_DAYS)).tolist())),
         prophet_bands=(),
         models={},
+        hindcasts={},
     )
     if faults := evaluation.faults(forecast):
         raise UnusableHistory(f"{history.pair} from {history.source}", [f"no forecast can be made of it: {faults[0]}"])

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 
 from crypto_predict.history import History
-from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
+from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,11 @@ class DailySeries:
     @classmethod
     def of(cls, history: History) -> "DailySeries":
         """Return the series of a daily history."""
-        candles = history.candles
+        return cls.of_candles(history.candles)
+
+    @classmethod
+    def of_candles(cls, candles: Candles) -> "DailySeries":
+        """Return the series of daily candles."""
         days = np.arange(candles.days[0], candles.days[-1] + 1)
         latest = np.searchsorted(candles.days, days, side="right") - 1  # the candle of each day, or the one before
         log_close, has_candle = candles.log_close[latest], candles.days[latest] == days

@@ -8,6 +8,8 @@ from pathlib import Path
 from textwrap import fill
 from types import SimpleNamespace
 
+from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.baked.models import NAME
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
@@ -30,10 +32,11 @@ _SOURCES = (
 _DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless it is given"
 _HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
 _EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
-RIVALS = ("prophet", "gaussian", "garch", "deribit")
+RIVALS = ("prophet", "gaussian", "garch", "deribit", "theta", "damped-trend", "local-level", "autoregression")
 _RIVALS = f"models that are tested and served beside ours: {', '.join(RIVALS)}, FILE.py, FILE.csv; none with ''"
 _RIVAL_EVERY = "days from one cutoff to the next in the test of a FILE.py"
 _RIVAL_SECONDS = "longest time that the test of one FILE.py takes; past it, it is scored on what it has"
+_SERVE = f"the model that answers by default, {COMBINED} or one of the rivals, unless it is worse than persistence"
 _REPEAT = "train at once and then at each multiple of this time, such as 6h, until SIGTERM; continues model and ledger"
 _PAIR = (
     f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too that "
@@ -82,6 +85,12 @@ def _rival(text: str) -> str:
     return text
 
 
+def _model(text: str) -> str:
+    if not NAME.fullmatch(text):
+        raise InvalidValue("serve", text, "the name of a model, such as combined, garch or mine")
+    return text
+
+
 def _interval(text: str) -> Interval:
     interval = Interval.parse(text)
     if interval not in {Interval.DAY_1, Interval.MINUTE_1}:
@@ -97,7 +106,10 @@ def _every(text: str, name: str = "time") -> timedelta:
 
 
 # With --interval 1m they have nothing to do.
-_ONLY_DAYS = ("--output", "--prophet-json", "--picture", "--ledger", "--champion", "--no-gate")
+_ONLY_DAYS = (
+    *("--output", "--prophet-json", "--picture", "--ledger", "--champion", "--no-gate"),
+    *("--rivals", "--rival-every", "--rival-seconds", "--serve"),
+)
 COMMAND = CommandLine(
     "train.py",
     "Train a forecast and bake it into one file: history in, model.pkl out.",
@@ -118,6 +130,7 @@ COMMAND = CommandLine(
         Option("--rivals", _rival, _RIVALS, "NAME,NAME", default=("prophet,garch",), multiple=True),
         Option("--rival-every", whole_number("rival-every", 1, 365), _RIVAL_EVERY, "N", default="7"),
         Option("--rival-seconds", whole_number("rival-seconds", 1, 86_400), _RIVAL_SECONDS, "N", default="600"),
+        Option("--serve", _model, _SERVE, "NAME", default=COMBINED),
         Option("--ledger", file_path, "the ledger of earlier releases, which is scored and continued", "FILE"),
         Option("--champion", file_path, "the model that this one would replace; a worse one is refused", "FILE"),
         Option("--no-gate", boolean, "write the model even if the gate refuses it; the model card records that"),
@@ -150,6 +163,7 @@ class TrainSettings:
     rival_every: int = 7  # days from one cutoff of a file's model to the next
     rival_seconds: int = 600  # that its test takes at most
     rival_user: int | None = None  # RIVAL_USER; None: the user of this program
+    serve: str = COMBINED  # the model that answers by default
     # The gate.
     thresholds: GateThresholds = field(default_factory=GateThresholds)
     enforced: bool = True  # False: faults are only published in the model card
@@ -199,6 +213,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
             sources=given.pop("source"),
             environ=environ,
             horizons=tuple(sorted(given.pop("horizons"))),
+            rivals=tuple(dict.fromkeys(given.pop("rivals"))),
             thresholds=GateThresholds.from_environ(environ),
             enforced=not given.pop("no_gate"),
             trained_at=trained_at,

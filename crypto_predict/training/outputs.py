@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from itertools import chain
+from math import comb
 from pathlib import Path
 
 from crypto_predict.baked import schema, store
@@ -37,7 +38,9 @@ from crypto_predict.training.options import TrainSettings
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
 _SUFFIX = ".ledger.jsonl"
-_OPCODES_OF_PAIR, _OPCODES_OF_LOSS = 7_000, 11  # of a model file, a little more than measured
+# What parts of a model file take, in opcodes and bytes, a little more than measured.
+_PAIR, _DAY, _LOSS = (7_000, 55_000), (1, 9), (11, 75)
+_MODEL, _SCORE, _COMPARISON = (4_400, 61_000), (110, 700), (26, 220)
 
 _log = logging.getLogger(__name__)
 
@@ -126,10 +129,22 @@ def check_room(candles: Mapping[Pair, int], settings: TrainSettings) -> None:
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
     if faults := list(schema.size_faults(answered)):
         raise InvalidValue("--days", settings.days, f"few enough for these pairs: {faults[0]}")
-    losses = sum(answered.values()) // 7 * len({*HORIZONS, *settings.horizons})
-    if _OPCODES_OF_PAIR * len(candles) + _OPCODES_OF_LOSS * losses > MOST_OPCODES:
-        expected = "few enough for one model; choose fewer horizons or pairs (--pair), or a shorter history (--days)"
-        raise InvalidValue("--horizons", f"{len(settings.horizons)} horizons of {len(candles)} pairs", expected)
+    pairs, horizons, models = len(candles), len({*HORIZONS, *settings.horizons}), len(settings.rivals) + 1
+    counts = {
+        _PAIR: pairs,
+        _DAY: sum(candles.values()),
+        _LOSS: sum(answered.values()) // 7 * horizons,
+        _MODEL: pairs * models,
+        _SCORE: pairs * models * horizons,
+        _COMPARISON: pairs * comb(models, 2) * horizons,
+    }
+    opcodes, size = (sum(count * costs[place] for costs, count in counts.items()) for place in (0, 1))
+    if opcodes > MOST_OPCODES or size > store.MOST_BYTES:
+        expected = (
+            "few enough for one model; choose fewer horizons, pairs (--pair) or other models (--rivals), or a shorter "
+            "history (--days)"
+        )
+        raise InvalidValue("--horizons", f"{len(settings.horizons)} horizons of {pairs} pairs", expected)
 
 
 def readable(model: Model, path: Path) -> bytes:

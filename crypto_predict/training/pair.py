@@ -9,7 +9,7 @@ from typing import Any, Never
 
 from tqdm import tqdm
 
-from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.evaluation import COMBINED, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Model, PairCard, PairForecast, Standing
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
@@ -26,7 +26,8 @@ from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within
 from crypto_predict.threads import started
 from crypto_predict.training.options import TrainSettings
-from crypto_predict.training.rivals import test_models
+from crypto_predict.training.rivals import count_steps, test_models
+from crypto_predict.wording import as_line, counted
 
 # Days read before those that a fit sees: the first forecasts of the backtest have a year behind them, and the interval
 # starts from more days than it is scored on.
@@ -70,9 +71,7 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
         source=history.source,
         traded=history.traded,
         # A reason may quote an exchange or a file.
-        passed_over=tuple(
-            "".join(letter if letter.isprintable() else " " for letter in reason) for reason in history.passed_over
-        ),
+        passed_over=tuple(map(as_line, history.passed_over)),
         cross_check=check.result(),
         simulated=history.simulated,
         first=history.candles[0].open_time,
@@ -89,6 +88,8 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
         backtest=None,
         models=(),
         pairwise=(),
+        served=COMBINED,
+        not_served=None,
     )
     return past, source, card, () if enforced else (*judge(past), *faults)
 
@@ -160,8 +161,9 @@ def train_pair(
         before = None if champion is None else champion.card.pairs.get(pair)
         if before is not None and before.backtest is not None and before.simulated == card.simulated:
             faults += tuple(champion_faults(backtest, before.backtest, settings.thresholds))
-    tested = test_models(past, replayed, forecast, settings)
-    forecast = replace(forecast, models=tested.quantiles)
+    progress.set_description_str(f"{pair}: testing {counted(len(settings.rivals), 'other model')}")
+    tested = test_models(past, replayed, forecast, settings, progress.update)
+    forecast = replace(forecast, models=tested.quantiles, hindcasts=tested.hindcasts)
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
     card = replace(
@@ -170,12 +172,15 @@ def train_pair(
         backtest=None if backtest is None else only(backtest, settings.horizons),
         models=tested.reports,
         pairwise=tested.pairwise,
+        served=tested.served,
+        not_served=tested.not_served,
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)
 
 
-def count_cutoffs(past: History, every: int) -> int:
-    """Return the number of cutoffs that a backtest has."""
+def count_cutoffs(past: History, settings: TrainSettings) -> int:
+    """Return the number of cutoffs that a backtest has, those of all models together."""
     days = len(DailySeries.of(past))
-    return len(list(splits(days, every))) if days >= LEAST_HISTORY else 0
+    ours = len(list(splits(days, settings.every))) if days >= LEAST_HISTORY else 0
+    return ours + count_steps(past, settings)

@@ -85,7 +85,7 @@ def train(
         ):
             histories, left_out = _read_histories(sources, settings, now, progress)
             outputs.check_room({pair: len(past.candles) for pair, (past, *_) in histories.items()}, settings)
-            progress.total = sum(1 + count_cutoffs(past, settings.every) for past, *_ in histories.values())
+            progress.total = sum(1 + count_cutoffs(past, settings) for past, *_ in histories.values())
             trained = _train_pairs(histories, settings, champion, left_out, progress)
         if settings.backtest is not None:  # also if the gate refuses the model: it shows why
             rows = ((pair, *astuple(row)) for pair, result in trained.items() for row in result.rows)

@@ -1,12 +1,15 @@
 """The report of a training run: a summary or all tables for a person, at most `WIDTH` columns wide, or JSON."""
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from textwrap import fill
 
 from crypto_predict.baked import plain
+from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
 from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard, Verdict, verdict
 from crypto_predict.market import Gap, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
@@ -30,6 +33,10 @@ _SPREAD_FOOT = (
     "of the whole distribution and Winkler score of the 80 % interval: relative to persistence's, below 1 is better; "
     "in 50, 80 and 90 %: outcomes in these intervals; PIT p: of outcomes spread over the distribution as unevenly by "
     "chance; \N{PLUS-MINUS SIGN}: 95 % confidence"
+)
+_MODELS_FOOT = (
+    "out of sample; combined is ours; error, CRPS and Winkler score: relative to persistence's, below 1 is better; the "
+    "best CRPS first. Each model has its own cutoffs here; the comparisons below are at common ones"
 )
 _SIMULATED = "!!! SIMULATED PRICES: no exchange was used, the market is invented. Never trade or publish on it !!!"
 
@@ -59,6 +66,11 @@ def as_summary(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
         ),
         table(rows),
         wrapped(_reliability(card)),
+        *(
+            wrapped(f"{pair}: {line}")
+            for pair, facts in list(card.pairs.items())[:_SUMMARY_PAIRS]
+            for line in (*_ranking(facts), *_default(facts))
+        ),
         f"wrote {output}, {counted(len(card.pairs), 'pair')}, version {card.build}; --verbose prints all tables",
     ]
     if not card.gate.passed:
@@ -153,6 +165,8 @@ def _backtest_parts(card: Card) -> Iterator[str]:
         yield table([row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
         yield wrapped(_SPREAD_FOOT)
         yield "\n".join(map(wrapped, _verdicts(tested)))
+    for pair, facts in card.pairs.items():
+        yield from _model_parts(pair, facts)
     for pair, backtest in tested.items():
         yield from _year_parts(pair, backtest)
 
@@ -205,6 +219,95 @@ def _verdicts(tested: Tested) -> Iterator[str]:
     for kind, by_pair in verdicts.items():
         pairs = _by_value({str(pair): days_listed(horizons) for pair, horizons in by_pair.items()})
         yield f"forecast of {'; '.join(f'{listed(names)} at {days}' for days, names in pairs.items())}: {kind.value}"
+
+
+def _ranking(facts: PairCard) -> Iterator[str]:
+    """Yield one sentence: the models by their CRPS over the shortest horizon, if there are several."""
+    scores = [(report.name, report.scores[0]) for report in facts.models if report.scores]
+    if len(scores) > 1:
+        ahead = min(score.horizon_days for _, score in scores)
+        ranked = _ranked([(name, score) for name, score in scores if score.horizon_days == ahead])
+        names = listed([f"{name} {_figure(score.relative_crps)}" for name, score in ranked])
+        yield f"CRPS of the models {counted(ahead, 'day')} ahead beside persistence's, the best first: {names}"
+
+
+def _ranked(scores: Sequence[tuple[str, ModelScore]]) -> list[tuple[str, ModelScore]]:
+    """Return the scores of models at one horizon, the best CRPS first."""
+    return sorted(scores, key=lambda each: math.inf if (crps := each[1].relative_crps) is None else crps.value)
+
+
+def _default(facts: PairCard) -> Iterator[str]:
+    """Yield each model that is left out, and which one answers by default if it is not ours, or not the wanted one."""
+    yield from (f"{report.name} is left out: {report.left_out}" for report in facts.models if report.left_out)
+    if facts.not_served is not None:
+        yield f"the default is {facts.served}: {facts.not_served}"
+    elif facts.served != COMBINED:
+        yield f"the default is {facts.served}"
+
+
+def _model_parts(pair: Pair, facts: PairCard) -> Iterator[str]:
+    """Yield the table of all models of a pair, who is better than whom, and what is left out."""
+    by_horizon: dict[int, list[tuple[str, ModelScore]]] = {}
+    for report in facts.models:
+        for score in report.scores:
+            by_horizon.setdefault(score.horizon_days, []).append((report.name, score))
+    if len(facts.models) > 1 and by_horizon:
+        yield f"the models of {pair}"
+        yield table([row for _, scores in sorted(by_horizon.items()) for row in map(_model_row, _ranked(scores))])
+        yield wrapped(_MODELS_FOOT)
+    if lines := [*_comparisons(facts.pairwise), *_default(facts)]:
+        yield "\n".join(wrapped(line, subsequent_indent="  ") for line in lines)
+
+
+def _model_row(scored: tuple[str, ModelScore]) -> Row:
+    name, score = scored
+    return {
+        "ahead": counted(score.horizon_days, "day"),
+        "model": name,
+        "forecasts": f"{score.forecasts:,}",
+        "error": _figure(score.relative_mae),
+        "CRPS": _figure(score.relative_crps, reach=True),
+        "Winkler": _figure(score.relative_winkler, reach=True),
+        "in 50 %": f"{score.coverage_50.value:.1%}",
+        "in 80 %": f"{score.coverage_80.value:.1%}",
+        "in 90 %": f"{score.coverage_90.value:.1%}",
+    }
+
+
+def _figure(estimate: Estimate | None, *, reach: bool = False) -> str:
+    """Format a figure relative to persistence's, with half the width of its confidence interval if `reach`."""
+    if estimate is None:
+        return "-"
+    if not reach or estimate.low is None or estimate.high is None:
+        return relative(estimate.value)
+    return _within(relative(estimate.value), Confidence(estimate.low, estimate.high))
+
+
+def _comparisons(pairwise: Sequence[PairwiseScore]) -> Iterator[str]:
+    """Yield who is better than whom, a sentence for each better model, and where nobody can say."""
+    better: dict[str, dict[str, list[int]]] = {}
+    same: dict[str, list[int]] = {}
+    few: dict[str, list[int]] = {}
+    for score in pairwise:
+        ratio, names = score.relative_crps, (score.model, score.other)
+        match verdict(None if ratio is None else ratio.value, score.p_value):
+            case Verdict.BETTER | Verdict.WORSE as kind:
+                winner, loser = names if kind is Verdict.BETTER else names[::-1]
+                better.setdefault(winner, {}).setdefault(loser, []).append(score.horizon_days)
+            case Verdict.UNKNOWN:
+                few.setdefault(" and ".join(names), []).append(score.horizon_days)
+            case _:
+                same.setdefault(" or ".join(names), []).append(score.horizon_days)
+    for winner, losers in better.items():
+        yield f"{winner} is better than {_with_days(losers)}"
+    if same:
+        yield f"nobody can say which is better: {_with_days(same)}"
+    if few:
+        yield f"too few forecasts to compare {_with_days(few)}"
+
+
+def _with_days(horizons: Mapping[str, Sequence[int]]) -> str:
+    return "; ".join(f"{names} at {days_listed(sorted(days))}" for names, days in horizons.items())
 
 
 def _by_value(values: Mapping[str, str]) -> dict[str, list[str]]:

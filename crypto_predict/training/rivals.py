@@ -1,38 +1,52 @@
 """The test of all models of one pair, ours and those that ``--rivals`` names, and what the model file gets of each."""
 
 import hashlib
+import itertools
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
-from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve
-from crypto_predict.baked.models import ModelReport, PairwiseScore, Quantiles
+from crypto_predict.baked import evaluation
+from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve
+from crypto_predict.baked.models import MOST_MODELS, Hindcast, ModelReport, PairwiseScore, Quantiles
 from crypto_predict.baked.schema import HORIZON_DAYS, PairForecast
 from crypto_predict.command_line import SECRETS
 from crypto_predict.errors import InvalidValue, SourceError
 from crypto_predict.forecasting.evaluation import harness
 from crypto_predict.forecasting.evaluation.comparison import compare, score_model
 from crypto_predict.forecasting.evaluation.harness import Issued
-from crypto_predict.forecasting.evaluation.replay import Replay
+from crypto_predict.forecasting.evaluation.hindcasts import hindcast
+from crypto_predict.forecasting.evaluation.replay import LEAST_HISTORY, Replay, splits
+from crypto_predict.forecasting.gate.verdict import serving_faults
+from crypto_predict.forecasting.models import candidates
+from crypto_predict.forecasting.models.candidates import CandidateModel
 from crypto_predict.forecasting.models.contract import Model, ModelFailed
 from crypto_predict.forecasting.models.deribit import Deribit
 from crypto_predict.forecasting.models.garch import Garch
 from crypto_predict.forecasting.models.gaussian import Gaussian
 from crypto_predict.forecasting.models.rival import Rival
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.sources.deribit import CURRENCIES, read_index
 from crypto_predict.training.options import TrainSettings
-from crypto_predict.wording import listed
+from crypto_predict.wording import as_line, listed
 
 BUILT_IN = "built in"
 REQUIREMENTS = "requirements.txt"  # beside the file of a rival
 
+_MOST_REQUIREMENTS = 50  # lines
+_LONGEST_NAME = 30
+
 _log = logging.getLogger(__name__)
+
+Progress = Callable[[int], object]
 
 
 class Tested(NamedTuple):
@@ -41,64 +55,127 @@ class Tested(NamedTuple):
     reports: tuple[ModelReport, ...]  # ours first, then in the order of `--rivals`
     pairwise: tuple[PairwiseScore, ...]
     quantiles: dict[str, Quantiles]  # of the models that are served beside ours and Prophet
+    hindcasts: dict[str, Hindcast]  # ours first
+    served: str  # the model that answers by default
+    not_served: str | None  # why it is not the one of the settings
 
 
-def test_models(history: History, replay: Replay | None, forecast: PairForecast, settings: TrainSettings) -> Tested:
+class _Origin(TypedDict):
+    """The fields of a report that say who made the model."""
+
+    source: str
+    sha256: str | None
+    requirements: tuple[str, ...]
+
+
+class _Steps:
+    """The steps of one model: a progress bar gets exactly as many as were counted before the training."""
+
+    def __init__(self, expected: int, progress: Progress) -> None:
+        self._left, self._progress = expected, progress
+
+    def __call__(self, count: int) -> None:
+        """Pass on so many steps."""
+        steps = min(count, self._left)
+        self._left -= steps
+        self._progress(steps)
+
+    def finish(self) -> None:
+        """Pass on those that are left: a model may have fewer cutoffs, or fail."""
+        self(self._left)
+
+
+def test_models(
+    history: History, replay: Replay | None, forecast: PairForecast, settings: TrainSettings, progress: Progress
+) -> Tested:
     """Let every model forecast the past days of a history, score it, and compare it with the others.
 
     A model that fails is left out with its reason; nothing else changes. Without a `replay` the history is too short
-    for any test.
+    for any test. `progress` gets the steps of `count_steps`.
     """
     if replay is None:
-        return Tested((), (), {})
-    horizons, series = settings.horizons, replay.series
-    candidates: dict[str, Issued] = {COMBINED: harness.ours(replay)}
-    reports = [_report(candidates[COMBINED], BUILT_IN, None, replay, horizons)]
-    for name in settings.rivals:
-        label, path = _label(name), Path(name) if _is_file(name) else None
+        short = f"{settings.serve} is not tested: the history is too short"
+        return Tested((), (), {}, {}, COMBINED, None if settings.serve == COMBINED else short)
+    series, models = replay.series, {COMBINED: harness.ours(replay)}
+    reports = [_report(models[COMBINED], COMBINED, replay, settings.horizons)]
+    quantiles: dict[str, Quantiles] = {}
+    for source in settings.rivals:
+        steps = _Steps(_count_steps(source, len(series), settings), progress)
         try:
-            issued = _issued(name, history, replay, forecast, settings)
-            if issued.name in candidates:
-                raise ModelFailed(issued.name, "another model has this name")
+            issued = _issued(source, history, replay, forecast, settings, steps)
+            _check_name(issued.name, source, models)
+            if issued.ahead is not None and issued.name not in MODELS:
+                quantiles[issued.name] = _baked(issued.name, issued.ahead, forecast)
         except ModelFailed as failed:
             _log.warning("%s: model %s is left out: %s", history.pair, failed.name, failed.reason)
-            reports.append(_left_out(label, name, path, failed.reason))
-            continue
-        candidates[issued.name] = issued
-        reports.append(_report(issued, name if path else BUILT_IN, path, replay, horizons))
+            reports.append(_left_out(source, {report.name for report in reports}, failed.reason))
+        else:
+            models[issued.name] = issued
+            reports.append(_report(issued, source, replay, settings.horizons))
+        steps.finish()
     due = [
         [
             (name, forecasts)
-            for name, issued in candidates.items()
-            if len((forecasts := issued.forecasts(series, horizon)).cutoffs)
+            for name, issued in models.items()
+            if horizon in issued.horizons and len((forecasts := issued.forecasts(series, horizon)).cutoffs)
         ]
-        for horizon in horizons
+        for horizon in settings.horizons
     ]
+    first = forecast.first.toordinal()
+    hindcasts = {name: hindcast(issued, series, first) for name, issued in models.items()}
+    has_forecast = {COMBINED, *quantiles, *([PROPHET] if forecast.prophet_bands else [])}
+    not_served = _not_served(settings.serve, reports, has_forecast)
+    if not_served is not None:
+        _log.warning("%s: the default is the model %s: %s", history.pair, COMBINED, not_served)
     return Tested(
-        tuple(reports),
-        tuple(pairwise for models in due for pairwise in compare(models)),
-        {
-            name: tuple(tuple(float(f"{value:.7g}") for value in row) for row in issued.ahead.tolist())
-            for name, issued in candidates.items()
-            if issued.ahead is not None and name not in {COMBINED, PROPHET}
-        },
+        reports=tuple(reports),
+        pairwise=tuple(pairwise for forecasts in due for pairwise in compare(forecasts)),
+        quantiles=quantiles,
+        hindcasts={name: value for name, value in hindcasts.items() if value is not None},
+        served=settings.serve if not_served is None else COMBINED,
+        not_served=not_served,
     )
 
 
-def _issued(name: str, history: History, replay: Replay, forecast: PairForecast, settings: TrainSettings) -> Issued:
+def count_steps(history: History, settings: TrainSettings) -> int:
+    """Return the number of forecasts that the test of all models but ours makes at most."""
+    days = len(DailySeries.of(history))
+    return sum(_count_steps(source, days, settings) for source in settings.rivals) if days >= LEAST_HISTORY else 0
+
+
+def _count_steps(source: str, days: int, settings: TrainSettings) -> int:
+    if source == PROPHET or source.endswith(".csv"):  # whose forecasts are there already
+        return 0
+    return len(list(splits(days, _every(source, settings))))
+
+
+def _every(source: str, settings: TrainSettings) -> int:
+    return settings.every if source in BUILT_INS else settings.rival_every
+
+
+def _issued(  # noqa: PLR0913, PLR0917 all that a model may need
+    source: str, history: History, replay: Replay, forecast: PairForecast, settings: TrainSettings, progress: Progress
+) -> Issued:
     """Return the forecasts of the model that `--rivals` names."""
-    if name == PROPHET:
+    if source == PROPHET:
         return harness.prophet(replay, _curve(forecast))
-    if _is_file(name) and name.endswith(".csv"):
-        return harness.published(_label(name), Path(name), history, settings.horizons)
-    every = settings.every if name in BUILT_INS else settings.rival_every
-    run: Callable[[Model], Issued] = lambda model: harness.issue(  # noqa: E731
-        model, history, settings.horizons, every, settings.rival_seconds
+    if source.endswith(".csv"):
+        return harness.published(_label(source), Path(source), history, settings.horizons)
+    run: Callable[[Model], Issued] = partial(
+        harness.issue,
+        history=history,
+        scored=settings.horizons,
+        every=_every(source, settings),
+        limit=settings.rival_seconds,
+        progress=progress,
     )
-    if name in BUILT_INS:
-        return run(BUILT_INS[name](history, settings))
-    with Rival(Path(name), settings.rival_seconds, SECRETS, settings.rival_user) as rival:
-        return run(rival)
+    if source not in BUILT_INS:
+        with Rival(Path(source), settings.rival_seconds, SECRETS, settings.rival_user) as rival:
+            return run(rival)
+    try:
+        return run(BUILT_INS[source](history, settings))
+    except (ArithmeticError, ValueError) as error:  # a history that it cannot be fitted to
+        raise ModelFailed(source, f"{type(error).__name__}: {error}") from error
 
 
 def _deribit(history: History, settings: TrainSettings) -> Deribit:
@@ -116,7 +193,44 @@ BUILT_INS: dict[str, Callable[[History, TrainSettings], Model]] = {
     Gaussian.name: lambda *_: Gaussian(),
     Garch.name: lambda *_: Garch(),
     Deribit.name: _deribit,
+    **{name: lambda *_, name=name: CandidateModel(name) for name in candidates.MODELS},
 }
+
+
+def _check_name(name: str, source: str, models: Mapping[str, Issued]) -> None:
+    """Raise `ModelFailed` if a model cannot have this name beside the `models`, or would be one too many."""
+    if name in models or (source not in {PROPHET, *BUILT_INS} and name in {PROPHET, *BUILT_INS}):
+        raise ModelFailed(name, f"another model has the name {name}")
+    if len(models) > MOST_MODELS:
+        raise ModelFailed(name, f"a pair has at most {MOST_MODELS} models beside ours")
+
+
+def _baked(name: str, ahead: FloatArray, forecast: PairForecast) -> Quantiles:
+    """Return the quantiles of a model as they are baked.
+
+    Raises:
+        ModelFailed: Its prices could not be shown with the decimals of the pair.
+    """
+    quantiles = tuple(tuple(float(f"{value:.7g}") for value in row) for row in ahead.tolist())
+    if faults := evaluation.faults(replace(forecast, models={name: quantiles})):
+        raise ModelFailed(name, faults[0])
+    return quantiles
+
+
+def _not_served(name: str, reports: Sequence[ModelReport], has_forecast: Collection[str]) -> str | None:
+    """Return why the model of this name cannot answer by default; None if it can."""
+    if name == COMBINED:
+        return None
+    report = next((report for report in reports if report.name == name), None)
+    if report is None:
+        return f"{name} is not among the models that were tested, {listed([report.name for report in reports])}"
+    if report.left_out is not None:
+        return f"{name} is left out: {report.left_out}"
+    if name not in has_forecast:
+        return f"{name} has no forecast of the coming days"
+    if not report.scores:
+        return f"{name} has no forecast that has come due"
+    return next((f"{name} {fault}" for fault in serving_faults(report.scores)), None)
 
 
 def _curve(forecast: PairForecast) -> FloatArray:
@@ -125,47 +239,50 @@ def _curve(forecast: PairForecast) -> FloatArray:
     return np.array([curve.at(last + day) for day in range(1, HORIZON_DAYS + 1)])
 
 
-def _report(issued: Issued, source: str, path: Path | None, replay: Replay, horizons: Sequence[int]) -> ModelReport:
+def _report(issued: Issued, source: str, replay: Replay, horizons: Sequence[int]) -> ModelReport:
     due = [issued.forecasts(replay.series, horizon) for horizon in horizons if horizon in issued.horizons]
+    cutoffs = issued.cutoffs[np.isfinite(issued.points).any(axis=1)]
     return ModelReport(
         name=issued.name,
-        source=source,
-        sha256=None if path is None else _digest(path),
-        requirements=_requirements(path),
-        cutoffs=len(issued.cutoffs),
+        cutoffs=len(cutoffs),
         fits=issued.fits,
-        first_cutoff=replay.series.day(issued.cutoffs[0]),
+        first_cutoff=replay.series.day(cutoffs[0]) if len(cutoffs) else None,
         scores=tuple(score_model(forecasts) for forecasts in due if len(forecasts.cutoffs)),
         left_out=None,
+        **_origin(source),
     )
 
 
-def _left_out(label: str, source: str, path: Path | None, reason: str) -> ModelReport:
-    digest = None if path is None or not path.is_file() else _digest(path)
-    return ModelReport(label, source if path else BUILT_IN, digest, _requirements(path), 0, 0, None, (), reason)
+def _left_out(source: str, names: Collection[str], reason: str) -> ModelReport:
+    """Return the report of a model that is left out, under a name that differs from the other `names`."""
+    label = _label(source)
+    numbered = (f"{label[: _LONGEST_NAME - 4]}-{number}" for number in itertools.count(2))
+    name = next(name for name in itertools.chain([label], numbered) if name not in names)
+    return ModelReport(name=name, cutoffs=0, fits=0, first_cutoff=None, scores=(), left_out=reason, **_origin(source))
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _origin(source: str) -> _Origin:
+    if not source.endswith((".py", ".csv")):
+        return {"source": BUILT_IN, "sha256": None, "requirements": ()}
+    path = Path(source)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    return {"source": as_line(source), "sha256": digest, "requirements": _requirements(path)}
 
 
-def _requirements(path: Path | None) -> tuple[str, ...]:
+def _requirements(path: Path) -> tuple[str, ...]:
     """Return the lines of the requirements beside a rival's file that name a package.
 
     Options and addresses are left out: they may contain a password, and a model file is public.
     """
     try:
-        lines = [] if path is None else (path.parent / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
+        lines = (path.parent / REQUIREMENTS).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError):
         return ()
-    named = [re.split("[#@]", line)[0].strip() for line in lines]
-    return tuple(text for text in named if text and not text.startswith("-") and "://" not in text)[:50]
+    named = [as_line(re.split("[#@]", line)[0]) for line in lines]
+    return tuple(text for text in named if text and not text.startswith("-") and "://" not in text)[:_MOST_REQUIREMENTS]
 
 
-def _is_file(name: str) -> bool:
-    return name.endswith((".py", ".csv"))
-
-
-def _label(name: str) -> str:
-    """Return the name of a model that has not said it."""
-    return Path(name).stem.replace("_", "-").lower()[:30]
+def _label(source: str) -> str:
+    """Return the name of a model that has not said it, from what `--rivals` names."""
+    words = re.sub("[^a-z0-9]+", "-", Path(source).stem.lower()).strip("-")
+    return (words if words[:1].isalpha() else f"model-{words}")[:_LONGEST_NAME].strip("-")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
+from crypto_predict.forecasting.evaluation.replay import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import Candle

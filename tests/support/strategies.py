@@ -1,6 +1,8 @@
 """Hypothesis strategies for arbitrary values of the baked model."""
 
+import base64
 import dataclasses
+import random
 import types
 import typing
 from collections.abc import Sequence
@@ -10,7 +12,8 @@ from typing import Any
 from hypothesis import assume
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import faults
+from crypto_predict.baked.evaluation import COMBINED, faults
+from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     KNOTS,
@@ -75,6 +78,16 @@ def sound_fields(kind: Any) -> dict[str, st.SearchStrategy[Any]]:
     return {name: sound(hint) for name, hint in typing.get_type_hints(kind).items()}
 
 
+SOUND[ModelReport] = st.builds(
+    ModelReport,
+    **{
+        **sound_fields(ModelReport),
+        "name": st.from_regex(NAME, fullmatch=True),
+        "source": LINES,
+        "requirements": st.lists(LINES, max_size=2).map(tuple),
+        "left_out": st.none() | LINES,
+    },
+)
 pair_cards = st.builds(
     PairCard,
     **{
@@ -82,6 +95,8 @@ pair_cards = st.builds(
         "source": LINES,
         "passed_over": st.lists(LINES, max_size=2).map(tuple),
         "cross_check": st.none() | st.builds(CrossCheck, **{**sound_fields(CrossCheck), "source": LINES}),
+        "served": st.just(COMBINED),
+        "not_served": st.none() | LINES,
         "history_sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
     },
 )
@@ -108,6 +123,20 @@ SMALL = st.floats(-1.5, 1.5)
 PRICES = st.floats(100, 1e6)
 MOST_RANGE = 3_000  # days
 narrow = st.builds(Band, st.floats(-1, 0), st.floats(0, 1))
+
+
+def hindcasts(last: int) -> st.SearchStrategy[dict[str, Hindcast]]:
+    """Hindcasts of the combined forecast, none or some, up to a day."""
+    cutoffs = st.lists(st.integers(0, last), min_size=1, max_size=3, unique=True).map(sorted)
+    horizons = st.lists(st.sampled_from(HINDCAST_HORIZONS), min_size=1, max_size=3, unique=True).map(sorted)
+
+    def hindcast(days: list[int], ahead: list[int], seed: int) -> Hindcast:
+        moves = random.Random(seed).randbytes(6 * len(days) * len(ahead))
+        return Hindcast(tuple(days), tuple(ahead), base64.b64encode(moves).decode())
+
+    built = st.builds(hindcast, cutoffs, horizons, st.integers(0, 100))
+    return st.dictionaries(st.just(COMBINED), built)
+
 
 seasonalities = st.builds(
     Seasonality,
@@ -168,6 +197,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         level_correction=draw(SMALL),
         prophet_weights=draw(by_horizon(SMALL)),
         models={},
+        hindcasts=draw(hindcasts((last - first).days)),
         other_increments=draw(by_horizon(SMALL)),
         fitted_band=draw(narrow),
         forecast_quantiles=draw(by_horizon(quantiles(1))),

@@ -24,6 +24,7 @@ from crypto_predict.training.options import read_settings
 from crypto_predict.training.outputs import check_room
 from tests.support.histories import as_csv, make_history, wandering
 from tests.support.processes import Finished, forked_training, run_measured
+from tests.support.serving import ROOT
 from tests.support.training import QUICK, TRAINED_AT, in_process, price_file
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
@@ -128,7 +129,8 @@ def test_the_progress_bar_ends_at_its_total(tmp_path: Path) -> None:
     files = ["--source", f"file:{tmp_path}/{{base}}.csv", "--output", str(tmp_path / "model.pkl"), "--no-gate"]
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, 120))
-    arguments = ["--pair", "BTC/USD,ETH/USD", "--days", "150", *files, *QUICK]
+    rivals = ["--rivals", f"garch,{ROOT / 'rivals' / 'example.py'},{tmp_path / 'absent.py'}", "--rival-every", "50"]
+    arguments = ["--pair", "BTC/USD,ETH/USD", "--days", "150", *files, *QUICK, *rivals]
     with ThreadPoolExecutor() as pool:
         reading = pool.submit(read_terminal, ours)
         run = forked_training(*arguments, environ={}, before=partial(write_errors_to, os.ttyname(theirs)))
@@ -136,7 +138,9 @@ def test_the_progress_bar_ends_at_its_total(tmp_path: Path) -> None:
         shown = reading.result()
     assert run.code == 0, shown
     counts = re.findall(r"(\d+)/(\d+) steps", shown)
-    assert counts[-1] == ("7", "7")  # two histories, and a cutoff every 25 of the last 100 days, both ends included
+    # Two histories; a cutoff every 25 of the last 100 days, both ends included, of ours and garch, and every 50 of each
+    # file. That one of them fails does not stop the bar.
+    assert counts[-1] == ("18", "18")
     assert all(int(done) <= int(total) for done, total in counts)
 
 
@@ -336,6 +340,15 @@ def test_more_than_a_model_can_hold_is_refused_before_the_fit(
     settings, _ = read_settings(["--days", "36500"], {})
     with pytest.raises(InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all"):
         check_room({Pair(f"A{number}", "USD"): 36_500 for number in range(7)}, settings)
+
+
+def test_all_pairs_that_a_server_holds_fit_into_one_model_with_the_models_of_the_default() -> None:
+    most = {Pair(f"A{number}", "USD"): 2_190 for number in range(MOST_PAIRS)}
+    settings, _ = read_settings([], {})
+    check_room(most, settings)
+    settings, _ = read_settings(["--rivals", ",".join(f"m{number}.py" for number in range(12))], {})
+    with pytest.raises(InvalidValue, match=r"choose fewer horizons, pairs \(--pair\) or other models \(--rivals\)"):
+        check_room(most, settings)
 
 
 @pytest.mark.parametrize("later", [600, 10**10])

@@ -93,6 +93,23 @@ def test_every_collected_pair_with_enough_days_is_forecast_first_bitcoin(
     assert "SOL" not in caplog.text
 
 
+def test_a_rival_that_fails_for_a_pair_is_part_of_the_others(market: Collected, tmp_path: Path) -> None:
+    """Its process is a new one for each pair, so that nothing of one pair is left when it sees the next."""
+    market.collect(ETHER)
+    mine = tmp_path / "mine.py"
+    seen = "seen = []\n\ndef forecast(history, horizons, levels):\n"
+    mine.write_text(
+        f"{seen}    seen.append(history.close.iloc[0])\n    return [seen[-1] / len({{*seen}})] * len(horizons)"
+    )
+    market.train(NOW, "--rivals", f"garch,{mine}", "--serve", "garch")
+    pairs = store.load(market.model_file).card.pairs
+    assert list(pairs) == [BTC, ETHER_USD]
+    for facts in pairs.values():
+        assert facts.served == "garch"
+        assert [report.name for report in facts.models] == ["combined", "garch", "mine"]
+        assert facts.models[2].left_out is None
+
+
 def test_a_pair_that_fails_keeps_its_forecast_for_a_while_and_is_then_missing(
     market: Collected, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -3,7 +3,7 @@
 * ``candidate``: what a candidate is
 * ``autoregression``, ``prophet``, ``smoothing``: the candidates
 * ``combination``: weights learned from forecasts whose outcome is known
-* ``prophet_fit``: Prophet as the library fits it, which is baked; ``prophet_alone``: its interval
+* ``prophet_fit``: Prophet as the library fits it, which is baked
 """
 
 from functools import partial

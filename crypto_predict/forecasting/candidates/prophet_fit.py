@@ -33,7 +33,7 @@ def fit_prophet(history: History, seed: int) -> tuple[Any, float, Trend, tuple[S
 
     Prophet starts at the exact maximum (`fit_map`), which its own optimiser would only approach, and takes a fraction
     of the time. Its interval is disabled (`uncertainty_samples=0`): it is drawn at random, and far too wide for
-    tomorrow's price. `prophet_alone` calibrates the one that is baked.
+    tomorrow's price. `models.calibration` has the one that is baked.
     """
     maximum = fit_map(history.candles.days, history.candles.log_close)
     line, deltas, coefficients = np.split(maximum.parameters, [2, 2 + len(maximum.changepoints)])

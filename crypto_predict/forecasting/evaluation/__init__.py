@@ -4,5 +4,6 @@
 * ``forecasts``: the forecasts over one horizon, and their losses
 * ``scoring``: the scores of a backtest, and their words
 * ``harness``, ``comparison``: all models at the same cutoffs, beside persistence and beside each other
+* ``hindcasts``: their forecasts of the past as they are baked
 * ``metrics``: the formulas of the scores, each with its source
 """

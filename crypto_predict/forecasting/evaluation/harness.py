@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -18,15 +19,16 @@ from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.replay import Replay, gaussian_half_widths, splits
-from crypto_predict.forecasting.models.calibration import ranges
+from crypto_predict.forecasting.models.calibration import around, half_widths, interpolated
 from crypto_predict.forecasting.models.contract import MOST_MOVED, Model, ModelFailed, checked, frame
 from crypto_predict.forecasting.models.published import read_published
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
-from crypto_predict.wording import counted, days_listed
+from crypto_predict.wording import counted, days_listed, duration
 
+_LEAST_SECONDS = 5.0  # from which the time of a test is worth a line
 _MIDDLE = LEVELS.index(0.5)
 
 _log = logging.getLogger(__name__)
@@ -96,7 +98,8 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
     days, cutoffs = history.candles.days, cutoffs_of(model, series, every)
     horizons = tuple(sorted({*KNOTS, *scored}))
     apart = -(-model.refit_every // every) if model.updates else 1  # cutoffs from one fit to the next
-    _log.info("%s: %s of %s, every %d days", name, counted(-(-len(cutoffs) // apart), "fit"), history.pair, every)
+    counts = counted(-(-len(cutoffs) // apart), "fit"), counted(len(cutoffs), "forecast")
+    _log.info("%s: the model %s makes %s and %s", history.pair, name, *counts)
     logs = np.full((len(cutoffs), len(horizons), len(LEVELS)), np.nan)
     fits, fitted, begun, are_points = 0, -1, time.monotonic(), False
     for index, cutoff in enumerate(cutoffs.tolist()):
@@ -117,15 +120,19 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
         are_points = answer.ndim == 1
         rows = np.repeat(answer[:, None], len(LEVELS), axis=1) if are_points else answer
         logs[index] = rows[np.array(horizons) - 1] if is_last else rows
-        if index == 0 and len(cutoffs) > 1:
-            _log.info("%s: about %.0f seconds", name, (time.monotonic() - begun) * len(cutoffs) / apart)
+        if index == 0 and (seconds := (time.monotonic() - begun) * len(cutoffs) / apart) >= _LEAST_SECONDS:
+            _log.info("%s: the model %s takes about %s", history.pair, name, duration(timedelta(seconds=seconds)))
         progress(1)
-    if fits and not np.isfinite(logs[:-1]).any() and len(cutoffs) > 1:
+    tested = int(np.isfinite(logs[:-1, 0, 0]).sum())
+    if not tested and len(cutoffs) > 1:
         raise ModelFailed(name, f"no forecast within {limit:g} seconds")
+    if tested < len(cutoffs) - 1:
+        text = "%s: the model %s is scored on %d of %d cutoffs, those of %s"
+        _log.warning(text, history.pair, name, tested, len(cutoffs) - 1, duration(timedelta(seconds=limit)))
     points = logs[:, :, _MIDDLE]
     if are_points:
-        logs = ranges(series, cutoffs, horizons, points)
-        rows = _around(rows[:, _MIDDLE], horizons, logs[-1] - points[-1][:, None])
+        widths = half_widths(series, cutoffs, horizons, points)
+        logs, rows = around(points, widths), _ahead(rows[:, _MIDDLE], widths[-1], horizons)
     return Issued(name, cutoffs, horizons, points, logs, rows, fits, time.monotonic() - begun)
 
 
@@ -149,7 +156,7 @@ def published(name: str, path: Path, history: History, scored: Sequence[int]) ->
         day, close = series.day(cutoffs[row]), math.exp(series.log_close[cutoffs[row]])
         raise ModelFailed(name, f"a price forecast on {day} is {MOST_MOVED:,.0f} times off the close, {close:g}")
     if are_points:
-        logs = ranges(series, cutoffs, horizons, points)
+        logs = around(points, half_widths(series, cutoffs, horizons, points))
     newest = [forecasts.get((int(series.days[-1]), day)) for day in range(1, HORIZON_DAYS + 1)]
     ahead = None if are_points or any(row is None for row in newest) else np.array(newest)
     return Issued(name, cutoffs, horizons, points, logs, ahead, 0, 0.0)
@@ -168,15 +175,12 @@ def ours(replay: Replay) -> Issued:
 
 def prophet(replay: Replay, curve: FloatArray) -> Issued:
     """Return the forecasts of Prophet alone in a replay; `curve` (365,) are its log prices after the last day."""
-    points, horizons = replay.prophet.curve, replay.prophet.horizons
-    quantiles = ranges(replay.series, replay.cutoffs, horizons, points)
-    ahead = _around(curve, horizons, quantiles[-1] - points[-1][:, None])
-    return Issued("prophet", replay.cutoffs, horizons, points, quantiles, ahead, len(replay.cutoffs), 0.0)
+    alone = replay.prophet
+    quantiles = around(alone.curve, alone.half_widths)
+    ahead = _ahead(curve, alone.half_widths[-1], alone.horizons)
+    return Issued("prophet", replay.cutoffs, alone.horizons, alone.curve, quantiles, ahead, len(replay.cutoffs), 0.0)
 
 
-def _around(points: FloatArray, horizons: Sequence[int], distances: FloatArray) -> FloatArray:
-    """Return (365, 7) the quantiles around `points` (365,), whose distances (horizons, 7) grow as variance does."""
-    squares = np.sign(distances) * distances**2
-    ahead = np.arange(1, len(points) + 1)
-    mixed = np.array([np.interp(ahead, horizons, column) for column in squares.T]).T
-    return np.asarray(points[:, None] + np.sign(mixed) * np.sqrt(np.abs(mixed)))
+def _ahead(points: FloatArray, widths: FloatArray, horizons: Sequence[int]) -> FloatArray:
+    """Return (365, 7) the quantiles around `points` (365,), from the half-widths (horizons, 3) at some horizons."""
+    return around(points, interpolated(widths, horizons, range(1, len(points) + 1)))

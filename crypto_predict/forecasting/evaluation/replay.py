@@ -18,16 +18,17 @@ import pandas as pd
 from statsmodels.tools.sm_exceptions import ModelWarning
 from threadpoolctl import threadpool_limits
 
-from crypto_predict.baked.schema import KNOTS
+from crypto_predict.baked.schema import KNOTS, LOW, Band
 from crypto_predict.forecasting.candidates import CANDIDATES
 from crypto_predict.forecasting.candidates.candidate import WEEK
 from crypto_predict.forecasting.candidates.combination import learn_weights
-from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, replay_prophet
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.models.calibration import half_widths
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
+from crypto_predict.market.forecast import LEVELS
 
 HORIZONS = (1, 7, 30, 90)  # steps, scored by default
 FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a history shorter than two such spans
@@ -50,6 +51,31 @@ class Row:
     low: float
     high: float
     persistence: float  # the close of the cutoff
+
+
+@dataclass(frozen=True)
+class ProphetReplay:
+    """The forecasts of Prophet alone at every cutoff of a backtest; NaN where it could not be fitted.
+
+    They are the fitted curve of trend and seasonalities, even where the curve is off the newest price.
+    """
+
+    horizons: tuple[int, ...]  # days ahead, ascending, `KNOTS` among them
+    curve: FloatArray  # (m, horizons) log price
+    errors: FloatArray  # (m, horizons) actual minus forecast log price; NaN where the outcome is not known
+    half_widths: FloatArray  # (m, horizons, 3) of the central intervals, the widest first, from errors known by then
+
+    @property
+    def half_widths_80(self) -> FloatArray:
+        """Those of the 80 % interval, (m, horizons)."""
+        return np.asarray(self.half_widths[:, :, LEVELS.index(LOW)])
+
+    def bands(self) -> tuple[Band, ...]:
+        """Return the interval at the last cutoff, `KNOTS` days ahead; empty if no error is known to calibrate it."""
+        last = self.half_widths_80[-1, np.searchsorted(self.horizons, KNOTS)]
+        if not np.isfinite(self.errors).any() or not np.isfinite(last).all():
+            return ()
+        return tuple(Band(-half_width, half_width) for half_width in last.tolist())
 
 
 @dataclass(frozen=True)
@@ -148,6 +174,19 @@ def replay(
         distribution=distribution,
         prophet=replay_prophet(series, cutoffs, alone, curve, noise),
     )
+
+
+def replay_prophet(
+    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], curve: FloatArray, noise: FloatArray
+) -> ProphetReplay:
+    """Return Prophet's forecasts with their intervals.
+
+    `cutoffs` (m,) are ascending indices into the series, `curve` (m, horizons) is Prophet's forecast, and `noise` (m,)
+    the standard deviation of the closes around it. `horizons` are as in the result.
+    """
+    increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
+    errors = series.log_close[cutoffs, None] + increments - curve
+    return ProphetReplay(tuple(horizons), curve, errors, half_widths(series, cutoffs, horizons, curve, noise))
 
 
 def forecast_weekly(  # noqa: PLR0913, PLR0917 the last has a default

@@ -162,7 +162,7 @@ def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
     """Return the summary of Prophet alone at the same cutoffs; None if it could not be fitted at any of them."""
     column = replay.prophet.horizons.index(forecasts.horizon)
     rows = np.searchsorted(replay.cutoffs, forecasts.cutoffs)
-    curve, half_width = replay.prophet.curve[rows, column], replay.prophet.half_widths[rows, column]
+    curve, half_width = replay.prophet.curve[rows, column], replay.prophet.half_widths_80[rows, column]
     fitted = np.isfinite(curve)
     if not fitted.any():
         return None

@@ -4,14 +4,15 @@ Being no better than persistence is published, and is never a reason. `quality` 
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, pairwise
 from operator import attrgetter, itemgetter
 
 import numpy as np
 from scipy import special
 
-from crypto_predict.baked.schema import COVERAGE, Backtest, Gate
+from crypto_predict.baked.models import ModelScore
+from crypto_predict.baked.schema import COVERAGE, LEAST_DIFFERENCE, SIGNIFICANCE, Backtest, Gate
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.significance import diebold_mariano
 from crypto_predict.history.columns import FloatArray
@@ -38,6 +39,21 @@ def calibration_faults(backtest: Backtest, thresholds: GateThresholds) -> list[s
                 f"overlap); {thresholds.least_coverage:.0%} to {thresholds.most_coverage:.0%} are allowed"
             )
     return faults
+
+
+def serving_faults(scores: Iterable[ModelScore]) -> Iterator[str]:
+    """Yield where a model is significantly worse than persistence, which may then not answer by default.
+
+    Its CRPS is judged by the test of Diebold and Mariano, and its absolute error by the confidence interval.
+    """
+    for score in scores:
+        crps, error = score.relative_crps, score.relative_mae
+        is_clear = score.p_value is not None and score.p_value < SIGNIFICANCE
+        if crps is not None and is_clear and crps.value >= 1 + LEAST_DIFFERENCE:
+            yield score.words
+        if error is not None and error.low is not None and error.low > 1 and error.value >= 1 + LEAST_DIFFERENCE:
+            ahead = counted(score.horizon_days, "day")
+            yield f"is worse than persistence: its error {ahead} ahead is {error.value:.3f} times as large"
 
 
 def champion_faults(backtest: Backtest, champion: Backtest, thresholds: GateThresholds) -> list[str]:

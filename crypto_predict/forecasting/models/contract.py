@@ -15,6 +15,7 @@ import pandas as pd
 from crypto_predict.errors import CryptoPredictError
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
+from crypto_predict.wording import as_line
 
 COLUMNS = ("open", "high", "low", "close", "volume")
 MOST_MOVED = 1000.0  # times the last close, or that share of it: a price beyond it is absurd
@@ -56,8 +57,8 @@ class ModelFailed(CryptoPredictError):
     """A model cannot be used in this release; the reason is one line."""
 
     def __init__(self, name: str, reason: str) -> None:
-        super().__init__(f"model {name}: {reason}")
-        self.name, self.reason = name, reason
+        self.name, self.reason = as_line(name), as_line(reason, 300)
+        super().__init__(f"model {self.name}: {self.reason}")
 
 
 def frame(history: History) -> pd.DataFrame:

@@ -12,9 +12,12 @@ import json
 import os
 import random
 import resource
+import select
+import signal
 import socket
 import struct
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -114,25 +117,34 @@ def serve(host: Host, path: Path) -> None:
     """Answer questions until the other side closes."""
     model = load(path)
     host.send(traits(model, path))
-    days, rows = np.empty(0), np.empty((0, len(COLUMNS)))
+    days, rows, columns = np.empty(0), np.empty((0, len(COLUMNS))), pd.Index(COLUMNS)
     while (question := host.receive()) is not None:
         header, data = question
         added = np.frombuffer(data).reshape(-1, 1 + len(COLUMNS))
         days, rows = np.concatenate([days, added[:, 0]]), np.concatenate([rows, added[:, 1:]])
-        begun = time.perf_counter()
         index = pd.DatetimeIndex(days.astype("int64").astype("datetime64[s]"), tz="UTC", name="time")
-        history = pd.DataFrame(rows.copy(), index, COLUMNS)
+        history = pd.DataFrame(rows.copy(), index, columns)
         random.seed(0)  # the same history gives the same forecast
         np.random.seed(0)
+        begun = time.perf_counter()
         getattr(model, header["call"])(history)
         answer = numbers(model.forecast(list(header["horizons"]), list(header["levels"])))
         seconds = time.perf_counter() - begun
         host.send({"shape": answer.shape, "seconds": seconds}, answer.tobytes())
 
 
+def end_with(number: int) -> None:
+    """End this process, and those that the rival has begun, once the other side of a socket is closed or has died."""
+    poll = select.poll()
+    poll.register(number, 0)  # a hang-up is always reported
+    poll.poll()
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Serve the file of the second argument on the socket of the first, within the bytes of memory of the third."""
     number, path, memory = sys.argv[1:]
+    threading.Thread(target=end_with, args=[int(number)], daemon=True).start()
     resource.setrlimit(resource.RLIMIT_DATA, (int(memory), int(memory)))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     host = Host(socket.socket(fileno=int(number)))

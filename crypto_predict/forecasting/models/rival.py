@@ -65,7 +65,9 @@ class Rival:
             ModelFailed: The file cannot be imported, or is not a model.
         """
         self.name, self._seconds, self._sent = path.stem, seconds, 0
-        self.own_seconds = 0.0  # that the last answer took in the process of the rival
+        if not path.is_file():
+            raise ModelFailed(self.name, f"there is no file {path}")
+        self.own_seconds = 0.0  # that its answers took so far in its own code
         ours, theirs = socket.socketpair()
         self._socket, self._output = ours, bytearray()
         environ = _ONE_THREAD | {name: value for name, value in os.environ.items() if name not in secrets}
@@ -137,7 +139,7 @@ class Rival:
         shape, seconds = header.get("shape"), header.get("seconds")
         if not isinstance(shape, list) or not isinstance(seconds, float) or np.prod(shape) * 8 != len(data):
             raise ModelFailed(self.name, "its process does not answer as agreed")
-        self.own_seconds = seconds
+        self.own_seconds += seconds
         return np.frombuffer(data).reshape(shape)
 
     def close(self) -> None:
@@ -167,7 +169,7 @@ class Rival:
         except (ValueError, AttributeError, TypeError) as error:
             raise ModelFailed(self.name, "its process does not answer as agreed") from error
         if "error" in header:
-            raise ModelFailed(self.name, "".join(letter for letter in str(header["error"]) if letter.isprintable()))
+            raise ModelFailed(self.name, str(header["error"]))
         return header, data
 
     def _read(self, count: int, deadline: float) -> bytes:

@@ -205,7 +205,7 @@ def test_the_interval_of_prophet_alone_holds_four_fifths_on_real_histories(horiz
         column = alone.horizons.index(horizon)
         errors = alone.errors[:, column]
         due = np.isfinite(errors)
-        inside += (np.abs(errors) <= alone.half_widths[:, column])[due].tolist()
+        inside += (np.abs(errors) <= alone.half_widths_80[:, column])[due].tolist()
     assert len(inside) > 200
     assert 0.74 <= np.mean(inside) <= 0.88
 

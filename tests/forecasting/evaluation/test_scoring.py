@@ -148,7 +148,7 @@ def test_prophet_alone_is_scored_with_its_own_interval_relative_to_persistence()
     log_close = past.series.log_close
     move = (log_close[107:] - log_close[100 : DAYS - 7])[: DAYS - 107]
     error = move - 0.2 * np.sin(np.arange(100, DAYS - 7))
-    half_width = past.prophet.half_widths[due, past.prophet.horizons.index(7)]
+    half_width = past.prophet.half_widths_80[due, past.prophet.horizons.index(7)]
     missed = 10 * np.maximum(0, np.abs(error) - half_width)
     gaussian = gaussian_half_widths(log_close, 7)[100 : DAYS - 7]
     reference = 2 * gaussian + 10 * np.maximum(0, np.abs(move) - gaussian)

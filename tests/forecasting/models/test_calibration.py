@@ -1,4 +1,4 @@
-"""Prophet alone: its own curve, with an interval of 80 % coverage that uses nothing from the future."""
+"""Ranges around points, of Prophet alone above all: they hold what they say, and use nothing from the future."""
 
 from itertools import pairwise
 from typing import Any
@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates.prophet_alone import ProphetReplay, conformal_multiplier
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
+from crypto_predict.forecasting.evaluation.replay import ProphetReplay
+from crypto_predict.forecasting.models.calibration import (
+    PRIOR_ERRORS,
+    around,
+    conformal_quantiles,
+    half_widths,
+    interpolated,
+)
 from crypto_predict.history.columns import FloatArray, IntArray
 from crypto_predict.market import DAY
+from crypto_predict.market.forecast import LEVELS
 from tests.support.markets import NOISE, prophet_replay, random_walk, series_of
 from tests.support.models import make_forecast
 
@@ -35,7 +43,7 @@ def replayed(log_close: FloatArray, seed: int = 0, every: int = 1, **how: Any) -
 def inside(done: ProphetReplay, horizon: int) -> float:
     """The share of outcomes inside the interval."""
     column = done.horizons.index(horizon)
-    errors, half_widths = done.errors[:, column], done.half_widths[:, column]
+    errors, half_widths = done.errors[:, column], done.half_widths_80[:, column]
     due = np.isfinite(errors)
     return float(np.mean(np.abs(errors[due]) <= half_widths[due]))
 
@@ -64,13 +72,13 @@ def test_later_prices_change_no_interval_before_them(seed: int, at: int, every: 
     before = cutoffs <= at
     curve = astray(log_close, cutoffs, seed)
     ours, theirs = (
-        prophet_replay(series_of(closes), cutoffs, ASKED, curve).half_widths[before]
+        prophet_replay(series_of(closes), cutoffs, ASKED, curve).half_widths_80[before]
         for closes in (log_close, otherwise)
     )
     assert ours.tobytes() == theirs.tobytes()
     short = prophet_replay(series_of(log_close[: at + 1]), cutoffs[before], ASKED, curve[before])
     if before.sum() > 1:  # the spacing of a single cutoff is unknown
-        assert ours.tobytes() == short.half_widths.tobytes()
+        assert ours.tobytes() == short.half_widths_80.tobytes()
 
 
 def test_an_error_counts_from_the_day_it_is_due() -> None:
@@ -79,7 +87,7 @@ def test_an_error_counts_from_the_day_it_is_due() -> None:
     crashed = log_close.copy()
     crashed[403] -= 20
     column = ASKED.index(3)
-    ours, theirs = (replayed(closes).half_widths[:, column] for closes in (log_close, crashed))
+    ours, theirs = (replayed(closes).half_widths_80[:, column] for closes in (log_close, crashed))
     differs = np.flatnonzero(ours != theirs) + FIRST_CUTOFF
     assert differs[0] == 403
 
@@ -87,14 +95,14 @@ def test_an_error_counts_from_the_day_it_is_due() -> None:
 def test_without_a_known_error_the_interval_is_gaussian() -> None:
     """Its variance is that of the noise around the curve plus that of the market's moves."""
     log_close = np.cumsum(0.04 * np.random.default_rng(0).choice([-1.0, 1.0], 500))
-    first = replayed(log_close).half_widths[0]
+    first = replayed(log_close).half_widths_80[0]
     assert first == pytest.approx(GAUSSIAN * np.sqrt(NOISE**2 + 0.04**2 * np.array(ASKED)), rel=0.01)
 
 
 def test_an_interval_is_never_smaller_further_ahead() -> None:
     for seed in range(5):
         done = replayed(random_walk(seed, 800), seed)
-        assert np.all(np.diff(done.half_widths, axis=1) >= -1e-12)  # rounding, where two knots are equal
+        assert np.all(np.diff(done.half_widths_80, axis=1) >= -1e-12)  # rounding, where two knots are equal
         assert all(near.high <= far.high for near, far in pairwise(done.bands()))
 
 
@@ -105,8 +113,8 @@ def test_the_baked_interval_is_the_scored_one() -> None:
     evaluator = Evaluator(forecast)
     for column, horizon in enumerate(ASKED):
         answer = evaluator.at(forecast.last + horizon * DAY, PROPHET)
-        assert np.log(answer.high / answer.price) == pytest.approx(done.half_widths[-1, column], abs=1e-5)
-        assert np.log(answer.low / answer.price) == pytest.approx(-done.half_widths[-1, column], abs=1e-5)
+        assert np.log(answer.high / answer.price) == pytest.approx(done.half_widths_80[-1, column], abs=1e-5)
+        assert np.log(answer.low / answer.price) == pytest.approx(-done.half_widths_80[-1, column], abs=1e-5)
 
 
 def test_a_cutoff_without_a_fit_has_no_forecast_and_affects_no_other() -> None:
@@ -115,9 +123,9 @@ def test_a_cutoff_without_a_fit_has_no_forecast_and_affects_no_other() -> None:
     curve = astray(log_close, cutoffs, 4)
     curve[50:60] = np.nan
     done = prophet_replay(series_of(log_close), cutoffs, ASKED, curve)
-    missing = np.isnan(done.half_widths).all(axis=1)
+    missing = np.isnan(done.half_widths_80).all(axis=1)
     assert np.flatnonzero(missing).tolist() == list(range(50, 60))
-    assert np.isfinite(done.half_widths[~missing]).all()
+    assert np.isfinite(done.half_widths_80[~missing]).all()
 
 
 @pytest.mark.parametrize(
@@ -132,15 +140,37 @@ def test_without_calibration_there_are_no_bands(cutoffs: list[int], *, fitted: b
 def test_the_interval_of_a_market_that_never_moves_is_that_of_the_curve() -> None:
     flat, cutoffs = series_of(np.full(500, 5.5)), np.arange(FIRST_CUTOFF, 500)
     done = prophet_replay(flat, cutoffs, ASKED, np.full((len(cutoffs), len(ASKED)), 5.5))
-    assert np.isfinite(done.half_widths).all()
-    assert done.half_widths[-1, 0] < NOISE / 5
+    assert np.isfinite(done.half_widths_80).all()
+    assert done.half_widths_80[-1, 0] < NOISE / 5
 
 
-def test_the_multiplier_is_the_score_that_four_fifths_stay_below() -> None:
-    """One more score is still to come: 80 of 100, not of 99. The prior weighs as much as four independent scores."""
+def test_the_multipliers_are_the_scores_that_as_many_stay_below() -> None:
+    """One more score is still to come: 90, 80 and 50 of 100, not of 99."""
     scores = [0.1 * place for place in range(1, 100)]  # 0.1 to 9.9
-    assert conformal_multiplier([], 0.0, 1.5) == 1.5
-    assert conformal_multiplier(scores, 1e9, 1.5) == pytest.approx(8.0)
-    assert conformal_multiplier(scores, 4.0, 2.0) == pytest.approx((8.0 + 2.0) / 2)
-    assert conformal_multiplier(scores[:3], 1e9, 1.5) == pytest.approx(0.3)
-    assert pytest.approx(1.2816, abs=1e-4) == GAUSSIAN
+    assert conformal_quantiles(scores) == pytest.approx([9.0, 8.0, 5.0])
+    assert conformal_quantiles(scores[:3]) == pytest.approx([0.3, 0.3, 0.2])
+
+
+def test_the_prior_weighs_as_much_as_four_errors() -> None:
+    """That of the shortest horizon is Gaussian; errors of other sizes move it slowly."""
+    market = np.cumsum(0.04 * np.random.default_rng(0).choice([-1.0, 1.0], 500))
+    series, cutoffs = series_of(market), np.arange(400, 500)
+    widths = half_widths(series, cutoffs, (1,), market[cutoffs][:, None])  # all errors are 1 deviation
+    deviations = 0.04 * np.array([1.645, 1.282, 0.674])
+    for known in (0, 4, 50):
+        expected = (known * 0.04 + PRIOR_ERRORS * deviations) / (known + PRIOR_ERRORS)
+        assert widths[known, 0] == pytest.approx(expected, rel=0.02)
+
+
+@given(seed=st.integers(0, 1000), every=st.sampled_from([1, 7, 50]))
+@settings(max_examples=20, deadline=None)
+def test_wider_intervals_hold_narrower_ones_and_further_ones_nearer_ones(seed: int, every: int) -> None:
+    market = random_walk(seed, 600)
+    cutoffs = np.arange(FIRST_CUTOFF, 600, every)
+    widths = half_widths(series_of(market), cutoffs, ASKED, astray(market, cutoffs, seed))
+    assert (np.diff(widths, axis=2) <= 0).all()
+    assert (np.diff(widths, axis=1) >= -1e-12).all()
+    quantiles = around(market[cutoffs][:, None], widths[:, :1])
+    assert quantiles.shape == (len(cutoffs), 1, len(LEVELS))
+    assert (np.diff(quantiles, axis=2) >= 0).all()
+    assert interpolated(widths, ASKED, ASKED) == pytest.approx(widths)

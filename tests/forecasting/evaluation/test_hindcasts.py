@@ -1,0 +1,106 @@
+"""What is baked of the past forecasts of a model."""
+
+import base64
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto_predict.baked.models import HINDCAST_HORIZONS, Hindcast, hindcast_faults
+from crypto_predict.forecasting.evaluation.harness import Issued
+from crypto_predict.forecasting.evaluation.hindcasts import DAILY, LONGEST, hindcast
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.history.columns import FloatArray
+from tests.support.histories import make_history
+
+SERIES = DailySeries.of(make_history(2_600, missing=frozenset({2_400, 2_500})))
+FIRST = int(SERIES.days[300])
+HORIZONS = (1, 2, 3, 5, 7, 14, 30, 60, 90)
+
+
+def issued(cutoffs: list[int], horizons: tuple[int, ...] = HORIZONS, **changes: Any) -> Issued:
+    """Forecasts that lie 1, 2 and so on thousandths of log price times the horizon above the close."""
+    closes = SERIES.log_close[cutoffs][:, None, None]
+    quantiles = closes + 1e-3 * np.arange(1, 8) * np.array(horizons)[:, None]
+    fields = {"points": quantiles[:, :, 3], "quantiles": quantiles, "ahead": None, "fits": 1, "seconds": 0.0}
+    return Issued("mine", np.array(cutoffs), horizons, **(fields | changes))
+
+
+def moves_of(baked: Hindcast) -> FloatArray:
+    """Return (m, horizons, 3) moves of log price."""
+    numbers = np.frombuffer(base64.b64decode(baked.moves), "<i2")
+    return numbers.reshape(len(baked.cutoffs), len(baked.horizons), 3) * 1e-4
+
+
+def test_moves_are_those_of_the_ends_and_the_point_from_the_close_of_the_cutoff() -> None:
+    baked = hindcast(issued([2_300, 2_599]), SERIES, FIRST)
+    assert baked is not None
+    assert baked.cutoffs == (2_000, 2_299)
+    assert baked.horizons == HINDCAST_HORIZONS
+    expected = 1e-3 * np.array([2, 4, 6]) * np.array(HINDCAST_HORIZONS)[:, None]
+    assert np.abs(moves_of(baked) - expected).max() <= 0.51e-4
+
+
+def test_recent_cutoffs_are_daily_and_earlier_ones_weekly_on_the_day_of_the_newest() -> None:
+    """A rival is tested on that day of each week, too: the same days can be shown of all models."""
+    baked = hindcast(issued(list(range(2_600))), SERIES, FIRST)
+    weekly = hindcast(issued(list(range(2, 2_600, 7))), SERIES, FIRST)
+    assert baked is not None
+    assert weekly is not None
+    ages = np.array([2_299 - cutoff for cutoff in baked.cutoffs])
+    assert set(ages[ages < DAILY]) == set(range(DAILY)) - {99, 199}  # those without a candle
+    assert {*ages[ages >= DAILY] % 7} == {0}
+    assert ages.max() < LONGEST
+    assert {*weekly.cutoffs} <= {*baked.cutoffs}
+    assert len(baked.moves) < 36_000
+
+
+def test_a_cutoff_without_a_forecast_and_a_horizon_that_is_rare_are_left_out() -> None:
+    points = issued(list(range(2_500, 2_600))).points.copy()
+    points[10] = np.nan
+    points[1:, HORIZONS.index(14)] = np.nan
+    baked = hindcast(issued(list(range(2_500, 2_600)), points=points), SERIES, FIRST)
+    assert baked is not None
+    assert 14 not in baked.horizons
+    assert 2_510 - 300 not in baked.cutoffs
+    assert len(baked.cutoffs) == 98  # the day 2,500 has no candle
+
+
+def test_a_model_without_forecasts_since_the_first_day_has_none() -> None:
+    assert hindcast(issued([10, 200]), SERIES, FIRST) is None
+    assert hindcast(issued([2_000], (60, 90)), SERIES, FIRST) is None
+
+
+def test_far_moves_are_clipped() -> None:
+    far = issued([2_000])
+    baked = hindcast(issued([2_000], quantiles=far.quantiles + 100), SERIES, FIRST)
+    assert baked is not None
+    assert moves_of(baked)[:, :, 2].min() == moves_of(baked).max() == 3.2767
+
+
+@given(
+    st.lists(st.integers(0, 2_599), min_size=1, max_size=50, unique=True).map(sorted),
+    st.lists(st.sampled_from(HORIZONS), min_size=1, unique=True).map(sorted).map(tuple),
+)
+def test_whatever_is_baked_is_sound(cutoffs: list[int], horizons: tuple[int, ...]) -> None:
+    baked = hindcast(issued(cutoffs, horizons), SERIES, FIRST)
+    if baked is not None:
+        assert not [*baked.faults(), *hindcast_faults({"mine": baked}, 2_300)]
+        assert np.isfinite(moves_of(baked)).all()
+
+
+def test_damaged_hindcasts_are_found() -> None:
+    sound = Hindcast((1, 5), (1, 7), base64.b64encode(bytes(24)).decode())
+    assert not [*sound.faults()]
+    for damaged, fault in (
+        (Hindcast((), (1,), ""), "cutoffs are not days that ascend"),
+        (Hindcast((5, 1), (1, 7), sound.moves), "cutoffs are not days that ascend"),
+        (Hindcast((-1, 1), (1, 7), sound.moves), "cutoffs are not days that ascend"),
+        (Hindcast((1, 5), (1, 8), sound.moves), "horizons (1, 8) are not some of"),
+        (Hindcast((1, 5), (1,), sound.moves), "moves have 24 bytes, not 12"),
+        (Hindcast((1, 5), (1, 7), "?"), "moves are not base64"),
+    ):
+        assert next(iter(damaged.faults())).startswith(fault)
+    assert next(iter(hindcast_faults({"mine": sound}, 5))) == "hindcasts of mine end on day 5 of 5"
+    assert next(iter(hindcast_faults({"Mine": sound}, 6))).startswith("hindcasts of 'Mine'")
