@@ -6,8 +6,8 @@ a random walk grows linearly in time. On the day after the last candle the ancho
 to the anchor both prices are known, and after it the quantiles open.
 
 There are several models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
-`PROPHET` is the fitted curve of Prophet alone. The others have quantiles for each day. For days up to the last candle
-they are the same.
+`PROPHET` is the fitted curve of Prophet alone. The others have quantiles for each day after the last candle, with the
+median as their price, and start at its close. Up to that close all are the fitted curve.
 """
 
 import math
@@ -17,14 +17,14 @@ from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.schema import HIGH, KNOTS, LOW, Band, PairForecast, Seasonality, Trend
+from crypto_predict.baked.schema import HIGH, HORIZON_DAYS, KNOTS, LOW, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
 from crypto_predict.market.forecast import LEVELS
 
 COMBINED = "combined"
 PROPHET = "prophet"
-MODELS = (COMBINED, PROPHET)
+MODELS = (COMBINED, PROPHET)  # of every pair
 
 _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 _MOST_DAYS = date.max.toordinal()  # since 1970, in either direction
@@ -54,7 +54,7 @@ class _Point(NamedTuple):
 
 
 class Evaluator:
-    """The predictions for one pair. The points of days are cached, at most as many as the range has, for each model.
+    """The predictions for one pair. The points of days are cached: those up to the last candle once for all models.
 
     Safe to share between threads: cached points are immutable, and equal however often they are computed.
     """
@@ -69,9 +69,10 @@ class Evaluator:
             for price in (forecast.last_close, forecast.anchor.price)
         )
         self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
-        days = self._end - self._first + 2  # with the opening of the first
         self.models = (*MODELS, *forecast.models)
-        self._points: dict[str, list[_Point | None]] = {model: [None] * days for model in self.models}
+        days = self._last - self._first + 2  # with the opening of the first
+        self._fitted: list[_Point | None] = [None] * days
+        self._ahead: dict[str, list[_Point | None]] = {model: [None] * HORIZON_DAYS for model in self.models}
 
     def at(self, moment: date | datetime, model: str = COMBINED) -> Prediction:
         """Return the prediction of one of `models` for the close of a UTC day, or for an instant with a time zone.
@@ -132,22 +133,25 @@ class Evaluator:
         return self._last_price, self._anchor, share / self._anchor_share
 
     def _point(self, ordinal: int, model: str) -> _Point:
-        points, index = self._points[model], ordinal - self._first + 1
+        points, index = self._fitted, ordinal - self._first + 1
+        if ordinal > self._last:
+            points, index = self._ahead[model], ordinal - self._last - 1
         point = points[index]
         if point is None:
             point = points[index] = self._compute_point(ordinal, model)
         return point
 
     def _compute_point(self, ordinal: int, model: str) -> _Point:
-        curve, horizon, forecast = self._curve.at(ordinal), ordinal - self._last, self.forecast
+        horizon, forecast = ordinal - self._last, self.forecast
+        if horizon > 0 and model in forecast.models:
+            row = forecast.models[model][horizon - 1]
+            middle = row[LEVELS.index(0.5)]
+            return _Point(middle, LEVELS, tuple(price - middle for price in row))
+        curve = self._curve.at(ordinal)
         if horizon <= 0:
             return _Point(curve, (LOW, HIGH), (forecast.fitted_band.low, forecast.fitted_band.high))
         if model == PROPHET:
             return _Point(curve, (LOW, HIGH), _between_knots(forecast.prophet_bands, horizon))
-        if model != COMBINED:
-            row = forecast.models[model][horizon - 1]
-            middle = row[LEVELS.index(0.5)]
-            return _Point(middle, LEVELS, tuple(price - middle for price in row))
         weight, other = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
         combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve + other
         return _Point(combined, LEVELS, forecast.forecast_quantiles[horizon - 1])

@@ -10,16 +10,18 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve, Evaluator, Prediction, faults
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve, Evaluator, Prediction, faults
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast, Seasonality, Trend
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
 from tests.support import strategies
-from tests.support.models import make_forecast
+from tests.support.models import make_forecast, make_quantiles
 from tests.support.models import quantiles as around
 
-FORECAST = make_forecast()
+RIVALS = {name: make_quantiles(66_900.5, place) for place, name in enumerate(("garch", "mine"))}
+FORECAST = make_forecast(models=RIVALS)
 EVALUATOR = Evaluator(FORECAST)
+MODELS = (COMBINED, PROPHET, *RIVALS)
 FIRST, LAST, END = FORECAST.first, FORECAST.last, FORECAST.end
 FLAT = Trend(FIRST, 502, 0.0, 0.9, (), ())
 DAYS = [FIRST + day * DAY for day in range((END - FIRST).days + 1)]
@@ -112,11 +114,41 @@ def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(
     assert Evaluator(forecast).at(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
 
 
-@given(INSTANTS)
-def test_the_combined_forecast_is_the_default_and_in_the_past_the_only_one(instant: datetime) -> None:
-    default, prophet = EVALUATOR.at(instant), EVALUATOR.at(instant, PROPHET)
+@given(INSTANTS, st.sampled_from(MODELS[1:]))
+@example(LAST_CLOSE, "mine")
+@example(LAST_CLOSE + timedelta(hours=1), "mine")
+def test_the_combined_forecast_is_the_default_and_in_the_past_the_only_one(instant: datetime, model: str) -> None:
+    """Up to the last close every model answers with the fitted curve. Just after it most are that close to the cent."""
+    assume(not LAST_CLOSE < instant < LAST_CLOSE + timedelta(minutes=1))
+    default, other = EVALUATOR.at(instant), EVALUATOR.at(instant, model)
     assert default == EVALUATOR.at(instant, COMBINED)
-    assert (default == prophet) == (instant <= LAST_CLOSE)
+    assert (default == other) == (instant <= LAST_CLOSE)
+
+
+def test_the_models_are_ours_and_those_of_the_file() -> None:
+    assert EVALUATOR.models == MODELS
+    assert Evaluator(make_forecast()).models == (COMBINED, PROPHET)
+
+
+@pytest.mark.parametrize("model", RIVALS)
+@pytest.mark.parametrize("horizon", [1, 2, 30, 364, 365])
+def test_another_model_is_its_median_with_its_quantiles(horizon: int, model: str) -> None:
+    """Nothing of ours is added, neither the newest price nor a correction."""
+    day, row = LAST + horizon * DAY, RIVALS[model][horizon - 1]
+    elsewhere = Evaluator(make_forecast(models=RIVALS, anchor=Anchor(ANCHOR.at, 10 * ANCHOR.price)))
+    assert EVALUATOR.at(day, model) == elsewhere.at(day, model) == priced(row[3], row[1], row[-2])
+    assert EVALUATOR.distribution(day, model).log_prices == pytest.approx(row)
+
+
+@pytest.mark.parametrize("model", RIVALS)
+@pytest.mark.parametrize("share", [1e-11, 0.1, 0.5, 0.9, 1])
+def test_another_model_opens_from_the_last_close_with_the_square_root_of_time(share: float, model: str) -> None:
+    """It was trained on daily closes: at the last one the price is known, and the first day's quantiles follow."""
+    start, row = math.log(FORECAST.last_close), RIVALS[model][0]
+    middle = start + share * (row[3] - start)
+    expected = [middle + (quantile - row[3]) * share**0.5 for quantile in row]
+    distribution = EVALUATOR.distribution(LAST_CLOSE + share * DAY, model)
+    assert distribution.log_prices == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("index", range(len(KNOTS)))
@@ -150,7 +182,7 @@ def test_prophet_alone_does_not_use_the_anchor(share: float) -> None:
     assert prediction.price == pytest.approx(math.exp(before + share * (after - before)), abs=0.01)
 
 
-WITHOUT = Evaluator(make_forecast(prophet_bands=()))
+WITHOUT = Evaluator(make_forecast(prophet_bands=(), models=RIVALS))
 
 
 @pytest.mark.parametrize("instant", [LAST_CLOSE + TINY, NEXT_CLOSE, CLOSE - TINY, CLOSE])
@@ -198,10 +230,10 @@ def test_between_two_closes_the_price_is_interpolated_in_log_price_and_the_band_
 
 @pytest.mark.parametrize(
     ("day", "model"),
-    [(day, model) for day in [*DAYS[::13], LAST] for model in MODELS if (day, model) != (LAST, COMBINED)],
+    [(day, model) for day in [*DAYS[::13], LAST] for model in MODELS if day != LAST or model == PROPHET],
 )
 def test_predictions_are_continuous_at_midnight(day: date, model: str) -> None:
-    """Except after the last close, where the fitted curve ends and the combined forecast begins."""
+    """Except after the last close, where the fitted curve ends and all forecasts begin but that of Prophet alone."""
     at = close_of(day)
     around = [EVALUATOR.at(moment, model) for moment in (at - TINY, at, min(at + TINY, CLOSE))]
     for prediction in around:
@@ -399,6 +431,7 @@ BOLD_FORECASTS = st.builds(
     fitted_band=BOLD_BANDS,
     forecast_quantiles=strategies.by_horizon(strategies.quantiles(200)),
     prophet_bands=strategies.bands_at_knots(BOLD_BANDS),
+    models=strategies.by_horizon(strategies.quantiles(200)).map(lambda rows: {"garch": rows, "mine": rows[::-1]}),
 )
 
 

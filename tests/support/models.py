@@ -1,6 +1,7 @@
 """Models made by hand, for tests that need one without training."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Collection
@@ -8,6 +9,8 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from crypto_predict.baked.evaluation import COMBINED
+from crypto_predict.baked.models import Estimate, ModelReport, ModelScore, PairwiseScore, Quantiles
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     KNOTS,
@@ -127,6 +130,50 @@ def make_model(
     )
     scorecard = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
     return Model(card, forecasts, scorecard)
+
+
+def with_models(model: Model, *names: str, served: str = COMBINED, pairs: Collection[Pair] = ()) -> Model:
+    """The model with further models of some pairs, or all; `published` is only scored, and `broken` was left out."""
+    cards, forecasts = dict(model.card.pairs), dict(model.forecasts)
+    broken = ModelReport("broken", "rivals/broken.py", "b" * 64, ("torch",), 0, 0, None, (), "ValueError: no data")
+    for pair in pairs or model.forecasts:
+        forecast, estimate = forecasts[pair], Estimate(0.98, 0.96, 0.99)
+        rivals = {name: make_quantiles(forecast.last_close, place) for place, name in enumerate(names)}
+        reports = [make_report(name, place) for place, name in enumerate([COMBINED, *names, "published"])]
+        scores = [PairwiseScore(name, COMBINED, 1, 1_000, estimate, 0.01, f"{name} is better") for name in names]
+        forecasts[pair] = replace(forecast, models=rivals)
+        cards[pair] = replace(cards[pair], models=(*reports, broken), pairwise=tuple(scores), served=served)
+    return replace(model, card=replace(model.card, pairs=cards), forecasts=forecasts)
+
+
+def make_quantiles(price: float, place: int) -> Quantiles:
+    """The log prices of a model: a trend from a price, and skewed quantiles; each `place` has others."""
+    rows = []
+    for h in range(1, HORIZON_DAYS + 1):
+        middle, width = math.log(price) + 0.001 * (place + 1) * h, (0.02 + 0.01 * place) * h**0.5
+        rows.append(tuple(middle + distance for distance in quantiles(-width, 1.2 * width)))
+    return tuple(rows)
+
+
+def make_report(name: str, place: int) -> ModelReport:
+    """The report of a model whose 80 % interval held 79 % at 1 day, and another share for each `place`."""
+    scores = tuple(
+        blank(
+            ModelScore,
+            horizon_days=horizon,
+            forecasts=1_000 - horizon,
+            relative_crps=Estimate(0.9 + 0.01 * place, 0.88, 0.95),
+            coverage_50=Estimate(0.51, 0.49, 0.53),
+            coverage_80=Estimate(0.79 + 0.01 * place, 0.77, 0.85),
+            coverage_90=Estimate(0.91, 0.89, 0.93),
+            pit=(0.1,) * 10,
+            words=f"{name} is better than persistence",
+        )
+        for horizon in (1, 7, 30, 90)
+    )
+    is_file = name == "mine"
+    source, digest, needs = ("rivals/mine.py", "a" * 64, ("scikit-learn",)) if is_file else ("built in", None, ())
+    return ModelReport(name, source, digest, needs, 1_000, 40, FIRST, scores, None)
 
 
 def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCard:

@@ -2,6 +2,7 @@
 
 import base64
 import dataclasses
+import math
 import random
 import types
 import typing
@@ -13,7 +14,7 @@ from hypothesis import assume
 from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import COMBINED, faults
-from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport
+from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport, Quantiles
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     KNOTS,
@@ -177,6 +178,13 @@ def closes(days: int, between: Sequence[float | None], last_close: float) -> tup
     return (last_close, *inner, last_close) if days else (last_close,)
 
 
+def rivals(price: float) -> st.SearchStrategy[dict[str, Quantiles]]:
+    """Quantiles of further models, none or some, around a price."""
+    start = math.log(price)
+    rows = quantiles(1).map(lambda distances: tuple(start + distance for distance in distances))
+    return st.dictionaries(st.sampled_from(["garch", "mine", "n-beats-2"]), by_horizon(rows), max_size=2)
+
+
 @st.composite
 def forecasts(draw: st.DrawFn) -> PairForecast:
     """Forecasts without a fault, which can be evaluated."""
@@ -196,7 +204,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         seasonalities=tuple(draw(st.lists(seasonalities, max_size=2))),
         level_correction=draw(SMALL),
         prophet_weights=draw(by_horizon(SMALL)),
-        models={},
+        models=draw(rivals(last_close)),
         hindcasts=draw(hindcasts((last - first).days)),
         other_increments=draw(by_horizon(SMALL)),
         fitted_band=draw(narrow),
@@ -211,14 +219,19 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
 def models(draw: st.DrawFn) -> Model:
     """Generate valid models of one to three pairs."""
     named = draw(st.lists(pairs, min_size=1, max_size=3, unique=True))
+    forecasts_by_pair = {pair: draw(forecasts()) for pair in named}
+    cards = {
+        pair: dataclasses.replace(draw(pair_cards), served=draw(st.sampled_from([COMBINED, *forecast.models])))
+        for pair, forecast in forecasts_by_pair.items()
+    }
     facts = {
         "version": LABELS,
         "build": LABELS,
         "git_revision": st.none() | LABELS,
         "python": LABELS,
         "packages": st.dictionaries(LABELS, LABELS, max_size=2),
-        "pairs": st.just({pair: draw(pair_cards) for pair in named}),
+        "pairs": st.just(cards),
         "gate": gates,
     }
     card = draw(st.builds(Card, **{**sound_fields(Card), **facts}))
-    return Model(card, {pair: draw(forecasts()) for pair in named}, draw(scorecards))
+    return Model(card, forecasts_by_pair, draw(scorecards))

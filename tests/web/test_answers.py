@@ -25,22 +25,24 @@ from crypto_predict.web.model.endpoint import read_levels
 from crypto_predict.web.model.pairs import PairRange, ranges
 from crypto_predict.web.model.snapshots import Snapshot
 from tests.support.applications import client, problem, snapshot_of
-from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
+from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model, with_models
 from tests.support.serving import ANSWER
 
-MODEL = make_model(BTC, ETH, simulated={ETH})
+NAMES = (COMBINED, PROPHET, "garch", "mine")  # of Bitcoin; Ether has the first two
+MODEL = with_models(make_model(BTC, ETH, simulated={ETH}), *NAMES[2:], pairs=[BTC])
 CLIENT = client(MODEL)
 SNAPSHOT = snapshot_of(MODEL)
 ANSWERS = SNAPSHOT.answers
-FORECAST = make_forecast()
+FORECAST = MODEL.forecasts[BTC]
 DAYS = st.dates(FORECAST.first, FORECAST.end)
-MODELS = st.sampled_from([COMBINED, PROPHET])
+MODELS = st.sampled_from(NAMES)
 LEVELS = st.lists(st.integers(10, 990).map(lambda n: n / 1000), min_size=1, max_size=20, unique=True)
 INSTANTS = st.datetimes(
     datetime.combine(FORECAST.first, datetime.min.time()),
     datetime.combine(FORECAST.end, datetime.max.time()),
     timezones=st.just(UTC),
 )
+PROBABILITY = "/probability/{}?date=2024-06-01&above=70000"
 CLOSE = datetime(2024, 5, 18, tzinfo=UTC)  # of the last daily candle
 ANCHOR = datetime(2024, 5, 18, 12, tzinfo=UTC)  # the newest price
 
@@ -167,6 +169,8 @@ def test_a_forecast_that_ends_before_it_starts_is_refused() -> None:
         (date(2024, 5, 17), PROPHET, "fitted", CLOSE),
         (date(2024, 5, 18), PROPHET, "forecast", CLOSE),
         (CLOSE + timedelta(seconds=1), PROPHET, "forecast", CLOSE),  # Prophet does not start from the newest price
+        *((date(2024, 5, 17 + n), "mine", kind, CLOSE) for n, kind in enumerate(("fitted", "forecast"))),
+        *((CLOSE + timedelta(seconds=n), "mine", kind, CLOSE) for n, kind in enumerate(("fitted", "forecast"))),
     ],
 )
 def test_a_price_has_its_provenance(moment: date | datetime, model: str, kind: str, as_of: datetime) -> None:
@@ -201,6 +205,50 @@ def test_the_default_is_the_combined_model() -> None:
     assert bitcoin(SNAPSHOT, "date=2024-06-01") == bitcoin(SNAPSHOT, "date=2024-06-01&model=combined")
     assert forecast(SNAPSHOT, "") == forecast(SNAPSHOT, "model=combined")
     assert bitcoin(SNAPSHOT, "date=2024-06-01") != bitcoin(SNAPSHOT, "date=2024-06-01&model=prophet")
+
+
+@pytest.mark.parametrize("model", NAMES)
+def test_the_default_is_the_model_that_the_pair_serves(model: str) -> None:
+    """The four keys stay as they are; the header says which model it was. Each pair has its own default."""
+    served = snapshot_of(with_models(MODEL, *NAMES[2:], served=model, pairs=[BTC]))
+    forecasts.prepare(served)
+    for query in ("date=2024-06-01", "date=2024-05-18T06:00Z", "date=2023-06-01"):
+        answer = bitcoin(served, query)
+        assert answer == bitcoin(SNAPSHOT, f"{query}&model={model}")
+        assert dict(answer.headers)["Crypto-Predict-Model"] == model
+        assert list(json.loads(answer.body)) == ["date", "prediction", "prediction low", "prediction_high"]
+        assert bitcoin(served, f"{query}&model=combined") == bitcoin(SNAPSHOT, query)
+    span = "start=2024-05-01&end=2024-06-20"
+    assert rows(span, snapshot=served) == rows(f"{span}&model={model}")
+    assert rows(f"{span}&model=combined", snapshot=served) == rows(span)
+    assert rows(span, "ETH-USD", snapshot=served) == rows(span, "ETH-USD")
+    query = "date=2024-06-01&above=70000"
+    assert probabilities.probability(served.answers, "BTC-USD", query) == probabilities.probability(
+        ANSWERS, "BTC-USD", f"{query}&model={model}"
+    )
+    assert ranges(served.answers)[0].as_of == (ANCHOR if model == COMBINED else CLOSE)
+
+
+@pytest.mark.parametrize(
+    "path", ["/bitcoin?date=2024-06-01", "/forecast/BTC-USD?end=2024-06-01", PROBABILITY.format("BTC-USD")]
+)
+def test_a_model_that_the_pair_does_not_have_is_refused_with_those_that_it_has(path: str) -> None:
+    """One that was left out, that was only scored, or that another pair has, answers nothing."""
+    for name in ("broken", "published", "lstm", ""):
+        body = problem(CLIENT.get(f"{path}&model={name}"), 400)
+        assert body["parameter"] == "model"
+        assert body["detail"] == f"model: {name!r} is not one of combined, prophet, garch, mine"
+    elsewhere = problem(CLIENT.get(f"{PROBABILITY.format('ETH-USD')}&model=garch"), 400)
+    assert elsewhere["detail"] == "model: 'garch' is not one of combined, prophet"
+
+
+def test_rows_of_another_model_than_the_default_are_not_kept() -> None:
+    """A pair may have twelve of them, and a model many pairs."""
+    fresh = snapshot_of(MODEL)
+    for model in NAMES[1:]:
+        forecast(fresh, f"model={model}")
+    assert [series.model for series in fresh.rows] == [COMBINED, COMBINED]
+    assert not any(any(days) for days in fresh.rows.values())
 
 
 def test_the_card_is_rendered_whole() -> None:

@@ -27,14 +27,15 @@ from crypto_predict.web.app import Service, create_app
 from crypto_predict.web.editions import Editions
 from tests.support.ledgers import START, make_ledger, make_release
 from tests.support.live import until
-from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
+from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model, with_models
 from tests.support.serving import SETTINGS, serving_model
 
 LATER = TRAINED_AT + timedelta(hours=6)
-FIRST, SECOND = make_model(BTC), make_model(BTC, ETH, trained_at=LATER)
+FIRST = make_model(BTC)
+SECOND = with_models(make_model(BTC, ETH, trained_at=LATER), "garch", "mine", served="mine", pairs=[BTC])
 PATHS = (
     *("/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/probability/BTC-USD?date=2024-06-01&above=60000", "/model"),
-    *("/version", "/openapi.json", "/", "/page/BTC-USD.json"),
+    *("/models", "/version", "/openapi.json", "/", "/page/BTC-USD.json"),
 )
 TAKEN, REFUSED = "crypto_predict_models_taken_total", "crypto_predict_models_refused_total"
 
@@ -86,11 +87,16 @@ def test_everything_follows_the_new_model_as_after_a_restart(world: World) -> No
         assert (ours.status_code, ours.data) == (200, theirs.data), path
         assert dict(ours.headers) == dict(theirs.headers), path
     assert "/page/ETH-USD/" in world.client.get("/").get_data(as_text=True)
+    assert world.client.get("/bitcoin?date=2024-06-01").headers["Crypto-Predict-Model"] == "mine"
+    assert world.client.get("/bitcoin?date=2024-06-01&model=garch").status_code == 200
+    assert "garch" in world.client.get("/openapi.json").get_data(as_text=True)
     assert world.metric(TAKEN) == 1
     assert world.metric("crypto_predict_model_trained_timestamp_seconds") == LATER.timestamp()
     store.save(FIRST, world.path)
     world.look()
     assert world.client.get("/forecast/ETH-USD").status_code == 404
+    assert world.client.get("/bitcoin?date=2024-06-01&model=garch").status_code == 400
+    assert "garch" not in world.client.get("/openapi.json").get_data(as_text=True)
     assert [pair["pair"] for pair in world.get("/pairs")] == ["BTC/USD"]
 
 

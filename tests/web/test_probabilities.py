@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openapi_schema_validator import OAS31Validator
 
-from crypto_predict.baked.evaluation import MODELS, Evaluator
-from crypto_predict.baked.schema import Backtest, Confidence, Model, ProphetBacktest, ProphetScore, Score
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
+from crypto_predict.baked.models import Estimate, ModelReport, ModelScore
+from crypto_predict.baked.schema import Backtest, Model, ProphetBacktest, ProphetScore
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import client, snapshot_of
-from tests.support.models import BTC, ETH, blank, make_forecast, make_model
+from tests.support.models import BTC, ETH, blank, make_forecast, make_model, with_models
 
 DAY = date(2024, 6, 1)  # 15 days after the last candle
 PAST = date(2024, 3, 1)
@@ -29,22 +30,23 @@ def backtested(model: Model) -> Model:
     """The model with a backtest of its first pair at 1, 7, 30 and 90 days."""
     scores = tuple(
         blank(
-            Score,
+            ModelScore,
             horizon_days=horizon,
             forecasts=1000 - horizon,
-            coverage=coverage,
-            coverage_50=0.51,
-            coverage_90=0.91,
-            confidence={"coverage": Confidence(coverage - 0.02, coverage + 0.02)} if horizon < 90 else {},
+            coverage_50=Estimate(0.51, 0.5, 0.52),
+            coverage_80=Estimate(coverage, *((coverage - 0.02, coverage + 0.02) if horizon < 90 else (None, None))),
+            coverage_90=Estimate(0.91, None, None),
         )
         for horizon, coverage in ((1, 0.801), (7, 0.811), (30, 0.822), (90, 0.75))
     )
     prophet = blank(ProphetBacktest, scores=(blank(ProphetScore, horizon_days=7, forecasts=900, coverage=0.7),))
-    card = replace(model.card.pairs[BTC], backtest=blank(Backtest, scores=scores, prophet=prophet))
-    return replace(model, card=replace(model.card, pairs=model.card.pairs | {BTC: card}))
+    card, combined = model.card.pairs[BTC], blank(ModelReport, name=COMBINED, scores=scores)
+    tested = replace(card, backtest=blank(Backtest, prophet=prophet), models=(combined, *card.models[1:]))
+    return replace(model, card=replace(model.card, pairs=model.card.pairs | {BTC: tested}))
 
 
-MODEL = backtested(make_model(BTC, ETH, simulated={ETH}))
+MODEL = backtested(with_models(make_model(BTC, ETH, simulated={ETH}), "garch", "mine", pairs=[BTC]))
+MODELS = (COMBINED, PROPHET, "garch", "mine")
 CLIENT = client(MODEL)
 
 
@@ -137,7 +139,7 @@ def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> No
         ("date=2024-06-01&above=70000&below=7e4", 400, "below", "below (70,000) must be more than above (70,000)"),
         ("date=2024-06-01&above=1&above=2", 400, "above", "above is given more than once"),
         ("date=2024-06-01&abov=1", 400, "abov", "which takes date, above, below and model"),
-        ("date=2024-06-01&above=1&model=lstm", 400, "model", "is not one of combined, prophet"),
+        ("date=2024-06-01&above=1&model=lstm", 400, "model", "is not one of combined, prophet, garch, mine"),
         *(
             (f"date={moment}&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17")
             for moment in ("2030-01-01", "2022-12-31", "2025-05-18T00:00:01Z", "9999-12-31T23:59-02:00")
@@ -201,6 +203,17 @@ def test_prophet_alone_has_its_own_distribution_and_calibration() -> None:
     measured = {"horizon_days": 7, "forecasts": 900, "nominal": 0.8, "coverage": 0.7}
     unknown = dict.fromkeys(("confidence", "coverage_50", "coverage_90"))
     assert answer["based_on"]["calibration"] == measured | unknown
+
+
+@pytest.mark.parametrize(("model", "coverage"), [("garch", 0.8), ("mine", 0.81)])
+def test_another_model_has_its_own_distribution_and_calibration(model: str, coverage: float) -> None:
+    """It was tested as ours was, and its seven quantiles are baked."""
+    answer = ask(date=DAY, above=70_000, model=model)
+    other = Evaluator(MODEL.forecasts[BTC]).distribution(DAY, model)
+    assert (answer["model"], answer["probability"]) == (model, round(other.above(70_000), 6))
+    measured = {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, "coverage": pytest.approx(coverage)}
+    inner = {"confidence": {"low": 0.77, "high": 0.85}, "coverage_50": 0.51, "coverage_90": 0.91}
+    assert answer["based_on"]["calibration"] == measured | inner
 
 
 @pytest.mark.parametrize("moment", ["2024-03-01", "2024-05-17", "2024-05-18T06:00Z"])

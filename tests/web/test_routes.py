@@ -16,7 +16,15 @@ from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 PROBLEM = "application/problem+json"
 JSON = "application/json"
 PROBABILITY = "/probability/BTC-USD?date=2024-06-01&above=70000"
-MODEL_ANSWERS = ["/bitcoin?date=2024-06-01", "/forecast/BTC-USD", PROBABILITY, "/pairs", "/model", "/scorecard"]
+MODEL_ANSWERS = [
+    "/bitcoin?date=2024-06-01",
+    "/forecast/BTC-USD",
+    PROBABILITY,
+    "/pairs",
+    "/model",
+    "/models",
+    "/scorecard",
+]
 PAGE = ["/", "/page/BTC-USD/", "/page/BTC-USD.json", "/page/BTC-USD/record.json"]
 EVERY_ANSWER = [*MODEL_ANSWERS, *PAGE, "/version", "/openapi.json", "/livez", "/readyz", "/fresh", "/metrics", "/docs"]
 EVERY_FAULT = ["/bitcoin?date=", "/bitcoin?date=2030-01-01", "/forecast/DOGE-USD", "/probability/BTC-USD", "/nowhere"]
@@ -83,7 +91,7 @@ def test_a_malformed_pair_is_400(pair: str) -> None:
     assert (body["parameter"], "two currencies such as BTC/USD" in str(body["detail"])) == ("pair", True)
 
 
-@pytest.mark.parametrize("path", ["/pairs", "/model", "/scorecard", "/version"])
+@pytest.mark.parametrize("path", ["/pairs", "/model", "/models", "/scorecard", "/version"])
 def test_a_parameter_is_refused_where_none_is_taken(path: str) -> None:
     """A request for one pair must not silently get all of them."""
     body = problem(CLIENT.get(f"{path}?pair=BTC-USD"), 400)

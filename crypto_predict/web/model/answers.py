@@ -7,15 +7,17 @@ from typing import Annotated, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.evaluation import COMBINED, MODELS, Evaluator, Prediction
+from crypto_predict.baked.evaluation import COMBINED, Evaluator, Prediction
+from crypto_predict.baked.models import NAME
 from crypto_predict.baked.schema import Model
+from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
 from crypto_predict.web.http.schemas import TEXT, Schema
 
 FITTED, FORECAST = "fitted", "forecast"
 KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
-MODEL: Schema = {**TEXT, "enum": list(MODELS)}
+MODEL: Schema = {**TEXT, "pattern": f"^{NAME.pattern}$"}
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
 
 
@@ -23,7 +25,7 @@ _HORIZON_DECIMALS = 4  # of a day: some nine seconds
 class Provenance:
     """What a predicted price rests on. Compared by identity, so that it is a fast key: a series has three.
 
-    The fitted curve and Prophet alone use daily closes. The combined forecast starts at the anchor, which is newer than
+    The fitted curve and most models use daily closes. The combined forecast starts at the anchor, which is newer than
     the last daily close if the source has hourly prices.
     """
 
@@ -43,13 +45,13 @@ class Row(NamedTuple):
 
 
 class Series:
-    """The predictions of one model (one of `MODELS`) for one pair, in the range of `first_day` to `last_day`."""
+    """The predictions of one of the evaluator's models for a pair, in the range of `first_day` to `last_day`."""
 
     def __init__(self, pair: Pair, model: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
         close = forecast.last_close_time
         newest = forecast.anchor.at if model == COMBINED else close
-        self._evaluator, self._model = evaluator, model
+        self._evaluator, self.model = evaluator, model
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
         self.fitted = Provenance(FITTED, close, pair, model, simulated)
         self._between = Provenance(FITTED, newest, pair, model, simulated)  # the last close and the newest price
@@ -61,7 +63,7 @@ class Series:
         If the model does not cover that time, raise `OutOfRange`; if it lies after the last candle, and Prophet alone
         has no interval, raise `NoProphetInterval`.
         """
-        price = self._evaluator.at(moment, self._model)
+        price = self._evaluator.at(moment, self.model)
         if not isinstance(moment, datetime):
             return Row(moment, price, self.fitted if moment <= self.last_candle else self.forecast)
         if moment > self.forecast.as_of:
@@ -70,7 +72,7 @@ class Series:
 
     def distribution(self, moment: date | datetime) -> Distribution:
         """Return the distribution of the price at the close of a day or at an instant. Errors are those of `row`."""
-        return self._evaluator.distribution(moment, self._model)
+        return self._evaluator.distribution(moment, self.model)
 
     def quantiles(self, day: date, levels: tuple[float, ...]) -> list[float]:
         """Return the quantiles of the close of a day, rounded as its price is, but never to 0. Errors as of `row`."""
@@ -95,14 +97,26 @@ class Answers:
         # Each pair also by the name of what is traded in its place: ETH/USDT is answered by the forecast of ETH/USD.
         self.names = {card.pairs[pair].traded: pair for pair in self.pairs} | {pair: pair for pair in self.pairs}
         self.bitcoin = next((pair for pair in self.pairs if pair.base == "BTC"), None)
+        self.models: dict[Pair, tuple[str, ...]] = {}  # the names of those that answer, the combined one first
         self.series: dict[tuple[Pair, str], Series] = {}  # by pair and model
         for pair, forecast in model.forecasts.items():
             evaluator = Evaluator(forecast)
-            for name in MODELS:
+            self.models[pair] = evaluator.models
+            for name in evaluator.models:
                 self.series[pair, name] = Series(pair, name, evaluator, simulated=card.pairs[pair].simulated)
 
+    def of(self, pair: Pair, model: str | None = None) -> Series:
+        """Return the series of a pair and of one of its models, by default the one that is served.
 
-@lru_cache(maxsize=256)
+        If the pair has no such model, raise `InvalidValue`.
+        """
+        name = self.model.card.pairs[pair].served if model is None else model
+        if name not in self.models[pair]:
+            raise InvalidValue("model", name, f"one of {', '.join(self.models[pair])}")
+        return self.series[pair, name]
+
+
+@lru_cache(maxsize=2_000)
 def provenance_headers(provenance: Provenance) -> Headers:
     """Return the provenance of a price as headers."""
     values = (provenance.kind, plain.encode(provenance.as_of), str(provenance.pair), provenance.model)

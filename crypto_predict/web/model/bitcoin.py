@@ -5,29 +5,32 @@ from email.utils import format_datetime
 from functools import lru_cache
 from http import HTTPStatus
 
-from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import UnknownPair
+from crypto_predict.market import Pair
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import PROVENANCE, Rendered, json_body
-from crypto_predict.web.http.schemas import TEXT, record, refs
+from crypto_predict.web.http.schemas import TEXT, Parameter, record, refs
 from crypto_predict.web.model import endpoint
 from crypto_predict.web.model.answers import Answers, Row, provenance_headers
 from crypto_predict.web.model.endpoint import PRICE
 from crypto_predict.web.model.snapshots import Snapshot
 
 
-def question(query: str, today: date) -> tuple[date | datetime, str]:
+def question(query: str, today: date) -> tuple[date | datetime, str | None]:
     """Return the time and the model that a query asks for; without a date it is the close of `today` (UTC)."""
     values = parameters(query, ("date", "model"))
-    return endpoint.read_date({"date": str(today), **values}), endpoint.read_model(values)
+    return endpoint.read_date({"date": str(today), **values}), values.get("model")
 
 
-def row(answers: Answers, moment: date | datetime, model: str = COMBINED) -> Row:
-    """Return the price of Bitcoin in the first pair whose base is BTC. Errors are also those of `Series.row`."""
+def row(answers: Answers, moment: date | datetime, model: str | None = None) -> Row:
+    """Return the price of Bitcoin in the first pair whose base is BTC, by default of the model that is served.
+
+    Errors are also those of `Answers.of` and `Series.row`.
+    """
     if answers.bitcoin is None:  # no parameter is at fault: /bitcoin has none for the pair
         raise Problem(HTTPStatus.NOT_FOUND, str(UnknownPair("BTC/USD", list(map(str, answers.pairs)))))
-    return answers.series[answers.bitcoin, model].row(moment)
+    return answers.of(answers.bitcoin, model).row(moment)
 
 
 def rendered(row: Row) -> Rendered:
@@ -66,9 +69,18 @@ def _http_day(day: date) -> str:
     return format_datetime(datetime.combine(day, time()))[:16]
 
 
+def _pair(answers: Answers) -> Pair:
+    """Return the pair of the examples, which is not Bitcoin if the model has none."""
+    return answers.bitcoin or answers.pairs[0]
+
+
+def _parameters(snapshot: Snapshot) -> list[Parameter]:
+    of_pair = endpoint.model(snapshot, [_pair(snapshot.answers)])
+    return [endpoint.moment(snapshot, required=False), of_pair]
+
+
 def _example(snapshot: Snapshot) -> list[Rendered]:
-    answers = snapshot.answers
-    return [rendered(answers.series[answers.bitcoin or answers.pairs[0], COMBINED].row(endpoint.day(snapshot)))]
+    return [rendered(snapshot.answers.of(_pair(snapshot.answers)).row(endpoint.day(snapshot)))]
 
 
 OPERATION = endpoint.ModelOperation(
@@ -77,7 +89,7 @@ OPERATION = endpoint.ModelOperation(
     text=__doc__,
     tag="forecast",
     place=1,
-    parameters=lambda snapshot: [endpoint.moment(snapshot, required=False), endpoint.MODEL_PARAMETER],
+    parameters=_parameters,
     schemas={
         "BitcoinPrediction": record(
             {"date": TEXT, "prediction": PRICE, "prediction low": PRICE, "prediction_high": PRICE}

@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from crypto_predict.baked.evaluation import COMBINED, MODELS
 from crypto_predict.errors import InvalidValue, OutOfRange, UnknownPair
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http import queries
 from crypto_predict.web.http.operation import Failure, Operation
 from crypto_predict.web.http.problems import BadParameter, of_error
 from crypto_predict.web.http.response import SIMULATED, STALE, Rendered
-from crypto_predict.web.http.schemas import MOMENT, Parameter, Schema, parameter, refs
-from crypto_predict.web.model.answers import MODEL, Series
+from crypto_predict.web.http.schemas import MOMENT, TEXT, Parameter, Schema, parameter, refs
+from crypto_predict.web.model.answers import Series
 from crypto_predict.web.model.snapshots import Snapshot
 
 LEAST_LEVEL, MOST_LEVEL = 0.01, 0.99  # of a quantile: beyond them hardly any outcome has been
@@ -23,15 +22,11 @@ PRICE_EXPECTED = "a number above 0 without thousands separators, such as 100000"
 LEVELS_EXPECTED = f"a list of levels between {LEAST_LEVEL} and {MOST_LEVEL}, such as 0.05,0.5,0.95"
 
 PRICE: Schema = {"type": "number", "exclusiveMinimum": 0}
-MODEL_PARAMETER = parameter(
-    "model",
-    """\
+_MODEL_TEXT = """\
 `combined` is the forecast that earned its place out of sample: persistence, Prophet and others, weighted by horizon.
-`prophet` is the forecast of Prophet alone, with its own interval.
-""",
-    MODEL | {"default": COMBINED},
-    COMBINED,
-)
+`prophet` is the forecast of Prophet alone, with its own interval. [/models](/models) describes all models of each pair,
+and which one answers by default.
+"""
 VALIDATED = ("ETag", "Last-Modified", "Cache-Control", SIMULATED, STALE[0])
 
 
@@ -68,14 +63,6 @@ def read_date(values: Mapping[str, str]) -> date | datetime:
     return queries.moment("date", values["date"])
 
 
-def read_model(values: Mapping[str, str]) -> str:
-    """Return the model of the parameter ``model``, by default the combined one."""
-    name = values.get("model", COMBINED)
-    if name not in MODELS:
-        raise InvalidValue("model", name, f"one of {', '.join(MODELS)}")
-    return name
-
-
 def read_price(name: str, text: str) -> float:
     """Parse a price, which is more than 0 and not larger than every float."""
     price = queries.number(text)
@@ -106,8 +93,8 @@ def live_headers(_: Rendered) -> dict[str, Any]:
 
 
 def series(snapshot: Snapshot) -> Series:
-    """Return the combined forecast of the first pair."""
-    return snapshot.answers.series[snapshot.answers.pairs[0], COMBINED]
+    """Return the default forecast of the first pair."""
+    return snapshot.answers.of(snapshot.answers.pairs[0])
 
 
 def day(snapshot: Snapshot) -> date:
@@ -126,6 +113,15 @@ def moment(snapshot: Snapshot, *, required: bool) -> Parameter:
     text = "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant."
     described = parameter("date", text if required else f"{text} By default today.", MOMENT)
     return described | {"required": required, "examples": examples}
+
+
+def model(snapshot: Snapshot, pairs: Sequence[Pair]) -> Parameter:
+    """Return the parameter ``model``, with the models of these pairs, and the default if they share it."""
+    answers = snapshot.answers
+    names = dict.fromkeys(name for pair in pairs for name in answers.models[pair])
+    default, *others = dict.fromkeys(answers.of(pair).model for pair in pairs)
+    schema = {**TEXT, "enum": list(names)} | ({} if others else {"default": default})
+    return parameter("model", _MODEL_TEXT, schema, default)
 
 
 def failures(snapshot: Snapshot) -> Sequence[Failure]:

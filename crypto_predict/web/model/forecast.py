@@ -8,7 +8,6 @@ from time import sleep
 from typing import NamedTuple
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY
 from crypto_predict.web.http import queries, schemas
@@ -59,7 +58,7 @@ def question(answers: Answers, pair: str, query: str) -> Forecast:
     """Return the days that are asked for, by default 30 after the last candle; outside the range raise a `Problem`."""
     named = endpoint.read_pair(pair, answers.names)
     values = queries.parameters(query, ("start", "end", "model", "quantiles", queries.FORMAT))
-    series = answers.series[named, endpoint.read_model(values)]
+    series = answers.of(named, values.get("model"))
     edges = {name: queries.day(name, text) for name, text in values.items() if name in {"start", "end"}}
     levels = endpoint.read_levels("quantiles", values["quantiles"]) if "quantiles" in values else ()
     first, last = series.first_day, series.last_day
@@ -74,12 +73,12 @@ def question(answers: Answers, pair: str, query: str) -> Forecast:
 
 
 def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
-    """Return a JSON list of rows, each of which is rendered at its first request, and then cached.
+    """Return a JSON list of rows. Those of a default model are rendered at their first request, and then cached.
 
-    Rows with quantiles are not: there are more levels than memory. Errors are those of `Series.row`.
+    The others are not, nor rows with quantiles: there are more of them than memory. Errors are those of `Series.row`.
     """
     series = forecast.series
-    if forecast.levels:
+    if forecast.levels or series not in snapshot.rows:
         rows = [_row(row, zip(forecast.levels, quantiles, strict=True)) for row, quantiles in forecast.rows]
     else:
         cached, origin = snapshot.rows[series], series.first_day
@@ -107,13 +106,13 @@ def tabulated(forecast: Forecast) -> Rendered:
 
 
 def prepare(snapshot: Snapshot) -> None:
-    """Render every day of the default model, the last ones first, so that the first request for a year is fast.
+    """Render every day of the default models, the last ones first, so that the first request for a year is fast.
 
     It pauses often: threads that answer requests would otherwise wait for the interpreter.
     """
-    for (_, model), series in snapshot.answers.series.items():
+    for series in snapshot.rows:
         end = series.last_day
-        while model == COMBINED and end >= series.first_day:
+        while end >= series.first_day:
             start = max(series.first_day, end - PREPARED_DAYS * DAY)
             rendered(snapshot, Forecast(series, start, end))
             end = start - DAY
@@ -146,7 +145,7 @@ def _parameters(snapshot: Snapshot) -> list[Parameter]:
         schemas.pair_parameter(snapshot.answers.pairs[0]),
         parameter("start", "The first day; by default the day after the last candle.", schemas.DAY, f"{start}"),
         parameter("end", "The last day, included; by default 30 days from the start.", schemas.DAY, f"{end}"),
-        endpoint.MODEL_PARAMETER,
+        endpoint.model(snapshot, snapshot.answers.pairs),
         parameter("quantiles", _QUANTILES, _LEVELS, list(_EXAMPLE_LEVELS)) | lists,
         schemas.FORMAT_PARAMETER,
     ]

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.market import Pair
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
@@ -29,7 +28,7 @@ def ranges(answers: Answers) -> list[PairRange]:
     """Return the range of each pair."""
     pair_ranges = []
     for pair in answers.pairs:
-        series = answers.series[pair, COMBINED]
+        series = answers.of(pair)
         days = (series.first_day, series.last_candle, series.last_day)
         newest = series.forecast
         pair_ranges.append(PairRange(pair, *days, f"/forecast/{pair.slug}", newest.as_of, newest.simulated))

@@ -7,15 +7,16 @@ closes lay around the curve, not what happened. If `extrapolated` is true, a lim
 the distribution there is an assumption.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.baked.schema import COVERAGE, Backtest, Confidence, ProphetScore, Score
+from crypto_predict.baked.evaluation import PROPHET
+from crypto_predict.baked.models import Estimate
+from crypto_predict.baked.schema import COVERAGE, Confidence, PairCard
 from crypto_predict.market import Pair
 from crypto_predict.web.http.problems import BadParameter
 from crypto_predict.web.http.queries import parameters
@@ -82,13 +83,13 @@ def probability(answers: Answers, pair: str, query: str) -> Probability:
     values = parameters(query, ("date", "above", "below", "model"))
     moment = endpoint.read_date(values)
     above, below = _limits(values)
-    series = answers.series[named, endpoint.read_model(values)]
+    series = answers.of(named, values.get("model"))
     row, distribution = series.row(moment), series.distribution(moment)
     card, provenance = answers.model.card, row.provenance
     facts = card.pairs[named]
     horizon = series.horizon(moment) if provenance.kind == FORECAST else None
     extrapolated = not all(distribution.covers(limit) for limit in (above, below) if limit)
-    calibration = None if horizon is None else _calibration(facts.backtest, provenance.model, horizon)
+    calibration = None if horizon is None else _calibration(facts, series.model, horizon)
     model = (facts.source, card.build, card.trained_at, series.last_candle)
     basis = Basis(*model, horizon, extrapolated, calibration)
     share = _between(distribution, above, below)
@@ -118,17 +119,41 @@ def _between(distribution: Distribution, above: float | None, below: float | Non
     return 1.0 if below is None else distribution.below(below)
 
 
-def _calibration(backtest: Backtest | None, model: str, horizon: float) -> Calibration | None:
+def _calibration(facts: PairCard, model: str, horizon: float) -> Calibration | None:
     """Return how the interval of a model held at the horizon of the backtest that is nearest to this one, in days."""
-    measured = backtest if model == COMBINED or backtest is None else backtest.prophet
-    scores: Sequence[Score | ProphetScore] = () if measured is None else measured.scores
-    if not scores:
-        return None
-    nearest = min(scores, key=lambda score: abs(score.horizon_days - horizon))
-    of_others: tuple[Confidence | None, float | None, float | None] = (None, None, None)
-    if isinstance(nearest, Score):
-        of_others = nearest.confidence.get("coverage"), nearest.coverage_50, nearest.coverage_90
-    return Calibration(nearest.horizon_days, nearest.forecasts, COVERAGE, nearest.coverage, *of_others)
+    measured = _prophet(facts) if model == PROPHET else _tested(facts, model)
+    return min(measured, key=lambda calibration: abs(calibration.horizon_days - horizon), default=None)
+
+
+def _tested(facts: PairCard, model: str) -> list[Calibration]:
+    """Return how the intervals of a model held at each horizon."""
+    return [
+        Calibration(
+            score.horizon_days,
+            score.forecasts,
+            COVERAGE,
+            score.coverage_80.value,
+            _confidence(score.coverage_80),
+            score.coverage_50.value,
+            score.coverage_90.value,
+        )
+        for report in facts.models
+        for score in report.scores
+        if report.name == model
+    ]
+
+
+def _prophet(facts: PairCard) -> list[Calibration]:
+    """Return how the interval of Prophet alone held at each horizon."""
+    backtest = None if facts.backtest is None else facts.backtest.prophet
+    return [
+        Calibration(score.horizon_days, score.forecasts, COVERAGE, score.coverage, None, None, None)
+        for score in (() if backtest is None else backtest.scores)
+    ]
+
+
+def _confidence(estimate: Estimate) -> Confidence | None:
+    return None if estimate.low is None or estimate.high is None else Confidence(estimate.low, estimate.high)
 
 
 def _in_words(pair: Pair, moment: date | datetime, above: float | None, below: float | None, probability: float) -> str:
@@ -147,7 +172,7 @@ def _reasons(basis: Basis, provenance: Provenance) -> list[str]:
     if horizon is None:
         sentences.append("That time has passed: this is the fitted distribution, not a forecast.")
     elif calibration is None:
-        sentences.append("Nothing was measured out of sample, since the history is too short for a backtest.")
+        sentences.append("Nothing was measured out of sample, since the history is too short.")
     else:
         outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
         shares = f"{100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
@@ -175,7 +200,7 @@ def _parameters(snapshot: Snapshot) -> list[Parameter]:
         endpoint.moment(snapshot, required=True),
         parameter("above", "The lower limit of the price; or `below`, or both.", PRICE, _limit(snapshot)),
         parameter("below", "The upper limit of the price, more than `above`.", PRICE),
-        endpoint.MODEL_PARAMETER,
+        endpoint.model(snapshot, snapshot.answers.pairs),
     ]
 
 

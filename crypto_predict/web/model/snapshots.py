@@ -89,7 +89,7 @@ class Snapshot:
     answers: Answers
     validity: Validity
     schedule: Schedule | None
-    rows: Mapping[Series, list[bytes]]  # of /forecast, by day; empty before the first request
+    rows: Mapping[Series, list[bytes]]  # of /forecast and a default model, by day; empty before the first request
     closes: dict[str, Rendered] = field(default_factory=dict)  # of /bitcoin, by query; one for each day of the range
     constants: dict[Callable[..., Rendered], Rendered] = field(default_factory=dict)  # by what renders them
     documents: dict[object, Rendered] = field(default_factory=dict)  # OpenAPI, by the example of a series
@@ -98,7 +98,8 @@ class Snapshot:
     def of(cls, model: Model, schedule: Schedule | None, limits: Limits, data: bytes | None = None) -> "Snapshot":
         """Return the answers of a model; `data` is its file, if it has one."""
         answers, etag = Answers(model), entity_tag(data or store.dumps(model))
-        rows = {series: [b""] * ((series.last_day - series.first_day).days + 1) for series in answers.series.values()}
+        defaults = [answers.of(pair) for pair in answers.pairs]
+        rows = {series: [b""] * ((series.last_day - series.first_day).days + 1) for series in defaults}
         return cls(answers, Validity(etag, model, schedule, limits), schedule, rows)
 
     def once(self, render: Callable[["Snapshot"], Rendered]) -> Rendered:

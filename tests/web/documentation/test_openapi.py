@@ -27,10 +27,12 @@ from crypto_predict.web.http.operation import template
 from tests.support.applications import client, service_of, snapshot_of
 from tests.support.collected import END, LATE, MINUTES, fill
 from tests.support.minutes import KEEP, forecast, scores
-from tests.support.models import BTC, ETH, make_model
+from tests.support.models import BTC, ETH, make_model, with_models
 from tests.support.serving import serving_model
 
-MODEL = make_model(BTC, ETH, trained_at=LATE, last=(LATE - timedelta(hours=36)).date())
+MODEL = with_models(
+    make_model(BTC, ETH, trained_at=LATE, last=(LATE - timedelta(hours=36)).date()), "garch", pairs=[ETH]
+)
 UNLISTED = {  # routes that the document leaves out, and why
     **dict.fromkeys(("/", "/page/{slug}/", "/page/{slug}"), "are pages for people"),
     **dict.fromkeys((f"/page/{{slug}}{end}.json" for end in ("", "/record", "/releases")), "are what the page reads"),
@@ -186,6 +188,23 @@ def test_the_headers_of_an_answer_are_documented(path: str, query: str, database
     assert {name.lower() for name in described} == ours
 
 
+def test_the_document_lists_the_models_of_the_file() -> None:
+    """Swagger UI offers them. Each address has those of its pairs, and the default if they share it."""
+
+    def listed(served: str) -> list[Any]:
+        model = with_models(make_model(ETH, BTC), "garch", "mine", served=served, pairs=[ETH])
+        paths = document(snapshot_of(model))["paths"]
+        addresses = ("/bitcoin", "/forecast/{pair}", "/probability/{pair}")
+        parameters = [parameter for path in addresses for parameter in paths[path]["get"]["parameters"]]
+        return [(choice["schema"], choice["example"]) for choice in parameters if choice["name"] == "model"]
+
+    bitcoin: dict[str, Any] = {"type": "string", "enum": ["combined", "prophet"], "default": "combined"}
+    every: dict[str, Any] = {"type": "string", "enum": ["combined", "prophet", "garch", "mine"]}
+    ours = {"default": "combined"}
+    assert listed("combined") == [(bitcoin, "combined"), (every | ours, "combined"), (every | ours, "combined")]
+    assert listed("mine") == [(bitcoin, "combined"), (every, "mine"), (every, "mine")]
+
+
 def test_the_description_names_the_training_data(documented: Documented) -> None:
     """The time of the training, the source and the span, and where to find the rest."""
     text, card = documented.whole["info"]["description"], MODEL.card.pairs[BTC]
@@ -214,7 +233,8 @@ def test_the_running_server_conforms_to_the_document(database: str, tmp_path: Pa
     """
     now = datetime.now(UTC).replace(microsecond=0)
     # A model that has just been trained, on prices of the last day: a stale one answers /fresh with 503, as it should.
-    model = make_model(BTC, ETH, trained_at=now, last=(now - timedelta(hours=36)).date())
+    recent = make_model(BTC, ETH, trained_at=now, last=(now - timedelta(hours=36)).date())
+    model = with_models(recent, "garch", "mine", served="mine", pairs=[ETH])
     store_forecast(database, Interval.MINUTE_1.ceil(now))
     command = str(Path(sys.executable).with_name("schemathesis"))
     steady = ["--seed", "1", "--max-examples", "10", "--generation-database", "none", "--no-color", "--checks", "all"]
@@ -238,6 +258,7 @@ def test_the_running_server_conforms_to_the_document(database: str, tmp_path: Pa
         "(pair|source|interval): .* is not collected",
         "end .* lies before start",
         "below .* must be more than above",
+        "model: 'garch' is not one of|model: 'mine' is not one of",
         "above and below are missing",
     )
     for detail in details:

@@ -1,0 +1,96 @@
+"""The models of each pair: who made them, and how good they are.
+
+`models` lists first those that answer, of which `served` does by default; `not_served` is the reason if the one that
+was to answer by default does not. Then it lists those that this release goes without, with the reason in `left_out`.
+A model is its `source`: "built in", in the release `build`, or a file with the digest `sha256` and its `requirements`.
+`scores` are those of the backtest, out of sample, and `pairwise` compares every two models at their common targets. A
+model that was not tested has no `cutoffs` and no `scores`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+
+from crypto_predict.baked.models import ModelReport, PairwiseScore
+from crypto_predict.market import Pair
+from crypto_predict.web.http.response import Rendered, render
+from crypto_predict.web.http.schemas import cut
+from crypto_predict.web.model import endpoint
+from crypto_predict.web.model.answers import Answers
+from crypto_predict.web.model.snapshots import Snapshot
+
+_UNTESTED = ("built in", None, (), 0, 0, None, (), None)  # the fields of a report after the name
+
+
+@dataclass(frozen=True, slots=True)
+class ListedModel(ModelReport):
+    """A model of one pair, and the address of its forecast."""
+
+    forecast: str | None  # None if it has none
+
+
+@dataclass(frozen=True, slots=True)
+class PairModels:
+    """The models of one pair."""
+
+    served: str
+    not_served: str | None
+    simulated: bool
+    models: tuple[ListedModel, ...]
+    pairwise: tuple[PairwiseScore, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """The models of each pair of a release."""
+
+    version: str
+    build: str
+    trained_at: datetime
+    simulated: bool
+    pairs: dict[Pair, PairModels]
+
+
+def models(answers: Answers) -> Models:
+    """Return the models of every pair."""
+    card = answers.model.card
+    pairs = {
+        pair: PairModels(
+            facts.served,
+            facts.not_served,
+            facts.simulated,
+            tuple(_of_pair(pair, answers.models[pair], facts.models)),
+            facts.pairwise,
+        )
+        for pair, facts in card.pairs.items()
+    }
+    return Models(card.version, card.build, card.trained_at, card.simulated, pairs)
+
+
+def _of_pair(pair: Pair, names: Sequence[str], reports: Sequence[ModelReport]) -> Iterator[ListedModel]:
+    """Yield the models of a pair, those that answer first."""
+    tested = {report.name: report for report in reports if report.left_out is None}
+    for name in names:
+        report = tested.pop(name, None) or ModelReport(name, *_UNTESTED)
+        yield _listed(report, f"/forecast/{pair.slug}?model={name}")
+    for report in (*tested.values(), *(report for report in reports if report.left_out is not None)):
+        yield _listed(report, None)
+
+
+def _listed(report: ModelReport, forecast: str | None) -> ListedModel:
+    return ListedModel(**{field.name: getattr(report, field.name) for field in fields(report)}, forecast=forecast)
+
+
+def rendered(snapshot: Snapshot) -> Rendered:
+    """Return the answer."""
+    return render(models(snapshot.answers), simulated=snapshot.answers.model.card.simulated)
+
+
+OPERATION = endpoint.ModelOperation(
+    rule="/models",
+    answer=endpoint.constant(rendered),
+    text=__doc__,
+    place=2,
+    schemas={"Models": Models},
+    examples=lambda snapshot: [cut(models(snapshot.answers))],
+)
