@@ -15,10 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked import schema, store, unpickle
-from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked import plain, schema, store, unpickle
+from crypto_predict.baked.evaluation import COMBINED, Evaluator
 from crypto_predict.errors import UnusableModel
 from tests.baked.test_store import DATA, NAMED, ROOT, payload, pickled, reason, sealed
+from tests.support.models import make_model, with_models
 
 
 # Pickles that run a command when Python's own reader loads them. Each creates the file of the given name.
@@ -300,7 +301,8 @@ def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(value, (*path, key))
 
 
-PLACES = list(places(payload()))
+RIVALLED = with_models(make_model(), "mine")
+PLACES = list(places(plain.encode(RIVALLED)))
 NUMBERS = (-1, 0, 2**62, -11.7, 1e308, -1e308, 5e-324, 0.0)
 WILD: st.SearchStrategy[Any] = st.sampled_from([*NUMBERS, None, True, "", "\x1b[2J", [], {}])
 
@@ -311,7 +313,7 @@ def test_a_changed_model_is_refused_or_can_be_evaluated_in_its_whole_range(
     changes: list[tuple[tuple[Any, ...], Any]],
 ) -> None:
     """With a valid digest. Prices are above 0 and inside their interval."""
-    data = payload()
+    data = plain.encode(RIVALLED)
     for path, value in changes:
         target = data
         with suppress(KeyError, IndexError, TypeError):  # an earlier change may have removed it
@@ -325,5 +327,6 @@ def test_a_changed_model_is_refused_or_can_be_evaluated_in_its_whole_range(
     for forecast in model.forecasts.values():
         evaluator = Evaluator(forecast)
         for day in range((forecast.end - forecast.first).days + 1):
-            prediction = evaluator.at(forecast.first + timedelta(days=day))
-            assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf
+            for name in (COMBINED, *forecast.models):
+                prediction = evaluator.at(forecast.first + timedelta(days=day), name)
+                assert 0 < prediction.low <= prediction.price <= prediction.high < math.inf

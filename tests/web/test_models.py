@@ -3,14 +3,15 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from openapi_schema_validator import OAS31Validator
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.models import ModelReport
-from crypto_predict.baked.schema import Model
+from crypto_predict.baked.schema import LiveModel, LiveRecord, Model
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import client, snapshot_of
-from tests.support.models import BTC, ETH, make_model, with_models
+from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_model, with_models
 
 MODEL = with_models(make_model(BTC, ETH, simulated={ETH}), "garch", "mine", served="mine", pairs=[BTC])
 
@@ -32,7 +33,7 @@ def test_every_model_of_a_pair_is_listed_with_its_report() -> None:
     assert names == ["combined", "prophet", "garch", "mine", "published", "broken"]
     reports = {report.name: plain.encode(report) for report in card.pairs[BTC].models}
     for model in bitcoin["models"]:
-        del model["forecast"]
+        del model["forecast"], model["record"]
         assert model["name"] == "prophet" or model == reports[model["name"]]
     assert bitcoin["pairwise"] == plain.encode(card.pairs[BTC].pairwise)
 
@@ -54,6 +55,21 @@ def test_models_that_were_not_tested_are_listed_without_scores() -> None:
     """The history was too short for a test, or ``--rivals`` does not name Prophet."""
     for model in listed(MODEL)["pairs"]["ETH/USD"]["models"]:
         assert (model["source"], model["cutoffs"], model["scores"], model["left_out"]) == ("built in", 0, [], None)
+
+
+@pytest.mark.parametrize("simulated", [False, True])
+def test_a_model_that_was_released_before_has_its_live_record(simulated: bool) -> None:
+    """That of the same prices, real or invented. One that is no longer released is in the scorecard alone."""
+    model = with_models(make_model(BTC, simulated=simulated), "garch", "mine")
+    released = [
+        blank(LiveModel, name=name, releases=9, since=TRAINED_AT, newest=TRAINED_AT)
+        for name in ("mine", "gone", "broken")
+    ]
+    records: dict[str, Any] = {"pairs": {}, "simulated": {}}
+    records["simulated" if simulated else "pairs"] = {BTC: blank(LiveRecord, since=TRAINED_AT, models=tuple(released))}
+    models = listed(replace(model, scorecard=replace(model.scorecard, **records)))["pairs"]["BTC/USD"]["models"]
+    shown = {model["name"]: model["record"] for model in models if model["record"] is not None}
+    assert shown == {name: plain.encode(record) for name, record in zip(("mine", "broken"), released[::2], strict=True)}
 
 
 def test_the_reason_why_another_model_is_the_default_is_shown() -> None:

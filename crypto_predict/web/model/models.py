@@ -4,14 +4,16 @@
 was to answer by default does not. Then it lists those that this release goes without, with the reason in `left_out`.
 A model is its `source`: "built in", in the release `build`, or a file with the digest `sha256` and its `requirements`.
 `scores` are those of the backtest, out of sample, and `pairwise` compares every two models at their common targets. A
-model that was not tested has no `cutoffs` and no `scores`.
+model that was not tested has no `cutoffs` and no `scores`. `record` is what has become of its published forecasts, and
+null before the first; [/scorecard](/scorecard) also has models that are no longer released.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 
 from crypto_predict.baked.models import ModelReport, PairwiseScore
+from crypto_predict.baked.schema import LiveModel
 from crypto_predict.market import Pair
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
@@ -24,9 +26,10 @@ _UNTESTED = ("built in", None, (), 0, 0, None, (), None)  # the fields of a repo
 
 @dataclass(frozen=True, slots=True)
 class ListedModel(ModelReport):
-    """A model of one pair, and the address of its forecast."""
+    """A model of one pair, the address of its forecast, and its live record."""
 
     forecast: str | None  # None if it has none
+    record: LiveModel | None  # None if no release had its forecasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def models(answers: Answers) -> Models:
             facts.served,
             facts.not_served,
             facts.simulated,
-            tuple(_of_pair(pair, answers.models[pair], facts.models)),
+            tuple(_of_pair(answers, pair)),
             facts.pairwise,
         )
         for pair, facts in card.pairs.items()
@@ -67,18 +70,22 @@ def models(answers: Answers) -> Models:
     return Models(card.version, card.build, card.trained_at, card.simulated, pairs)
 
 
-def _of_pair(pair: Pair, names: Sequence[str], reports: Sequence[ModelReport]) -> Iterator[ListedModel]:
+def _of_pair(answers: Answers, pair: Pair) -> Iterator[ListedModel]:
     """Yield the models of a pair, those that answer first."""
-    tested = {report.name: report for report in reports if report.left_out is None}
-    for name in names:
+    facts, scorecard = answers.model.card.pairs[pair], answers.model.scorecard
+    live = (scorecard.simulated if facts.simulated else scorecard.pairs).get(pair)
+    records = {} if live is None else {record.name: record for record in live.models}
+    tested = {report.name: report for report in facts.models if report.left_out is None}
+    for name in answers.models[pair]:
         report = tested.pop(name, None) or ModelReport(name, *_UNTESTED)
-        yield _listed(report, f"/forecast/{pair.slug}?model={name}")
-    for report in (*tested.values(), *(report for report in reports if report.left_out is not None)):
-        yield _listed(report, None)
+        yield _listed(report, f"/forecast/{pair.slug}?model={name}", records.pop(name, None))
+    for report in (*tested.values(), *(report for report in facts.models if report.left_out is not None)):
+        yield _listed(report, None, records.pop(report.name, None))
 
 
-def _listed(report: ModelReport, forecast: str | None) -> ListedModel:
-    return ListedModel(**{field.name: getattr(report, field.name) for field in fields(report)}, forecast=forecast)
+def _listed(report: ModelReport, forecast: str | None, record: LiveModel | None) -> ListedModel:
+    members = {field.name: getattr(report, field.name) for field in fields(report)}
+    return ListedModel(**members, forecast=forecast, record=record)
 
 
 def rendered(snapshot: Snapshot) -> Rendered:
