@@ -7,7 +7,7 @@ import pytest
 from openapi_schema_validator import OAS31Validator
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.models import ModelReport
+from crypto_predict.baked.models import ModelReport, PairwiseScore
 from crypto_predict.baked.schema import LiveModel, LiveRecord, Model
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import client, snapshot_of
@@ -65,10 +65,14 @@ def test_a_model_that_was_released_before_has_its_live_record(simulated: bool) -
         blank(LiveModel, name=name, releases=9, since=TRAINED_AT, newest=TRAINED_AT)
         for name in ("mine", "gone", "broken")
     ]
+    compared = blank(PairwiseScore, model="mine", other="gone", horizon_days=7)
     records: dict[str, Any] = {"pairs": {}, "simulated": {}}
-    records["simulated" if simulated else "pairs"] = {BTC: blank(LiveRecord, since=TRAINED_AT, models=tuple(released))}
-    models = listed(replace(model, scorecard=replace(model.scorecard, **records)))["pairs"]["BTC/USD"]["models"]
-    shown = {model["name"]: model["record"] for model in models if model["record"] is not None}
+    records["simulated" if simulated else "pairs"] = {
+        BTC: blank(LiveRecord, since=TRAINED_AT, models=tuple(released), pairwise=(compared,))
+    }
+    bitcoin = listed(replace(model, scorecard=replace(model.scorecard, **records)))["pairs"]["BTC/USD"]
+    assert bitcoin["record_pairwise"] == [plain.encode(compared)]
+    shown = {model["name"]: model["record"] for model in bitcoin["models"] if model["record"] is not None}
     assert shown == {name: plain.encode(record) for name, record in zip(("mine", "broken"), released[::2], strict=True)}
 
 

@@ -5,10 +5,11 @@ was to answer by default does not. Then it lists those that this release goes wi
 A model is its `source`: "built in", in the release `build`, or a file with the digest `sha256` and its `requirements`.
 `scores` are those of the backtest, out of sample, and `pairwise` compares every two models at their common targets. A
 model that was not tested has no `cutoffs` and no `scores`. `record` is what has become of its published forecasts, and
-null before the first; [/scorecard](/scorecard) also has models that are no longer released.
+null before the first, and `record_pairwise` compares those of every two models; [/scorecard](/scorecard) also has
+models that are no longer released.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 
@@ -40,7 +41,8 @@ class PairModels:
     not_served: str | None
     simulated: bool
     models: tuple[ListedModel, ...]
-    pairwise: tuple[PairwiseScore, ...]
+    pairwise: tuple[PairwiseScore, ...]  # of the backtest
+    record_pairwise: tuple[PairwiseScore, ...]  # of what was published
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,33 +59,30 @@ class Models:
 def models(answers: Answers) -> Models:
     """Return the models of every pair."""
     card = answers.model.card
-    pairs = {
-        pair: PairModels(
-            facts.served,
-            facts.not_served,
-            facts.simulated,
-            tuple(_of_pair(answers, pair)),
-            facts.pairwise,
-        )
-        for pair, facts in card.pairs.items()
-    }
+    pairs = {pair: _of_pair(answers, pair) for pair in answers.pairs}
     return Models(card.version, card.build, card.trained_at, card.simulated, pairs)
 
 
-def _of_pair(answers: Answers, pair: Pair) -> Iterator[ListedModel]:
-    """Yield the models of a pair, those that answer first."""
+def _of_pair(answers: Answers, pair: Pair) -> PairModels:
     facts, scorecard = answers.model.card.pairs[pair], answers.model.scorecard
     live = (scorecard.simulated if facts.simulated else scorecard.pairs).get(pair)
-    records = {} if live is None else {record.name: record for record in live.models}
+    listed = tuple(_listed(answers, pair, () if live is None else live.models))
+    record_pairwise = () if live is None else live.pairwise
+    return PairModels(facts.served, facts.not_served, facts.simulated, listed, facts.pairwise, record_pairwise)
+
+
+def _listed(answers: Answers, pair: Pair, live: Iterable[LiveModel]) -> Iterator[ListedModel]:
+    """Yield the models of a pair, those that answer first."""
+    facts, records = answers.model.card.pairs[pair], {record.name: record for record in live}
     tested = {report.name: report for report in facts.models if report.left_out is None}
     for name in answers.models[pair]:
         report = tested.pop(name, None) or ModelReport(name, *_UNTESTED)
-        yield _listed(report, f"/forecast/{pair.slug}?model={name}", records.pop(name, None))
+        yield _joined(report, f"/forecast/{pair.slug}?model={name}", records.pop(name, None))
     for report in (*tested.values(), *(report for report in facts.models if report.left_out is not None)):
-        yield _listed(report, None, records.pop(report.name, None))
+        yield _joined(report, None, records.pop(report.name, None))
 
 
-def _listed(report: ModelReport, forecast: str | None, record: LiveModel | None) -> ListedModel:
+def _joined(report: ModelReport, forecast: str | None, record: LiveModel | None) -> ListedModel:
     members = {field.name: getattr(report, field.name) for field in fields(report)}
     return ListedModel(**members, forecast=forecast, record=record)
 
