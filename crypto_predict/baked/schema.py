@@ -526,6 +526,11 @@ class Model:
     forecasts: dict[Pair, PairForecast]
     scorecard: Scorecard
 
+    def live_record(self, pair: Pair) -> LiveRecord | None:
+        """Return the record of the published forecasts of a pair, of the simulated market if its prices are invented."""
+        simulated = self.card.pairs[pair].simulated
+        return (self.scorecard.simulated if simulated else self.scorecard.pairs).get(pair)
+
     def faults(self) -> Iterator[str]:
         if not self.forecasts:
             yield "it has no pairs"

@@ -284,8 +284,9 @@ def test_equal_instants_in_different_time_zones_have_equal_predictions(instant: 
 def test_the_range_is_from_the_first_candle_to_a_year_after_the_last() -> None:
     """Of days, and of instants from the opening of the first to the close of the last."""
     assert date(2025, 5, 17) == END
-    assert all(EVALUATOR.at(instant).price > 0 for instant in (OPENING, CLOSE))
-    assert all(EVALUATOR.at(day).price > 0 for day in DAYS)
+    for model in MODELS:
+        predictions = [EVALUATOR.at(moment, model) for moment in (OPENING, *DAYS, CLOSE)]
+        assert all(0 < low <= price <= high for price, low, high in predictions)
     assert len(DAYS) == (LAST - FIRST).days + HORIZON_DAYS + 1
 
 

@@ -64,8 +64,7 @@ def models(answers: Answers) -> Models:
 
 
 def _of_pair(answers: Answers, pair: Pair) -> PairModels:
-    facts, scorecard = answers.model.card.pairs[pair], answers.model.scorecard
-    live = (scorecard.simulated if facts.simulated else scorecard.pairs).get(pair)
+    facts, live = answers.model.card.pairs[pair], answers.model.live_record(pair)
     listed = tuple(_listed(answers, pair, () if live is None else live.models))
     record_pairwise = () if live is None else live.pairwise
     return PairModels(facts.served, facts.not_served, facts.simulated, listed, facts.pairwise, record_pairwise)
