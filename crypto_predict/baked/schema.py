@@ -527,7 +527,7 @@ class Model:
     scorecard: Scorecard
 
     def live_record(self, pair: Pair) -> LiveRecord | None:
-        """Return the record of the published forecasts of a pair, of the simulated market if its prices are invented."""
+        """Return the record of the published forecasts of a pair; of invented prices if the model has such."""
         simulated = self.card.pairs[pair].simulated
         return (self.scorecard.simulated if simulated else self.scorecard.pairs).get(pair)
 
