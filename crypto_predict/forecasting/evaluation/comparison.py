@@ -76,8 +76,10 @@ def _words(name: str, other: str, horizon: int, ratio: Estimate | None, p_value:
     if ratio is None or p_value is None:
         return f"{name} cannot be compared with {other} {at}: too few forecasts".strip()
     p = f"p = {p_value:.2f}" if p_value >= 0.01 else "p < 0.01"
-    if p_value >= SIGNIFICANCE or abs(1 - ratio.value) < LEAST_DIFFERENCE:
+    if p_value >= SIGNIFICANCE:
         return f"nobody can say whether {name or 'it'} or {other} is better {at}, {p}"
+    if abs(1 - ratio.value) < LEAST_DIFFERENCE:
+        return f"{name} is as good as {other} {at}: they differ by less than 0.1 %".strip()
     better = "better" if ratio.value < 1 else "worse"
     return f"{name} is {better} than {other} {at} by {100 * abs(1 - ratio.value):.1f} %, {p}".strip()
 
