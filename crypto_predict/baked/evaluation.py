@@ -87,7 +87,7 @@ class Evaluator:
         if share:
             curve += share * (after.curve - curve)
             later_low, later_high = after.ends()
-            low, high = _mixed(low, later_low, share), _mixed(high, later_high, share)
+            low, high = mixed(low, later_low, share), mixed(high, later_high, share)
         return Prediction(
             round(math.exp(curve), self.decimals),
             round(math.exp(curve + low), self.decimals),
@@ -104,7 +104,7 @@ class Evaluator:
             return Distribution(before.levels, tuple(before.curve + distance for distance in before.distances))
         curve = before.curve + share * (after.curve - before.curve)
         ends = zip(before.distances, after.distances, strict=True)
-        return Distribution(before.levels, tuple(curve + _mixed(first, last, share) for first, last in ends))
+        return Distribution(before.levels, tuple(curve + mixed(first, last, share) for first, last in ends))
 
     def _place(self, moment: date | datetime, model: str) -> tuple[_Point, _Point, float]:
         """Return two points with the same levels, and the share of the time between them at which the moment is."""
@@ -219,10 +219,10 @@ def _between_knots(bands: Sequence[Band], horizon: int) -> tuple[float, float]:
     if KNOTS[index] == horizon:
         return after.low, after.high
     before, share = bands[index - 1], (horizon - KNOTS[index - 1]) / (KNOTS[index] - KNOTS[index - 1])
-    return _mixed(before.low, after.low, share), _mixed(before.high, after.high, share)
+    return mixed(before.low, after.low, share), mixed(before.high, after.high, share)
 
 
-def _mixed(before: float, after: float, share: float) -> float:
+def mixed(before: float, after: float, share: float) -> float:
     """Return the quantile at `share` of the time from one to another, as a distance from the curve."""
     square = (1 - share) * before * abs(before) + share * after * abs(after)
     return math.copysign(math.sqrt(abs(square)), square)

@@ -23,6 +23,9 @@ const day = {
 const price = { expected: "a price above 0", valid: (text) => /^[\d.]+(e[-+]?\d+)?$/i.test(text) && Number(text) > 0 && Number(text) < Infinity };
 
 /** @type {Parameter} */
+const model = { expected: "the name of a model such as garch", valid: (text) => /^[a-z][a-z0-9-]{0,29}$/.test(text) };
+
+/** @type {Parameter} */
 const slug = { expected: "a pair such as BTC-USD", valid: (text) => SLUG.test(text) };
 
 /**
@@ -40,7 +43,10 @@ const PARAMETERS = {
   ahead: oneOf("90", "30", "365"), // days of forecast in it
   scale: oneOf("linear", "log"),
   view: oneOf("line", "candles"),
-  prophet: oneOf("off", "on"),
+  model, // that is drawn beside the forecast
+  past: model, // whose forecasts of the past are shown
+  day, // of them
+  span: oneOf("near", "all"), // around that day
   release: day,
   compare: slug,
   date: day,

@@ -30,20 +30,17 @@ export function choices(label, texts, chosen, names, choose, isCaptioned = true)
 }
 
 /**
- * Return a button that is pressed or not.
+ * Return a labelled choice from a list.
  *
- * @param {string} text
- * @param {boolean} pressed at first
- * @param {(pressed: boolean) => void} change
+ * @param {string} label
+ * @param {Record<string, string>} texts by value
+ * @param {string} chosen value at first
+ * @param {(value: string) => void} choose is called with the value that was chosen
  */
-export function toggle(text, pressed, change) {
-  const button = element("button", { type: "button", "aria-pressed": String(pressed) }, text);
-  button.addEventListener("click", () => {
-    const now = button.getAttribute("aria-pressed") !== "true";
-    button.setAttribute("aria-pressed", String(now));
-    change(now);
-  });
-  return button;
+export function select(label, texts, chosen, choose) {
+  const list = element("select", {}, ...Object.entries(texts).map(([value, text]) => new Option(text, value, false, value === chosen)));
+  list.addEventListener("change", () => choose(list.value));
+  return element("label", { class: "choice" }, label, list);
 }
 
 /**

@@ -11,14 +11,12 @@
 export function withPrices(sent) {
   const unit = 10 ** sent.decimals;
   const prices = (/** @type {number[]} */ steps) => /** @type {number[]} */ (pricesOf(steps, unit));
-  const { prediction, low, high } = sent.prophet;
   return {
     ...sent,
     closes: pricesOf(sent.closes, unit),
     fitted: prices(sent.fitted),
     prediction: prices(sent.prediction),
     quantiles: sent.quantiles.map(prices),
-    prophet: { prediction: prices(prediction), low: low && prices(low), high: high && prices(high) },
   };
 }
 
@@ -29,7 +27,7 @@ export function withPrices(sent) {
  * @param {number} unit how many of them are 1
  * @returns {(number | null)[]}
  */
-function pricesOf(steps, unit) {
+export function pricesOf(steps, unit) {
   let sum = 0;
   return steps.map((step) => {
     if (step === null) {

@@ -15,13 +15,6 @@ export interface Anchor {
   price: number;
 }
 
-/** What Prophet alone says about the days ahead. Its interval is null without a backtest. */
-export interface Prophet {
-  prediction: number[];
-  low: number[] | null;
-  high: number[] | null;
-}
-
 /**
  * `page/{slug}.json`: the history and the forecast of a pair. Lists of prices by day are sent as differences, of which
  * `withPrices` in steps.js makes the prices.
@@ -41,7 +34,46 @@ export interface ForecastDocument {
   levels: number[]; // of the quantiles: 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95
   prediction: number[]; // 365 days after `last`
   quantiles: number[][]; // a list of 365 days for each level
-  prophet: Prophet;
+  served: string; // the model whose forecast this is
+  models: string[]; // the others, each of which has a document
+  hindcasts: string[]; // the models with a document of what they forecast in the past
+}
+
+/** `page/{slug}/models/{model}.json`: the forecast of one model. Lists of prices by day are sent as differences. */
+export interface ModelDocument {
+  pair: string;
+  simulated: boolean;
+  model: string;
+  words: string; // how good it has been
+  prediction: number[]; // 365 days
+  low: number[] | null; // of the 80 % interval; null: it was not calibrated
+  high: number[] | null;
+}
+
+/** What was forecast at the close of one day for the days after it: moves, as differences. */
+export interface Fan {
+  day: Day;
+  low: number[];
+  prediction: number[];
+  high: number[];
+}
+
+/**
+ * `page/{slug}/hindcasts/{model}.json`: what a model forecast in the past, out of sample. A move is 10,000 times the log
+ * price minus that of the close at the cutoff. All lists of numbers but `horizons` are sent as differences.
+ */
+export interface HindcastDocument {
+  pair: string;
+  simulated: boolean;
+  model: string;
+  coverage: number; // nominal: 0.8
+  words: string; // of the fans
+  fans: Fan[];
+  cutoffs: number[]; // days since `first` of the forecast document
+  horizons: number[]; // days ahead
+  low: number[][]; // moves: a list of cutoffs for each horizon
+  prediction: number[][];
+  high: number[][];
 }
 
 /** A figure with its 95 % confidence interval. */

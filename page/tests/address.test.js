@@ -4,7 +4,7 @@ import { changedQuery, parseState } from "../scripts/address.js";
 
 test("an address without a query shows the default view", () => {
   const { state, problems } = parseState("");
-  assert.deepEqual([state.range, state.ahead, state.scale, state.view, state.prophet], ["1y", "90", "linear", "line", "off"]);
+  assert.deepEqual([state.range, state.ahead, state.scale, state.view, state.model], ["1y", "90", "linear", "line", undefined]);
   assert.equal(state.release, undefined);
   assert.deepEqual(problems, []);
 });
@@ -23,11 +23,11 @@ test("a default is not written, and a removed value is gone", () => {
 
 test("nonsense is its default, and is said with the value and what was expected", () => {
   const nonsense = {
-    range: "banana", ahead: "-1", scale: "", view: "<b>", release: "2026-02-30", date: "tomorrow", above: "-3", below: "1e999", compare: "a/b",
+    range: "banana", ahead: "-1", scale: "", view: "<b>", release: "2026-02-30", date: "tomorrow", above: "-3", below: "1e999", compare: "a/b", model: "Garch 2", past: "-x", day: "2026-13-01", span: "5y",
   };
   const { state, problems } = parseState(`?${new URLSearchParams(nonsense)}`);
   assert.deepEqual([state.range, state.ahead, state.scale, state.view], ["1y", "90", "linear", "line"]);
-  assert.deepEqual([state.release, state.date, state.above, state.below, state.compare], Array(5).fill(undefined));
+  assert.deepEqual([state.release, state.date, state.above, state.below, state.compare, state.model, state.past, state.day], Array(8).fill(undefined));
   assert.equal(problems.length, Object.keys(nonsense).length);
   assert.equal(problems[0], "The address has range=banana, expected 1y, 1m, 6m, 5y, all; it is ignored.");
 });

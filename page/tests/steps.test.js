@@ -17,7 +17,9 @@ const SENT = {
   levels: [0.1, 0.9],
   prediction: [10714650],
   quantiles: [[10], [30]],
-  prophet: { prediction: [7], low: null, high: null },
+  served: "combined",
+  models: ["prophet"],
+  hindcasts: [],
 };
 
 test("prices are those whose differences were sent, to the last decimal", () => {
@@ -26,11 +28,5 @@ test("prices are those whose differences were sent, to the last decimal", () => 
   assert.deepEqual(document.fitted, [107000, 107000, 107000.29]);
   assert.deepEqual(document.prediction, [107146.5]);
   assert.deepEqual(document.quantiles, [[0.1], [0.3]]);
-  assert.deepEqual(document.prophet, { prediction: [0.07], low: null, high: null });
   assert.deepEqual(document.anchor, SENT.anchor);
-});
-
-test("what Prophet alone says has an interval if one was sent", () => {
-  const prophet = { prediction: [7], low: [5], high: [9, 1] };
-  assert.deepEqual(withPrices({ ...SENT, prophet }).prophet, { prediction: [0.07], low: [0.05], high: [0.09, 0.1] });
 });

@@ -66,6 +66,12 @@ def choose(browser: Browser, *names: str) -> None:
         )
 
 
+def set_beside(browser: Browser, model: str) -> None:
+    """Choose a model beside the forecast."""
+    browser.one(f"{FIGURE} .tools select").send_keys(model)
+    browser.settle()
+
+
 def ink(browser: Browser, *names: str) -> list[int]:
     """Return how many pixels of the chart have the colour of each of these names."""
     return list(
@@ -119,21 +125,42 @@ def test_a_view_is_in_its_address_and_comes_back_from_it(url: str, browser: Brow
     open_chart(browser, url)
     assert query(browser) == {}
     usual = pressed(browser)
-    choose(browser, "6M", "365", "Log", "Candles", "Prophet alone")
-    browser.settle()
+    choose(browser, "6M", "365", "Log", "Candles")
+    set_beside(browser, "mine")
     chosen = pressed(browser)
-    assert query(browser) == {"range": "6m", "ahead": "365", "scale": "log", "view": "candles", "prophet": "on"}
-    assert chosen == {"History": "6m", "Ahead": "365", "Scale": "log", "History as": "candles", "Prophet alone": ""}
+    assert query(browser) == {"range": "6m", "ahead": "365", "scale": "log", "view": "candles", "model": "mine"}
+    assert chosen == {"History": "6m", "Ahead": "365", "Scale": "log", "History as": "candles"}
+    assert ink(browser, "model")[0] > 50
     assert ink(browser, "up")[0] > 50
     shared = browser.driver.current_url
     browser.open("about:blank")
     open_chart(browser, shared)
     assert pressed(browser) == chosen
     assert ink(browser, "up")[0] > 50
-    choose(browser, "1Y", "90", "Linear", "Line", "Prophet alone")
-    browser.settle()
+    assert ink(browser, "model")[0] > 50
+    choose(browser, "1Y", "90", "Linear", "Line")
+    set_beside(browser, "no other model")
     assert (query(browser), pressed(browser)) == ({}, usual)
-    assert ink(browser, "up")[0] == 0
+    assert ink(browser, "up", "model") == [0, 0]
+
+
+def test_another_model_is_loaded_when_it_is_chosen_and_its_record_is_said(url: str, browser: Browser) -> None:
+    """The values of the chart are those of its document; one that does not exist is named."""
+    open_chart(browser, url)
+    assert browser.texts(f"{FIGURE} .tools select option") == ["no other model", "prophet", "garch", "mine"]
+    assert not [path for path in browser.requests() if "/models/" in path]
+    set_beside(browser, "garch")
+    assert [path for path in browser.requests() if "/models/" in path] == [f"{url}/page/BTC-USD/models/garch.json"]
+    sent = requests.get(f"{url}/page/BTC-USD/models/garch.json", timeout=30).json()
+    values = with_prices({"decimals": 2, **sent})
+    assert browser.text("#model-words") == sent["words"]
+    browser.run("document.querySelector(arguments[0]).focus()", f"{FIGURE} .plot")
+    browser.press(Keys.ARROW_RIGHT)
+    first = [f"{values[end][0]:,.2f}" for end in ("prediction", "low", "high")]
+    spoken = f"garch {first[0]} garch: 80 % range {first[1]} to {first[2]}"
+    browser.until(lambda: spoken in browser.text(f"{FIGURE} .reading"), spoken)
+    open_chart(browser, f"{url}/?model=lstm")
+    assert browser.text("#model-words") == "There is no model lstm of this pair; there are prophet, garch, mine."
 
 
 def test_the_back_button_returns_to_the_pair_and_its_view(url: str, browser: Browser) -> None:

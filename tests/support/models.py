@@ -1,7 +1,9 @@
 """Models made by hand, for tests that need one without training."""
 
+import base64
 import dataclasses
 import math
+import struct
 import types
 import typing
 from collections.abc import Collection
@@ -10,7 +12,15 @@ from datetime import UTC, date, datetime, time
 from typing import Any
 
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.baked.models import Estimate, ModelReport, ModelScore, PairwiseScore, Quantiles
+from crypto_predict.baked.models import (
+    HINDCAST_HORIZONS,
+    Estimate,
+    Hindcast,
+    ModelReport,
+    ModelScore,
+    PairwiseScore,
+    Quantiles,
+)
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     KNOTS,
@@ -144,6 +154,35 @@ def with_models(model: Model, *names: str, served: str = COMBINED, pairs: Collec
         forecasts[pair] = replace(forecast, models=rivals)
         cards[pair] = replace(cards[pair], models=(*reports, broken), pairwise=tuple(scores), served=served)
     return replace(model, card=replace(model.card, pairs=cards), forecasts=forecasts)
+
+
+def with_hindcasts(model: Model, *names: str, every: int = 1) -> Model:
+    """The model with what the combined forecast on each day, and others on each `every`, forecast in the past."""
+    forecasts = {
+        pair: replace(
+            forecast,
+            hindcasts={COMBINED: make_hindcast(forecast, 0, 1)}
+            | {name: make_hindcast(forecast, place, every) for place, name in enumerate(names, 1)},
+        )
+        for pair, forecast in model.forecasts.items()
+    }
+    return replace(model, forecasts=forecasts)
+
+
+def make_hindcast(forecast: PairForecast, place: int, every: int) -> Hindcast:
+    """Forecasts at each `every` of the days with a candle, the last one included; each `place` leans more upwards."""
+    cutoffs = [
+        n for n in range(len(forecast.closes)) if forecast.closes[n] and (len(forecast.closes) - 1 - n) % every == 0
+    ]
+    moves = [
+        10 * place * days + round(side * (250 + 100 * math.sin(cutoff / 40)) * days**0.5)
+        for cutoff in cutoffs
+        for days in HINDCAST_HORIZONS
+        for side in (-1, 0, 1)
+    ]
+    return Hindcast(
+        tuple(cutoffs), HINDCAST_HORIZONS, base64.b64encode(struct.pack(f"<{len(moves)}h", *moves)).decode()
+    )
 
 
 def make_quantiles(price: float, place: int) -> Quantiles:

@@ -56,13 +56,15 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 def with_prices(sent: dict[str, Any]) -> dict[str, Any]:
-    """Return a forecast document with prices in place of their differences, as `page/scripts/steps.js` makes it."""
+    """Return a document with prices in place of their differences, as the scripts of the page make it.
+
+    It is the forecast of a pair, or, with the decimals of its prices, the one of a model.
+    """
     unit = 10 ** sent["decimals"]
 
     def prices(steps: list[int | None]) -> list[float | None]:
         sums = accumulate(step or 0 for step in steps)
         return [None if step is None else units / unit for step, units in zip(steps, sums, strict=True)]
 
-    prophet = {name: steps and prices(steps) for name, steps in sent["prophet"].items()}
-    by_day = {name: prices(sent[name]) for name in ("closes", "fitted", "prediction")}
-    return {**sent, **by_day, "quantiles": [prices(level) for level in sent["quantiles"]], "prophet": prophet}
+    by_day = {name: prices(sent[name]) for name in ("closes", "fitted", "prediction", "low", "high") if sent.get(name)}
+    return {**sent, **by_day, "quantiles": [prices(level) for level in sent.get("quantiles", [])]}

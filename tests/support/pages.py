@@ -28,7 +28,7 @@ from crypto_predict.web.app import BODIES, Service, create_app
 from crypto_predict.web.operations.startup import announce
 from tests.support.histories import history_of, make_candle
 from tests.support.minutes import KEEP, MINUTE, scores
-from tests.support.models import BTC, ETH, TRAINED_AT, make_model
+from tests.support.models import BTC, ETH, TRAINED_AT, make_model, with_hindcasts, with_models
 from tests.support.processes import forked_training
 from tests.support.serving import ROOT, Served, running
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 NOW = TRAINED_AT.replace(hour=13, minute=0, second=10)  # ten seconds after a close
 RELEASED = [TRAINED_AT - timedelta(days=days) for days in (40, 20)]  # before
+RIVALS = ("garch", "mine")  # models beside ours and Prophet
 TOKEN = "correct-horse-battery-staple"  # of whoever may add a pair
 HOURS = 3  # of minutes in a database
 HISTORY = 120  # days in a database
@@ -65,10 +66,11 @@ def train(folder: Path, *arguments: str, released: Iterable[datetime] = ()) -> P
 def published(folder: Path) -> Path:
     """Save a hand-made model of simulated prices, and its ledger: it has releases before, whose outcomes are known.
 
-    Unlike that of `train`, it takes no time, and has no backtest.
+    It has several models, and what they forecast in the past. Unlike that of `train`, it takes no time, and has no
+    backtest.
     """
     record, pairs = Record(), (BTC, ETH)
-    model = make_model(*pairs, simulated=True)
+    model = with_hindcasts(with_models(make_model(*pairs, simulated=True), *RIVALS), *RIVALS, every=7)
     for instant in RELEASED:
         before = make_model(*pairs, trained_at=instant, last=(instant - DAY).date(), simulated=True)
         record.release(before.card, before.forecasts)

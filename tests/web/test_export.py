@@ -97,6 +97,10 @@ def crawl(start: str) -> dict[str, int]:
                 waiting += [urljoin(address, link) for link in named]
             elif address.endswith("/releases.json"):
                 waiting += [urljoin(address, f"releases/{day}.json") for day in answer.json()["days"]]
+            elif "models" in (members := answer.json() if address.endswith(".json") else {}):
+                folder = address.removesuffix(".json")
+                waiting += [f"{folder}/models/{model}.json" for model in members["models"]]
+                waiting += [f"{folder}/hindcasts/{model}.json" for model in members["hindcasts"]]
     return result
 
 

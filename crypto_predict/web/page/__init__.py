@@ -3,6 +3,8 @@
 * ``documents``: the documents that the scripts read, each a dataclass
 * ``html``: a model as the text of the page, for readers without scripts too
 * ``words``: forecast and record as sentences
+* ``comparison``: the models of a pair, the best first, and who is better than whom in words
+* ``hindcasts``: what a model forecast in the past, beside what followed
 * ``releases``: past releases, from the ledger
 * ``feed``: the same as an Atom feed
 * ``assets``: the built scripts and styles

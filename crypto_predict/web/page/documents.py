@@ -6,14 +6,15 @@ both give the same numbers. Lists of prices by day are sent as differences (see 
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.evaluation import COMBINED, PROPHET, Curve
+from crypto_predict.baked.evaluation import PROPHET, Curve
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     Anchor,
@@ -27,7 +28,7 @@ from crypto_predict.baked.schema import (
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.page import words
+from crypto_predict.web.page import hindcasts, words
 
 # The members of these classes that the page shows, in their order.
 SHOWN: Mapping[type, Sequence[str]] = {
@@ -41,15 +42,7 @@ SHOWN: Mapping[type, Sequence[str]] = {
     LiveRecord: ("since", "releases", "due", "days", "pending", "relative_mae", "coverage", "by_horizon", "latest"),
     LiveScore: ("horizon_days", "due", "relative_mae", "coverage"),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Prophet:
-    """What Prophet alone says about the days ahead, as `steps`. It has no interval if there was no backtest."""
-
-    prediction: list[int]
-    low: list[int] | None
-    high: list[int] | None
+_HINDCAST_HORIZONS = (1, 7, 30)  # days ahead, of any day again
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,49 @@ class ForecastDocument:
     levels: tuple[float, ...]  # (7,)
     prediction: list[int]  # (365,) the days after `last`
     quantiles: list[list[int]]  # (7, 365)
-    prophet: Prophet
+    served: str  # the model whose forecast this is
+    models: tuple[str, ...]  # the others, each of which has a document
+    hindcasts: tuple[str, ...]  # the models with a document of what they forecast in the past
+
+
+@dataclass(frozen=True, slots=True)
+class ModelDocument:
+    """``page/{slug}/models/{model}.json``: the forecast of one model, for the same days as that of the pair."""
+
+    pair: Pair
+    simulated: bool
+    model: str
+    words: str  # how good it has been
+    prediction: list[int]  # (365,) as `steps`
+    low: list[int] | None  # of the 80 % interval; None: there was no backtest to calibrate it
+    high: list[int] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """What was forecast at the close of one day, for the days after it."""
+
+    day: date
+    low: list[int]  # (n,) as `steps` of moves
+    prediction: list[int]
+    high: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class HindcastDocument:
+    """``page/{slug}/hindcasts/{model}.json``: what a model forecast in the past, out of sample (see `hindcasts`)."""
+
+    pair: Pair
+    simulated: bool
+    model: str
+    coverage: float  # nominal
+    words: str  # of the fans
+    fans: list[Fan]
+    cutoffs: list[int]  # (m,) days since `ForecastDocument.first`, as `steps`
+    horizons: tuple[int, ...]  # (h,) days ahead
+    low: list[list[int]]  # (h, m) as `steps` of moves
+    prediction: list[list[int]]
+    high: list[list[int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +147,16 @@ class ReleaseDocument:
     outcomes: tuple[float | None, ...]  # (30,) the closes of these days as first recorded; None: not recorded
 
 
-Document = ForecastDocument | RecordDocument | ReleasesDocument | ReleaseDocument
+Document = ForecastDocument | ModelDocument | HindcastDocument | RecordDocument | ReleasesDocument | ReleaseDocument
 
 
 def forecast(answers: Answers, pair: Pair) -> ForecastDocument:
     """Return the history and the forecast of a pair."""
     baked, facts = answers.model.forecasts[pair], answers.model.card.pairs[pair]
-    decimals, combined = price_decimals(baked.last_close), answers.series[pair, COMBINED]
+    decimals, series = price_decimals(baked.last_close), answers.of(pair)
     past = [baked.first + n * DAY for n in range((baked.last - baked.first).days + 1)]
     ahead = [baked.last + n * DAY for n in range(1, HORIZON_DAYS + 1)]
-    quantiles = [combined.quantiles(day, LEVELS) for day in ahead]  # (365, 7)
+    quantiles = [series.quantiles(day, LEVELS) for day in ahead]  # (365, 7)
     differences = iter(steps((_price(close, decimals) for close in baked.closes if close is not None), decimals))
     return ForecastDocument(
         pair=pair,
@@ -133,12 +168,51 @@ def forecast(answers: Answers, pair: Pair) -> ForecastDocument:
         first=baked.first,
         last=baked.last,
         closes=[None if close is None else next(differences) for close in baked.closes],
-        fitted=steps((combined.row(day).price.price for day in past), decimals),
+        fitted=steps((series.row(day).price.price for day in past), decimals),
         anchor=Anchor(baked.anchor.at, _price(baked.anchor.price, decimals)),
         levels=LEVELS,
-        prediction=steps((combined.row(day).price.price for day in ahead), decimals),
+        prediction=steps((series.row(day).price.price for day in ahead), decimals),
         quantiles=[steps(prices, decimals) for prices in zip(*quantiles, strict=True)],
-        prophet=_prophet(answers, pair, ahead),
+        served=facts.served,
+        models=tuple(_others(answers, pair)),
+        hindcasts=tuple(baked.hindcasts),
+    )
+
+
+def model(answers: Answers, pair: Pair, name: str) -> ModelDocument:
+    """Return the forecast of one model of a pair."""
+    baked, facts = answers.model.forecasts[pair], answers.model.card.pairs[pair]
+    decimals, text = price_decimals(baked.last_close), words.of_model(facts, name)
+    days = [baked.last + n * DAY for n in range(1, HORIZON_DAYS + 1)]
+    if name == PROPHET and not baked.prophet_bands:
+        curve = Curve(baked.scale, baked.trend, baked.seasonalities)
+        prices = (round(math.exp(curve.at(day.toordinal())), decimals) for day in days)
+        return ModelDocument(pair, facts.simulated, name, text, steps(prices, decimals), None, None)
+    predictions = zip(*(answers.series[pair, name].row(day).price for day in days), strict=True)
+    return ModelDocument(pair, facts.simulated, name, text, *(steps(prices, decimals) for prices in predictions))
+
+
+def hindcast(answers: Answers, pair: Pair, name: str) -> HindcastDocument:
+    """Return what one model of a pair forecast in the past."""
+    baked, card = answers.model.forecasts[pair], answers.model.card
+    past = baked.hindcasts[name]
+    horizons = tuple(days for days in _HINDCAST_HORIZONS if days in past.horizons)
+    rows = hindcasts.moves_of(past)  # (m, horizons)
+    columns = [[row[past.horizons.index(days)] for row in rows] for days in horizons]
+    fans = hindcasts.fans(baked, past)
+    low, middle, high = ([steps((moves[end] for moves in column), 0) for column in columns] for end in range(3))
+    return HindcastDocument(
+        pair=pair,
+        simulated=card.pairs[pair].simulated,
+        model=name,
+        coverage=card.coverage,
+        words=words.fans(fans),
+        fans=[Fan(fan.day, *(steps(moves, 0) for moves in zip(*fan.moves, strict=True))) for fan in fans],
+        cutoffs=steps(past.cutoffs, 0),
+        horizons=horizons,
+        low=low,
+        prediction=middle,
+        high=high,
     )
 
 
@@ -150,6 +224,14 @@ def record(answers: Answers, pair: Pair) -> RecordDocument:
 
 
 OF_PAIR: dict[str, Callable[[Answers, Pair], Document]] = {".json": forecast, "/record.json": record}  # after the slug
+
+
+def of_models(answers: Answers, pair: Pair) -> Iterator[tuple[str, str, Callable[[], Document]]]:
+    """Yield each document of a model of a pair: the folder after the slug, the name of the model, and what makes it."""
+    for name in _others(answers, pair):
+        yield "models", name, partial(model, answers, pair, name)
+    for name in answers.model.forecasts[pair].hindcasts:
+        yield "hindcasts", name, partial(hindcast, answers, pair, name)
 
 
 def rendered(document: Document) -> bytes:
@@ -164,14 +246,9 @@ def steps(prices: Iterable[float], decimals: int) -> list[int]:
     return [unit - before for before, unit in pairwise([0, *units])]
 
 
-def _prophet(answers: Answers, pair: Pair, ahead: Sequence[date]) -> Prophet:
-    baked = answers.model.forecasts[pair]
-    decimals = price_decimals(baked.last_close)
-    if baked.prophet_bands:
-        predictions = [answers.series[pair, PROPHET].row(day).price for day in ahead]
-        return Prophet(*(steps(prices, decimals) for prices in zip(*predictions, strict=True)))
-    curve = Curve(baked.scale, baked.trend, baked.seasonalities)
-    return Prophet(steps((round(math.exp(curve.at(day.toordinal())), decimals) for day in ahead), decimals), None, None)
+def _others(answers: Answers, pair: Pair) -> list[str]:
+    """Return the models of a pair beside the one that answers by default."""
+    return [name for name in answers.models[pair] if name != answers.of(pair).model]
 
 
 def _encoded(value: object) -> Any:

@@ -16,14 +16,15 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
+from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schedule import Schedule
-from crypto_predict.baked.schema import Backtest, CandidateScore, PairForecast, ProphetScore, Score
+from crypto_predict.baked.schema import Anchor, Backtest, CandidateScore, PairForecast
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.page import words
+from crypto_predict.web.page import comparison, hindcasts, words
 from crypto_predict.web.page.assets import Assets, find
 from crypto_predict.wording import duration
 
@@ -64,6 +65,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> s
     facts, decimals = card.pairs[pair], price_decimals(baked.last_close)
     price = round(baked.anchor.price, decimals)
     forecast = [_line(answers, pair, ahead) for ahead in HORIZONS]
+    past_model = facts.served if facts.served in baked.hindcasts else next(iter(baked.hindcasts), None)
     return _render(
         "page.html",
         site,
@@ -79,10 +81,14 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> s
         change=_change(baked),
         sentence=words.forecast(model, pair),
         forecast=forecast,
+        starts=_start(answers, pair),
         persists=all(line["price"] == price for line in forecast),
         question_day=baked.last + QUESTION_DAYS * DAY,
         above=f"{Decimal(f'{price:.2g}'):f}",
-        models=dict(_models(facts.backtest)) if facts.backtest else {},
+        candidates=dict(_candidates(facts.backtest)) if facts.backtest else {},
+        past_model=past_model,
+        past=hindcasts.fans(baked, baked.hindcasts[past_model]) if past_model else [],
+        past_since=baked.first + baked.hindcasts[past_model].cutoffs[0] * DAY if past_model else None,
         pairs=[_listed(answers, listed) for listed in answers.pairs],
         menu=[listed for n, listed in enumerate(answers.pairs) if n < MENU_PAIRS or listed == pair],
         state=state,
@@ -127,18 +133,32 @@ def render(template: str, **values: Any) -> str:
 
 def _line(answers: Answers, pair: Pair, ahead: int) -> dict[str, Any]:
     """Return a line of the table of the forecast: the close some days after the last candle."""
-    series, baked = answers.series[pair, COMBINED], answers.model.forecasts[pair]
+    series, baked = answers.of(pair), answers.model.forecasts[pair]
     day = baked.last + ahead * DAY
     price = series.row(day).price.price
     quantiles = dict(zip(LEVELS, series.quantiles(day, LEVELS), strict=True))
     ranges = [(quantiles[low], quantiles[high]) for low, high in RANGES]
-    return {"day": day, "ahead": ahead, "price": price, "change": price / baked.anchor.price - 1, "ranges": ranges}
+    return {
+        "day": day,
+        "ahead": ahead,
+        "price": price,
+        "change": price / _start(answers, pair).price - 1,
+        "ranges": ranges,
+    }
+
+
+def _start(answers: Answers, pair: Pair) -> Anchor:
+    """Return the price at which the forecast starts: only the combined one has the newest price."""
+    baked = answers.model.forecasts[pair]
+    if answers.of(pair).model == COMBINED:
+        return baked.anchor
+    return Anchor(baked.last_close_time, baked.last_close)
 
 
 def _listed(answers: Answers, pair: Pair) -> dict[str, Any]:
     """Return a pair as the list of pairs shows it, with the 80 % range of the next close."""
     facts, baked = answers.model.card.pairs[pair], answers.model.forecasts[pair]
-    following = answers.series[pair, COMBINED].row(baked.last + DAY).price
+    following = answers.of(pair).row(baked.last + DAY).price
     return {"pair": pair, "facts": facts, "baked": baked, "following": following, "change": _change(baked)}
 
 
@@ -153,24 +173,20 @@ def _change(baked: PairForecast) -> dict[str, Any] | None:
     return {"share": baked.anchor.price / close - 1, "since": since}
 
 
-def _models(backtest: Backtest) -> Iterator[tuple[str, list[str]]]:
-    """Yield the name of each model that was tested, with its error at each horizon, and its weight where it has one."""
+def _candidates(backtest: Backtest) -> Iterator[tuple[str, list[str]]]:
+    """Yield each candidate of the combination, with its error at each horizon, and its weight where it has one."""
     horizons = [score.horizon_days for score in backtest.scores]
 
-    def cells(scores: Iterable[Score | ProphetScore | CandidateScore]) -> list[str]:
+    def cells(scores: Iterable[CandidateScore]) -> list[str]:
         texts = {}
         for score in scores:
-            weight = getattr(score, "weight", 0.0)
-            texts[score.horizon_days] = _ratio(score.relative_mae) + (f" ({weight:.2f})" if weight else "")
+            weight = f" ({score.weight:.2f})" if score.weight else ""
+            texts[score.horizon_days] = _ratio(score.relative_mae) + weight
         return [texts.get(horizon, _ratio(None)) for horizon in horizons]
 
-    yield "“The price stays as it is”", [_ratio(1.0) for _ in horizons]
-    yield "This forecast", cells(backtest.scores)
     for name in dict.fromkeys(score.candidate for score in backtest.candidates):
         title = "Prophet, from the newest price" if name == PROPHET else name.capitalize()
         yield title, cells(score for score in backtest.candidates if score.candidate == name)
-    if backtest.prophet:
-        yield "Prophet alone, its own curve", cells(backtest.prophet.scores)
 
 
 @cache
@@ -182,11 +198,12 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"price_decimals": price_decimals, "words": words}
+    environment.globals |= {"comparison": comparison, "price_decimals": price_decimals, "words": words}
     environment.filters |= {
         "count": lambda number: f"{number:,}",
         "direction": lambda change: "up" if change >= 0 else "down",
         "encoded": plain.encode,
+        "estimate": _estimate,
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
         "ratio": _ratio,
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
@@ -198,6 +215,15 @@ def _environment() -> Environment:
 
 def _ratio(ratio: float | None) -> str:
     return "not known" if ratio is None else f"{ratio:.3f}"
+
+
+def _estimate(estimate: Estimate | None, factor: int = 1, decimals: int = 3) -> str:
+    """Format a figure with its confidence interval, if it has one: ``0.985 (0.970 to 1.001)``, with a dash."""
+    if estimate is None:
+        return _ratio(None)
+    ends = [f"{factor * end:.{decimals}f}" for end in (estimate.low, estimate.high) if end is not None]
+    interval = "\N{EN DASH}".join(ends)
+    return f"{factor * estimate.value:.{decimals}f}" + (f" ({interval})" if ends else "")
 
 
 def _signed(share: float) -> str:

@@ -153,8 +153,8 @@ def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
         body = html.page(answers, pair, site, root, state).encode()
         return _represent(body, html.CONTENT_TYPE, cards[pair].simulated, stale=state.stale)
 
-    def document(pair: Pair, ending: str, state: State) -> Representations:
-        body = documents.rendered(documents.OF_PAIR[ending](answers, pair))
+    def document(pair: Pair, make: Callable[[], documents.Document], state: State) -> Representations:
+        body = documents.rendered(make())
         return _represent(body, JSON, cards[pair].simulated, stale=state.stale)
 
     def built_file(file: str, _: State) -> Representations:
@@ -164,9 +164,15 @@ def _resources(answers: Answers, site: Site) -> Iterator[tuple[str, Resource]]:
     yield "/", Resource("/", partial(page, answers.pairs[0], "./"), answers.pairs[0], plans=True)
     for pair in answers.pairs:
         yield f"/page/{pair.slug}/", Resource("/page/{slug}/", partial(page, pair, "../../"), pair, plans=True)
-        for ending in documents.OF_PAIR:
-            render = partial(document, pair, ending)
+        for ending, make in documents.OF_PAIR.items():
+            render = partial(document, pair, partial(make, answers, pair))
             yield f"/page/{pair.slug}{ending}", Resource(f"/page/{{slug}}{ending}", render, pair)
+        for folder, name, make_of_model in documents.of_models(answers, pair):
+            route = f"/page/{{slug}}/{folder}/{{model}}.json"
+            yield (
+                f"/page/{pair.slug}/{folder}/{name}.json",
+                Resource(route, partial(document, pair, make_of_model), pair),
+            )
     for file in built.files.values():
         yield f"/page/built/{file}", Resource("/page/built/{file}", partial(built_file, file))
 

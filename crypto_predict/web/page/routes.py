@@ -26,7 +26,7 @@ def add_routes(app: Flask, current: Callable[[], Pages]) -> None:
     def page(slug: str, root: str = "../../") -> AnyResponse:
         return _elsewhere(current(), slug, root)
 
-    def missing(slug: str = "", file: str = "") -> AnyResponse:
+    def missing(slug: str = "", file: str = "", **_: str) -> AnyResponse:
         if not file:
             current().pair(slug)
         raise NotFound
@@ -41,6 +41,8 @@ def add_routes(app: Flask, current: Callable[[], Pages]) -> None:
         "/page/<slug>/": page,
         "/page/<slug>": partial(page, root="../"),
         **{f"/page/<slug>{ending}": missing for ending in documents.OF_PAIR},
+        "/page/<slug>/models/<model>.json": missing,
+        "/page/<slug>/hindcasts/<model>.json": missing,
         "/page/<slug>/releases.json": past,
         "/page/<slug>/releases/<day>.json": past,
         "/feed.xml": feed,

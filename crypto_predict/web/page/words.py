@@ -9,7 +9,8 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
+from crypto_predict.baked.models import ModelReport, ModelScore
 from crypto_predict.baked.schema import (
     COVERAGE,
     LEAST_DIFFERENCE,
@@ -17,12 +18,15 @@ from crypto_predict.baked.schema import (
     Backtest,
     LiveRecord,
     Model,
+    PairCard,
     ProphetScore,
     Score,
     Verdict,
 )
 from crypto_predict.baked.schema import verdict as judge
 from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.web.page.comparison import LEAST, STAYS, beside, beside_persistence, percent, sentence
+from crypto_predict.web.page.hindcasts import Fan
 from crypto_predict.wording import counted, days_listed, listed
 
 NAMES = {
@@ -42,15 +46,13 @@ NAMES = {
     "UNI": "Uniswap",
     "XRP": "XRP",
 }
-LEAST = 100  # outcomes, of published forecasts of different days; fewer are not judged
 INVENTED = (
     "These prices are invented: no exchange was asked. The figures describe a simulated market and say nothing about a "
     "real one."
 )
 
-_STAYS = '"the price stays as it is"'
 _UNMEASURED = "The history is too short for a backtest, so nothing was measured on past prices."
-_EQUAL = f"the forecast was no better than {_STAYS}"
+_EQUAL = f"the forecast was no better than {STAYS}"
 # The verdicts on errors that are compared with persistence, in short and in whole.
 _VERDICTS = {
     Verdict.BETTER: ("better", "the forecast was better than that: {errors}"),
@@ -91,10 +93,10 @@ def decimals_of_range(close: float) -> int:
 
 def forecast(model: Model, pair: Pair) -> str:
     """Return the forecast of a pair for the day after its last daily candle in one sentence."""
-    baked = model.forecasts[pair]
+    baked, card = model.forecasts[pair], model.card.pairs[pair]
     day, decimals = baked.last + DAY, decimals_of_range(baked.last_close)
-    middle, low, high = (price(amount, pair.quote, decimals) for amount in Evaluator(baked).at(day))
-    invented = " The prices are invented." if model.card.pairs[pair].simulated else ""
+    middle, low, high = (price(amount, pair.quote, decimals) for amount in Evaluator(baked).at(day, card.served))
+    invented = " The prices are invented." if card.simulated else ""
     return (
         f"{name(pair)} at the end of {day} (UTC): about {middle}, and four times out of five between {low} and "
         f"{high}.{invented}"
@@ -103,6 +105,8 @@ def forecast(model: Model, pair: Pair) -> str:
 
 def sure(model: Model, pair: Pair) -> str:
     """Return in a sentence or two how often the range of the nearest horizon held in the backtest."""
+    if report := _other_default(model.card.pairs[pair]):
+        return _coverage(report)
     scores = _scores(model, pair)
     if not scores:
         return _UNMEASURED
@@ -116,6 +120,8 @@ def sure(model: Model, pair: Pair) -> str:
 
 def good(model: Model, pair: Pair) -> str:
     """Return in a sentence or two how the forecast compares with persistence, at every horizon of the backtest."""
+    if report := _other_default(model.card.pairs[pair]):
+        return f"On {_past(model, pair)} prices: {sentence(report.name, STAYS, beside_persistence(report))}"
     scores = _scores(model, pair)
     if not scores:
         return _UNMEASURED
@@ -124,7 +130,60 @@ def good(model: Model, pair: Pair) -> str:
         most = max(score.forecasts for score in early)
         verdicts[f"too early to say, after {counted(most, 'test')} at most,"] = early
     parts = [f"{verdict} at {_days(judged)}" for verdict, judged in verdicts.items()]
-    return f"Compared with {_STAYS}, on {_past(model, pair)} prices: {listed(parts)}."
+    return f"Compared with {STAYS}, on {_past(model, pair)} prices: {listed(parts)}."
+
+
+def served(card: PairCard) -> str:
+    """Return which model answers by default, if that needs a word; empty if it is ours, as nobody has changed."""
+    if card.not_served is not None:
+        return f"The default is {card.served}, not the model that was chosen: {card.not_served.rstrip('.')}."
+    if card.served == COMBINED:
+        return ""
+    return f"The default is the model {card.served}: this page and the API answer with its forecast."
+
+
+def of_model(card: PairCard, name: str) -> str:
+    """Return how good one model has been in the backtest: beside persistence, beside the default, and its range."""
+    report = next((report for report in card.models if report.name == name and report.scores), None)
+    if report is None:
+        if name == PROPHET and card.backtest and card.backtest.prophet:
+            return card.backtest.prophet.words
+        return f"{name} has not been scored: the history is too short."
+    with_default = sentence(name, card.served, beside(card.pairwise, name, card.served))
+    return " ".join(filter(None, (sentence(name, STAYS, beside_persistence(report)), with_default, _coverage(report))))
+
+
+def fans(past: Sequence[Fan]) -> str:
+    """Return how many of the fans of the past held the price, and how many closes on the way; empty without fans."""
+    if not past:
+        return ""
+    held, days = [fan.inside() for fan in past], counted(len(past[-1].moves), "day")
+    closes = [inside for fan in held for inside in fan]
+    count = sum(inside[-1] for inside in held)
+    return (
+        f"{count} of {len(past)} inside: that many closes {days} after a forecast were in its {_NOMINAL} % range, "
+        f"which is meant to hold about {COVERAGE * len(past):.0f}. On the way there it held {sum(closes):,} of "
+        f"{counted(len(closes), 'close')}. Each forecast was made from the prices up to its day alone."
+    )
+
+
+def _other_default(card: PairCard) -> ModelReport | None:
+    """Return the report of the default model if that is not ours."""
+    return next((report for report in card.models if report.name == card.served != COMBINED), None)
+
+
+def _coverage(report: ModelReport) -> str:
+    """Return how often the range of a model held."""
+
+    def share(score: ModelScore) -> str:
+        low, high = score.coverage_80.low, score.coverage_80.high
+        bracket = "" if low is None or high is None else f" ({_of_100(low)} to {_of_100(high)})"
+        return f"{_of_100(score.coverage_80.value)} of 100 times{bracket} {days_listed([score.horizon_days])} ahead"
+
+    scores = [score for score in report.scores if score.forecasts >= LEAST]
+    if not scores:
+        return f"It is too early to say how often its {_NOMINAL} % range holds."
+    return f"Its {_NOMINAL} % range held {listed(list(map(share, scores)))}."
 
 
 def _scores(model: Model, pair: Pair) -> Sequence[Score]:
@@ -149,7 +208,7 @@ def summary(model: Model, pair: Pair) -> str:
     if not scores:
         return f"{start}."
     (verdict,) = _by_verdict(scores[:1], 0)
-    middle = f"its middle was {verdict} {'with' if verdict == _VERDICTS[Verdict.UNKNOWN][0] else 'than'} {_STAYS}"
+    middle = f"its middle was {verdict} {'with' if verdict == _VERDICTS[Verdict.UNKNOWN][0] else 'than'} {STAYS}"
     tests = f"In {scores[0].forecasts:,} tests on {_past(model, pair)} prices, {_ahead(scores[:1])}"
     return f"{start}. {tests}, {nominal} held {_of_100(scores[0].coverage)} of 100 times, and {middle}."
 
@@ -158,7 +217,13 @@ def record(model: Model, pair: Pair) -> list[str]:
     """Return how good the forecasts have been, in the backtest and as published: one to a dozen paragraphs."""
     card = model.card.pairs[pair]
     tested = _backtest(card.backtest) if card.backtest and card.backtest.scores else [_UNMEASURED]
-    return [*([INVENTED] if card.simulated else []), *tested, *_live(live_record(model, pair))]
+    other = [f"This record is that of combined, ours; the table of all models has that of {card.served}, the default."]
+    return [
+        *([INVENTED] if card.simulated else []),
+        *(other if card.served != COMBINED else []),
+        *tested,
+        *_live(live_record(model, pair)),
+    ]
 
 
 def live_record(model: Model, pair: Pair) -> LiveRecord | None:
@@ -216,7 +281,7 @@ def _held(scores: Sequence[Score]) -> str:
 def _compared(scores: Sequence[Score]) -> str:
     """Return how the errors compare with those of persistence."""
     groups = _by_verdict(scores, 1)
-    sentences = [f"The simplest forecast is {_STAYS} (persistence), and it is hard to beat."]
+    sentences = [f"The simplest forecast is {STAYS} (persistence), and it is hard to beat."]
     for group, verdict in ((groups[verdict], verdict) for _, verdict in _VERDICTS.values() if verdict in groups):
         errors = listed([_difference(score.relative_mae or 0.0) for score in group])
         sentences.append(f"At {_days(group)} {verdict.format(errors=f'its error was {errors}')}.")
@@ -231,21 +296,13 @@ def _difference(relative: float) -> str:
         return f"{relative:.1f} times as large"
     if abs(1 - relative) < LEAST_DIFFERENCE:
         return "just as large"
-    return f"{_percent(relative)} {'smaller' if relative < 1 else 'larger'}"
+    return f"{percent(relative)} {'smaller' if relative < 1 else 'larger'}"
 
 
 def _than(relative: float) -> str:
     """Format a ratio of errors to that of persistence: ``2.1 % smaller than that of "the price stays as it is"``."""
     error = _difference(relative)
-    return f"{error} {'as' if error.endswith('as large') else 'than'} that of {_STAYS}"
-
-
-def _percent(ratio: float) -> str:
-    """Format how far a ratio is from 1: ``8.6 %``, ``35 %``, ``over 100 %``."""
-    percent = 100 * abs(1 - ratio)
-    if percent > 100:
-        return "over 100 %"
-    return f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %"
+    return f"{error} {'as' if error.endswith('as large') else 'than'} that of {STAYS}"
 
 
 def _ranges(scores: Sequence[Score]) -> str:
@@ -258,7 +315,7 @@ def _ranges(scores: Sequence[Score]) -> str:
     worse = [score for score in measured if score.confidence[key].low > 1]
     same = [score for score in measured if score not in better and score not in worse]
     verdicts = [
-        f"{word} {_ahead(group)} (by {listed([_percent(score.relative_winkler or 0.0) for score in group])})"
+        f"{word} {_ahead(group)} (by {listed([percent(score.relative_winkler or 0.0) for score in group])})"
         for word, group in (("better", better), ("worse", worse))
         if group
     ]
@@ -293,7 +350,7 @@ def _prophet(scores: Sequence[ProphetScore]) -> str:
     if not errors:
         return f"Prophet alone, at {horizons}: {coverage}."
     times = [f"over {_MOST_TIMES}" if error >= _MOST_TIMES else f"{max(error, 0.0):.2f}" for error in errors.values()]
-    compared = f"its error was {listed(times)} times that of {_STAYS}"
+    compared = f"its error was {listed(times)} times that of {STAYS}"
     if len(errors) < len(scores):
         compared += f" (at {days_listed(list(errors))})"
     return f"Prophet alone, at {horizons}: {compared}; {coverage}."
@@ -316,7 +373,7 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
         coverage = (
             "" if live.coverage is None else f"; the {_NOMINAL} % range held {_of_100(live.coverage)} of 100 times"
         )
-        missing = f"They could not be compared with {_STAYS}, which made no error."
+        missing = f"They could not be compared with {STAYS}, which made no error."
         error = missing if live.relative_mae is None else f"Their error was {_than(live.relative_mae)}."
         sentences = [f"The published forecasts: {come}{coverage}.", error]
     if live.hindsight:

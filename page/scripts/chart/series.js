@@ -19,7 +19,7 @@ import { KINDS, Strip } from "./strip.js";
 /** @typedef {{ time: number, areas?: [number, number][], joint?: boolean }} BandPoint the prices below and above, the widest area first */
 /** @typedef {{ time: number, kind?: string }} StripPoint a key of KINDS in strip.js */
 
-/** @typedef {{ color: ColorName, text: string, shape: "line" | "dashed" | "area" | "candles" | "bar" }} LegendItem */
+/** @typedef {{ color: ColorName, text: string, shape: "line" | "dashed" | "dots" | "area" | "candles" | "bar" }} LegendItem */
 
 /**
  * A series of a chart. Points are ascending by time and have no time twice.
@@ -123,6 +123,7 @@ function joined(part, drawn, changed) {
  * @property {1 | 2 | 3} [width] pixels, by default 2
  * @property {number} [decimals] of its values; by default those of the chart
  * @property {boolean} [points] with a dot at each value, for a line of a few
+ * @property {boolean} [drawn] whether the line itself is drawn, or its dots alone; by default it is
  * @property {boolean} [widens] whether the price axis has room for it; by default it has
  */
 
@@ -134,13 +135,14 @@ function joined(part, drawn, changed) {
  * @param {number} decimals
  * @param {() => void} changed
  */
-export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own, points = false, widens = true }, decimals, changed) {
+export function addLine(chart, { name, color, dashed = false, width = 2, decimals: own, points = false, drawn = true, widens = true }, decimals, changed) {
   const digits = own ?? decimals;
   const api = chart.addSeries(LineSeries, {
     ...PLAIN,
     lineWidth: width,
     lineStyle: dashed ? LineStyle.Dashed : LineStyle.Solid,
-    pointMarkersVisible: points,
+    lineVisible: drawn,
+    pointMarkersVisible: points || !drawn,
     ...(widens ? {} : { autoscaleInfoProvider: () => null }),
     priceFormat: priceFormat(digits),
   });
@@ -151,10 +153,10 @@ export function addLine(chart, { name, color, dashed = false, width = 2, decimal
       columns: [name],
       cells: ({ value }) => (value === null ? null : [formatPrice(value, digits)]),
       price: ({ value }) => value,
-      legend: [{ color, text: name, shape: dashed ? "dashed" : "line" }],
+      legend: [{ color, text: name, shape: drawn ? (dashed ? "dashed" : "line") : "dots" }],
       paint: (theme) => api.applyOptions({ color: theme[color], crosshairMarkerBackgroundColor: theme[color] }),
     },
-    withHoles,
+    drawn ? withHoles : onlyValues,
     changed,
   );
 }
@@ -172,6 +174,15 @@ function withHoles(points) {
     }
     return points[index + 1]?.value === null ? { time, value, color: "transparent" } : { time, value };
   });
+}
+
+/**
+ * Return the data of dots, which are not joined.
+ *
+ * @param {LinePoint[]} points
+ */
+function onlyValues(points) {
+  return points.map(({ time, value }) => (value === null ? { time } : { time, value }));
 }
 
 /**

@@ -14,7 +14,7 @@ const NAMES = /** @type {const} */ ([
   "price",
   "fitted",
   "forecast",
-  "prophet",
+  "model", // another one
   "actual", // what followed a forecast
   "vwap",
   "compare", // the second pair
@@ -23,6 +23,7 @@ const NAMES = /** @type {const} */ ([
   "band-50",
   "band-80",
   "band-90",
+  "band-model",
   "traded", // the verdicts of minutes
   "quiet",
   "disconnected",

@@ -3,19 +3,20 @@
 import { announce } from "../announce.js";
 import { readState, writeState } from "../address.js";
 import { createChart } from "../chart/chart.js";
-import { choices, toggle } from "../controls.js";
-import { element } from "../elements.js";
+import { choices } from "../controls.js";
 import { DAY_SECONDS, formatDay, secondsOf } from "../format.js";
 import { besideCandles, createDailyCandles } from "../live/candles.js";
 import { followNewestPrice } from "../live/newest-price.js";
 import { slugOf } from "../live/prices.js";
 import { follow } from "../poll.js";
 import { LEVELS, bandPoints, daily, jointAreas } from "../forecast/fan.js";
+import { addModels } from "../forecast/models.js";
 import { mount as mountReleases } from "../forecast/release.js";
 
 /** @typedef {import("../types.d.ts").Context} Context */
 /** @typedef {import("../types.d.ts").ForecastDocument} ForecastDocument */
 /** @typedef {import("../chart/series.js").LinePoint} LinePoint */
+/** @typedef {import("../forecast/models.js").OtherModel} OtherModel */
 /** @typedef {import("../live/candles.js").Candle} Candle */
 
 const NEWEST_CANDLES = 30; // days that are asked for again and again
@@ -42,7 +43,7 @@ export async function mount(root, context) {
     addCandles(view, context);
     followNewestPrice(/** @type {HTMLElement} */ (root.querySelector(".price")), site);
   }
-  addProphet(root, view, context);
+  void addModels(root, view, context);
   await afterPaint();
   view.addFitted();
   const releases = root.querySelector("#release");
@@ -73,9 +74,8 @@ function createView(figure, forecast, now) {
   let history = daily(first, closes);
   /** @type {import("../chart/chart.js").Series<LinePoint> | undefined} */
   let fitted;
-  /** @type {import("../chart/chart.js").Series<LinePoint> | undefined} */
-  let prophet;
-  let isProphetShown = false;
+  /** @type {OtherModel | null} */
+  let other = null; // that is shown beside the forecast
   /** @type {ReturnType<typeof createCandles> | undefined} */
   let candles;
   /** @type {Map<number, Candle> | null} */
@@ -164,14 +164,15 @@ function createView(figure, forecast, now) {
       fitted.set(daily(first, forecast.fitted));
       fitted.show(past === null);
     },
-    /** @param {boolean} shown */
-    showProphet(shown) {
-      isProphetShown = shown;
-      if (shown && !prophet) {
-        prophet = chart.addLine({ name: "Prophet alone", color: "prophet", dashed: true });
-        prophet.set(daily(last + DAY_SECONDS, forecast.prophet.prediction));
-      }
-      prophet?.show(shown && past === null);
+    /**
+     * Show another model beside the forecast, instead of the one before; null: none.
+     *
+     * @param {OtherModel | null} model
+     */
+    showModel(model) {
+      other?.show(false);
+      other = model;
+      other?.show(past === null);
     },
     /**
      * Hide the present forecast while an earlier one is shown, or show it again.
@@ -185,7 +186,7 @@ function createView(figure, forecast, now) {
       line.show(isPresent);
       band.show(isPresent);
       fitted?.show(isPresent);
-      prophet?.show(isPresent && isProphetShown);
+      other?.show(isPresent);
       if (isPresent) {
         chart.setHome(last);
         chart.mark(marks());
@@ -213,44 +214,6 @@ function addControls(view) {
       view.chart.setScale(value === "log" ? "log" : "linear");
     }, false),
   );
-}
-
-/**
- * Add the button that shows what Prophet alone says, beside its record.
- *
- * @param {HTMLElement} root
- * @param {View} view
- * @param {Context} context
- */
-function addProphet(root, view, context) {
-  const words = element("p", { class: "note prophet", hidden: true });
-  root.querySelector("#forecast-chart")?.append(words);
-
-  /** @param {boolean} shown */
-  async function show(shown) {
-    view.showProphet(shown);
-    words.hidden = !shown;
-    if (shown && !words.textContent) {
-      words.textContent = await prophetWords(context);
-    }
-  }
-  view.chart.tools.append(
-    toggle("Prophet alone", readState().prophet === "on", (shown) => {
-      writeState({ prophet: shown ? "on" : "off" });
-      void show(shown);
-    }),
-  );
-  void show(readState().prophet === "on");
-}
-
-/** @param {Context} context */
-async function prophetWords(context) {
-  try {
-    const { backtest } = await context.record;
-    return backtest?.prophet?.words ?? "What Prophet alone says has not been scored: the history is too short.";
-  } catch (error) {
-    return `The record of Prophet cannot be shown: ${error instanceof Error ? error.message : error}.`;
-  }
 }
 
 /**

@@ -1,10 +1,13 @@
 """The documents of the page: the formats of types.d.ts, and the numbers of the API."""
 
+import base64
 import json
 import re
+import struct
 from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
 from datetime import date, datetime
+from itertools import accumulate
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -13,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Evaluator
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     Anchor,
@@ -34,7 +37,7 @@ from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import documents
 from tests.support import strategies
 from tests.support.applications import client
-from tests.support.models import BTC, ETH, FIRST, LAST, blank, make_forecast, make_model
+from tests.support.models import BTC, ETH, FIRST, LAST, blank, make_forecast, make_model, with_hindcasts, with_models
 from tests.support.page import with_prices
 
 TYPES = Path(__file__).parents[3] / "page" / "scripts" / "types.d.ts"
@@ -44,6 +47,12 @@ def of(model: Model) -> dict[str, Any]:
     """The forecast document of the first pair, as a browser reads it."""
     answers = Answers(model)
     return with_prices(json.loads(documents.rendered(documents.forecast(answers, answers.pairs[0]))))
+
+
+def of_prophet(forecast: PairForecast) -> dict[str, Any]:
+    """The document of Prophet alone, as a browser reads it."""
+    document = documents.model(Answers(with_forecast(forecast)), BTC, PROPHET)
+    return with_prices({"decimals": price_decimals(forecast.last_close), **json.loads(documents.rendered(document))})
 
 
 def days(first: date, count: int) -> list[date]:
@@ -83,9 +92,9 @@ def test_every_number_is_the_one_that_the_evaluator_gives(forecast: PairForecast
     assert quantiles[0.1] == precisely([max(end.low, least) for end in ends])
     assert quantiles[0.9] == precisely([max(end.high, least) for end in ends])
     if forecast.prophet_bands:
-        alone = zip(*(evaluator.at(day, PROPHET) for day in ahead), strict=True)
+        alone, shown = zip(*(evaluator.at(day, PROPHET) for day in ahead), strict=True), of_prophet(forecast)
         for name, prices in zip(("prediction", "low", "high"), alone, strict=True):
-            assert document["prophet"][name] == precisely(list(prices))
+            assert shown[name] == precisely(list(prices))
 
 
 def precisely(prices: list[float]) -> object:
@@ -93,35 +102,55 @@ def precisely(prices: list[float]) -> object:
     return pytest.approx(prices, rel=1e-15, abs=0)
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_every_number_is_the_one_that_the_api_answers(model: str) -> None:
-    """At the same server, with every quantile, and the newest price."""
-    api = client(make_model(BTC, ETH))
+@pytest.mark.parametrize("served", [COMBINED, "mine"])
+def test_every_number_is_the_one_that_the_api_answers(served: str) -> None:
+    """Of each model at the same server, with every quantile of the default one, and the newest price."""
+    api = client(with_models(make_model(BTC, ETH), "mine", served=served))
     document = with_prices(json.loads(api.get("/page/ETH-USD.json").data))
     last = date.fromisoformat(document["last"])
-    whole = f"start={document['first']}&end={last + HORIZON_DAYS * DAY}&model={model}"
     newest = json.loads(api.get("/page/BTC-USD.json").data)["anchor"]
-    assert json.loads(api.get(f"/bitcoin?date={newest['at']}").data)["prediction"] == newest["price"]
-    rows = json.loads(api.get(f"/forecast/ETH-USD?{whole}&quantiles=0.05,0.1,0.25,0.5,0.75,0.9,0.95").data)
-    past, ahead = rows[:-HORIZON_DAYS], rows[-HORIZON_DAYS:]
-    shown = document if model == COMBINED else document["prophet"]
+    assert json.loads(api.get(f"/bitcoin?date={newest['at']}&model=combined").data)["prediction"] == newest["price"]
+    assert (document["served"], {served, *document["models"]}) == (served, {COMBINED, PROPHET, "mine"})
+
+    def asked(name: str) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        whole = f"start={document['first']}&end={last + HORIZON_DAYS * DAY}&model={name}"
+        rows = json.loads(api.get(f"/forecast/ETH-USD?{whole}&quantiles=0.05,0.1,0.25,0.5,0.75,0.9,0.95").data)
+        return rows[:-HORIZON_DAYS], rows[-HORIZON_DAYS:]
+
+    past, ahead = asked(served)
     assert document["fitted"] == [row["prediction"] for row in past]
-    assert shown["prediction"] == [row["prediction"] for row in ahead]
-    if model == COMBINED:
-        assert document["levels"] == [float(level) for level in ahead[0]["quantiles"]]
-        assert document["quantiles"] == [
-            [row["quantiles"][str(level)] for row in ahead] for level in document["levels"]
-        ]
-    else:
-        assert [shown["low"], shown["high"]] == [[row[end] for row in ahead] for end in ("low", "high")]
+    assert document["prediction"] == [row["prediction"] for row in ahead]
+    assert document["levels"] == [float(level) for level in ahead[0]["quantiles"]]
+    assert document["quantiles"] == [[row["quantiles"][str(level)] for row in ahead] for level in document["levels"]]
+    for name in document["models"]:
+        sent = json.loads(api.get(f"/page/ETH-USD/models/{name}.json").data)
+        shown, (_, ahead) = with_prices({"decimals": document["decimals"], **sent}), asked(name)
+        for end in ("prediction", "low", "high"):
+            assert shown[end] == [row[end] for row in ahead]
 
 
 def test_without_a_backtest_prophet_alone_has_a_curve_and_no_interval() -> None:
     """The API refuses that question; the page draws the curve. It continues the fitted one."""
-    document = of(with_forecast(make_forecast(prophet_bands=())))
-    with_bands = of(make_model())
-    assert (document["prophet"]["low"], document["prophet"]["high"]) == (None, None)
-    assert document["prophet"]["prediction"] == with_bands["prophet"]["prediction"]
+    shown = of_prophet(make_forecast(prophet_bands=()))
+    assert (shown["low"], shown["high"]) == (None, None)
+    assert shown["prediction"] == of_prophet(make_forecast())["prediction"]
+    assert shown["words"] == "prophet has not been scored: the history is too short."
+
+
+def test_the_past_of_a_model_has_its_bands_through_time_and_a_dozen_fans() -> None:
+    """As moves that were forecast, each list as differences."""
+    model = with_hindcasts(make_model(), "mine", every=7)
+    document = json.loads(documents.rendered(documents.hindcast(Answers(model), BTC, "mine")))
+    past = model.forecasts[BTC].hindcasts["mine"]
+    moves = list(struct.iter_unpack("<3h", base64.b64decode(past.moves)))
+    assert list(accumulate(document["cutoffs"])) == list(past.cutoffs)
+    assert document["horizons"] == [1, 7, 30]
+    for place, end in enumerate(("low", "prediction", "high")):
+        for days_ahead, steps in zip(document["horizons"], document[end], strict=True):
+            column = moves[past.horizons.index(days_ahead) :: len(past.horizons)]
+            assert list(accumulate(steps)) == [row[place] for row in column]
+    assert [len(fan["high"]) for fan in document["fans"]] == [30] * 12
+    assert document["words"].split(" inside")[0].endswith("of 12")
 
 
 def test_the_closes_are_those_of_the_model_and_a_day_without_a_candle_stays_empty() -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crypto_predict.baked.models import ModelScore
 from crypto_predict.baked.schedule import Failure, Schedule
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
@@ -21,6 +22,7 @@ from crypto_predict.baked.schema import (
     Backtest,
     CandidateScore,
     LiveForecast,
+    LiveModel,
     LiveRecord,
     LiveScore,
     Model,
@@ -31,11 +33,22 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.model.answers import Answers
-from crypto_predict.web.page import html
+from crypto_predict.web.page import hindcasts, html
 from crypto_predict.web.page.assets import Assets
 from crypto_predict.web.page.html import Site
 from tests.support import strategies
-from tests.support.models import BTC, ETH, LAST, TRAINED_AT, blank, make_forecast, make_model
+from tests.support.models import (
+    BTC,
+    ETH,
+    LAST,
+    TRAINED_AT,
+    blank,
+    make_forecast,
+    make_model,
+    make_report,
+    with_hindcasts,
+    with_models,
+)
 from tests.support.page import SOURCES
 
 VOID = {"meta", "link", "img", "input", "br", "hr"}  # of the elements of HTML that have no end tag
@@ -147,10 +160,18 @@ def recorded(*, simulated: bool = False) -> Model:
     return replace(model, card=card, scorecard=scorecard)
 
 
+def compared(served: str = "combined") -> Model:
+    """A model of BTC/USD with further models, and what they forecast in the past."""
+    return with_hindcasts(with_models(make_model(BTC), "garch", "mine", served=served), "garch", "mine", every=7)
+
+
 def hostile() -> Model:
     """A model whose texts try to become elements. A pair, a version and a build cannot: their schema refuses that."""
     model = make_model(BTC)
-    facts = replace(model.card.pairs[BTC], source=HOSTILE, passed_over=(HOSTILE,))
+    left_out = replace(make_report("mine", 0), source=HOSTILE, scores=(), left_out=HOSTILE)
+    facts = replace(
+        model.card.pairs[BTC], source=HOSTILE, passed_over=(HOSTILE,), models=(left_out,), not_served=HOSTILE
+    )
     gate = replace(model.card.gate, passed=False, reasons=(HOSTILE,))
     return replace(model, card=replace(model.card, pairs={BTC: facts}, gate=gate))
 
@@ -160,6 +181,8 @@ VARIANTS: dict[str, Callable[[], str]] = {
     "fifty pairs": lambda: rendered(many(50)),
     "the last of fifty pairs": lambda: rendered(many(50), Pair("COIN49", "USD"), root="../../"),
     "simulated": lambda: rendered(make_model(BTC, ETH, simulated=True)),
+    "several models": lambda: rendered(compared()),
+    "another default": lambda: rendered(compared("mine"), site=EXPORT),
     "stale": lambda: rendered(make_model(BTC), state=html.State(stale=True)),
     "a record": lambda: rendered(recorded()),
     "a simulated record": lambda: rendered(recorded(simulated=True)),
@@ -289,12 +312,51 @@ def test_the_change_is_that_of_the_price_beside_it(anchor: Anchor, expected: str
     assert re.search(f"Bitcoin {price} [{change[0]}]{change[1:]} % [0-9,]+\N{EN DASH}[0-9,]+ {at} ", words)
 
 
-def test_all_models_that_compete_are_in_one_table() -> None:
-    """With what each is measured by; a weight stands beside the error that earned it."""
+def test_all_models_are_in_one_table_the_best_first_and_what_is_left_out_has_its_reason() -> None:
+    """With intervals; the default is marked."""
+    page = Page(rendered(compared(served="garch")))
+    table = page.words().partition("All models in the same tests")[2]
+    rows = ("combined 0.900 (0.880", "garch the default 0.910 (0.880", "mine 0.920", "published 0.930")
+    assert [table.index(row) for row in rows] == sorted(table.index(row) for row in rows)
+    assert "79 (77\N{EN DASH}85) of 100, 999 tests" in table
+    assert "combined is worse than garch at 1 day (by 2.0 %)" in table
+    assert "broken is left out of this release: ValueError: no data" in table
+    assert page.words().count("The default is the model garch: this page and the API answer with its forecast.") == 2
+
+
+def test_published_forecasts_of_all_models_have_a_table_once_they_are_due() -> None:
+    """Until then the page says for which models it waits."""
+    model, at = recorded(), datetime(2024, 5, 1, 6, tzinfo=UTC)
+    facts = replace(model.card.pairs[BTC], models=(make_report("combined", 0),))
+
+    def said(scores: tuple[ModelScore, ...]) -> str:
+        published = tuple(LiveModel(name, at, at, 4, 2, scores) for name in ("combined", "mine"))
+        live = replace(model.scorecard.pairs[BTC], models=published)
+        card, scorecard = replace(model.card, pairs={BTC: facts}), replace(model.scorecard, pairs={BTC: live})
+        return Page(rendered(replace(model, card=card, scorecard=scorecard))).words()
+
+    assert "no forecast of combined, mine at 1, 7, 30 and 90 days has come due yet" in said(())
+    assert "mine 0.900 (0.880\N{EN DASH}0.950) 79 (77\N{EN DASH}85) of 100, 999 outcomes" in said(
+        facts.models[0].scores
+    )
+
+
+def test_what_the_forecast_is_combined_of_is_folded() -> None:
+    """A weight stands beside the error that earned it."""
     words = Page(rendered(recorded())).words()
-    assert "“The price stays as it is” 1.000 1.000 1.000 This forecast 1.000 0.987 not known" in words
     assert "Prophet, from the newest price 1.020 0.990 (0.25) not known Theta 0.999" in words
-    assert "Prophet alone, its own curve 4.760 not known not known" in words
+
+
+def test_the_past_year_is_readable_without_scripts() -> None:
+    """A dozen forecasts with what followed, and the count of those whose range held."""
+    model = with_hindcasts(make_model(BTC), "mine")
+    page = Page(rendered(model))
+    table = page.words().partition("The 12 forecasts and their outcomes")[2].partition("Any day again")[0]
+    held = hindcasts.fans(model.forecasts[BTC], model.forecasts[BTC].hindcasts["combined"])
+    assert (table.count(" yes"), table.count(" no")) == (count := sum(fan.inside()[-1] for fan in held), 12 - count)
+    assert f"{count} of 12 inside: that many closes 30 days after a forecast" in page.words()
+    assert f"{held[-1].day} {held[-1].close:,.2f} {held[-1].target}" in table
+    assert "no forecast of the past was tested that is a month old" in Page(rendered(make_model(BTC))).words()
 
 
 def test_sources_have_names_for_people() -> None:

@@ -23,7 +23,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.page import words
-from tests.support.models import BTC, ETH, LAST, blank, make_forecast, make_model
+from tests.support.models import BTC, ETH, LAST, blank, make_forecast, make_model, with_models
 
 SHARES = st.floats(0, 1)
 RATIOS = st.none() | st.sampled_from([0.0, 0.9996, 1.0]) | st.floats(0, 3) | st.floats(0, 1e6)
@@ -295,6 +295,34 @@ def test_invented_prices_are_called_invented_before_any_figure() -> None:
     assert "invented" not in said(_backtest(_score(1)), live)
     hidden = replace(model, scorecard=replace(model.scorecard, simulated={}, pairs={BTC: live}))
     assert "held 50 of 100 times" not in words.record(hidden, BTC)[-1]
+
+
+def test_a_default_that_is_not_ours_is_judged_by_its_own_scores() -> None:
+    """The page says whose forecast it shows, and why it is not the one that was chosen."""
+    model = with_models(make_model(BTC), "mine", served="mine")
+    ours = with_models(make_model(BTC), "mine")
+    facts = replace(ours.card.pairs[BTC], not_served="mine was worse than persistence at 1 day")
+    assert words.served(model.card.pairs[BTC]) == (
+        "The default is the model mine: this page and the API answer with its forecast."
+    )
+    assert words.served(ours.card.pairs[BTC]) == ""
+    assert words.served(facts) == (
+        "The default is combined, not the model that was chosen: mine was worse than persistence at 1 day."
+    )
+    assert words.sure(model, BTC).startswith("Its 80 % range held 80 of 100 times (77 to 85) 1 day ahead, ")
+    assert words.good(model, BTC).startswith("On past prices: mine ")
+    middle = Evaluator(model.forecasts[BTC]).at(LAST + DAY, "mine").price
+    assert f"about ${middle:,.0f}" in words.forecast(model, BTC)
+
+
+def test_another_model_is_described_beside_persistence_and_the_default() -> None:
+    facts = with_models(make_model(BTC), "mine").card.pairs[BTC]
+    text = words.of_model(facts, "mine")
+    assert "mine is better than combined at 1 day (by 2.0 %)." in text
+    assert "Its 80 % range held 80 of 100 times (77 to 85) 1 day ahead" in text
+    assert words.of_model(facts, "broken") == "broken has not been scored: the history is too short."
+    alone = replace(facts, backtest=_backtest(prophet=blank(ProphetBacktest, words="Prophet alone: error 4.88")))
+    assert words.of_model(alone, "prophet") == "Prophet alone: error 4.88"
 
 
 def test_the_forecast_is_one_sentence_with_the_prices_of_the_model() -> None:
