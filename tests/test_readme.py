@@ -178,7 +178,7 @@ def test_a_changed_setting_can_be_served_and_served_again(changing: Clone, line:
 
 
 def test_a_model_of_ones_own_takes_two_commands_and_one_file(changing: Clone) -> None:
-    """It is then in the API. The function that is shown has the signature of the one that is copied."""
+    """It is then in the API and on the page. The function that is shown has the signature of the one that is copied."""
     (function,) = [text for language, text in BLOCKS if language == "python" and "def forecast" in text]
     example = (ROOT / "rivals" / "example.py").read_text(encoding="utf-8")
     shown, copied = (
@@ -187,11 +187,12 @@ def test_a_model_of_ones_own_takes_two_commands_and_one_file(changing: Clone) ->
     )
     assert shown == copied == ["history", "horizons", "levels"]
 
-    copy, train = [line for line in LINES if "rivals/mine.py" in line]
+    copy, train, ask = [line for line in LINES if "rivals/mine.py" in line or "model=mine" in line]
     changing.run("bash", "-c", copy)
     with changing.running(train):
-        address = "http://127.0.0.1:8000/model"
-        until(lambda: '"mine"' in changing.run("curl", "--silent", address), "the model is served")
+        until(lambda: list(json.loads(changing.run("bash", "-c", ask))) == FOUR_KEYS, "the model answers")
+        page = changing.run("curl", "--silent", "http://127.0.0.1:8000/")
+    assert re.search(r"\bmine\b", page)
 
 
 def test_prices_are_collected_live_while_forecasts_are_served(changing: Clone) -> None:
