@@ -45,7 +45,7 @@ def test_a_model_of_the_owner_is_released_scored_and_recorded_and_its_code_is_no
         ours, mine = (world.ask(f"/bitcoin?model={name}")["prediction"] for name in ("combined", "mine"))
         assert mine > 1.005 * ours
         newest = json.loads(world.recorded("ledger.jsonl").splitlines()[-1])
-        assert set(newest["models"]) == {"combined", "garch", "mine"}
+        assert {"combined", "garch", "mine"} <= set(newest["models"])
 
         docker("pull", "--quiet", f"{world.image}:latest")
         files = [item for layer in layers_above_base(f"{world.image}:latest", tmp_path) for item in layer.items()]
