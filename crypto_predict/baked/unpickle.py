@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-MOST_OPCODES = 1_200_000  # a pair takes some 27,000; an opcode of one byte can make an object of 64 bytes
+MOST_OPCODES = 1_500_000  # a pair takes some 40,000; an opcode of one byte can make an object of 64 bytes
 MOST_TEXT = 64 * 2**10  # bytes; the longest text are the past forecasts of a model, some 35 kB
 _MOST_INTEGER = 8  # bytes
 

@@ -38,6 +38,7 @@ UNLISTED = {  # routes that the document leaves out, and why
     **dict.fromkeys((f"/page/{{slug}}{end}.json" for end in ("", "/record", "/releases")), "are what the page reads"),
     "/feed.xml": "is for readers of news",
     "/page/{slug}/releases/{day}.json": "has a day of the list of releases, which may be empty",
+    **dict.fromkeys((f"/page/{{slug}}/{part}/{{model}}.json" for part in ("models", "hindcasts")), "are what it draws"),
     "/page/built/{file}": "is what the page loads",
     "/feed/{month}.xml": "is linked by the feed, if it has so many entries",
     "/docs": "is the page that shows the document",
