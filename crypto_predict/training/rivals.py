@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import logging
+import math
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
@@ -161,19 +162,19 @@ def _issued(  # noqa: PLR0913, PLR0917 all that a model may need
         return harness.prophet(replay, _curve(forecast))
     if source.endswith(".csv"):
         return harness.published(_label(source), Path(source), history, settings.horizons)
-    run: Callable[[Model], Issued] = partial(
+    run: Callable[..., Issued] = partial(
         harness.issue,
         history=history,
         scored=settings.horizons,
         every=_every(source, settings),
-        limit=settings.rival_seconds,
         progress=progress,
     )
     if source not in BUILT_INS:
         with Rival(Path(source), settings.rival_seconds, SECRETS, settings.rival_user) as rival:
-            return run(rival)
+            return run(rival, limit=settings.rival_seconds)
     try:
-        return run(BUILT_INS[source](history, settings))
+        # No limit: on a busy machine the same history would give another model file.
+        return run(BUILT_INS[source](history, settings), limit=math.inf)
     except (ArithmeticError, ValueError) as error:  # a history that it cannot be fitted to
         raise ModelFailed(source, f"{type(error).__name__}: {error}") from error
 
