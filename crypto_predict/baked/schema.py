@@ -319,7 +319,7 @@ class Backtest:
     years: tuple[YearScore, ...]
     candidates: tuple[CandidateScore, ...]
     prophet: ProphetBacktest | None  # None if no forecast of Prophet alone has come due
-    losses: tuple[Loss, ...]
+    losses: tuple[Loss, ...]  # of the model that answers by default
 
 
 @dataclass(frozen=True, slots=True)

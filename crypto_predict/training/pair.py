@@ -10,7 +10,7 @@ from typing import Any, Never
 from tqdm import tqdm
 
 from crypto_predict.baked.evaluation import COMBINED, Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Model, PairCard, PairForecast, Standing
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Loss, Model, PairCard, PairForecast, Standing
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.candidates.combination import LEARNED
 from crypto_predict.forecasting.daily import forecast_pair
@@ -146,8 +146,9 @@ def train_pair(
     """Replay the forecasts of the past, score them, and make the forecast of the future.
 
     Every release is scored at `HORIZONS`, too, so that the next one can be compared with it. `progress` gets one step
-    for each cutoff. The scores of `champion` are compared with these if both are of real prices, or both of simulated
-    ones. `UnusableHistory` is raised if the forecast would leave the range of numbers.
+    for each cutoff. The model that answers by default is compared with that of `champion`, if both are of real prices,
+    or both of simulated ones. Another model than ours is no reason for a fault: ours answers in its place, and is then
+    not compared with it. `UnusableHistory` is raised if the forecast would leave the range of numbers.
     """
     began = time.perf_counter()
     past, _, card, faults = read
@@ -156,13 +157,15 @@ def train_pair(
     replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update)
     forecast, prophet = forecast_pair(past.last(settings.days), card.anchor, replayed, settings.seed)
     backtest = None if replayed is None else score(replayed, scored)
-    if backtest is not None:
-        faults += tuple(calibration_faults(backtest, settings.thresholds))
-        before = None if champion is None else champion.card.pairs.get(pair)
-        if before is not None and before.backtest is not None and before.simulated == card.simulated:
-            faults += tuple(champion_faults(backtest, before.backtest, settings.thresholds))
+    replaced, losses = _default_of(champion, pair, simulated=card.simulated)
     progress.set_description_str(f"{pair}: testing {counted(len(settings.rivals), 'other model')}")
-    tested = test_models(past, replayed, forecast, settings, progress.update)
+    tested = test_models(past, replayed, forecast, losses, settings, progress.update)
+    if backtest is not None and tested.losses is not None:
+        backtest = replace(backtest, losses=tested.losses)
+    elif backtest is not None and replayed is not None:
+        faults += tuple(calibration_faults(map(replayed.forecasts, scored), settings.thresholds))
+        if replaced == COMBINED:
+            faults += tuple(champion_faults(backtest.losses, losses, settings.thresholds))
     forecast = replace(forecast, models=tested.quantiles, hindcasts=tested.hindcasts)
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
@@ -177,6 +180,14 @@ def train_pair(
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)
+
+
+def _default_of(champion: Model | None, pair: Pair, *, simulated: bool) -> tuple[str, tuple[Loss, ...]]:
+    """Return the model that answers by default in the champion, and its losses: none if they cannot be compared."""
+    card = None if champion is None else champion.card.pairs.get(pair)
+    if card is None or card.backtest is None or card.simulated != simulated:
+        return COMBINED, ()
+    return card.served, card.backtest.losses
 
 
 def count_cutoffs(past: History, settings: TrainSettings) -> int:

@@ -16,15 +16,18 @@ import numpy as np
 from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import COMBINED, MODELS, PROPHET, Curve
 from crypto_predict.baked.models import MOST_MODELS, Hindcast, ModelReport, PairwiseScore, Quantiles
-from crypto_predict.baked.schema import HORIZON_DAYS, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, Loss, PairForecast
 from crypto_predict.command_line import SECRETS
 from crypto_predict.errors import InvalidValue, SourceError
 from crypto_predict.forecasting.evaluation import harness
 from crypto_predict.forecasting.evaluation.comparison import compare, score_model
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.harness import Issued
 from crypto_predict.forecasting.evaluation.hindcasts import hindcast
-from crypto_predict.forecasting.evaluation.replay import LEAST_HISTORY, Replay, splits
-from crypto_predict.forecasting.gate.verdict import serving_faults
+from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Replay, splits
+from crypto_predict.forecasting.evaluation.scoring import weekly_losses
+from crypto_predict.forecasting.gate.thresholds import GateThresholds
+from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, serving_faults
 from crypto_predict.forecasting.models import candidates
 from crypto_predict.forecasting.models.candidates import CandidateModel
 from crypto_predict.forecasting.models.contract import Model, ModelFailed
@@ -59,6 +62,7 @@ class Tested(NamedTuple):
     hindcasts: dict[str, Hindcast]  # ours first
     served: str  # the model that answers by default
     not_served: str | None  # why it is not the one of the settings
+    losses: tuple[Loss, ...] | None  # of the default if that is not ours
 
 
 class _Origin(TypedDict):
@@ -86,17 +90,23 @@ class _Steps:
         self(self._left)
 
 
-def test_models(
-    history: History, replay: Replay | None, forecast: PairForecast, settings: TrainSettings, progress: Progress
+def test_models(  # noqa: PLR0913, PLR0917 all that a test may need
+    history: History,
+    replay: Replay | None,
+    forecast: PairForecast,
+    champion: Sequence[Loss],
+    settings: TrainSettings,
+    progress: Progress,
 ) -> Tested:
     """Let every model forecast the past days of a history, score it, and compare it with the others.
 
-    A model that fails is left out with its reason; nothing else changes. Without a `replay` the history is too short
-    for any test. `progress` gets the steps of `count_steps`.
+    A model that fails is left out with its reason; nothing else changes. The one of ``--serve`` does not answer if the
+    gate would refuse its scores, alone or beside the losses of what answered in the `champion`. Without a `replay` the
+    history is too short for any test. `progress` gets the steps of `count_steps`.
     """
     if replay is None:
         short = f"{settings.serve} is not tested: the history is too short"
-        return Tested((), (), {}, {}, COMBINED, None if settings.serve == COMBINED else short)
+        return Tested((), (), {}, {}, COMBINED, None if settings.serve == COMBINED else short, None)
     series, models = replay.series, {COMBINED: harness.ours(replay)}
     reports = [_report(models[COMBINED], COMBINED, replay, settings.horizons)]
     quantiles: dict[str, Quantiles] = {}
@@ -125,7 +135,11 @@ def test_models(
     first = forecast.first.toordinal()
     hindcasts = {name: hindcast(issued, series, first) for name, issued in models.items()}
     has_forecast = {COMBINED, *quantiles, *([PROPHET] if forecast.prophet_bands else [])}
-    not_served = _not_served(settings.serve, reports, has_forecast)
+    not_served, losses = _not_served(settings.serve, reports, has_forecast), None
+    if not_served is None and settings.serve != COMBINED:
+        served = _due(models[settings.serve], series, {*HORIZONS, *settings.horizons})
+        losses = tuple(loss for forecasts in served for loss in weekly_losses(series, forecasts))
+        not_served = _refusal(settings.serve, served, losses, champion, settings.thresholds)
     if not_served is not None:
         _log.warning("%s: the default is the model %s: %s", history.pair, COMBINED, not_served)
     return Tested(
@@ -135,6 +149,7 @@ def test_models(
         hindcasts={name: value for name, value in hindcasts.items() if value is not None},
         served=settings.serve if not_served is None else COMBINED,
         not_served=not_served,
+        losses=losses if not_served is None else None,
     )
 
 
@@ -234,6 +249,25 @@ def _not_served(name: str, reports: Sequence[ModelReport], has_forecast: Collect
     return next((f"{name} {fault}" for fault in serving_faults(report.scores)), None)
 
 
+def _refusal(
+    name: str,
+    due: Sequence[Forecasts],
+    losses: Sequence[Loss],
+    champion: Sequence[Loss],
+    thresholds: GateThresholds,
+) -> str | None:
+    """Return why the gate would refuse a release in which this model answers by default; None if it would not."""
+    faults = calibration_faults(due, thresholds)
+    faults += champion_faults(losses, champion, thresholds)
+    return f"{name} does not pass the gate: {faults[0]}" if faults else None
+
+
+def _due(issued: Issued, series: DailySeries, horizons: Collection[int]) -> list[Forecasts]:
+    """Return the forecasts of a model whose outcome is known, by horizon, of those of `horizons` that it has any of."""
+    past = (issued.forecasts(series, horizon) for horizon in sorted({*horizons} & {*issued.horizons}))
+    return [forecasts for forecasts in past if len(forecasts.cutoffs)]
+
+
 def _curve(forecast: PairForecast) -> FloatArray:
     """Return (365,) Prophet's log prices after the last day."""
     curve, last = Curve(forecast.scale, forecast.trend, forecast.seasonalities), forecast.last.toordinal()
@@ -241,14 +275,13 @@ def _curve(forecast: PairForecast) -> FloatArray:
 
 
 def _report(issued: Issued, source: str, replay: Replay, horizons: Sequence[int]) -> ModelReport:
-    due = [issued.forecasts(replay.series, horizon) for horizon in horizons if horizon in issued.horizons]
     cutoffs = issued.cutoffs[np.isfinite(issued.points).any(axis=1)]
     return ModelReport(
         name=issued.name,
         cutoffs=len(cutoffs),
         fits=issued.fits,
         first_cutoff=replay.series.day(cutoffs[0]) if len(cutoffs) else None,
-        scores=tuple(score_model(forecasts) for forecasts in due if len(forecasts.cutoffs)),
+        scores=tuple(map(score_model, _due(issued, replay.series, horizons))),
         left_out=None,
         **_origin(source),
     )

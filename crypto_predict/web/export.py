@@ -20,6 +20,7 @@ with needed("-m crypto_predict.web.export", "requirements-api.txt"), quick_impor
     from crypto_predict.command_line import DONE, CommandLine, Option, argument, exit_code, print_report
     from crypto_predict.errors import CryptoPredictError, InvalidValue
     from crypto_predict.settings import boolean, file_path, ledger_beside, site_address, web_address
+    from crypto_predict.web.model import models
     from crypto_predict.web.model.snapshots import Limits, Snapshot, planned_beside
     from crypto_predict.web.page import documents, html
     from crypto_predict.web.page.feed import ARCHIVE, NAME, feed
@@ -146,6 +147,7 @@ def contents(snapshot: Snapshot, releases: Releases, site: Site, export_url: str
     for month in (None, *releases.index().months):
         name = NAME if month is None else ARCHIVE.format(month)
         yield name, feed(model, releases, month, export_url, site.repository_url)
+    yield "models.json", models.rendered(snapshot).body
     # At GitHub Pages this file answers at every depth, where a relative link would lead nowhere.
     yield "404.html", html.missing(None, list(model.forecasts), site, export_url or "./").encode()
     yield "robots.txt", ROBOTS

@@ -159,6 +159,58 @@ def test_a_model_as_good_as_the_one_it_replaces_is_accepted(
     assert store.load(tmp_path / "model.pkl").card.seed == 1
 
 
+def test_another_default_is_compared_with_the_default_before_and_never_stops_a_release(
+    trained: tuple[tuple[str, ...], Path], tmp_path: Path
+) -> None:
+    """Its losses are in the card. If it is worse than what answered before, ours answers, and is not compared with it.
+
+    Ours is not compared either once the other model is no longer asked for.
+    """
+    arguments, folder = trained
+    output = tmp_path / "model.pkl"
+    assert in_process(*arguments, "--serve", "garch", "--output", str(output)) == 0
+    before, other = (store.load(path).card.pairs[BTC] for path in (folder / "model.pkl", output))
+    assert before.backtest is not None
+    assert other.backtest is not None
+    assert (other.served, other.not_served) == ("garch", None)
+    assert replace(other.backtest, losses=before.backtest.losses) == before.backtest
+    reports = {report.name: report for report in other.models}
+    for loss, error in ((other.backtest, reports["garch"]), (before.backtest, reports["combined"])):
+        coming = [each.winkler for each in loss.losses if each.horizon_days == 1]
+        assert sum(coming) / len(coming) == pytest.approx(error.scores[0].winkler.value, rel=1e-4)
+
+    better = ("--champion", str(better_champion(tmp_path, tmp_path)), "--output", str(output))
+    assert in_process(*arguments, *better, "--serve", "garch") == 0
+    card = store.load(output).card
+    reason = card.pairs[BTC].not_served
+    assert str(reason).startswith("garch does not pass the gate: worse: 1 day ahead the mean absolute log error over ")
+    assert (card.pairs[BTC].served, card.gate.reasons) == ("combined", ())
+    assert card.pairs[BTC].backtest == before.backtest
+    assert in_process(*arguments, *better) == 0
+
+
+FLAT_MODEL = (
+    "def forecast(history, horizons, levels):\n    return [[history.close.iloc[-1]] * len(levels)] * len(horizons)\n"
+)
+
+
+def test_the_gate_judges_the_calibration_of_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With these thresholds a range passes that never holds. Two forecasts are too few to be worse than persistence."""
+    (tmp_path / "flat.py").write_text(FLAT_MODEL)
+    arguments = (*price_file(tmp_path, 200), *QUICK, "--rivals", f"garch,{tmp_path / 'flat.py'}", "--horizons", "1")
+    files = (*arguments, "--rival-every", "80", "--output", str(tmp_path / "model.pkl"))
+    environ = {**TRAINED_AT, "GATE_LEAST_COVERAGE": "0", "GATE_MOST_COVERAGE": "0.01", "GATE_BAD_LUCK": "3"}
+    assert in_process(*files, "--serve", "flat", environ=environ) == 0
+    assert store.load(tmp_path / "model.pkl").card.pairs[BTC].served == "flat"
+    assert in_process(*files, environ=environ) == 4
+    assert len(refusals(capsys)) > 1
+    assert in_process(*files, "--no-gate", "--serve", "garch", environ=environ) == 0
+    card = store.load(tmp_path / "model.pkl").card
+    assert card.pairs[BTC].served == "combined"
+    assert str(card.pairs[BTC].not_served).startswith("garch does not pass the gate: calibration: ")
+    assert all(reason.startswith("BTC/USD: calibration: ") for reason in card.gate.reasons)
+
+
 @pytest.mark.parametrize("content", [None, b"no model"])
 def test_an_unreadable_champion_ends_with_2_before_the_training(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

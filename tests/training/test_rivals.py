@@ -125,7 +125,7 @@ def test_models_that_change_what_they_say_have_no_influence_on_others(
 def test_a_champion_may_have_other_models_but_not_an_older_schema(
     prices: tuple[str, ...], alone: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is compared by the backtest of ours."""
+    """It is compared by what answers by default, ours."""
     model = trained(tmp_path, prices, "--rivals", "gaussian", "--champion", str(alone))
     assert list(model.forecasts[BTC].models) == ["gaussian"]
     before = replace(store.load(alone), forecasts=model.forecasts)

@@ -27,7 +27,7 @@ from crypto_predict.forecasting.distribution.quantiles import interval_score, qu
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.replay import GAUSSIAN_STEPS, Replay
-from crypto_predict.forecasting.series import spacing
+from crypto_predict.forecasting.series import DailySeries, spacing
 from crypto_predict.forecasting.significance import confidence, diebold_mariano, resample
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
@@ -49,7 +49,7 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
         years=tuple(year for forecasts in due for year in _years(replay, forecasts)),
         candidates=tuple(candidate for forecasts in due for candidate in _candidates(replay, forecasts.horizon)),
         prophet=_prophet(list(filter(None, [_prophet_score(replay, forecasts) for forecasts in due]))),
-        losses=tuple(loss for forecasts in due for loss in _losses(replay, forecasts)),
+        losses=tuple(loss for forecasts in due for loss in weekly_losses(replay.series, forecasts)),
     )
 
 
@@ -181,13 +181,13 @@ def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
         yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))
 
 
-def _losses(replay: Replay, forecasts: Forecasts) -> Iterator[Loss]:
+def weekly_losses(series: DailySeries, forecasts: Forecasts) -> Iterator[Loss]:
     """Yield the losses of the first cutoff in every week since the epoch."""
     errors = np.abs(forecasts.actual - forecasts.predicted)
     winkler = interval_score(forecasts.actual, forecasts.low, forecasts.high, COVERAGE)
-    _, first = np.unique(replay.series.days[forecasts.cutoffs] // 7, return_index=True)
+    _, first = np.unique(series.days[forecasts.cutoffs] // 7, return_index=True)
     for index in first:
-        day = replay.series.day(forecasts.cutoffs[index])
+        day = series.day(forecasts.cutoffs[index])
         yield Loss(day, forecasts.horizon, _figure(errors[index]), _figure(winkler[index]))
 
 

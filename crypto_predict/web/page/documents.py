@@ -219,7 +219,7 @@ def hindcast(answers: Answers, pair: Pair, name: str) -> HindcastDocument:
 def record(answers: Answers, pair: Pair) -> RecordDocument:
     """Return how good the forecasts of a pair have been."""
     card, facts = answers.model.card, answers.model.card.pairs[pair]
-    texts, live = words.record(answers.model, pair), words.live_record(answers.model, pair)
+    texts, live = words.record(answers.model, pair), answers.model.live_record(pair)
     return RecordDocument(pair, facts.simulated, card.coverage, texts, facts.backtest, live)
 
 

@@ -198,7 +198,7 @@ def _past(model: Model, pair: Pair) -> str:
 
 def summary(model: Model, pair: Pair) -> str:
     """Return the record in one sentence: of the published forecasts, or of the backtest until these count."""
-    live, nominal = live_record(model, pair), f"the {_NOMINAL} % range"
+    live, nominal = model.live_record(pair), f"the {_NOMINAL} % range"
     if live and live.days >= LEAST and live.coverage is not None:
         error = "" if live.relative_mae is None else f", and their error was {_than(live.relative_mae)}"
         return f"Of {live.due:,} published forecasts {nominal} held {_of_100(live.coverage)} of 100{error}."
@@ -222,14 +222,8 @@ def record(model: Model, pair: Pair) -> list[str]:
         *([INVENTED] if card.simulated else []),
         *(other if card.served != COMBINED else []),
         *tested,
-        *_live(live_record(model, pair)),
+        *_live(model.live_record(pair)),
     ]
-
-
-def live_record(model: Model, pair: Pair) -> LiveRecord | None:
-    """Return the record of the published forecasts of a pair, of the simulated market if its prices are invented."""
-    simulated = model.card.pairs[pair].simulated
-    return (model.scorecard.simulated if simulated else model.scorecard.pairs).get(pair)
 
 
 def _backtest(backtest: Backtest) -> Iterator[str]:

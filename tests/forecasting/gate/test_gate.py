@@ -1,48 +1,44 @@
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from datetime import date, timedelta
 from random import Random
 
+import numpy as np
 import pytest
 
-from crypto_predict.baked.schema import Backtest, Gate, Loss, Score
+from crypto_predict.baked.schema import Gate, Loss
 from crypto_predict.errors import InvalidValue
+from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, verdict
 from crypto_predict.market import Pair
-from tests.support.models import blank
+from crypto_predict.market.forecast import LEVELS
 
 LIMITS = GateThresholds()
 FIRST = date(2021, 1, 4)
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 
-NO_SCORE = blank(Score, relative_mae=1.2, skill=-0.2, p_value=0.001, words="worse than persistence at 1 day, p = 0.001")
 
-
-def scored(*scored: tuple[int, int, float], step: int = 1) -> Backtest:
-    """Return a backtest with this number of forecasts, `step` days apart, at each (horizon, forecasts, coverage)."""
-    forecasts = max(count for _, count, _ in scored)
-    scores = [
-        replace(NO_SCORE, horizon_days=horizon, forecasts=count, coverage=coverage)
-        for horizon, count, coverage in scored
-    ]
-    last = FIRST + timedelta(days=step * (forecasts - 1))
-    backtest: Backtest = blank(Backtest, first_cutoff=FIRST, last_cutoff=last, cutoffs=forecasts, scores=tuple(scores))
-    return backtest
+def due(horizon: int, count: int, coverage: float, step: int = 1) -> Forecasts:
+    """Return so many forecasts, `step` days apart, with this share of outcomes inside the interval."""
+    centre, ends = np.zeros(count), np.linspace(-1, 1, len(LEVELS))
+    actual = np.where(np.arange(count) < round(coverage * count), 0.0, 2.0)
+    cutoffs = np.arange(0, count * step, step)
+    return Forecasts(horizon, cutoffs, actual, centre, centre, np.tile(ends, (count, 1)), deviation=np.ones(count))
 
 
 @pytest.mark.parametrize("coverage", [0.7, 0.75, 0.8, 0.85, 0.9])
 @pytest.mark.parametrize("forecasts", [10, 113, 1000])
 def test_an_interval_that_holds_70_to_90_percent_passes(coverage: float, forecasts: int) -> None:
-    assert calibration_faults(scored((1, forecasts, coverage)), LIMITS) == []
+    assert calibration_faults([due(1, forecasts, coverage)], LIMITS) == []
 
 
 @pytest.mark.parametrize("coverage", [0.0, 0.69, 0.91, 1.0])
 def test_with_plenty_of_forecasts_any_other_is_refused_at_every_horizon(coverage: float) -> None:
-    """Being no better than persistence is published instead: it is no reason."""
-    assert (NO_SCORE.skill, NO_SCORE.p_value) == (-0.2, 0.001)
-    fault, other = calibration_faults(scored((1, 400, coverage), (7, 400, 0.8), (30, 400, 0.2)), LIMITS)
+    """A horizon without forecasts is not judged."""
+    fault, other = calibration_faults(
+        [due(1, 400, coverage), due(7, 400, 0.8), due(30, 400, 0.2), due(90, 0, 0)], LIMITS
+    )
     assert "30 days ahead" in other
     assert fault.startswith(f"calibration: {coverage:.1%} of the outcomes 1 day ahead lie inside the 80% interval")
     assert "400 forecasts (400 without overlap); 70% to 90% are allowed" in fault
@@ -62,14 +58,14 @@ def test_with_plenty_of_forecasts_any_other_is_refused_at_every_horizon(coverage
     ],
 )
 def test_only_forecasts_without_overlap_count(horizon: int, step: int, coverage: float, *, refused: bool) -> None:
-    """113 forecasts over 90 days from cutoffs 16 days apart are worth 20, and from every day 2."""
-    assert bool(calibration_faults(scored((horizon, 113, coverage), step=step), LIMITS)) is refused
+    """113 forecasts over 90 days from cutoffs 16 days apart are worth 19, and from every day 2."""
+    assert bool(calibration_faults([due(horizon, 113, coverage, step)], LIMITS)) is refused
 
 
 @pytest.mark.parametrize("forecasts", [1, 5, 20, 35, 57, 113, 200, 400, 1500])
 def test_a_calibrated_interval_is_refused_by_bad_luck_once_in_a_thousand_times_at_most(forecasts: int) -> None:
     """A gate that refuses by chance would be bypassed."""
-    refused = [k for k in range(forecasts + 1) if calibration_faults(scored((1, forecasts, k / forecasts)), LIMITS)]
+    refused = [k for k in range(forecasts + 1) if calibration_faults([due(1, forecasts, k / forecasts)], LIMITS)]
     luck = math.fsum(math.comb(forecasts, k) * 4**k / 5**forecasts for k in refused)
     assert luck <= 0.001
     assert refused or forecasts == 1
@@ -82,14 +78,13 @@ def lost(
     weeks: int = 150,
     first: date = FIRST,
     winkler: Callable[[int, int], float] | None = None,
-) -> Backtest:
-    """A backtest whose losses, one cutoff a week, are these functions of horizon and week."""
-    losses = [
+) -> list[Loss]:
+    """Losses, one cutoff a week, that are these functions of horizon and week."""
+    return [
         Loss(first + timedelta(weeks=week), horizon, error(horizon, week), (winkler or error)(horizon, week))
         for week in range(weeks)
         for horizon in horizons
     ]
-    return replace(scored((1, 400, 0.8)), losses=tuple(losses))
 
 
 def noise(seed: int) -> Callable[[int, int], float]:
@@ -150,7 +145,7 @@ def test_only_cutoffs_and_horizons_that_both_have_are_compared() -> None:
     assert champion_faults(later, champion, LIMITS) == []
     elsewhere = lost(lambda h, w: 3 * MARKET(h, w), first=FIRST + timedelta(days=1))
     assert champion_faults(elsewhere, champion, LIMITS) == []
-    assert champion_faults(later, scored((1, 400, 0.8)), LIMITS) == []
+    assert champion_faults(later, [], LIMITS) == []
 
 
 def test_a_champion_without_errors_is_compared_without_dividing_by_zero() -> None:
