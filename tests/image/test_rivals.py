@@ -71,6 +71,7 @@ def built(tmp_path_factory: pytest.TempPathFactory, image: str) -> Iterator[Buil
             "ALPACA_DATA_URL": exchange.url,
             "RIVALS": "prophet,gaussian,garch,rivals/mine.py,rivals/broken.py",
             "RIVAL_EVERY": "60",
+            "SERVE": "mine",
         }
         given = ("--secret", f"id=alpaca_secret_key,src={secret}", "--secret", f"id=alpaca_api_key,src={secret}")
         report = engine.build(*given, arguments=arguments, context=context, tag=tag)
@@ -107,12 +108,14 @@ def test_nothing_of_them_but_numbers_is_in_the_image_and_it_stays_small(
     assert sum(map(len, files.values())) <= MOST_BYTES
 
 
-def test_the_model_answers_by_its_name(built: Built) -> None:
+def test_the_chosen_model_answers_by_default_and_the_page_names_it(built: Built) -> None:
     with running_container(built.tag) as container:
-        answer = requests.get(f"{container.url}/bitcoin?model=mine", timeout=30)
-        assert answer.status_code == 200
-        low, high = answer.json()["prediction low"], answer.json()["prediction_high"]
-    assert low < answer.json()["prediction"] < high
+        answer, ours, page = (
+            requests.get(f"{container.url}{path}", timeout=30) for path in ("/bitcoin", "/bitcoin?model=combined", "/")
+        )
+    assert (answer.headers["Crypto-Predict-Model"], ours.headers["Crypto-Predict-Model"]) == ("mine", "combined")
+    assert answer.json()["prediction low"] < answer.json()["prediction"] < answer.json()["prediction_high"]
+    assert "The default is the model mine" in page.text
 
 
 def test_packages_that_cannot_be_installed_leave_the_models_out_that_need_them(image: str, tmp_path: Path) -> None:

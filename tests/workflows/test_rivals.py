@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support import workflows
 from tests.support.engine import docker, market
@@ -27,7 +28,7 @@ def forecast(history, horizons, levels):
 def test_a_model_of_the_owner_is_released_scored_and_recorded_and_its_code_is_not_in_the_image(
     first: First, tmp_path: Path
 ) -> None:
-    """Three files are committed, and one variable of the repository names the model."""
+    """Three files are committed, one variable of the repository names the model, and another makes it the default."""
     with after(first, tmp_path) as world, market() as exchange:
         rivals = world.clone.folder / "rivals"
         wheel = make_wheel(rivals, PACKAGE)
@@ -35,15 +36,16 @@ def test_a_model_of_the_owner_is_released_scored_and_recorded_and_its_code_is_no
         (rivals / "mine.py").write_text(MINE)
         world.clone.git("add", "--force", "rivals")
         world.push("feat: a model of my own")
-        run = world.release("push", exchange.url, RIVALS="garch,rivals/mine.py", RIVAL_EVERY="60")
+        run = world.release("push", exchange.url, RIVALS="garch,rivals/mine.py", RIVAL_EVERY="60", SERVE="mine")
         assert run.returncode == 0, run.stdout[-6000:]
 
         models = {model["name"]: model for model in world.ask("/model")["pairs"]["BTC/USD"]["models"]}
         assert list(models) == ["combined", "garch", "mine"]
         assert models["mine"]["left_out"] is None
         assert models["mine"]["scores"]
-        ours, mine = (world.ask(f"/bitcoin?model={name}")["prediction"] for name in ("combined", "mine"))
-        assert mine > 1.005 * ours
+        ours, default = (world.ask(path)["prediction"] for path in ("/bitcoin?model=combined", "/bitcoin"))
+        assert default > 1.005 * ours
+        assert "The default is the model mine" in requests.get(f"{world.render.site}/", timeout=30).text
         newest = json.loads(world.recorded("ledger.jsonl").splitlines()[-1])
         assert {"combined", "garch", "mine"} <= set(newest["models"])
 

@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from crypto_predict.sources import deribit
+from crypto_predict.sources.catalog import EXCHANGES
 from tests.support.serving import ROOT
 from tests.support.yaml_files import read_workflow
 
@@ -94,13 +96,16 @@ def test_the_image_says_how_often_the_schedule_trains() -> None:
     assert f"TRAINED_EVERY={hours[1]}h" in builds[0].split()
 
 
-def test_the_variables_about_models_reach_the_training_of_the_image() -> None:
-    """The Dockerfile takes an argument only where it is declared."""
-    arguments = {"RIVALS", "RIVAL_EVERY", "RIVAL_SECONDS", "SERVE", "DERIBIT_API_URL"}
+def test_the_variables_about_models_and_addresses_reach_the_training_of_the_image() -> None:
+    """Those of all exchanges. The Dockerfile takes an argument only where it is declared."""
+    addresses = {deribit.API.variable, *(exchange.api.variable for exchange in EXCHANGES.values())}
+    arguments = {"RIVALS", "RIVAL_EVERY", "RIVAL_SECONDS", "SERVE", *addresses}
     (build,) = (step["with"]["build-args"] for step in JOBS["train"]["steps"] if step.get("id") == "build")
     assert [name for name in arguments if f"{name}=${{{{ vars.{name} }}}}" not in build.splitlines()] == []
     dockerfile = (ROOT / "Dockerfile").read_text(encoding="utf-8")
     assert [name for name in arguments if f'ARG {name}=""\n' not in dockerfile] == []
+    trial = str(read_workflow("ci.yml"))
+    assert [name for name in addresses - {deribit.API.variable} if f"{name}=${{{{ vars.{name} }}}}" not in trial] == []
 
 
 def test_only_a_successful_run_sends_a_heartbeat() -> None:
