@@ -142,11 +142,14 @@ def published(name: str, path: Path, history: History, scored: Sequence[int]) ->
     Raises:
         ModelFailed: As `read_published`, or no forecast is of these days.
     """
-    series, horizons = DailySeries.of(history), tuple(sorted(scored))
-    forecasts, are_points = read_published(path)
-    days = sorted({day for day, horizon in forecasts if horizon in horizons} & set(history.candles.days.tolist()))
+    series, (forecasts, are_points) = DailySeries.of(history), read_published(path)
+    days = sorted({day for day, horizon in forecasts if horizon in scored} & set(history.candles.days.tolist()))
     if not days:
-        raise ModelFailed(name, f"it has no forecast at a day of the history, {days_listed(horizons)} ahead")
+        raise ModelFailed(name, f"it has no forecast at a day of the history, {days_listed(sorted(scored))} ahead")
+    newest = [forecasts.get((int(series.days[-1]), day)) for day in range(1, HORIZON_DAYS + 1)]
+    ahead = None if any(row is None for row in newest) else np.array(newest)
+    # Points that are served need a range on every day.
+    horizons = tuple(sorted({*scored, *(KNOTS if are_points and ahead is not None else ())}))
     nothing = np.full(len(LEVELS), np.nan)
     logs = np.array([[forecasts.get((day, horizon), nothing) for horizon in horizons] for day in days])
     cutoffs, points = np.array(days) - series.days[0], logs[:, :, _MIDDLE]
@@ -156,9 +159,9 @@ def published(name: str, path: Path, history: History, scored: Sequence[int]) ->
         day, close = series.day(cutoffs[row]), math.exp(series.log_close[cutoffs[row]])
         raise ModelFailed(name, f"a price forecast on {day} is {MOST_MOVED:,.0f} times off the close, {close:g}")
     if are_points:
-        logs = around(points, half_widths(series, cutoffs, horizons, points))
-    newest = [forecasts.get((int(series.days[-1]), day)) for day in range(1, HORIZON_DAYS + 1)]
-    ahead = None if are_points or any(row is None for row in newest) else np.array(newest)
+        widths = half_widths(series, cutoffs, horizons, points)
+        logs = around(points, widths)
+        ahead = None if ahead is None else _ahead(ahead[:, _MIDDLE], widths[-1], horizons)
     return Issued(name, cutoffs, horizons, points, logs, ahead, 0, 0.0)
 
 

@@ -3,9 +3,11 @@
 A row is one quantile of the close of the day `target`, forecast at the close of the day `cutoff`; a forecast whose rows
 have no level, or 0.5 alone, is a point. Levels that are not among ours are interpolated, linearly in log price over the
 normal scores of the levels. Days are written in ISO 8601; the midnight at which a day begins stands for the day, and so
-does any time of the cutoff's day. Semicolons and tabs may separate the columns, with decimal commas in the numbers.
+does any time of the cutoff's day. Semicolons and tabs may separate the columns, with decimal commas in the numbers. The
+text is UTF-8, or UTF-16 with a byte order mark, as Excel writes "Unicode text".
 """
 
+import codecs
 import math
 import warnings
 from collections import defaultdict
@@ -21,7 +23,6 @@ from crypto_predict.market.forecast import LEVELS
 
 MOST_ROWS = 5_000_000
 
-_ENCODING = "utf-8-sig"  # with or without a byte order mark
 _DAYS = ("cutoff", "target")
 
 Published = dict[tuple[int, int], FloatArray]  # (7,) log prices by the cutoff's ordinal and the horizon in days
@@ -72,7 +73,7 @@ def read_published(path: Path) -> tuple[Published, bool]:
 def _read(name: str, path: Path) -> tuple[pd.DataFrame, str]:
     """Return the columns of a file as texts, and what separates them."""
     try:
-        with path.open(encoding=_ENCODING) as file, warnings.catch_warnings():
+        with path.open(encoding=_encoding(path)) as file, warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)  # of a row with too many fields
             separator = max(",;\t", key=file.readline().count)
             file.seek(0)
@@ -86,6 +87,12 @@ def _read(name: str, path: Path) -> tuple[pd.DataFrame, str]:
         raise ModelFailed(name, f"{path.name} has {'no rows' if table.empty else f'more than {MOST_ROWS:,} rows'}")
     table = table if "level" in table else table.assign(level="")
     return table.fillna("").apply(lambda column: column.str.strip()), separator
+
+
+def _encoding(path: Path) -> str:
+    """Return the encoding of a file by its byte order mark, which UTF-8 may lack."""
+    with path.open("rb") as file:
+        return "utf-16" if file.read(2) in {codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE} else "utf-8-sig"
 
 
 def _quantiles(name: str, quantiles: list[tuple[float, float]], are_points: bool) -> FloatArray:

@@ -147,6 +147,32 @@ def test_points_alone_get_a_range_of_their_own_errors(tmp_path: Path) -> None:
     assert np.array_equal(issued.quantiles, medians.quantiles)
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+def test_unicode_text_of_a_spreadsheet_is_utf_16(tmp_path: Path, encoding: str) -> None:
+    text = (HEADER + ROWS).replace(",", "\t")
+    (tmp_path / "theirs.csv").write_bytes((text if encoding == "utf-16" else f"\ufeff{text}").encode(encoding))
+    assert list(read_published(tmp_path / "theirs.csv")[0]) == [PLACE]
+    (tmp_path / "theirs.csv").write_bytes(b"\xff\xfe\0")
+    with pytest.raises(ModelFailed, match="cannot be read"):
+        read_published(tmp_path / "theirs.csv")
+
+
+def test_points_of_every_day_of_a_year_are_served_with_ranges_that_widen(tmp_path: Path) -> None:
+    """The ranges of days that are not scored are those of any model that forecasts points."""
+    points = [
+        *((day, day + ahead, "", wandering(day)) for day in range(60, 199) for ahead in (1, 7)),
+        *((199, 199 + ahead, "", wandering(199)) for ahead in range(1, 366)),
+    ]
+    issued = theirs(tmp_path, *points)
+    assert issued.ahead is not None
+    width = issued.ahead[:, -1] - issued.ahead[:, 0]
+    assert issued.ahead[:, LEVELS.index(0.5)] == pytest.approx(np.full(365, math.log(wandering(199))))
+    assert (np.diff(width) > -1e-9).all()
+    assert width[364] > width[89] > width[29] > width[0] > 0
+    assert issued.ahead[6] == pytest.approx(issued.quantiles[-1, issued.horizons.index(7)])
+    assert theirs(tmp_path, *points[:-1]).ahead is None
+
+
 def test_a_file_that_reaches_a_year_ahead_of_the_newest_day_can_be_served(tmp_path: Path) -> None:
     rows = [(199, 199 + ahead, str(level), 2e4 * (1 + level)) for ahead in range(1, 366) for level in (0.1, 0.9)]
     issued = theirs(tmp_path, *rows)
