@@ -33,8 +33,8 @@ LONGEST = 3650  # days of history that are read
 FIRST = 799  # the first cutoff, an index: the 800th day
 # Of GARCH's CRPS. The simulated market is in one regime for ever, which is what GARCH assumes and no real market is.
 MOST, MOST_SIMULATED = 1.0, 1.02
-# Of the CRPS and the Winkler score of a Gaussian distribution, by horizon: a quarter ahead ours is as good, not better.
-MOST_GAUSSIAN = {90: 1.01}
+# Of the CRPS and the Winkler score of a Gaussian distribution: a quarter ahead ours is as good, not better.
+MOST_GAUSSIAN = {1: (1.0, 1.0), 7: (1.0, 1.0), 30: (1.0, 1.0), 90: (1.01, 1.02)}
 PERSISTENCE = "persistence, Gaussian"
 
 
@@ -66,11 +66,13 @@ def measure(source: str, pairs: Sequence[Pair], until: date | None) -> Iterator[
     for column, horizon in enumerate(HORIZONS):
         at_horizon = [scores[column] for scores in scores_of]
         name = f"CRPS {counted(horizon, 'day')} ahead, {counted(len(pairs), 'pair')}"
+        goals = dict.fromkeys((Gaussian.name, PERSISTENCE), MOST_GAUSSIAN[horizon][0]) | {Garch.name: most}
         ours, *peers = ((model, fmean(score.crps[model] for score in at_horizon)) for model in at_horizon[0].crps)
         for peer, crps in peers:
-            yield Figure(name, ours[1], crps, peer, "%", most if peer == Garch.name else 1)
+            yield Figure(name, ours[1], crps, peer, "%", goals.get(peer, 1))
         winkler, gaussian = (fmean(score.interval[place] for score in at_horizon) for place in (0, 1))
-        yield Figure(name.replace("CRPS", "Winkler score"), winkler, gaussian, PERSISTENCE, "%", 1)
+        most_winkler = MOST_GAUSSIAN[horizon][1]
+        yield Figure(name.replace("CRPS", "Winkler score"), winkler, gaussian, PERSISTENCE, "%", most_winkler)
 
 
 def _words(scores: Sequence[Scores]) -> str:
