@@ -183,6 +183,7 @@ def _issued(  # noqa: PLR0913, PLR0917 all that a model may need
         scored=settings.horizons,
         every=_every(source, settings),
         progress=progress,
+        step=settings.every,
     )
     if source not in BUILT_INS:
         with Rival(Path(source), settings.rival_seconds, SECRETS, settings.rival_user) as rival:

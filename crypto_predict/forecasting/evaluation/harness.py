@@ -65,14 +65,16 @@ class Issued:
         )
 
 
-def cutoffs_of(model: Model, series: DailySeries, every: int) -> IntArray:
+def cutoffs_of(model: Model, series: DailySeries, every: int, step: int = 1) -> IntArray:
     """Return the cutoffs (m,) of a model, ascending, the last day included; no cutoff is a day without a candle.
 
-    They are `every` days apart, or as many as between two fits if that is more and the model does not update.
+    They are `every` days apart, or as many as between two fits if that is more and the model does not update. Those of
+    ours are `step` days apart; which of them a model shares depends on the day alone, so that the next release has the
+    same ones.
     """
     apart = every if model.updates else max(every, model.refit_every)
-    cutoffs = np.array(list(splits(len(series), apart)))
-    kept = series.known[cutoffs]
+    cutoffs = np.array(list(splits(len(series), step)))
+    kept = series.known[cutoffs] & (series.days[cutoffs] % apart < step)
     if model.first_cutoff is not None:
         kept &= series.days[cutoffs] >= model.first_cutoff.toordinal()
     kept[-1] = True
@@ -86,16 +88,18 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
     every: int,
     limit: float,
     progress: Callable[[int], object] = bool,
+    step: int = 1,
 ) -> Issued:
-    """Let a model forecast at every cutoff of a daily history, `scored` days ahead, and 1 to 365 after the newest.
+    """Let a model forecast at its cutoffs of a daily history, `scored` days ahead, and 1 to 365 after the newest.
 
-    After `limit` seconds only the newest forecast is still asked for. `progress` gets the number of cutoffs done.
+    `every` and `step` are those of `cutoffs_of`. After `limit` seconds only the newest forecast is still asked for.
+    `progress` gets the number of cutoffs done.
 
     Raises:
         ModelFailed: It fails, or its answers are not prices.
     """
     series, whole, name = DailySeries.of(history), frame(history), model.name
-    days, cutoffs = history.candles.days, cutoffs_of(model, series, every)
+    days, cutoffs = history.candles.days, cutoffs_of(model, series, every, step)
     horizons = tuple(sorted({*KNOTS, *scored}))
     apart = -(-model.refit_every // every) if model.updates else 1  # cutoffs from one fit to the next
     counts = counted(-(-len(cutoffs) // apart), "fit"), counted(len(cutoffs), "forecast")
@@ -108,7 +112,7 @@ def issue(  # noqa: PLR0913, PLR0917 the last has a default
             continue
         count = int(np.searchsorted(days, series.days[cutoff], side="right"))
         past, close = whole.iloc[:count].copy(), float(history.candles.close[count - 1])
-        if fitted < 0 or cutoff - fitted >= model.refit_every:
+        if fitted < 0 or not model.updates or cutoff - fitted >= model.refit_every:
             model.fit(past)
             fits, fitted = fits + 1, cutoff
         else:

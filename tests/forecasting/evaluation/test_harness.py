@@ -10,7 +10,7 @@ import pytest
 
 from crypto_predict.forecasting.evaluation.comparison import score_model
 from crypto_predict.forecasting.evaluation.harness import cutoffs_of, issue, ours, prophet
-from crypto_predict.forecasting.evaluation.replay import Replay, replay
+from crypto_predict.forecasting.evaluation.replay import Replay, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
 from crypto_predict.forecasting.models.contract import ModelFailed
 from crypto_predict.forecasting.series import DailySeries
@@ -72,24 +72,36 @@ def test_histories_end_at_the_cutoffs_and_are_copies() -> None:
     ("every", "refit_every", "updates", "fits", "cutoffs"),
     [
         (1, 28, True, range(99, 200, 28), range(99, 200)),
-        (7, 28, True, range(101, 200, 28), range(101, 200, 7)),
+        (7, 28, True, range(100, 199, 28), [*range(100, 199, 7), 199]),
         (10, 28, True, range(99, 200, 30), range(99, 200, 10)),
-        (1, 28, False, range(115, 200, 28), range(115, 200, 28)),
-        (40, 28, False, range(119, 200, 40), range(119, 200, 40)),
+        (1, 28, False, [121, 149, 177, 199], [121, 149, 177, 199]),
+        (40, 28, False, [129, 169, 199], [129, 169, 199]),
     ],
 )
 def test_a_model_is_fitted_as_often_as_it_says_and_updated_in_between(
     every: int,
     refit_every: int,
     updates: bool,
-    fits: range,
-    cutoffs: range,
+    fits: Sequence[int],
+    cutoffs: Sequence[int],
 ) -> None:
     model = Recorder(refit_every, updates=updates)
     issued = issue(model, make_history(200), HORIZONS, every, 60)
     assert model.days("fit") == [day(cutoff) for cutoff in fits]
     assert [asked for _, asked in model.calls] == [day(cutoff) for cutoff in cutoffs]
     assert issued.fits == len(fits)
+
+
+@pytest.mark.parametrize(("every", "step"), [(7, 1), (7, 2), (30, 7), (7, 30)])
+def test_the_next_release_has_the_same_cutoffs_and_ours_has_them_too(every: int, step: int) -> None:
+    """So that it is compared with the last one, and every model with ours. Ours count back from the newest day."""
+    days = [200, 200 + step]
+    earlier, later = (
+        set(cutoffs_of(Recorder(), DailySeries.of(make_history(count)), every, step).tolist()) for count in days
+    )
+    assert {cutoff for cutoff in earlier if cutoff >= min(later)} - {199} <= later
+    assert len(later) >= (100 // max(every, step)) - 1
+    assert later <= set(splits(days[1], step))
 
 
 def test_no_forecast_is_asked_for_before_the_first_cutoff_of_a_model() -> None:
