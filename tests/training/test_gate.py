@@ -7,6 +7,7 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.market import Pair
 from tests.support.histories import as_csv, make_history
+from tests.support.serving import ROOT
 from tests.support.training import QUICK, TRAINED_AT, in_process, price_file
 
 BTC = Pair("BTC", "USD")
@@ -189,14 +190,27 @@ def test_another_default_is_compared_with_the_default_before_and_never_stops_a_r
     assert in_process(*arguments, *better) == 0
 
 
-FLAT_MODEL = (
-    "def forecast(history, horizons, levels):\n    return [[history.close.iloc[-1]] * len(levels)] * len(horizons)\n"
-)
+FLAT = "def forecast(history, horizons, levels):\n    return [[history.close.iloc[-1]] * len(levels)] * len(horizons)\n"
+
+
+def test_a_file_that_is_the_default_is_compared_with_the_release_of_the_day_before(tmp_path: Path) -> None:
+    """Its cutoffs are a week apart and do not move with the newest day."""
+    serve = ("--rivals", str(ROOT / "rivals" / "example.py"), "--serve", "example", "--horizons", "1")
+    days = []
+    for count in (417, 418):
+        (folder := tmp_path / str(count)).mkdir()
+        days.append((*price_file(folder, count), *serve, "--no-gate", "--output", str(folder / "model.pkl")))
+    assert in_process(*days[0]) == 0
+    assert store.load(tmp_path / "417" / "model.pkl").card.pairs[BTC].served == "example"
+    champion = better_champion(tmp_path / "417", tmp_path)
+    assert in_process(*days[1], "--champion", str(champion)) == 0
+    reason = store.load(tmp_path / "418" / "model.pkl").card.pairs[BTC].not_served
+    assert str(reason).startswith("example does not pass the gate: worse: 1 day ahead")
 
 
 def test_the_gate_judges_the_calibration_of_the_default(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With these thresholds a range passes that never holds. Two forecasts are too few to be worse than persistence."""
-    (tmp_path / "flat.py").write_text(FLAT_MODEL)
+    (tmp_path / "flat.py").write_text(FLAT)
     arguments = (*price_file(tmp_path, 200), *QUICK, "--rivals", f"garch,{tmp_path / 'flat.py'}", "--horizons", "1")
     files = (*arguments, "--rival-every", "80", "--output", str(tmp_path / "model.pkl"))
     environ = {**TRAINED_AT, "GATE_LEAST_COVERAGE": "0", "GATE_MOST_COVERAGE": "0.01", "GATE_BAD_LUCK": "3"}
