@@ -475,7 +475,7 @@ class PairCard:
     last_close: float
     volatility: float  # standard deviation of the past year's daily returns of log price: persistence's Gaussian
     anchor: Anchor
-    forecast: tuple[Standing, ...]
+    forecast: tuple[Standing, ...]  # of the model that answers by default
     backtest: Backtest | None  # None if the history is too short
     models: tuple[ModelReport, ...]  # all that were tested, the combined forecast first; none without a backtest
     pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon

@@ -102,9 +102,21 @@ def _forecast(model: Model) -> Iterator[str]:
             rows.append((str(pair), counted(row.horizon_days, "day"), str(row.day), *prices, change))
     yield table(("pair", "ahead", "close of", "forecast", "low", "high", "persistence", "change"), rows, "<<<>>>>>")
     yield _INTERVAL.format(model.card.coverage)
-    yield from (picture(pair, forecast) for pair, forecast in islice(model.forecasts.items(), MOST_PICTURES))
+    if defaults := list(_defaults(model.card)):
+        yield bullets(defaults)
+    for pair, forecast in islice(model.forecasts.items(), MOST_PICTURES):
+        yield picture(pair, forecast, model.card.pairs[pair].served)
     if (left := len(model.forecasts) - MOST_PICTURES) > 0:
         yield f"{counted(left, 'pair')} more not drawn."
+
+
+def _defaults(card: Card) -> Iterator[str]:
+    """Yield of which model the forecasts are if they are not ours, or why they are ours although another was chosen."""
+    for pair, facts in islice(card.pairs.items(), MOST_PAIRS):
+        if facts.served != COMBINED:
+            yield f"{pair}: the forecast is that of the model {code(facts.served)}, the scores below are those of ours"
+        elif facts.not_served is not None:
+            yield f"{pair}: the forecast is ours: {escape(facts.not_served)}"
 
 
 def _backtest(card: Card) -> Iterator[str]:
@@ -170,21 +182,22 @@ def _moves(pair: Pair, model: Model, champion: Model) -> Iterator[tuple[str, ...
     if pair not in champion.forecasts:
         return
     before, now = Evaluator(champion.forecasts[pair]), Evaluator(model.forecasts[pair])
+    was_served, served = champion.card.pairs[pair].served, model.card.pairs[pair].served
     for standing in model.card.pairs[pair].forecast:
         try:
-            was, price = before.at(standing.day).price, now.at(standing.day).price
+            was, price = before.at(standing.day, was_served).price, now.at(standing.day, served).price
         except OutOfRange:
             continue
         prices = (f"{number:,.{now.decimals}f}" for number in (was, price))
         yield str(pair), str(standing.day), *prices, f"{price / was - 1:+z.2%}" if was else "-"
 
 
-def picture(pair: Pair, forecast: PairForecast) -> str:
-    """Return the fitted curve up to the last close and the forecast after it, with the ends of the intervals."""
+def picture(pair: Pair, forecast: PairForecast, model: str = COMBINED) -> str:
+    """Return the fitted curve up to the last close and a model's forecast after it, with the ends of the intervals."""
     period = min(PICTURE_DAYS, (forecast.last - forecast.first).days) // PICTURE_STEP * PICTURE_STEP
     evaluator, last = Evaluator(forecast), forecast.last_close
     points = [
-        evaluator.at(forecast.last + timedelta(days=days)) if days else Prediction(last, last, last)
+        evaluator.at(forecast.last + timedelta(days=days), model) if days else Prediction(last, last, last)
         for days in range(-period, PICTURE_DAYS + 1, PICTURE_STEP)
     ]
     lows, highs, prices = zip(*((point.low, point.high, point.price) for point in points), strict=True)

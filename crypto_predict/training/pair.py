@@ -171,7 +171,7 @@ def train_pair(
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
     card = replace(
         card,
-        forecast=tuple(Standing(horizon, day, *evaluator.at(day)) for horizon, day in days.items()),
+        forecast=tuple(Standing(horizon, day, *evaluator.at(day, tested.served)) for horizon, day in days.items()),
         backtest=None if backtest is None else only(backtest, settings.horizons),
         models=tested.reports,
         pairwise=tested.pairwise,

@@ -73,7 +73,7 @@ def draw_picture(history: History, forecast: PairForecast, card: Card, followed:
     fitted = _days(start, forecast.last)
     prices = [evaluator.at(day).price for day in fitted.tolist()]
     axes.plot(fitted, prices, color=_FITTED, lw=1.2, label="fitted curve", zorder=1)
-    last_prices = _draw_future(axes, evaluator)
+    last_prices = _draw_future(axes, evaluator, card.pairs[history.pair].served)
     if followed:
         _draw_closes(axes, followed, _ACTUAL, FOLLOWED)
         if followed[-1].open_time.date() == forecast.end:
@@ -86,11 +86,11 @@ def draw_picture(history: History, forecast: PairForecast, card: Card, followed:
     return figure
 
 
-def _draw_future(axes: Axes, evaluator: Evaluator) -> dict[str, float]:
-    """Draw forecast and interval; return the prices of the last day by their names."""
+def _draw_future(axes: Axes, evaluator: Evaluator, model: str) -> dict[str, float]:
+    """Draw forecast and interval of a model; return the prices of the last day by their names."""
     last = evaluator.forecast.last
     days = _days(last + timedelta(days=1), evaluator.forecast.end)
-    predictions = [evaluator.at(day) for day in days.tolist()]
+    predictions = [evaluator.at(day, model) for day in days.tolist()]
     lows, highs = [p.low for p in predictions], [p.high for p in predictions]
     axes.fill_between(days, lows, highs, color=_FORECAST, alpha=0.16, lw=0, label="80 % interval")
     axes.plot(days, [p.price for p in predictions], color=_FORECAST, lw=1.8, label="forecast")

@@ -122,6 +122,21 @@ def test_every_forecast_is_shown_with_persistence() -> None:
         assert words in text
 
 
+def test_the_page_says_whose_forecast_it_shows() -> None:
+    model = make_model(BTC, ETH)
+    names = {BTC: ("garch", None), ETH: ("combined", f"mine is left out: {HOSTILE}")}
+    for pair, (served, not_served) in names.items():
+        model.card.pairs[pair] = replace(model.card.pairs[pair], served=served, not_served=not_served)
+    garch = tuple((math.log(80_000 + day),) * 7 for day in range(365))
+    model.forecasts[BTC] = replace(model.forecasts[BTC], models={"garch": garch})
+    shown = MARKDOWN.render(text := page(model, DIGEST))
+    assert "BTC/USD: the forecast is that of the model <code>garch</code>, the scores below are those of ours" in shown
+    assert "ETH/USD: the forecast is ours: mine is left out: " in shown
+    assert "<script>" not in shown
+    assert lines_of(text.partition("BTC/USD: fitted")[2].partition("```")[0])[2][-1] == 80_089.0
+    assert tables(changes(model, make_model(BTC)))[0][1][3] == "80,000.00"
+
+
 def test_what_scores_have_in_common_is_shown_once(trained: list[Path]) -> None:
     """A forecast without evidence is persistence at every horizon."""
     model = store.load(trained[0] / "model.pkl")

@@ -1,3 +1,4 @@
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -6,6 +7,7 @@ import pytest
 
 from crypto_predict.baked import store
 from crypto_predict.market import Pair
+from crypto_predict.market.forecast import LEVELS
 from tests.support.histories import as_csv, make_history
 from tests.support.serving import ROOT
 from tests.support.training import QUICK, TRAINED_AT, in_process, price_file
@@ -170,10 +172,13 @@ def test_another_default_is_compared_with_the_default_before_and_never_stops_a_r
     arguments, folder = trained
     output = tmp_path / "model.pkl"
     assert in_process(*arguments, "--serve", "garch", "--output", str(output)) == 0
-    before, other = (store.load(path).card.pairs[BTC] for path in (folder / "model.pkl", output))
+    model = store.load(output)
+    before, other = store.load(folder / "model.pkl").card.pairs[BTC], model.card.pairs[BTC]
     assert before.backtest is not None
     assert other.backtest is not None
     assert (other.served, other.not_served) == ("garch", None)
+    middle = model.forecasts[BTC].models["garch"][0][LEVELS.index(0.5)]
+    assert math.log(other.forecast[0].prediction) == pytest.approx(middle, abs=1e-5)
     assert replace(other.backtest, losses=before.backtest.losses) == before.backtest
     reports = {report.name: report for report in other.models}
     for loss, error in ((other.backtest, reports["garch"]), (before.backtest, reports["combined"])):

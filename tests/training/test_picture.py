@@ -102,7 +102,8 @@ def test_texts_cover_neither_lines_nor_each_other(name: str, followed: int) -> N
     """A legend in a corner of the axes would cover the line of some market."""
     history, forecast, after = fitted(name)
     after = after[:followed]
-    figure = draw_picture(history, forecast, CARD, after)
+    facts = CARD.pairs[BTC]
+    figure = draw_picture(history, forecast, replace(CARD, pairs={history.pair: facts}), after)
     legend, texts = written(figure)
     assert {"market", "fitted curve", "80 % interval", "forecast"} <= {text for text, _ in texts}
     assert (FOLLOWED in dict(texts)) == bool(after)
