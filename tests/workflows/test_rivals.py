@@ -46,6 +46,7 @@ def test_a_model_of_the_owner_is_released_scored_and_recorded_and_its_code_is_no
         ours, default = (world.ask(path)["prediction"] for path in ("/bitcoin?model=combined", "/bitcoin"))
         assert default > 1.005 * ours
         assert "The default is the model mine" in requests.get(f"{world.render.site}/", timeout=30).text
+        assert "the forecast is that of the model `mine`" in world.recorded("README.md")
         newest = json.loads(world.recorded("ledger.jsonl").splitlines()[-1])
         assert {"combined", "garch", "mine"} <= set(newest["models"])
 
