@@ -10,7 +10,7 @@ import pandas as pd
 
 from bench import models
 from bench.figures import Figure
-from crypto_predict.forecasting.candidates.combination import LEARNED
+from crypto_predict.forecasting.combined.combination import LEARNED
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import score
 from crypto_predict.forecasting.series import DailySeries

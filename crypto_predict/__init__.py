@@ -9,7 +9,7 @@ The parts stand on floors, and imports run downwards only:
    ``command_line`` (options and environment)
 2. ``sources`` (an adapter for each exchange), ``history`` (checks, gaps, choice of a source), ``store`` (the database:
    tables, migrations, reads and writes)
-3. ``forecasting``: ``candidates`` (models), ``distribution`` (interval), ``evaluation`` (backtest and scores), ``gate``
+3. ``forecasting``: ``combined`` (prices), ``distribution`` (interval), ``evaluation`` (backtest and scores), ``gate``
    (what may be released), ``record`` (released forecasts)
 4. ``training`` (history to model file), ``collecting`` (sources to database), ``web`` (model file and database to
    HTTP), ``release`` (the commands of the release workflow), ``launch`` (what `make` calls: packages, trainer beside

@@ -43,3 +43,16 @@ def quick_imports() -> Iterator[None]:
             gc.freeze()
         if enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def without(library: str) -> Iterator[None]:
+    """Import as if an optional library were not installed, unless it is imported already."""
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]  # by which Python marks what cannot be imported
+    try:
+        yield
+    finally:
+        del sys.modules[library]

@@ -13,7 +13,7 @@ SECTIONS = [
     "1 The data",
     "2 Decomposition and memory",
     "3 Prophet's components",
-    "4 The candidates and their combination, compared with persistence",
+    "4 The models and the combination, compared with persistence",
     "5 What volatility knows",
     "6 Residual diagnostics",
     "7 Calibration",

@@ -152,8 +152,8 @@ class Evaluator:
             return _Point(curve, (LOW, HIGH), (forecast.fitted_band.low, forecast.fitted_band.high))
         if model == PROPHET:
             return _Point(curve, (LOW, HIGH), _between_knots(forecast.prophet_bands, horizon))
-        weight, other = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
-        combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve + other
+        weight = forecast.prophet_weights[horizon - 1]
+        combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve
         return _Point(combined, LEVELS, forecast.forecast_quantiles[horizon - 1])
 
 
@@ -257,8 +257,8 @@ def _bounds(forecast: PairForecast) -> tuple[float, float]:
     last, anchor = forecast.last.toordinal(), math.log(forecast.anchor.price)
     future = curve.bounds(last, forecast.end.toordinal())
     combined = [anchor, math.log(forecast.last_close)]
-    for weight, other in zip(forecast.prophet_weights, forecast.other_increments, strict=True):
-        combined += [weight * (c + forecast.level_correction) + (1 - weight) * anchor + other for c in future]
+    for weight in forecast.prophet_weights:
+        combined += [weight * (c + forecast.level_correction) + (1 - weight) * anchor for c in future]
     parts: list[tuple[Sequence[float], list[float]]] = [
         (curve.bounds(forecast.first.toordinal() - 1, last), [forecast.fitted_band.low, forecast.fitted_band.high]),
         (future, [end for band in forecast.prophet_bands for end in (band.low, band.high)]),

@@ -118,10 +118,9 @@ class Anchor:
 class PairForecast:
     """Everything that predictions for one pair need, from its first candle to 365 days past its last.
 
-    The forecast starts at the anchor. It adds the move of Prophet's curve from there, times `prophet_weights`, and the
-    increments of the other candidates; with zeros only, the forecast is persistence. The quantiles are logarithms of
-    prices minus that of the forecast. Those at 10 and 90 % are the ends of the central interval, which holds the
-    forecast; the median need not be the forecast.
+    The forecast starts at the anchor. It adds the move of Prophet's curve from there, times `prophet_weights`; with
+    zeros only, the forecast is persistence. The quantiles are logarithms of prices minus that of the forecast. Those at
+    10 and 90 % are the ends of the central interval, which holds the forecast; the median need not be the forecast.
 
     The forecast of Prophet alone is the curve itself, with the interval `prophet_bands` around it; without a backtest
     this interval is not calibrated, and there are no bands.
@@ -137,7 +136,6 @@ class PairForecast:
     seasonalities: tuple[Seasonality, ...]
     level_correction: float  # log anchor price minus the curve at the anchor
     prophet_weights: tuple[float, ...]  # (365,) 1, 2, ... days after `last`
-    other_increments: tuple[float, ...]  # (365,) log price since the anchor, weighted, of all candidates but Prophet
     fitted_band: Band  # days up to `last`
     forecast_quantiles: tuple[tuple[float, ...], ...]  # (365, 7) at `LEVELS`, 1, 2, ... days after `last`
     prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
@@ -168,7 +166,7 @@ class PairForecast:
             yield f"closes do not begin with a price and end with last_close, {self.last_close}"
         elif any(close is not None and close <= 0 for close in self.closes):
             yield "closes must be positive"
-        for name in ("prophet_weights", "other_increments", "forecast_quantiles"):
+        for name in ("prophet_weights", "forecast_quantiles"):
             if (count := len(getattr(self, name))) != HORIZON_DAYS:
                 yield f"{count} {name}, not {HORIZON_DAYS}"
         for horizon, row in enumerate(self.forecast_quantiles, start=1):
@@ -244,7 +242,7 @@ class Verdict(Enum):
     BETTER = "better than persistence"
     WORSE = "worse than persistence"
     SAME = "no better than persistence"
-    PERSISTENCE = "it is persistence, no candidate has earned a weight"
+    PERSISTENCE = "it is persistence, Prophet has not earned a weight"
     UNKNOWN = "not comparable with persistence (too few forecasts, or a price that never moved)"
 
 
@@ -270,16 +268,6 @@ class YearScore:
 
 
 @dataclass(frozen=True, slots=True)
-class CandidateScore:
-    """The score of one candidate alone at the same cutoffs, and its weight in the forecast."""
-
-    candidate: str
-    horizon_days: int
-    relative_mae: float | None  # to persistence, below 1 is better
-    weight: float  # of its increment in the baked forecast
-
-
-@dataclass(frozen=True, slots=True)
 class ProphetScore:
     """The scores of Prophet alone, with its own interval, for one horizon at the same cutoffs."""
 
@@ -288,6 +276,7 @@ class ProphetScore:
     relative_mae: float | None  # to persistence, below 1 is better
     coverage: float  # the share of outcomes inside its own 80 % interval
     relative_winkler: float | None  # to persistence with a Gaussian interval (of the past year); below 1 is better
+    weight: float  # of its moves in the combined forecast
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +306,6 @@ class Backtest:
     cutoffs: int
     scores: tuple[Score, ...]  # by horizon, ascending
     years: tuple[YearScore, ...]
-    candidates: tuple[CandidateScore, ...]
     prophet: ProphetBacktest | None  # None if no forecast of Prophet alone has come due
     losses: tuple[Loss, ...]  # of the model that answers by default
 

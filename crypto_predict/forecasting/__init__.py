@@ -1,8 +1,8 @@
 """From an audited history to the numbers that are baked, and to a verdict on them.
 
 * ``series``: a history as arrays; ``significance``: the Diebold-Mariano test, confidence intervals
-* ``candidates``: the models (Prophet and those of statsmodels) and their combination
-* ``models``: one contract for models of ours and of other people
+* ``combined``: our own forecast of the price, Prophet combined with persistence
+* ``models``: one contract for further models, built in and of other people
 * ``distribution``: volatility and the calibrated 80 % interval
 * ``evaluation``: the backtest, its scores and their formulas
 * ``minutes``: the forecasts of the next 15 minutes, which a collector makes

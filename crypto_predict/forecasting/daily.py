@@ -10,8 +10,7 @@ from crypto_predict.baked import evaluation
 from crypto_predict.baked.evaluation import Curve
 from crypto_predict.baked.schema import COVERAGE, HORIZON_DAYS, KNOTS, Anchor, Band, PairForecast
 from crypto_predict.errors import UnusableHistory
-from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet
+from crypto_predict.forecasting.combined.prophet_fit import fit_prophet
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.distribution.quantiles import enclosing
 from crypto_predict.forecasting.evaluation.replay import Replay
@@ -45,9 +44,9 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])
     at_anchor = ahead[0] + elapsed * (ahead[1] - ahead[0])
-    weights, increments = _combination(replay, elapsed)
+    weights = np.zeros(HORIZON_DAYS) if replay is None else _weights(replay)
     move = math.log(anchor.price) - math.log(last.close)
-    combined = weights * (ahead[1:] - at_anchor) + increments  # (365,) from the anchor
+    combined = weights * (ahead[1:] - at_anchor)  # (365,) from the anchor
     quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist()) - combined[:, None]
     forecast = PairForecast(
         first=history.candles[0].open_time.date(),
@@ -60,7 +59,6 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         seasonalities=seasonalities,
         level_correction=float(math.log(anchor.price) - at_anchor),
         prophet_weights=tuple(weights.tolist()),
-        other_increments=tuple(increments.tolist()),
         fitted_band=fitted_band(residuals),
         forecast_quantiles=tuple(map(tuple, enclosing(quantiles, np.zeros(HORIZON_DAYS)).tolist())),
         prophet_bands=(),
@@ -82,16 +80,10 @@ def fitted_band(residuals: FloatArray) -> Band:
     return Band(min(0.0, float(low)), max(0.0, float(high)))
 
 
-def _combination(replay: Replay | None, elapsed: float) -> tuple[FloatArray, FloatArray]:
-    """Return Prophet's weight and the sum of the other candidates' increments since the anchor, (365,) each.
+def _weights(replay: Replay) -> FloatArray:
+    """Return the weight of Prophet's increments, (365,).
 
-    Nothing is added beyond the longest replayed horizon: Prophet's weight falls as its increments grow.
+    Nothing is added beyond the longest replayed horizon: the weight falls as the increments grow.
     """
-    if replay is None:
-        return np.zeros(HORIZON_DAYS), np.zeros(HORIZON_DAYS)
-    own, weights = NAMES.index("prophet"), replay.weights[-1]  # (candidates, horizons)
-    increments = np.delete(weights * replay.predicted[-1], own, axis=0).sum(axis=0)
-    prophet = at_horizons(weights[own], replay.horizons, _AHEAD.tolist())
-    prophet *= np.minimum(1.0, replay.horizons[-1] / _AHEAD)
-    since_close = at_horizons(increments, replay.horizons, _AHEAD.tolist())
-    return prophet, since_close - elapsed * since_close[0]
+    weights = at_horizons(replay.weights[-1], replay.horizons, _AHEAD.tolist())
+    return np.asarray(weights * np.minimum(1.0, replay.horizons[-1] / _AHEAD))

@@ -11,6 +11,7 @@ a dozen blocks, as at a horizon of a quarter of a year, percentiles of the resam
 """
 
 import math
+from functools import lru_cache
 
 import numpy as np
 from scipy import special
@@ -71,6 +72,7 @@ def mean_block(count: int, overlap: int) -> float:
     return max(2.0 * overlap, math.cbrt(count))
 
 
+@lru_cache(maxsize=4)  # of the horizons of a pair, at which each of its models is scored
 def resample(count: int, overlap: int) -> tuple[FloatArray, float] | None:
     """Draw from `count` losses in the order of their cutoffs; `overlap` as for `mean_block`.
 

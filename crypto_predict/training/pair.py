@@ -12,7 +12,7 @@ from tqdm import tqdm
 from crypto_predict.baked.evaluation import COMBINED, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, Loss, Model, PairCard, PairForecast, Standing
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
-from crypto_predict.forecasting.candidates.combination import LEARNED
+from crypto_predict.forecasting.combined.combination import LEARNED
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score, volatility

@@ -20,7 +20,7 @@ from crypto_predict.baked.files import Content, write_atomically, write_in_order
 from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import COVERAGE, Card, Gate, Model, PairCard
 from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceError, UnusableHistory
-from crypto_predict.forecasting.candidates.prophet_fit import to_json
+from crypto_predict.forecasting.combined.prophet_fit import to_json
 from crypto_predict.forecasting.evaluation.replay import Row
 from crypto_predict.forecasting.gate.verdict import verdict
 from crypto_predict.market import Pair
@@ -32,7 +32,6 @@ from crypto_predict.training import outputs
 from crypto_predict.training.collected import complete, open_by_pair, resolve
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.pair import PairHistory, TrainedPair, candles_after, count_cutoffs, read_pair, train_pair
-from crypto_predict.training.picture import save_picture
 from crypto_predict.training.report import BAR
 from crypto_predict.version import __version__
 from crypto_predict.wording import counted
@@ -41,7 +40,7 @@ _log = logging.getLogger(__name__)
 
 AT_ONCE = 4  # histories that are read, within the rate budgets of the exchanges
 
-_PACKAGES = ("cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels")  # those that decide the numbers
+_PACKAGES = ("arch", "cmdstanpy", "numpy", "pandas", "prophet", "scipy")  # those that decide the numbers
 _ROOT = Path(__file__).resolve().parents[2]
 _LONGEST = 300  # characters of a reason in the log
 
@@ -188,6 +187,8 @@ def _draw(
             history = past.last(settings.days)
             # Only the picture shows the prices after a forecast of the past.
             followed = [] if settings.until is None else candles_after(history, source, now)
+            from crypto_predict.training.picture import save_picture  # noqa: PLC0415 its library takes long to import
+
             save_picture(history, result.forecast, card, pair.fill(settings.picture), followed)
         if settings.prophet_json is not None:
             write_atomically(pair.fill(settings.prophet_json), to_json(result.prophet).encode())

@@ -28,16 +28,14 @@ from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY
 from crypto_predict.forecasting.evaluation.scoring import weekly_losses
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults, serving_faults
-from crypto_predict.forecasting.models import candidates
-from crypto_predict.forecasting.models.candidates import CandidateModel
 from crypto_predict.forecasting.models.contract import Model, ModelFailed
 from crypto_predict.forecasting.models.deribit import Deribit
-from crypto_predict.forecasting.models.garch import Garch
 from crypto_predict.forecasting.models.gaussian import Gaussian
 from crypto_predict.forecasting.models.rival import Rival
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
+from crypto_predict.prerequisites import quick_imports
 from crypto_predict.sources.deribit import CURRENCIES, read_index
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.wording import as_line, listed
@@ -206,11 +204,31 @@ def _deribit(history: History, settings: TrainSettings) -> Deribit:
         raise ModelFailed(Deribit.name, str(error)) from error
 
 
+# The libraries of these models take up to a second to import: that is for trainings that name them.
+def _garch(*_: object) -> Model:
+    with quick_imports():
+        from crypto_predict.forecasting.models.garch import Garch  # noqa: PLC0415 see above
+    return Garch()
+
+
+def _autoregression(*_: object) -> Model:
+    with quick_imports():
+        from crypto_predict.forecasting.models.autoregression import Autoregression  # noqa: PLC0415 see above
+    return Autoregression()
+
+
+def _smoothing(name: str, *_: object) -> Model:
+    with quick_imports():
+        from crypto_predict.forecasting.models.smoothing import Smoothing  # noqa: PLC0415 see above
+    return Smoothing(name)
+
+
 BUILT_INS: dict[str, Callable[[History, TrainSettings], Model]] = {
     Gaussian.name: lambda *_: Gaussian(),
-    Garch.name: lambda *_: Garch(),
+    "garch": _garch,
     Deribit.name: _deribit,
-    **{name: lambda *_, name=name: CandidateModel(name) for name in candidates.MODELS},
+    "autoregression": _autoregression,
+    **{name: partial(_smoothing, name) for name in ("theta", "damped-trend", "local-level")},
 }
 
 

@@ -90,26 +90,20 @@ def test_past_days_have_the_fitted_curve_and_its_band(day: date) -> None:
     assert EVALUATOR.at(close_of(day)) == priced(curve, curve + band.low, curve + band.high)
 
 
-NO_INCREMENTS = (0.0,) * HORIZON_DAYS
-
-
 @pytest.mark.parametrize(
     "forecast",
     [
         FORECAST,
-        make_forecast(prophet_weights=NO_INCREMENTS, other_increments=NO_INCREMENTS),
-        make_forecast(prophet_weights=(1.0,) * HORIZON_DAYS, other_increments=NO_INCREMENTS),
+        make_forecast(prophet_weights=(0.0,) * HORIZON_DAYS),
+        make_forecast(prophet_weights=(1.0,) * HORIZON_DAYS),
     ],
     ids=["combined", "persistence", "the corrected curve"],
 )
 @pytest.mark.parametrize("horizon", [1, 2, 30, 364, 365])
-def test_future_days_add_the_weighted_move_of_prophet_and_the_other_increments(
-    forecast: PairForecast, horizon: int
-) -> None:
+def test_future_days_add_the_weighted_move_of_prophet(forecast: PairForecast, horizon: int) -> None:
     """The move goes from the anchor to the corrected curve; the interval is that of the horizon."""
     day, start = LAST + horizon * DAY, math.log(ANCHOR.price)
-    weight, others = forecast.prophet_weights[horizon - 1], forecast.other_increments[horizon - 1]
-    middle = start + weight * (log_price(day) + forecast.level_correction - start) + others
+    middle = start + forecast.prophet_weights[horizon - 1] * (log_price(day) + forecast.level_correction - start)
     quantiles = forecast.forecast_quantiles[horizon - 1]
     assert Evaluator(forecast).at(day) == priced(middle, middle + quantiles[1], middle + quantiles[-2])
 
@@ -399,8 +393,6 @@ EARLY = {"first": date.min, "last": date(1, 3, 1), "trend": FLAT}  # days before
         {"forecast_quantiles": (around(-0.1, 0.1),) * (HORIZON_DAYS - 1) + (around(-0.1, 1e3),)},
         {"prophet_bands": (Band(-0.1, 0.1),) * (len(KNOTS) - 1) + (Band(-1e3, 0.1),)},
         {"prophet_weights": only_last(math.nan)},
-        {"other_increments": only_last(-1e3)},
-        {"other_increments": only_last(math.nan)},
         {"last_close": 5e-324},
         {"anchor": Anchor(ANCHOR.at, 5e-324)},
         {"trend": Trend(FIRST, 1, -1e6, 0.9, (0.0,), (1e6,))},  # infinite only on the day before the first
@@ -428,7 +420,6 @@ BOLD_FORECASTS = st.builds(
     trend=strategies.trends(st.dates(FIRST - 900 * DAY, FIRST + 900 * DAY), st.floats(-3, 3)),
     level_correction=st.floats(-50, 50),
     prophet_weights=strategies.by_horizon(st.floats(-3, 3)),
-    other_increments=strategies.by_horizon(st.floats(-200, 200)),
     fitted_band=BOLD_BANDS,
     forecast_quantiles=strategies.by_horizon(strategies.quantiles(200)),
     prophet_bands=strategies.bands_at_knots(BOLD_BANDS),

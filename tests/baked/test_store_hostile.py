@@ -168,7 +168,7 @@ def with_losses(count: int) -> bytes:
     """A model with backtest losses, the smallest rows in a model."""
     data = payload()
     losses = [{"cutoff": "2024-01-01", "horizon_days": 1, "error": 0.5, "winkler": 0.5} for _ in range(count)]
-    nothing: dict[str, Any] = {"scores": [], "years": [], "candidates": [], "prophet": {"scores": [], "words": ""}}
+    nothing: dict[str, Any] = {"scores": [], "years": [], "prophet": {"scores": [], "words": ""}}
     backtest = {"first_cutoff": "2024-01-01", "last_cutoff": "2024-01-01", "cutoffs": 1, **nothing}
     data["card"]["pairs"]["BTC/USD"]["backtest"] = backtest | {"losses": losses}
     return sealed(data)

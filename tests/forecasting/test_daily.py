@@ -13,8 +13,7 @@ from prophet.serialize import model_from_json
 from crypto_predict.baked import schema
 from crypto_predict.baked.evaluation import Curve, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, KNOTS, Anchor, PairForecast
-from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.candidates.prophet_fit import fit_prophet, to_json
+from crypto_predict.forecasting.combined.prophet_fit import fit_prophet, to_json
 from crypto_predict.forecasting.daily import fitted_band, forecast_pair
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import Replay, replay
@@ -44,13 +43,11 @@ def fit(history: History, anchor: Anchor | None = None, past: Replay | None = No
     return forecast_pair(history, anchor or at_close(history), past, seed=0)[0]
 
 
-def taking(candidate: str, weight: float) -> Replay:
-    """A backtest that gives this weight to one candidate, which forecasts 1 % a day."""
+def taking(weight: float) -> Replay:
+    """A backtest that gives this weight to Prophet, which forecasts 1 % a day."""
     series = DailySeries.of(HISTORY)
-    index = NAMES.index(candidate)
-    predicted = np.zeros((1, len(NAMES), len(HORIZONS)))
-    weights = np.zeros_like(predicted)
-    predicted[0, index], weights[0, index] = 0.01 * np.array(HORIZONS), weight
+    predicted = 0.01 * np.array(HORIZONS)[None]
+    weights = np.full_like(predicted, weight)
     cutoffs, quantiles = np.array([len(series) - 1]), np.zeros((1, len(HORIZONS), len(LEVELS)))
     alone = prophet_replay(series, cutoffs, HORIZONS)
     distribution = learn(series, KNOTS)[0]
@@ -109,13 +106,13 @@ def test_the_forecast_starts_at_the_newest_price(hours: int) -> None:
     """Prophet's curve stands well off the market at the end of a history; the forecast must not."""
     close = at_close(HISTORY)
     anchor = Anchor(close.at + timedelta(hours=hours), 1.03 * close.price if hours else close.price)
-    evaluator = Evaluator(fit(HISTORY, anchor, taking("prophet", 1.0)))
+    evaluator = Evaluator(fit(HISTORY, anchor, taking(1.0)))
     assert evaluator.forecast.last_close == wandering(899)
     assert evaluator.at(anchor.at + timedelta(seconds=1)).price == pytest.approx(anchor.price, rel=1e-5)
 
 
 def test_without_a_backtest_the_forecast_is_persistence(fitted: PairForecast) -> None:
-    """No candidate has earned a weight then."""
+    """Prophet has not earned a weight then."""
     evaluator, forecast = Evaluator(fitted), fitted
     days = [forecast.last + timedelta(days=horizon) for horizon in (1, 30, HORIZON_DAYS)]
     assert {evaluator.at(day).price for day in days} == {round(forecast.anchor.price, 2)}
@@ -126,7 +123,7 @@ def test_without_a_backtest_the_forecast_is_persistence(fitted: PairForecast) ->
 def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapsed: float) -> None:
     """From the anchor on, which may lie between two closes; the weight falls beyond the longest tested horizon."""
     close = at_close(HISTORY)
-    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("prophet", weight))
+    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking(weight))
     curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
     last = forecast.last.toordinal()
     start = curve.at(last) + elapsed * (curve.at(last + 1) - curve.at(last))
@@ -136,18 +133,6 @@ def test_the_forecast_follows_prophets_curve_by_its_weight(weight: float, elapse
         assert predicted == pytest.approx(21_000 * math.exp(share * (curve.at(last + horizon) - start)), rel=1e-6)
 
 
-@pytest.mark.parametrize("elapsed", [0.0, 0.75])
-def test_the_increments_of_the_other_candidates_are_added(elapsed: float) -> None:
-    """Only the part after the anchor counts; beyond the longest tested horizon nothing is added."""
-    close = at_close(HISTORY)
-    forecast = fit(HISTORY, Anchor(close.at + elapsed * DAY, 21_000.0), taking("theta", 0.5))
-    assert set(forecast.prophet_weights) == {0.0}
-    for horizon in (1, 7, 30, 90, 365):
-        predicted = Evaluator(forecast).at(forecast.last + timedelta(days=horizon)).price
-        added = 0.005 * (min(horizon, 30) - elapsed)
-        assert predicted == pytest.approx(21_000 * math.exp(added), rel=1e-6)
-
-
 def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: PairForecast) -> None:
     evaluator = Evaluator(fitted)
     predictions = [evaluator.at(candle.open_time.date()) for candle in HISTORY.candles]
@@ -155,7 +140,7 @@ def test_the_fitted_band_holds_four_fifths_of_the_sample(fitted: PairForecast) -
     assert sum(inside) / len(inside) == pytest.approx(0.8, abs=0.005)
 
 
-@pytest.mark.parametrize("past", [None, taking("prophet", 1.0), taking("theta", 1.0)], ids=["none", "prophet", "theta"])
+@pytest.mark.parametrize("past", [None, taking(1.0)], ids=["none", "prophet"])
 def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past: Replay | None) -> None:
     """It is centred on the known price, whatever the point forecast is."""
     forecast = fit(HISTORY, None, past)
@@ -170,7 +155,7 @@ def test_the_interval_grows_with_the_horizon_and_holds_forecast_and_anchor(past:
 
 def standing(off: float) -> Replay:
     """A backtest in which Prophet's curve was `off` from the market at two cutoffs, the last one included."""
-    past = taking("prophet", 0.0)
+    past = taking(0.0)
     cutoffs = np.array([500, len(past.series) - 1])
     curve = np.repeat((past.series.log_close[cutoffs] + off)[:, None], len(KNOTS), axis=1)
     return replace(past, prophet=prophet_replay(past.series, cutoffs, HORIZONS, curve))

@@ -19,7 +19,7 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import Evaluator
 from crypto_predict.baked.ledger import DAYS, Outcome, Release
 from crypto_predict.baked.models import MOST_MODELS
-from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, LiveForecast, LiveRecord, Trend
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableHistory
 from crypto_predict.forecasting import record as record_module
 from crypto_predict.forecasting.distribution.quantiles import interval_score
@@ -72,8 +72,11 @@ def release(  # noqa: PLR0913 each is one fact of a release
         last=last,
         last_close=price,
         anchor=Anchor(midnight(last) + DAY + timedelta(hours=hours), price),
-        prophet_weights=(0.0,) * HORIZON_DAYS,
-        other_increments=tuple(drift * horizon for horizon in range(1, HORIZON_DAYS + 1)),
+        scale=1.0,
+        trend=Trend(last, 1, drift, 0.0, (), ()),
+        seasonalities=(),
+        level_correction=math.log(price),
+        prophet_weights=(1.0,) * HORIZON_DAYS,
         forecast_quantiles=(around(-reach, reach),) * HORIZON_DAYS,
     )
     model = make_model(pair, trained_at=forecast.anchor.at + late, simulated=simulated)

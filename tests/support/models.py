@@ -80,7 +80,6 @@ def make_forecast(**changes: Any) -> PairForecast:
         prophet_weights=tuple(0.5 / h**0.5 for h in range(1, HORIZON_DAYS + 1)),
         models={},
         hindcasts={},
-        other_increments=tuple(0.0001 * h for h in range(1, HORIZON_DAYS + 1)),
         fitted_band=Band(-0.06, 0.055),
         forecast_quantiles=tuple(quantiles(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
         prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),

@@ -206,7 +206,6 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         prophet_weights=draw(by_horizon(SMALL)),
         models=draw(rivals(last_close)),
         hindcasts=draw(hindcasts((last - first).days)),
-        other_increments=draw(by_horizon(SMALL)),
         fitted_band=draw(narrow),
         forecast_quantiles=draw(by_horizon(quantiles(1))),
         prophet_bands=draw(st.just(()) | narrow.map(lambda band: (band,) * len(KNOTS))),

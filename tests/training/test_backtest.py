@@ -270,27 +270,22 @@ def reach(score: Score, name: str, digits: str, factor: int) -> str:
 
 
 def test_a_predictable_market_is_predicted(training: Training) -> None:
-    """This market follows the previous day and the week: candidates earn weights and beat persistence."""
+    """This market follows the week: Prophet earns a weight and beats persistence."""
     score = training.score(1)
     assert score.relative_mae is not None
     assert score.relative_mae < 0.95
     assert score.words == f"better than persistence at 1 day by {1 - score.relative_mae:.1%}, p < 0.01"
-    weights = {
-        candidate.candidate: candidate.weight
-        for candidate in training.backtest.candidates
-        if candidate.horizon_days == 1
-    }
-    assert weights["prophet"] > 0.1
-    assert weights["autoregression"] > 0.1
-    assert sum(weights.values()) <= 1
+    assert training.backtest.prophet is not None
+    alone = training.backtest.prophet.scores[0]
+    assert (alone.horizon_days, alone.weight > 0.1) == (1, True)
     forecast = training.model.forecasts[BTC]
-    assert forecast.prophet_weights[0] == pytest.approx(weights["prophet"], rel=1e-5)
+    assert forecast.prophet_weights[0] == pytest.approx(alone.weight, rel=1e-5)
     tomorrow = Evaluator(forecast).at(forecast.last + timedelta(days=1)).price
     assert tomorrow != round(forecast.last_close, 2)
 
 
 def test_prophets_part_of_the_forecast_matches_prophet(training: Training) -> None:
-    """With corrected level, weight and the other candidates; prices of 10^9 are not rounded noticeably."""
+    """With corrected level and weight; prices of 10^9 are not rounded noticeably."""
     forecast = training.model.forecasts[BTC]
     assert forecast.first == LAST - timedelta(days=FITTED - 1)
     prophet = model_from_json((training.folder / "BTC").read_text())
@@ -299,8 +294,7 @@ def test_prophets_part_of_the_forecast_matches_prophet(training: Training) -> No
     correction = np.log(forecast.anchor.price) - curve[0]
     assert forecast.level_correction == pytest.approx(correction, abs=1e-8)
     weight = np.array(forecast.prophet_weights)
-    own = weight * (curve[1:] + correction) + (1 - weight) * np.log(forecast.anchor.price)
-    expected = np.exp(own + np.array(forecast.other_increments))
+    expected = np.exp(weight * (curve[1:] + correction) + (1 - weight) * np.log(forecast.anchor.price))
     evaluator = Evaluator(forecast)
     answered = [evaluator.at(day.date()).price for day in days[1:]]
     np.testing.assert_allclose(answered, expected, rtol=1e-9)

@@ -101,7 +101,7 @@ def test_the_card_describes_the_origin_of_the_model(simulated: tuple[Finished, P
     assert card.build == f"{card.version}-20240518121047"
     assert (folder / "BTC.json").exists()
     assert card.python == ".".join(map(str, sys.version_info[:3]))
-    assert set(card.packages) >= {"prophet", "numpy", "pandas", "statsmodels"}
+    assert set(card.packages) >= {"prophet", "numpy", "pandas", "arch"}
     assert [standing.horizon_days for standing in card.pairs[BTC].forecast] == [1, 7, 30, 90]
     assert len(card.pairs[BTC].history_sha256) == 64
     assert (card.gate.passed, card.gate.enforced, card.gate.reasons) == (True, True, ())

@@ -30,6 +30,10 @@ GAUSSIAN = NormalDist().inv_cdf((1 + COVERAGE) / 2)  # half-width of a Gaussian 
 
 _MEAN_SIZE = math.sqrt(2 / math.pi)  # of a standard Gaussian: what the scale predicts is the mean size of a move
 _NORMAL = NormalDist()
+# The bounds of a corrected level: a tail stays a tail, and the median stays where it is.
+_FEWEST, _MOST = MOST_CORRECTED
+_LOWEST = [_FEWEST * level if level < 0.5 else max(1 - _MOST * (1 - level), 0.5) for level in LEVELS]
+_HIGHEST = [min(_MOST * level, 0.5) if level <= 0.5 else 1 - _FEWEST * (1 - level) for level in LEVELS]
 _LOW, _MIDDLE, _HIGH = (LEVELS.index(level) for level in (LOW, 0.5, HIGH))
 
 
@@ -75,44 +79,35 @@ def calibrate(moves: FloatArray, horizon: int, first: int) -> tuple[FloatArray, 
     overlap; NaN where there is none. Those before the step `first` do not count.
     """
     levels, past, sizes = list(LEVELS), list[float](), list[float]()  # the latter two ascending
-    issued, latest = np.empty((len(moves), len(LEVELS))), _quantiles(levels, past, sizes, horizon)
-    for now in range(len(moves)):
+    issued, latest, outcomes = list[list[float]](), _quantiles(levels, past, sizes, horizon), moves.tolist()
+    for now in range(len(outcomes)):
         start = now - horizon
-        if start >= first and math.isfinite(move := float(moves[start])):
-            for index, (level, quantile) in enumerate(zip(LEVELS, issued[start].tolist(), strict=True)):
+        if start >= first and math.isfinite(move := outcomes[start]):
+            for index, (level, quantile) in enumerate(zip(LEVELS, issued[start], strict=True)):
                 corrected = levels[index] + LEARNING_RATE / horizon * (level - (move < quantile))
-                levels[index] = _bounded(corrected, level)
+                levels[index] = min(max(corrected, _LOWEST[index]), _HIGHEST[index])
             insort(past, move)
             insort(sizes, abs(move))
             latest = _quantiles(levels, past, sizes, horizon)
-        issued[now] = latest
-    return issued, latest
+        issued.append(latest)
+    return np.array(issued), np.array(latest)
 
 
-def _quantiles(levels: Sequence[float], past: Sequence[float], sizes: Sequence[float], horizon: int) -> FloatArray:
-    """Return the quantiles (7,) of the next move at corrected `levels`, ascending."""
-    gaussian = np.array([_NORMAL.inv_cdf(level) / _MEAN_SIZE for level in levels])
+def _quantiles(levels: Sequence[float], past: Sequence[float], sizes: Sequence[float], horizon: int) -> list[float]:
+    """Return the 7 quantiles of the next move at corrected `levels`, ascending."""
+    gaussian = [_NORMAL.inv_cdf(level) / _MEAN_SIZE for level in levels]
     if not past:
         return gaussian
     independent = len(past) / horizon
     share = independent / (independent + GAUSSIAN_MOVES)
-    signed, learned = share / 2, list[float]()  # `signed`: the share of the moves as they were
-    for level in levels:
+    signed, mixed, highest = share / 2, list[float](), -math.inf  # `signed`: the share of the moves as they were
+    for level, normal in zip(levels, gaussian, strict=True):
         central = 2 * level - 1  # the share between this quantile and its mirror image, with the sign of its side
         symmetric = math.copysign(_quantile(sizes, abs(central)), central)
-        learned.append(signed * _quantile(past, level) + (1 - signed) * symmetric)
-    mixed = share * np.array(learned) + (1 - share) * gaussian
-    return np.asarray(np.maximum.accumulate(mixed))  # corrected levels may cross
-
-
-def _bounded(corrected: float, level: float) -> float:
-    """Limit a corrected level: the tail stays a tail, and the median stays where it is."""
-    least, most = MOST_CORRECTED
-    if level < 0.5:
-        return min(max(corrected, least * level), most * level, 0.5)
-    if level > 0.5:
-        return max(min(corrected, 1 - least * (1 - level)), 1 - most * (1 - level), 0.5)
-    return level
+        learned = signed * _quantile(past, level) + (1 - signed) * symmetric
+        highest = max(highest, share * learned + (1 - share) * normal)  # corrected levels may cross
+        mixed.append(highest)
+    return mixed
 
 
 def _quantile(past: Sequence[float], level: float) -> float:

@@ -12,7 +12,6 @@ import math
 from statistics import NormalDist
 
 import numpy as np
-from scipy.signal import lfilter
 
 from crypto_predict.forecasting.series import rolling_median
 from crypto_predict.history.columns import FloatArray
@@ -33,7 +32,9 @@ def memories(log_close: FloatArray) -> tuple[FloatArray, FloatArray]:
     squares = np.diff(log_close, prepend=log_close[0]) ** 2
     squares[0] = squares[1 : LEAST_STEPS + 1].mean()  # the close before the first is unknown
     start = max(float(squares[:LEAST_STEPS].mean()), _FLOOR)
-    short = lfilter([1 - DECAY], [1, -DECAY], _bounded(squares, start), zi=[DECAY * start])[0]
+    short, recent = np.empty_like(squares), start
+    for index, square in enumerate(_bounded(squares, start).tolist()):
+        short[index] = recent = (1 - DECAY) * square + DECAY * recent
     return short, np.mean([_rolling_mean(squares, window) for window in LONG_WINDOWS], axis=0)
 
 

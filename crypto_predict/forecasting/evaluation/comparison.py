@@ -8,7 +8,6 @@ mortality in the United States", PNAS 119, 2022).
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
@@ -26,14 +25,12 @@ from crypto_predict.wording import counted
 
 Resamples = tuple[FloatArray, float]  # of `significance.resample`
 
-_resample = lru_cache(maxsize=1)(resample)  # models at the same cutoffs are scored one after the other
-
 
 def score_model(forecasts: Forecasts) -> ModelScore:
     """Return the scores of one horizon, of one forecast or more."""
     ours, reference, inside = forecasts.losses(), forecasts.reference_losses(), forecasts.inside()
     overlap = _overlap(forecasts.horizon, forecasts.cutoffs)
-    resamples = _resample(len(forecasts.cutoffs), overlap)
+    resamples = resample(len(forecasts.cutoffs), overlap)
     pit = metrics.pit(forecasts.actual, forecasts.quantiles, np.array(LEVELS))
     relative_crps = _ratio(resamples, ours["crps"], reference["crps"])
     p_value = _p_value(resamples, ours["crps"], reference["crps"], overlap)
@@ -63,7 +60,7 @@ def compare(models: Sequence[tuple[str, Forecasts]]) -> Iterator[PairwiseScore]:
         if len(common):
             overlap = _overlap(ours.horizon, common)
             losses, reference = crps[name][left], crps[other][right]
-            resamples = _resample(len(common), overlap)
+            resamples = resample(len(common), overlap)
             ratio, p_value = _ratio(resamples, losses, reference), _p_value(resamples, losses, reference, overlap)
             words = _words(name, other, ours.horizon, ratio, p_value)
             shown = None if p_value is None else _figure(p_value)

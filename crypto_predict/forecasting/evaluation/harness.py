@@ -172,7 +172,7 @@ def published(name: str, path: Path, history: History, scored: Sequence[int]) ->
 def ours(replay: Replay) -> Issued:
     """Return the combined forecasts of a replay."""
     centre = replay.series.log_close[replay.cutoffs][:, None]
-    points = centre + (replay.predicted * replay.weights).sum(axis=1)
+    points = centre + replay.predicted * replay.weights
     quantiles = np.stack(
         [enclosing(centre + replay.quantiles[:, place], points[:, place]) for place in range(len(replay.horizons))],
         axis=1,

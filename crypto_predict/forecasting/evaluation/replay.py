@@ -2,12 +2,10 @@
 
 A cutoff is an index into the series: the history up to and including its close is known, everything after it is not.
 The target is the close `horizon` steps later (Tashman, "Out-of-sample tests of forecasting accuracy", International
-Journal of Forecasting 16, 2000). A step is one place of the series, a day here: the candidates are daily models.
+Journal of Forecasting 16, 2000). A step is one place of the series, a day here: Prophet is a daily model.
 """
 
-import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
@@ -15,13 +13,10 @@ from operator import attrgetter
 
 import numpy as np
 import pandas as pd
-from statsmodels.tools.sm_exceptions import ModelWarning
-from threadpoolctl import threadpool_limits
 
 from crypto_predict.baked.schema import KNOTS, LOW, Band
-from crypto_predict.forecasting.candidates import CANDIDATES
-from crypto_predict.forecasting.candidates.candidate import WEEK
-from crypto_predict.forecasting.candidates.combination import learn_weights
+from crypto_predict.forecasting.combined.combination import learn_weights
+from crypto_predict.forecasting.combined.prophet import Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
@@ -35,8 +30,6 @@ FIRST_CUTOFF = 365  # steps of history before the first cutoff, or half of a his
 LEAST_HISTORY = 120  # steps; a shorter history has no backtest
 GAUSSIAN_STEPS = 365  # of returns behind persistence's Gaussian interval
 _LEAST_RETURNS = 30
-
-Progress = Callable[[int], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +78,8 @@ class Replay:
     series: DailySeries
     cutoffs: IntArray  # (m,) indices into the series, ascending; the last one is the last step
     horizons: tuple[int, ...]  # steps, ascending
-    predicted: FloatArray  # (m, candidates, horizons) increments of log price
-    weights: FloatArray  # (m, candidates, horizons) of the combination
+    predicted: FloatArray  # (m, horizons) Prophet's increments of log price; 0 where it could not be fitted
+    weights: FloatArray  # (m, horizons) of these in the combination
     quantiles: FloatArray  # (m, horizons, 7) at `LEVELS`, of the move of log price
     distribution: DailyDistribution  # at the last step, over `KNOTS` and the horizons
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
@@ -96,7 +89,7 @@ class Replay:
         column, due = self.horizons.index(horizon), np.isfinite(self.actual(horizon))
         cutoffs = self.cutoffs[due]
         centre = self.series.log_close[cutoffs]
-        predicted = centre + np.sum(self.predicted[due, :, column] * self.weights[due, :, column], axis=1)
+        predicted = centre + self.predicted[due, column] * self.weights[due, column]
         return Forecasts(
             horizon,
             cutoffs,
@@ -158,9 +151,12 @@ def replay(
     scored = tuple(sorted(set(horizons)))
     alone = tuple(sorted({*KNOTS, *scored}))
     cutoffs = np.array(list(splits(len(series), every)))
-    increments, curve, noise = forecast_weekly(series, cutoffs, scored, alone, longest, progress)
+    levels, noise = forecast_weekly(series, cutoffs, (0, *alone), longest, progress)
+    curve, places = levels[:, 1:], np.searchsorted(alone, scored)
+    increments = curve[:, places] - levels[:, :1]
+    increments[~np.isfinite(increments).all(axis=1)] = 0.0
     weights = [
-        learn_weights(cutoffs, increments[:, :, column], series.increments(cutoffs, horizon), horizon)
+        learn_weights(cutoffs, increments[:, column], series.increments(cutoffs, horizon), horizon)
         for column, horizon in enumerate(scored)
     ]
     distribution, quantiles = learn(series, alone)
@@ -169,8 +165,8 @@ def replay(
         cutoffs,
         scored,
         predicted=increments,
-        weights=np.stack(weights, axis=2),
-        quantiles=quantiles[cutoffs][:, np.searchsorted(alone, scored)],
+        weights=np.stack(weights, axis=1),
+        quantiles=quantiles[cutoffs][:, places],
         distribution=distribution,
         prophet=replay_prophet(series, cutoffs, alone, curve, noise),
     )
@@ -187,46 +183,3 @@ def replay_prophet(
     increments = np.array([series.increments(cutoffs, horizon) for horizon in horizons]).T  # (m, horizons)
     errors = series.log_close[cutoffs, None] + increments - curve
     return ProphetReplay(tuple(horizons), curve, errors, half_widths(series, cutoffs, horizons, curve, noise))
-
-
-def forecast_weekly(  # noqa: PLR0913, PLR0917 the last has a default
-    series: DailySeries,
-    cutoffs: IntArray,
-    horizons: Sequence[int],
-    alone: Sequence[int],
-    longest: int,
-    progress: Progress = bool,
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the forecasts of all candidates at each cutoff, from nothing but the history up to it.
-
-    These are the increments of log price since the close of the cutoff (m, candidates, horizons), the log price of
-    Prophet's curve itself (m, k), and the standard deviation of the closes around it (m,). Where Prophet could not be
-    fitted, its curve is NaN.
-
-    `cutoffs` (m,) are ascending indices into the series, each with at least 30 days up to the estimation before it.
-    `horizons` are the days ahead of the increments, and `alone` those of Prophet's curve itself. A fit sees at most
-    `longest` days. A candidate that fails forecasts persistence: increments of zero. `progress` gets the number of
-    cutoffs done.
-    """
-    increments = np.full((len(cutoffs), len(CANDIDATES), len(horizons)), np.nan)
-    curve, noise = np.full((len(cutoffs), len(alone)), np.nan), np.full(len(cutoffs), np.nan)
-    ahead, origins = np.array([*horizons, *alone]), np.maximum(cutoffs - series.days[cutoffs] % WEEK, 0)
-    # The matrices are small: threads would only wait for one another. Optimisers warn on flat or short histories; those
-    # forecasts are scored like any other.
-    with threadpool_limits(1), warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore", ModelWarning)
-        warnings.simplefilter("ignore", RuntimeWarning)
-        for origin in np.unique(origins).tolist():
-            rows = np.flatnonzero(origins == origin)  # the cutoffs from this estimation to the next
-            steps = cutoffs[rows] - origin
-            past, later = series.until(origin, longest), series.until(int(cutoffs[rows[-1]]), int(steps[-1]))
-            for column, candidate in enumerate(CANDIDATES.values()):
-                # A history of a few exact repetitions does not identify the parameters.
-                with suppress(np.linalg.LinAlgError):
-                    forecast = candidate(past, later, steps, ahead)
-                    increments[rows, column] = forecast.increments[:, : len(horizons)]
-                    if forecast.curve is not None and forecast.noise is not None:
-                        curve[rows], noise[rows] = forecast.curve[:, len(horizons) :], forecast.noise
-            progress(len(rows))
-    increments[~np.isfinite(increments).all(axis=2)] = 0.0
-    return increments, curve, noise

@@ -11,7 +11,6 @@ import numpy as np
 from crypto_predict.baked.schema import (
     COVERAGE,
     Backtest,
-    CandidateScore,
     Confidence,
     Loss,
     ProphetBacktest,
@@ -22,7 +21,6 @@ from crypto_predict.baked.schema import (
     YearScore,
     verdict,
 )
-from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.quantiles import interval_score, quantile_loss
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
@@ -47,7 +45,6 @@ def score(replay: Replay, horizons: Sequence[int]) -> Backtest | None:
         cutoffs=len(replay.cutoffs),
         scores=tuple(_score(replay, forecasts) for forecasts in due),
         years=tuple(year for forecasts in due for year in _years(replay, forecasts)),
-        candidates=tuple(candidate for forecasts in due for candidate in _candidates(replay, forecasts.horizon)),
         prophet=_prophet(list(filter(None, [_prophet_score(replay, forecasts) for forecasts in due]))),
         losses=tuple(loss for forecasts in due for loss in weekly_losses(replay.series, forecasts)),
     )
@@ -60,7 +57,6 @@ def only(backtest: Backtest, horizons: Sequence[int]) -> Backtest:
         backtest,
         scores=tuple(score for score in backtest.scores if score.horizon_days in horizons),
         years=tuple(year for year in backtest.years if year.horizon_days in horizons),
-        candidates=tuple(candidate for candidate in backtest.candidates if candidate.horizon_days in horizons),
         prophet=_prophet([score for score in alone if score.horizon_days in horizons]),
     )
 
@@ -159,7 +155,10 @@ def _years(replay: Replay, forecasts: Forecasts) -> Iterator[YearScore]:
 
 
 def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
-    """Return the summary of Prophet alone at the same cutoffs; None if it could not be fitted at any of them."""
+    """Return the summary of Prophet alone at the same cutoffs, and its weight in the newest forecast.
+
+    None if it could not be fitted at any of them.
+    """
     column = replay.prophet.horizons.index(forecasts.horizon)
     rows = np.searchsorted(replay.cutoffs, forecasts.cutoffs)
     curve, half_width = replay.prophet.curve[rows, column], replay.prophet.half_widths_80[rows, column]
@@ -168,17 +167,8 @@ def _prophet_score(replay: Replay, forecasts: Forecasts) -> ProphetScore | None:
         return None
     alone = replace(forecasts, predicted=curve).only(fitted)
     low, high = (curve - half_width)[fitted], (curve + half_width)[fitted]
-    return ProphetScore(horizon_days=forecasts.horizon, **_summary(alone, low, high))
-
-
-def _candidates(replay: Replay, horizon: int) -> Iterator[CandidateScore]:
-    """Yield every candidate alone at the cutoffs whose outcome is known, and its weight in the newest forecast."""
-    column, actual = replay.horizons.index(horizon), replay.actual(horizon)
-    due = np.isfinite(actual)
-    weights = replay.weights[-1, :, column]
-    for index, name in enumerate(NAMES):
-        errors = np.abs(actual[due] - replay.predicted[due, index, column])
-        yield CandidateScore(name, horizon, _ratio(errors, np.abs(actual[due])), _figure(weights[index]))
+    weight = _figure(replay.weights[-1, replay.horizons.index(forecasts.horizon)])
+    return ProphetScore(horizon_days=forecasts.horizon, weight=weight, **_summary(alone, low, high))
 
 
 def weekly_losses(series: DailySeries, forecasts: Forecasts) -> Iterator[Loss]:

@@ -5,31 +5,37 @@ conditionally heteroskedastic time series model for speculative prices and rates
 Statistics 69, 1987. The package `arch` fits it. Between two fits the variance follows the returns by its recursion.
 """
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 from arch import arch_model
+from arch.utility.exceptions import StartingValueWarning
 from scipy.special import stdtrit
 
 from crypto_predict.history.columns import FloatArray
 
 REFIT_EVERY = 28  # days
 _SCALE = 100.0  # of the returns: the optimiser expects variances near 1
+_INSIDE = np.array([1.0, 0.999, 0.999, 1.0])  # factors of parameters: `arch` accepts no start with a persistence of 1
 
 
 class Garch:
     """The variance over several days is the sum of those that the recursion expects."""
 
     name, refit_every, updates, first_cutoff = "garch", REFIT_EVERY, True, None
+    _start: FloatArray | None = None  # the parameters of the last fit, from which the next takes two thirds of the time
 
     def fit(self, history: pd.DataFrame) -> None:
         """Fit the parameters to all returns."""
         returns = _returns(history)
         model = arch_model(returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
-        with np.errstate(all="ignore"):  # of a market that never moves
-            fitted = model.fit(disp="off", show_warning=False)
+        with np.errstate(all="ignore"), warnings.catch_warnings():  # of a market that never moves
+            warnings.simplefilter("ignore", StartingValueWarning)
+            fitted = model.fit(disp="off", show_warning=False, starting_values=self._start)
         self._omega, self._alpha, self._beta, self._freedom = fitted.params.tolist()
+        self._start = fitted.params.to_numpy() * _INSIDE
         self._variance = fitted.conditional_volatility[-1] ** 2  # of the last return
         self._follow(returns[-1:])
         self._days = len(history)

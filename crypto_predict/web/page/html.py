@@ -4,7 +4,7 @@ The templates beside this module are Jinja's, which Flask brings and which escap
 not at each request.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.evaluation import COMBINED, PROPHET
+from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schedule import Schedule
-from crypto_predict.baked.schema import Anchor, Backtest, CandidateScore, PairForecast
+from crypto_predict.baked.schema import Anchor, PairForecast
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
@@ -85,7 +85,6 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> s
         persists=all(line["price"] == price for line in forecast),
         question_day=baked.last + QUESTION_DAYS * DAY,
         above=f"{Decimal(f'{price:.2g}'):f}",
-        candidates=dict(_candidates(facts.backtest)) if facts.backtest else {},
         past_model=past_model,
         past=hindcasts.fans(baked, baked.hindcasts[past_model]) if past_model else [],
         past_since=baked.first + baked.hindcasts[past_model].cutoffs[0] * DAY if past_model else None,
@@ -171,22 +170,6 @@ def _change(baked: PairForecast) -> dict[str, Any] | None:
     else:
         return None
     return {"share": baked.anchor.price / close - 1, "since": since}
-
-
-def _candidates(backtest: Backtest) -> Iterator[tuple[str, list[str]]]:
-    """Yield each candidate of the combination, with its error at each horizon, and its weight where it has one."""
-    horizons = [score.horizon_days for score in backtest.scores]
-
-    def cells(scores: Iterable[CandidateScore]) -> list[str]:
-        texts = {}
-        for score in scores:
-            weight = f" ({score.weight:.2f})" if score.weight else ""
-            texts[score.horizon_days] = _ratio(score.relative_mae) + weight
-        return [texts.get(horizon, _ratio(None)) for horizon in horizons]
-
-    for name in dict.fromkeys(score.candidate for score in backtest.candidates):
-        title = "Prophet, from the newest price" if name == PROPHET else name.capitalize()
-        yield title, cells(score for score in backtest.candidates if score.candidate == name)
 
 
 @cache

@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.schema import KNOTS
-from crypto_predict.forecasting.candidates import NAMES
-from crypto_predict.forecasting.candidates.candidate import WEEK
-from crypto_predict.forecasting.candidates.prophet import fit_map
+from crypto_predict.forecasting.combined.prophet import fit_map
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import (
     FIRST_CUTOFF,
@@ -25,7 +23,7 @@ from crypto_predict.forecasting.evaluation.replay import (
 )
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray
-from tests.support.markets import FIRST_DAY, random_walk, real_series, series_of, trending
+from tests.support.markets import FIRST_DAY, random_walk, real_series, series_of
 
 pytestmark = pytest.mark.repeats
 
@@ -33,11 +31,12 @@ LONGEST = 1825
 # Of these days, 78 cutoffs; up to the day at which the history is cut, 57.
 DAYS, EVERY, CUT = 904, 7, 904 - 21 * 7
 ASKED = (1, 7, 10)
+WEEK = 7
 
 
 def market() -> FloatArray:
-    """One that can be forecast, so that weights are anything but zero."""
-    return trending(1, DAYS, 0.9)
+    """One with a week that can be forecast, so that weights are anything but zero."""
+    return random_walk(1, DAYS) + 0.05 * np.sin(2 * np.pi * np.arange(DAYS) / 7)
 
 
 def replayed(series: DailySeries, every: int = EVERY, longest: int = LONGEST) -> Replay:
@@ -115,7 +114,7 @@ def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) ->
     for column, horizon in enumerate(ASKED):
         quantiles = learned[:, horizons.index(horizon)]
         for index, row in enumerate(whole.rows([horizon])):
-            predicted = float(whole.predicted[index, :, column] @ whole.weights[index, :, column])
+            predicted = float(whole.predicted[index, column] * whole.weights[index, column])
             moves = np.log(np.array([row.low, row.prediction, row.high]) / row.persistence)
             expected = (min(quantiles[index, 1], predicted), predicted, max(quantiles[index, -2], predicted))
             assert moves == pytest.approx(expected, abs=1e-12)
@@ -123,7 +122,7 @@ def test_a_row_contains_the_combined_forecast_and_the_interval(whole: Replay) ->
 
 def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     """The combination weighs its increments; Prophet alone keeps the level of its curve."""
-    own, column = NAMES.index("prophet"), whole.prophet.horizons.index(7)
+    column = whole.prophet.horizons.index(7)
     index, cutoff = 40, int(whole.cutoffs[40])
     estimated = cutoff - int(whole.series.days[cutoff]) % WEEK
     fitted = fit_map(whole.series.days[: estimated + 1], whole.series.log_close[: estimated + 1])
@@ -133,7 +132,7 @@ def test_prophet_alone_is_its_curve(whole: Replay) -> None:
     )
     assert cutoff > estimated
     assert whole.prophet.curve[index, column] == pytest.approx(later, rel=1e-12)
-    assert whole.predicted[index, own, ASKED.index(7)] == pytest.approx(later - now, abs=1e-12)
+    assert whole.predicted[index, ASKED.index(7)] == pytest.approx(later - now, abs=1e-12)
     assert abs(now - whole.series.log_close[cutoff]) > 1e-3
 
 
@@ -143,7 +142,7 @@ def mean_error(rows: list[Row], of: str) -> float:
 
 
 def test_a_market_that_can_be_forecast_is_forecast_better_than_by_persistence(whole: Replay) -> None:
-    trusted = {whole.series.day(int(day)) for day in whole.cutoffs[whole.weights[:, :, 0].any(axis=1)]}
+    trusted = {whole.series.day(int(day)) for day in whole.cutoffs[whole.weights[:, 0] > 0]}
     rows = [row for row in whole.rows([1]) if row.cutoff in trusted]
     assert len(rows) > 20
     assert mean_error(rows, "prediction") < 0.9 * mean_error(rows, "persistence")
@@ -185,7 +184,7 @@ def test_any_horizons_are_forecast_once_each_in_ascending_order(horizons: tuple[
     done = replay(series_of(random_walk(8, 150)), horizons, 20, LONGEST)
     assert done is not None
     assert done.horizons == tuple(sorted(set(horizons)))
-    assert done.predicted.shape == (len(done.cutoffs), len(NAMES), len(done.horizons))
+    assert done.predicted.shape == (len(done.cutoffs), len(done.horizons))
     assert {row.horizon_days for row in done.rows(horizons)} == {horizon for horizon in horizons if horizon < 80}
 
 

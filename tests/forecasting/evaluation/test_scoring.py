@@ -12,7 +12,6 @@ import pytest
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import KNOTS, Backtest, ProphetScore, Score
-from crypto_predict.forecasting.candidates import NAMES
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN
 from crypto_predict.forecasting.evaluation import metrics
@@ -40,10 +39,8 @@ def series(days: int = DAYS) -> DailySeries:
 def forecasting(increments: Any, cutoffs: range, horizon: int = 1, half_width: float = 0.05) -> Replay:
     """A backtest in which the forecast at the cutoff `c` was `increments(c)` from the last close."""
     at = np.array(cutoffs)
-    predicted = np.zeros((len(at), len(NAMES), 1))
-    predicted[:, 0, 0] = [increments(cutoff) for cutoff in at.tolist()]
-    weights = np.zeros_like(predicted)
-    weights[:, 0] = 1.0
+    predicted = np.array([[increments(cutoff)] for cutoff in at.tolist()])
+    weights = np.ones_like(predicted)
     quantiles, alone = gaussian_quantiles(np.full((len(at), 1), half_width)), prophet_replay(series(), at, [horizon])
     distribution = learn(series(), [horizon])[0]
     return Replay(series(), at, (horizon,), predicted, weights, quantiles, distribution, alone)
@@ -106,7 +103,7 @@ def score_of(increments: Any, cutoffs: range = range(100, DAYS), horizon: int = 
             1.0,
             0.0,
             None,
-            "no better than persistence at 1 day, p = 1.00: it is persistence, no candidate has earned a weight",
+            "no better than persistence at 1 day, p = 1.00: it is persistence, Prophet has not earned a weight",
         ),
     ],
     ids=["perfect", "opposite", "persistence"],
@@ -168,7 +165,7 @@ def test_cutoffs_without_a_fit_of_prophet_count_for_the_others() -> None:
 
 
 def test_the_words_on_prophet_alone_name_every_horizon_once() -> None:
-    scores = [ProphetScore(1, 90, 4.883, 0.791, 4.1), ProphetScore(7, 84, 2.178, 0.805, 2.0)]
+    scores = [ProphetScore(1, 90, 4.883, 0.791, 4.1, 0.0), ProphetScore(7, 84, 2.178, 0.805, 2.0, 0.5)]
     assert prophet_words(scores) == (
         "Prophet alone: error 4.88 and 2.18 times persistence's at 1 and 7 days; its interval held 79 and 80 % of the "
         "outcomes"
@@ -176,7 +173,7 @@ def test_the_words_on_prophet_alone_name_every_horizon_once() -> None:
     assert prophet_words(scores[:1]) == (
         "Prophet alone: error 4.88 times persistence's at 1 day; its interval held 79 % of the outcomes"
     )
-    assert prophet_words([ProphetScore(1, 90, None, 1.0, None)]) == (
+    assert prophet_words([ProphetScore(1, 90, None, 1.0, None, 0.0)]) == (
         "Prophet alone: not comparable with persistence; its interval held 100 % of the outcomes"
     )
 
@@ -254,15 +251,6 @@ def test_disjoint_forecasts_do_not_overlap() -> None:
 
 def test_without_a_due_forecast_the_score_is_none() -> None:
     assert score(forecasting(lambda _: 0.0, range(DAYS - 5, DAYS), horizon=7), [7]) is None
-
-
-def test_every_candidate_is_scored_alone_with_its_weight() -> None:
-    """The first was right, the others forecast persistence."""
-    result = scored(score(forecasting(truth, range(100, DAYS)), [1])).candidates
-    assert tuple(score.candidate for score in result) == NAMES
-    others = len(NAMES) - 1
-    assert [score.weight for score in result] == [1.0, *[0.0] * others]
-    assert [score.relative_mae for score in result] == pytest.approx([0.0, *[1.0] * others], abs=1e-12)
 
 
 def test_the_years_are_those_of_the_cutoffs_and_add_up() -> None:

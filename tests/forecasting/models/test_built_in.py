@@ -2,8 +2,10 @@
 
 import csv
 import math
+import warnings
 from collections.abc import Callable
 from datetime import date, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,25 +16,46 @@ from scipy import stats
 
 from crypto_predict.forecasting.evaluation.comparison import score_model
 from crypto_predict.forecasting.evaluation.harness import issue
+from crypto_predict.forecasting.models.autoregression import LAGS, Autoregression, estimate, increments
 from crypto_predict.forecasting.models.contract import Model, ModelFailed, frame
 from crypto_predict.forecasting.models.deribit import Deribit
 from crypto_predict.forecasting.models.garch import Garch
 from crypto_predict.forecasting.models.gaussian import Gaussian
+from crypto_predict.forecasting.models.smoothing import ESTIMATES, Smoothing, Theta
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import Pair
 from crypto_predict.market.forecast import LEVELS
 from tests.support.histories import START, flat, history_of, make_candle, make_history
-from tests.support.markets import DATA, random_walk, real_days
+from tests.support.markets import DATA, random_walk, real_days, trending
 
 HORIZONS = (1, 7, 30)
 LEAST = 120  # days, of a history that has a backtest
 INDEX = {START.date() + timedelta(days=day): 0.5 + 0.1 * math.sin(day) for day in range(1000)}
+OF_POINTS: dict[str, Callable[[], Model]] = {
+    "autoregression": Autoregression,
+    **{name: partial(Smoothing, name) for name in ESTIMATES},
+}
 MODELS: dict[str, Callable[[], Model]] = {
     "gaussian": Gaussian,
     "garch": Garch,
     "deribit": lambda: Deribit(INDEX),
+    **OF_POINTS,
+}
+MARKETS: dict[str, Callable[[int], FloatArray]] = {
+    "a random walk": lambda days: random_walk(1, days),
+    "a trending one": lambda days: trending(2, days, 0.9),
+    "flat": lambda days: np.full(days, 5.5),
+    "flat at a price of one": np.zeros,
+    "a stable coin": lambda days: 1e-4 * np.random.default_rng(3).standard_normal(days),
+    "constant growth": lambda days: 0.01 * np.arange(float(days)),
+    "constant decline": lambda days: -0.01 * np.arange(float(days)),
+    "between 1 and 1000 by turns": lambda days: np.log(1e3) * (np.arange(days) % 2),
+    "a leap by 1000 at the end": lambda days: np.log(1e3) * (np.arange(days) == days - 1),
+    "a single tick": lambda days: 5 + 0.1 * (np.arange(days) == days // 2),
+    "the same week again and again": lambda days: 5 + 0.1 * (np.arange(float(days)) % 7),
+    "a sine": lambda days: 5 + np.sin(np.arange(float(days))),
 }
 every_model = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS)
 
@@ -104,6 +127,52 @@ def test_quantiles_of_the_gaussian_and_of_deribit_are_those_of_random_walks() ->
         for row, horizon in enumerate(HORIZONS):
             paths = deviation * random.standard_normal((100_000, horizon)).sum(axis=1)
             assert moves[row] == pytest.approx(np.quantile(paths, LEVELS), abs=0.03 * deviation * math.sqrt(horizon))
+
+
+def moves(model: Model, log_close: FloatArray, since: int = 0) -> FloatArray:
+    """Return (horizons,) the moves that a model of points forecasts `since` days after its fit."""
+    history = frame(market(log_close))
+    model.fit(history.iloc[: len(history) - since].copy())
+    if since:
+        model.update(history)
+    return np.asarray(np.log(model.forecast(HORIZONS, LEVELS) / history["close"].iloc[-1]))
+
+
+@pytest.mark.parametrize("days", [60, 66, 365, 400])
+@pytest.mark.parametrize("name", MARKETS)
+@pytest.mark.parametrize("model", OF_POINTS.values(), ids=OF_POINTS)
+def test_models_of_points_have_a_number_for_every_horizon_and_no_warning(
+    model: Callable[[], Model], name: str, days: int
+) -> None:
+    """An optimiser that does not converge and a singular matrix must not become warnings."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        forecast = moves(model(), MARKETS[name](days), since=days % 7)
+    assert forecast.shape == (len(HORIZONS),)
+    assert np.isfinite(forecast).all()
+    if name.startswith("flat"):
+        assert np.abs(forecast).max() < 1e-6
+
+
+@pytest.mark.parametrize("model", OF_POINTS.values(), ids=OF_POINTS)
+def test_models_of_points_see_the_last_year_only_and_no_currency(model: Callable[[], Model]) -> None:
+    """A market that moved differently before does not help."""
+    log_close = random_walk(6, 700)
+    otherwise = np.concatenate([random_walk(7, 335), log_close[335:]])
+    assert moves(model(), log_close) == pytest.approx(moves(model(), otherwise), rel=1e-9, abs=1e-12)
+    assert moves(model(), log_close + np.log(1e3)) == pytest.approx(moves(model(), log_close), abs=1e-4)
+
+
+def test_models_of_points_go_on_with_every_close_and_the_parameters_of_their_fit() -> None:
+    log_close = random_walk(14, 500)
+    year = log_close[-365 - 6 : -6]
+    theta, coefficients = Theta.estimate(year - year[-1]), estimate(year)
+    for close in log_close[-6:]:
+        theta = theta.update(close - year[-1])
+    expected = theta.forecast(np.array(HORIZONS)) - log_close[-1] + year[-1]
+    assert moves(Smoothing("theta"), log_close, since=6) == pytest.approx(expected, abs=1e-6)
+    expected = increments(coefficients, np.diff(log_close)[: -LAGS - 1 : -1], np.array(HORIZONS))
+    assert moves(Autoregression(), log_close, since=6) == pytest.approx(expected, abs=1e-9)
 
 
 class Momentum:

@@ -20,7 +20,6 @@ from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     Anchor,
     Backtest,
-    CandidateScore,
     LiveForecast,
     LiveModel,
     LiveRecord,
@@ -138,14 +137,9 @@ def recorded(*, simulated: bool = False) -> Model:
         for horizon, ratio in horizons.items()
     )
     alone = blank(ProphetScore, horizon_days=1, relative_mae=4.76, **tested)
-    candidates = tuple(
-        CandidateScore(name, horizon, error, weight)
-        for horizon, weight, errors in ((1, 0.0, (1.02, 0.999)), (7, 0.25, (0.99, 1.0)), (30, 0.0, (None, None)))
-        for name, error in zip(("prophet", "theta"), errors, strict=True)
-    )
     span = {"first_cutoff": date(2020, 7, 1), "last_cutoff": LAST, "cutoffs": 1_825}
     prophet = blank(ProphetBacktest, scores=(alone,))
-    backtest = blank(Backtest, scores=scores, candidates=candidates, prophet=prophet, **span)
+    backtest = blank(Backtest, scores=scores, prophet=prophet, **span)
     at = datetime(2024, 5, 1, 6, tzinfo=UTC)
     latest = tuple(
         LiveForecast(at, "0.3.0-1", LAST - n * DAY, 3, 64_000.0, 62_000.0, 66_000.0, 64_000.0, actual)
@@ -283,7 +277,7 @@ def test_a_forecast_that_is_the_newest_price_is_said_once_and_has_its_ranges_alo
     """Ten equal numbers tell a reader nothing, and on a phone they push the ranges out of sight."""
     model = make_model(BTC)
     nothing = (0.0,) * HORIZON_DAYS
-    still = replace(model.forecasts[BTC], prophet_weights=nothing, other_increments=nothing)
+    still = replace(model.forecasts[BTC], prophet_weights=nothing)
     page = Page(rendered(replace(model, forecasts={BTC: still})))
     table = page.words().partition("The forecast in USD")[2].partition("Ask")[0]
     assert "Its middle stays at that price on every day" in table
@@ -339,12 +333,6 @@ def test_published_forecasts_of_all_models_have_a_table_once_they_are_due() -> N
     assert "mine 0.900 (0.880\N{EN DASH}0.950) 79 (77\N{EN DASH}85) of 100, 999 outcomes" in said(
         facts.models[0].scores
     )
-
-
-def test_what_the_forecast_is_combined_of_is_folded() -> None:
-    """A weight stands beside the error that earned it."""
-    words = Page(rendered(recorded())).words()
-    assert "Prophet, from the newest price 1.020 0.990 (0.25) not known Theta 0.999" in words
 
 
 def test_the_past_year_is_readable_without_scripts() -> None:

@@ -1,17 +1,18 @@
 """The exact fit of Prophet's model, against Prophet itself."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from crypto_predict.forecasting.candidates import prophet_fit  # noqa: F401 its import is what keeps Prophet's quiet
-from crypto_predict.forecasting.candidates.prophet import ProphetMap, fit_map
+from crypto_predict.forecasting.combined import prophet_fit  # noqa: F401 its import is what keeps Prophet's quiet
+from crypto_predict.forecasting.combined.prophet import ProphetMap, fit_map, forecast_weekly
+from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
-from tests.support.markets import FIRST_DAY, random_walk, trending
+from tests.support.markets import FIRST_DAY, random_walk, series_of, trending
 
 from prophet import Prophet  # isort: skip  after what keeps its import quiet
 
@@ -209,3 +210,49 @@ def test_a_curve_that_is_updated_follows_the_fit_to_the_same_closes() -> None:
         held.append(float(np.abs(before.at(later) - fresh.at(later)).mean()))
     assert np.mean(updated) < np.mean(held) / 3
     assert before.update(np.arange(0), np.zeros(0)) is before
+
+
+@pytest.mark.parametrize("days", [30, 31, 36, 60, 365, 800])
+@pytest.mark.parametrize("level", [0.0, 5.5, -20.0])
+def test_a_market_that_never_moves_is_forecast_to_stay(days: int, level: float) -> None:
+    """Also one that trades once a week.
+
+    Seven days apart, the weekly terms are all the same; on Thursdays, as 1970 began, half of them are zero.
+    """
+    assert newest(series_of(np.full(days, level))) == pytest.approx([level] * 3, abs=1e-6)
+    weekly = series_of(np.full(700, level), missing=[day for day in range(700) if day % 7 != 1])
+    assert np.isfinite(newest(weekly)).all()
+
+
+def test_a_curve_is_fitted_to_candles_only() -> None:
+    """Days that repeat the close before would flatten the curve."""
+    grown = series_of(5 + 0.01 * np.arange(400.0), missing=range(100, 200))
+    assert newest(grown) - grown.log_close[-1] == pytest.approx([0.01, 0.07, 0.3], rel=1e-3)
+
+
+@pytest.mark.parametrize("candles", [0, 1, 2, 3, 29, 30])
+def test_a_history_that_is_nearly_all_gap_has_no_curve(candles: int) -> None:
+    """A window inside an outage of a year may contain no candle."""
+    series = series_of(random_walk(13, 900), missing=range(100, 900 - candles)).until(899, 365)
+    assert np.count_nonzero(series.known) == candles
+    assert np.isfinite(newest(series)).all() == (candles >= 30)
+
+
+def test_a_curve_is_fitted_on_sundays_and_goes_on_with_every_close() -> None:
+    series = series_of(random_walk(14, 500))
+    sunday = 493  # its place
+    series = replace(series, days=series.days - series.days[sunday] % 7)
+    assert series.day(sunday).strftime("%A") == "Sunday"
+    curve, noise = forecast_weekly(series, np.arange(sunday, 500), (0, 7), 500)
+    fitted = fit_map(series.days[: sunday + 1], series.log_close[: sunday + 1])
+    for row, day in enumerate(range(sunday, 500)):
+        updated = fitted.update(series.days[sunday + 1 : day + 1], series.log_close[sunday + 1 : day + 1])
+        assert curve[row] == pytest.approx(updated.at(series.days[day] + np.array([0, 7])), rel=1e-12)
+        assert noise[row] == pytest.approx(updated.noise * updated.scale)
+    assert len(np.unique(curve[:, 1])) == 7
+
+
+def newest(series: DailySeries) -> FloatArray:
+    """Return the curve 1, 7 and 30 days after a series, which ends on a Sunday."""
+    series = replace(series, days=series.days - series.days[-1] % 7)
+    return np.asarray(forecast_weekly(series, np.array([len(series) - 1]), (1, 7, 30), len(series))[0][0])

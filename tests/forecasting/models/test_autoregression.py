@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from statsmodels.tsa.ar_model import AutoReg
 
-from crypto_predict.forecasting.candidates.autoregression import LAGS, fit, increments
+from crypto_predict.forecasting.models.autoregression import LAGS, estimate, increments
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, trending
 
@@ -24,7 +24,7 @@ def test_it_forecasts_as_statsmodels_also_days_after_the_estimation(market: str)
     expected = np.cumsum(AutoReg(np.diff(log_close), LAGS).fit().forecast(90))[HORIZONS - 1]
     assert ahead(log_close, log_close) == pytest.approx(expected, rel=1e-8, abs=1e-12)
     returns, past = np.diff(log_close), log_close[:-6]
-    expected = np.cumsum(AutoReg(returns, LAGS).predict(fit(past), start=len(returns), end=len(returns) + 89))
+    expected = np.cumsum(AutoReg(returns, LAGS).predict(estimate(past), start=len(returns), end=len(returns) + 89))
     assert ahead(past, log_close) == pytest.approx(expected[HORIZONS - 1], rel=1e-9, abs=1e-12)
 
 
@@ -39,4 +39,4 @@ def test_a_market_that_does_not_identify_the_coefficients_is_continued(log_close
 
 def ahead(past: FloatArray, log_close: FloatArray) -> FloatArray:
     """The increments after `log_close`, with the coefficients of the closes `past` alone."""
-    return np.asarray(increments(fit(past), np.diff(log_close)[None, : -LAGS - 1 : -1], HORIZONS)[0])
+    return np.asarray(increments(estimate(past), np.diff(log_close)[: -LAGS - 1 : -1], HORIZONS))

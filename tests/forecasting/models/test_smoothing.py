@@ -9,7 +9,7 @@ from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 from statsmodels.tsa.forecasting.theta import ThetaModel
 from statsmodels.tsa.holtwinters import ExponentialSmoothing
 
-from crypto_predict.forecasting.candidates.smoothing import DampedTrend, Theta, estimate_level
+from crypto_predict.forecasting.models.smoothing import DampedTrend, Theta, estimate_level
 from crypto_predict.history.columns import FloatArray
 from tests.support.markets import random_walk, trending
 

@@ -1,11 +1,14 @@
 """The combination: no weight where nothing can be forecast, and nothing is learned from the future."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import minimize_scalar
 
-from crypto_predict.forecasting.candidates.combination import SIGNIFICANCE, learn_weights, shrunk
+from crypto_predict.forecasting.combined.combination import PRIOR_SCALE, SIGNIFICANCE, _weight, learn_weights, shrunk
 from crypto_predict.history.columns import FloatArray, IntArray
 from tests.support.markets import random_walk, series_of, trending
 
@@ -13,26 +16,34 @@ SEEDS = range(40)
 DAYS, FIRST = 1500, 365
 
 
-def rules(log_close: FloatArray, cutoffs: IntArray, horizon: int) -> FloatArray:
-    """(m, 5) forecasts of simple rules: the drift of a year, that of a month, an AR(1) and two reversions to a mean."""
-    returns = np.diff(log_close, prepend=log_close[0])
-    return np.array([_rules_at(log_close[: at + 1], returns[max(1, at - 364) : at + 1], horizon) for at in cutoffs])
+def drift(past: FloatArray, horizon: int) -> float:
+    """The move of the past year goes on."""
+    return float(np.diff(past[-365:]).mean() * horizon)
 
 
-def _rules_at(past: FloatArray, returns: FloatArray, horizon: int) -> list[float]:
+def repetition(past: FloatArray, horizon: int) -> float:
+    """An autoregression: each move has as much to do with the one before as in the past year."""
+    returns = np.diff(past[-365:])
     share = float(returns[1:] @ returns[:-1] / (returns @ returns))
-    repeated = sum(share**day for day in range(1, horizon + 1))
-    means = past[-10:].mean() - past[-1], past[-200:].mean() - past[-1]
-    return [returns.mean() * horizon, returns[-30:].mean() * horizon, returns[-1] * repeated, *means]
+    return float(returns[-1]) * sum(share**day for day in range(1, horizon + 1))
 
 
-def combined(log_close: FloatArray, every: int, horizon: int) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """The rules combined over one market: weights, combined increments and actual increments."""
+def reversion(past: FloatArray, _: int) -> float:
+    """The price returns to the mean of its last ten days."""
+    return float(past[-10:].mean() - past[-1])
+
+
+Rule = Callable[[FloatArray, int], float]
+RULES: list[Rule] = [drift, repetition, reversion]
+
+
+def combined(rule: Rule, log_close: FloatArray, every: int, horizon: int) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """A rule combined with persistence over one market: weights, combined increments and actual increments."""
     cutoffs = np.arange(FIRST, len(log_close), every)
     outcome = series_of(log_close).increments(cutoffs, horizon)
-    predicted = rules(log_close, cutoffs, horizon)
+    predicted = np.array([rule(log_close[: at + 1], horizon) for at in cutoffs])
     weights = learn_weights(cutoffs, predicted, outcome, horizon)
-    return weights, np.sum(predicted * weights, axis=1), outcome
+    return weights, predicted * weights, outcome
 
 
 def relative_error(increments: FloatArray, outcome: FloatArray) -> float:
@@ -41,16 +52,17 @@ def relative_error(increments: FloatArray, outcome: FloatArray) -> float:
     return float(np.abs(outcome - increments)[due].mean() / np.abs(outcome)[due].mean())
 
 
+@pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize(("every", "horizon"), [(1, 1), (3, 1), (3, 7), (7, 7), (7, 30)])
-def test_where_nothing_can_be_forecast_the_combination_is_persistence(every: int, horizon: int) -> None:
+def test_where_nothing_can_be_forecast_the_combination_is_persistence(rule: Rule, every: int, horizon: int) -> None:
     """At any cutoff, weights are there by chance in at most 1 % of the markets, which is the level of the test.
 
     It is made again every week for three years, in which a few markets more have a lucky time; none loses by it.
     """
     trusted, errors = [], []
     for seed in SEEDS:
-        weights, increments, outcome = combined(random_walk(seed, DAYS), every, horizon)
-        trusted.append(weights.any(axis=1))
+        weights, increments, outcome = combined(rule, random_walk(seed, DAYS), every, horizon)
+        trusted.append(weights > 0)
         errors.append(relative_error(increments, outcome))
         if not trusted[-1].any():
             assert not increments.any()
@@ -63,40 +75,50 @@ def test_where_nothing_can_be_forecast_the_combination_is_persistence(every: int
 @pytest.mark.parametrize("share", [0.5, -0.5])
 def test_a_market_that_can_be_forecast_is_forecast_better(share: float) -> None:
     for seed in range(5):
-        weights, increments, outcome = combined(trending(seed, DAYS, share), 1, 1)
-        assert weights[-1].sum() > 0.5
+        weights, increments, outcome = combined(repetition, trending(seed, DAYS, share), 1, 1)
+        assert weights[-1] > 0.5
         assert relative_error(increments, outcome) < 0.95
 
 
-def test_the_candidate_that_is_right_has_the_weight() -> None:
-    """Equal candidates share it; one that is always wrong has none, and without a known outcome none has."""
-    rng = np.random.default_rng(0)
-    outcome = rng.standard_normal(600)
-    predicted = rng.standard_normal((600, 5))
-    predicted[:, 3], predicted[:, 2] = outcome, -outcome
-    alike = np.repeat(outcome[:, None], 5, axis=1)
-    right, shared, wrong, unknown = (
-        learn_weights(np.arange(600), forecasts, outcomes, 1)
-        for forecasts, outcomes in (
-            (predicted, outcome),
-            (alike, outcome),
-            (-alike, outcome),
-            (alike, np.full(600, np.nan)),
+def test_a_model_that_is_right_has_the_weight() -> None:
+    """One that is always wrong has none, and without a known outcome none has."""
+    outcome = np.random.default_rng(0).standard_normal(600)
+    right, small, large, wrong, unknown = (
+        learn_weights(np.arange(600), predicted, outcomes, 1)
+        for predicted, outcomes in (
+            (outcome, outcome),
+            (0.5 * outcome, outcome),
+            (2 * outcome, outcome),
+            (-outcome, outcome),
+            (outcome, np.full(600, np.nan)),
         )
     )
-    assert right[-1, 3] > 0.95
-    assert np.delete(right[-1], 3).sum() < 0.05
-    assert shared[-1].sum() == pytest.approx(1, abs=0.05)
+    assert right[-1] == pytest.approx(1, abs=0.05)
+    assert small[-1] <= 1
+    assert large[-1] == pytest.approx(0.5, abs=0.03)
     assert not wrong.any()
     assert not unknown.any()
 
 
+def test_the_weight_is_that_of_a_regression_with_a_prior_around_zero() -> None:
+    """SciPy finds the same minimum, between 0 and 1."""
+    rng = np.random.default_rng(1)
+    outcome = rng.standard_normal(60)
+    for share in (-0.5, 0.2, 0.5, 2.0):
+        predicted = share * outcome + 0.3 * rng.standard_normal(60)
+
+        def loss(weight: float, predicted: FloatArray = predicted) -> float:
+            errors = outcome - weight * predicted
+            return float(errors @ errors / np.mean(outcome**2)) + (weight / PRIOR_SCALE) ** 2
+
+        expected = minimize_scalar(loss, bounds=(0, 1), method="bounded", options={"xatol": 1e-9}).x
+        assert _weight(predicted, outcome, 1.0) == pytest.approx(expected, abs=1e-5)
+
+
 def test_weights_grow_with_the_number_of_known_outcomes() -> None:
-    """A candidate that was right 42 times out of 42 counts as if it had been wrong 16 times before."""
+    """A model that was right 42 times out of 42 counts as if it had been wrong 16 times before."""
     outcome = np.random.default_rng(0).choice([-1.0, 1.0], 600)
-    predicted = np.zeros((600, 5))
-    predicted[:, 3] = outcome
-    weights = learn_weights(np.arange(600), predicted, outcome, 1)[:, 3]
+    weights = learn_weights(np.arange(600), outcome, outcome, 1)
     assert not weights[:42].any()
     assert weights[42] == pytest.approx(42 / (42 + 16), abs=0.02)
     assert np.all(np.diff(weights) >= -1e-3)
@@ -108,9 +130,9 @@ def forecasts(draw: st.DrawFn) -> tuple[IntArray, FloatArray, FloatArray, int]:
     rng = np.random.default_rng(draw(st.integers(0, 10_000)))
     count, every = draw(st.integers(1, 250)), draw(st.integers(1, 10))
     outcome = rng.standard_normal(count) * 10.0 ** draw(st.integers(-6, 3))
-    use = rng.choice([0.0, 0.5, 1.0, -1.0], size=5) * 10.0 ** rng.integers(-3, 4, 5)
-    noise = rng.standard_normal((count, 5)) * 10.0 ** draw(st.integers(-9, 1))
-    predicted = use * (outcome[:, None] + noise * np.abs(outcome).max())
+    use = rng.choice([0.0, 0.5, 1.0, -1.0]) * 10.0 ** rng.integers(-3, 4)
+    noise = rng.standard_normal(count) * 10.0 ** draw(st.integers(-9, 1))
+    predicted = use * (outcome + noise * np.abs(outcome).max())
     outcome[rng.random(count) < draw(st.sampled_from([0.0, 0.1, 1.0]))] = np.nan
     return np.arange(count) * every, predicted, outcome, draw(st.sampled_from([1, 2, 7, 30]))
 
@@ -125,25 +147,24 @@ def test_weights_are_shares_and_nothing_later_changes_them(
     at = data.draw(st.integers(0, len(cutoffs) - 1), label="cutoff")
     later = cutoffs + horizon > cutoffs[at]
     otherwise = np.where(later, data.draw(st.sampled_from([np.nan, 0.0, -7.0, 1e3])), outcome)
-    other_forecasts = np.where((cutoffs > cutoffs[at])[:, None], 5.0, predicted)
+    other_forecasts = np.where(cutoffs > cutoffs[at], 5.0, predicted)
     before, after = learn_weights(*market), learn_weights(cutoffs, other_forecasts, otherwise, horizon)
     assert before[: at + 1].tobytes() == after[: at + 1].tobytes()
-    assert np.all(before >= 0)
-    assert np.all(before.sum(axis=1) <= 1 + 1e-12)
+    assert np.all((before >= 0) & (before <= 1))
 
 
 def test_forecasts_with_unknown_outcome_do_not_matter() -> None:
     """The weights are those of the other forecasts."""
     rng = np.random.default_rng(0)
     outcome = rng.standard_normal(500)
-    predicted = outcome[:, None] + rng.standard_normal((500, 5))
+    predicted = outcome + rng.standard_normal(500)
     unknown = rng.random(500) < 0.2
-    wild = np.where(unknown[:, None], -1e6 * predicted, predicted)
+    wild = np.where(unknown, -1e6 * predicted, predicted)
     missing = np.where(unknown, np.nan, outcome)
     plain, other = (
         learn_weights(np.arange(500), forecasts_of_all, missing, 1) for forecasts_of_all in (predicted, wild)
     )
-    assert plain[-1].any()
+    assert plain[-1] > 0
     assert plain.tobytes() == other.tobytes()
 
 

@@ -1,23 +1,25 @@
-"""Exponential smoothing: a local level, a damped trend, and Theta.
+"""Exponential smoothing: ``local-level``, ``damped-trend``, and ``theta``.
 
 Each has parameters, which are estimated from the last year of closes, and a state, which every further close updates.
-Estimation takes milliseconds and an update microseconds. So a backtest estimates once a week and only updates the
-state in between.
-
-All log prices are relative to the last close of the estimation.
+Estimation takes milliseconds and an update microseconds. So parameters are estimated once a week, and only the state is
+updated in between.
 """
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize_scalar
 from scipy.signal import lfilter
+from statsmodels.tools.sm_exceptions import ModelWarning
 from statsmodels.tsa.exponential_smoothing.ets import ETSModel
 
-from crypto_predict.forecasting.candidates.candidate import Forecast, last_year
-from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
+
+REFIT_EVERY = 7  # days
+WINDOW = 365  # closes: a market that moved differently before does not help with the next weeks
 
 _LEAST_SHARE = 1e-4  # of an error that enters the level, as in statsmodels; the most is 1 - 1e-4
 
@@ -98,19 +100,39 @@ def estimate_level(log_close: FloatArray) -> DampedTrend:
     return DampedTrend(float(fit.alpha), 0.0, 0.0, float(fit.level[-1]), 0.0)
 
 
-def forecast(
-    estimate: Callable[[FloatArray], DampedTrend | Theta],
-    past: DailySeries,
-    later: DailySeries,
-    steps: IntArray,
-    horizons: IntArray,
-) -> Forecast:
-    """Forecast as `candidate` says, from the state after the last close of the last year."""
-    window, since = last_year(past, later)
-    state = estimate(window)
-    # An optimiser is not exact beyond the seven digits of single precision.
-    states = [type(state)(*np.array(state, np.float32).tolist())]
-    for close in since.tolist():
-        states.append(states[-1].update(close))
-    closes = np.append(window[-1], since)
-    return Forecast(np.array([states[step].forecast(horizons) - closes[step] for step in steps]))
+class Smoothing:
+    """Points of one of `ESTIMATES`. Between two fits every further close updates the state."""
+
+    refit_every, updates, first_cutoff = REFIT_EVERY, True, None
+
+    def __init__(self, name: str) -> None:
+        self.name, self._estimate = name, ESTIMATES[name]
+
+    def fit(self, history: pd.DataFrame) -> None:
+        """Estimate the parameters from the last year. Log prices are relative to its last close from then on."""
+        log_close = np.log(history["close"].to_numpy()[-WINDOW:])
+        self._start, self._days = float(log_close[-1]), len(history)
+        # An optimiser warns on flat and on short histories, whose forecasts are scored like any other.
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore", ModelWarning)
+            warnings.simplefilter("ignore", RuntimeWarning)
+            state = self._estimate(log_close - self._start)
+        # An optimiser is not exact beyond the seven digits of single precision.
+        self._state = type(state)(*np.array(state, np.float32).tolist())
+
+    def update(self, history: pd.DataFrame) -> None:
+        """Take the closes since the last call."""
+        for close in np.log(history["close"].to_numpy()[self._days :]).tolist():
+            self._state = self._state.update(close - self._start)
+        self._days = len(history)
+
+    def forecast(self, horizons: Sequence[int], levels: Sequence[float]) -> FloatArray:  # noqa: ARG002 points have none
+        """Return (horizons,) points."""
+        return np.asarray(np.exp(self._start + self._state.forecast(np.array(horizons))))
+
+
+ESTIMATES: dict[str, Callable[[FloatArray], DampedTrend | Theta]] = {  # by the names of models
+    "theta": Theta.estimate,
+    "damped-trend": DampedTrend.estimate,
+    "local-level": estimate_level,
+}

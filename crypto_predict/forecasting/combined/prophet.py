@@ -13,12 +13,14 @@ The constants are Prophet's defaults.
 """
 
 import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg.lapack import dposv
+from threadpoolctl import threadpool_limits
 
-from crypto_predict.forecasting.candidates.candidate import Forecast
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
 
@@ -39,6 +41,9 @@ _LONGEST = 100.0  # extrapolation, in rounds
 _LEAST_SHARE = 0.1  # of a change of slope that an extrapolation keeps: near zero, rounds hardly move
 _SMALLEST = 1e-5  # smaller changes of slope count as zero; keeps the bound finite
 _EPOCH = 719_163  # 1970-01-01
+_DAYS_OF_WEEK = 7
+
+Progress = Callable[[int], object]
 
 
 # What a round needs of n closes; its cost does not depend on their number: the Gram matrix of the features (P, P), the
@@ -177,20 +182,33 @@ def _features(
     return features
 
 
-def forecast(past: DailySeries, later: DailySeries, steps: IntArray, horizons: IntArray) -> Forecast:
-    """Forecast the curve, fitted at the estimation and updated with every close, and its increments.
+def forecast_weekly(
+    series: DailySeries, cutoffs: IntArray, horizons: Sequence[int], longest: int, progress: Progress = bool
+) -> tuple[FloatArray, FloatArray]:
+    """Return the forecasts of the curve at each cutoff, from nothing but the history up to it.
 
-    They are NaN if a gap left too few candles, or if parameters are not identifiable.
+    These are log prices (m, horizons), and the standard deviation of the closes around the curve (m,); NaN if a gap
+    left too few candles, or if parameters are not identifiable.
+
+    The curve is fitted once a week, on Sundays, to at most the `longest` days before, and every further close updates
+    it. The day of the week is fixed, so that the same closes give the same fits whenever a history starts. `cutoffs`
+    (m,) are ascending indices into the series, `horizons` days ahead. `progress` gets the number of cutoffs done.
     """
-    increments, curve = np.full((2, len(steps), len(horizons)), np.nan)
-    noise = np.full(len(steps), np.nan)
-    fits = list[ProphetMap]()
-    if np.count_nonzero(past.known) >= LEAST_CANDLES:
-        fit = fit_map(past.days[past.known], past.log_close[past.known])
-        candles = [np.flatnonzero(later.known[:step]) for step in steps]
-        fits = [fit.update(later.days[rows], later.log_close[rows]) for rows in candles]
-    if np.isfinite([fit.parameters for fit in fits]).all():
-        for row, (fit, step) in enumerate(zip(fits, steps, strict=False)):
-            levels = fit.at(past.days[-1] + step + np.array([0, *horizons]))
-            increments[row], curve[row], noise[row] = levels[1:] - levels[0], levels[1:], fit.noise * fit.scale
-    return Forecast(increments, curve, noise)
+    curve, noise = np.full((len(cutoffs), len(horizons)), np.nan), np.full(len(cutoffs), np.nan)
+    sundays, ahead = np.maximum(cutoffs - series.days[cutoffs] % _DAYS_OF_WEEK, 0), np.array(horizons)
+    # The matrices are small: threads would only wait for one another.
+    with threadpool_limits(1), np.errstate(all="ignore"):
+        for sunday in np.unique(sundays).tolist():
+            rows, past = np.flatnonzero(sundays == sunday), series.until(sunday, longest)
+            progress(len(rows))
+            if np.count_nonzero(past.known) < LEAST_CANDLES:
+                continue
+            with suppress(np.linalg.LinAlgError):  # a history of a few exact repetitions
+                fit = fit_map(past.days[past.known], past.log_close[past.known])
+                for row, cutoff in zip(rows, cutoffs[rows].tolist(), strict=True):
+                    since = sunday + 1 + np.flatnonzero(series.known[sunday + 1 : cutoff + 1])
+                    updated = fit.update(series.days[since], series.log_close[since])
+                    curve[row], noise[row] = updated.at(series.days[cutoff] + ahead), updated.noise * updated.scale
+    unusable = ~np.isfinite(curve).all(axis=1)
+    curve[unusable], noise[unusable] = np.nan, np.nan
+    return curve, noise

@@ -8,15 +8,15 @@ import numpy as np
 import pandas as pd
 
 from crypto_predict.baked.schema import Seasonality, Trend
-from crypto_predict.forecasting.candidates.prophet import fit_map
+from crypto_predict.forecasting.combined.prophet import fit_map
 from crypto_predict.history import History
+from crypto_predict.prerequisites import without
 
-# While it is imported, Prophet logs an optional plotting library that is missing, and one that is present.
-logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)
-logging.getLogger("matplotlib").setLevel(logging.WARNING)
+logging.getLogger("prophet.plot").setLevel(logging.CRITICAL)  # while it is imported, it logs a library that is missing
 
-from prophet import Prophet  # noqa: E402 after the lines above, which silence its import
-from prophet.serialize import model_to_json  # noqa: E402 likewise
+with without("matplotlib"):  # for Prophet's own pictures, which nobody draws here; it takes a quarter of a second
+    from prophet import Prophet
+    from prophet.serialize import model_to_json
 
 logging.getLogger("prophet").setLevel(logging.WARNING)  # its import has set the level
 logging.getLogger("cmdstanpy").setLevel(logging.CRITICAL)  # its failures also arrive as exceptions
