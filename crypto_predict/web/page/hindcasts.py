@@ -72,8 +72,8 @@ def fans(forecast: PairForecast, hindcast: Hindcast) -> list[Fan]:
     for cutoff, moves in zip(reversed(hindcast.cutoffs), reversed(moves_of(hindcast)), strict=True):
         close = closes[cutoff]
         if len(result) < FANS and cutoff <= latest and close and closes[cutoff + length]:
-            following = closes[cutoff + 1 : cutoff + length + 1]
-            actual = tuple(math.log(price / close) * _UNIT if price else None for price in following)
+            start, following = math.log(close), closes[cutoff + 1 : cutoff + length + 1]
+            actual = tuple((math.log(price) - start) * _UNIT if price else None for price in following)
             result.append(Fan(forecast.first + cutoff * DAY, close, _daily(hindcast.horizons, moves, length), actual))
             latest = cutoff - _APART
     return result[::-1]
