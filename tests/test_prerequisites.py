@@ -46,7 +46,12 @@ def test_an_optional_library_is_absent_during_an_import_unless_it_is_there_alrea
 
 def test_a_training_imports_the_libraries_of_other_models_and_of_pictures_only_when_it_needs_them() -> None:
     """They take longer to import than a backtest takes."""
-    program = "import sys; from crypto_predict.training import pipeline; print(*sys.modules)"
-    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
-    assert "prophet" in modules
-    assert not {"arch", "matplotlib", "scipy.signal", "statsmodels"} & set(modules)
+    imports = "from crypto_predict.training import pipeline", "from crypto_predict.forecasting.models import garch"
+    for count, loaded, absent in (
+        (1, "prophet", {"arch", "matplotlib", "scipy.signal", "statsmodels"}),
+        (2, "arch", {"matplotlib", "scipy.signal"}),
+    ):
+        program = "\n".join([*imports[:count], "import sys", "print(*sys.modules)"])
+        result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+        assert loaded in (modules := set(result.stdout.split()))
+        assert not absent & modules

@@ -147,7 +147,8 @@ def _round(sums: _Sums, state: FloatArray) -> tuple[FloatArray, FloatArray, floa
     system, precision = gram.copy(), gaussian.copy()  # the latter with those of the bounds
     precision[slopes] = 1 / (SLOPE_SCALE * np.sqrt(state[:-1] ** 2 + _SMALLEST**2))
     system.flat[:: len(system) + 1] += math.exp(state[-1]) * precision
-    _, theta, failed = dposv(system, moments)  # half of the time of `np.linalg.solve`
+    # A third of the time of `np.linalg.solve`. The system is symmetric, and its transpose is in the order of LAPACK.
+    _, theta, failed = dposv(system.T, moments)
     if failed:
         theta = np.asarray(np.linalg.solve(system, moments), dtype=np.float64)
     sizes = np.abs(theta[slopes])
