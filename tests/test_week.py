@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,10 @@ from typing import Any
 import pytest
 
 from crypto_predict.baked.ledger import Ledger, Outcome, Place, Release
+from crypto_predict.errors import DatabaseError
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate
 from crypto_predict.market.clock import Clock
+from crypto_predict.store import open_reader
 from tests.support.clocks import program_at
 from tests.support.engine import free_port
 from tests.support.live import binance_of, minutes_of, stored, until
@@ -299,7 +301,7 @@ def test_a_system_is_fresh_after_a_week_of_outages_refusals_and_kills(
             return started
 
         collector = run("collect", "--pair", "BTC/USD,ETH/USD", "--since", f"{START:%Y-%m-%d}")
-        until(lambda: motion.now() > START + 2 * MINUTE and Path(database).exists())
+        until(lambda: motion.now() > START + 2 * MINUTE and are_collected(database, {BTC, ETH}))
         short = ("--days", "365", "--every", "14")
         every = f"{int(EVERY.total_seconds())}s"
         trainer = run("train", "--repeat", every, "--output", str(model), *short, PAIR="collected")
@@ -348,6 +350,13 @@ def has_forecasts(port: int, since: datetime) -> bool:
     _, version = ask(port, "/version")
     answers = [ask(port, f"/forecast/{pair.slug}")[0] for pair in sorted(FORECAST, key=str)]
     return datetime.fromisoformat(version["trained_at"]) > since and set(answers) == {200}
+
+
+def are_collected(database: str, pairs: set[Pair]) -> bool:
+    """Return whether the database has these pairs, so that the first training finds them."""
+    with suppress(DatabaseError), open_reader(database) as reader:
+        return {series.series.pair for series in reader.collected()} >= pairs
+    return False
 
 
 def is_whole(database: str, motion: LongMotion, pair: Pair, end: datetime) -> bool:
