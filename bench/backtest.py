@@ -24,7 +24,7 @@ LONGEST = 90  # days ahead: so much history must follow a cutoff to be scored
 def measure(source: str) -> Iterator[Figure]:
     """Run our whole backtest, and Prophet's cross-validation over 100 of the same cutoffs.
 
-    Ours forecasts with all candidates, combines them, calibrates the interval and computes every score; Prophet's fits
+    Ours combines Prophet with persistence, calibrates the interval and computes every score; Prophet's fits
     Prophet. Ours also runs over the few cutoffs too near the end to be scored 90 days ahead. Errors are mean absolute
     errors as a share of the price.
     """

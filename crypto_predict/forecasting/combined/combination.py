@@ -49,8 +49,8 @@ def _weight(predicted: FloatArray, actual: FloatArray, share: float) -> float:
     if len(predicted) * share < LEAST_FORECASTS:
         return 0.0
     precision = share / max(float(np.mean(actual**2)), 1e-18)
-    moves = precision * float(predicted @ actual), precision * float(predicted @ predicted)
-    return min(max(moves[0] / (moves[1] + PRIOR_SCALE**-2), 0.0), 1.0)
+    unbounded = precision * float(predicted @ actual) / (precision * float(predicted @ predicted) + PRIOR_SCALE**-2)
+    return min(max(unbounded, 0.0), 1.0)
 
 
 def _trust(forecast: FloatArray, actual: FloatArray, overlap: int) -> float:

@@ -3,11 +3,13 @@
 import csv
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from arch import arch_model
 from hypothesis import given
@@ -71,7 +73,7 @@ def returns_of(history: History) -> FloatArray:
     return np.asarray(100 * np.diff(np.log(frame(history)["close"].to_numpy())))
 
 
-def package(returns: FloatArray) -> object:
+def package(returns: FloatArray) -> Any:
     return arch_model(returns, mean="Zero", vol="GARCH", p=1, q=1, dist="t", rescale=False)
 
 
@@ -84,8 +86,8 @@ def test_garch_expects_the_variances_that_its_package_expects(later: int) -> Non
     if later:
         model.update(frame(history))
     returns = returns_of(history)
-    fitted = package(returns[: len(returns) - later]).fit(disp="off")  # type: ignore[attr-defined]
-    followed = package(returns).fix(fitted.params.to_numpy())  # type: ignore[attr-defined]
+    fitted = package(returns[: len(returns) - later]).fit(disp="off")
+    followed = package(returns).fix(fitted.params.to_numpy())
     expected = np.cumsum(followed.forecast(horizon=90, reindex=False).variance.to_numpy()[-1])
     moves = np.log(model.forecast(days, LEVELS) / history.candles.close[-1])
     freedom = fitted.params["nu"]
@@ -98,7 +100,7 @@ def test_quantiles_of_garch_are_those_of_paths_that_follow_it() -> None:
     history = market(random_walk(5, 900))
     model, random = Garch(), np.random.default_rng(0)
     model.fit(frame(history))
-    fitted = package(returns_of(history)).fit(disp="off")  # type: ignore[attr-defined]
+    fitted = package(returns_of(history)).fit(disp="off")
     omega, alpha, beta, freedom = fitted.params
     last = returns_of(history)[-1]
     variance = np.full(200_000, omega + alpha * last**2 + beta * fitted.conditional_volatility[-1] ** 2)
@@ -180,15 +182,15 @@ class Momentum:
 
     name, refit_every, updates, first_cutoff = "momentum", 1, False, None
 
-    def fit(self, history: object) -> None:
+    def fit(self, history: pd.DataFrame) -> None:
         """Take the last two closes."""
-        self._before, self._close = history["close"].iloc[-2:]  # type: ignore[index]
+        self._before, self._close = history["close"].iloc[-2:]
 
     update = fit
 
-    def forecast(self, horizons: object, _: object) -> FloatArray:
+    def forecast(self, horizons: Sequence[int], _: object) -> FloatArray:
         """Return points."""
-        return np.full(len(horizons), self._close**2 / self._before)  # type: ignore[arg-type]
+        return np.full(len(horizons), self._close**2 / self._before)
 
 
 @given(
