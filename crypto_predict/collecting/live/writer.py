@@ -98,14 +98,20 @@ class Writer:
         self._database, self._clock, self._publish, self._most_waiting = database, clock, publish, most_waiting
         self._renew: Callable[[], None] | None = None  # the reservation, once `run` has it
         self._waiting = _Batch()
+        self._storing = _Batch()  # what the attempt that runs has not stored yet
         self._arrived = asyncio.Event()
         self._attempt: asyncio.Task[None] | None = None
         self._renewed = clock.monotonic()
 
     def waiting(self) -> Counter[tuple[str, Pair]]:
         """Count the candles and quotes that wait to be stored, by source and pair."""
-        candles = [(series.source, series.pair) for series, _ in (*self._waiting.candles, *self._waiting.built)]
-        return Counter([*candles, *(stream for stream, _ in self._waiting.quotes)])
+        count = Counter[tuple[str, Pair]]()
+        for batch in (self._waiting, self._storing):
+            # a copy, made at once: a thread removes from the batch what it has stored
+            candles = [*batch.candles, *batch.built]
+            count.update((series.source, series.pair) for series, _ in candles)
+            count.update(stream for stream, _ in list(batch.quotes))
+        return count
 
     def candle(self, series: SeriesKey, candle: Candle | BuiltCandle) -> None:
         """Store a closed candle of a stream, its revision, or a candle built from ticks."""
@@ -172,6 +178,7 @@ class Writer:
     async def _write_waiting(self) -> None:
         self._arrived.clear()
         batch, self._waiting = self._waiting, _Batch()
+        self._storing = batch
         closed = {series: sorted(candles) for series, candles in _grouped(batch.candles).items()}
         try:
             await in_thread(lambda: self._write(batch, closed), "writer")
@@ -188,6 +195,8 @@ class Writer:
             self.dropped += len(batch)
             self._publish(TailMissing())
             return
+        finally:
+            self._storing = _Batch()
         self._keep(batch)
         if self.outage.over() is not None:
             event(_log, logging.WARNING, "the database is back", waiting=len(batch), dropped=self.dropped)

@@ -132,7 +132,7 @@ async def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldes
                     writer.candle(BTC, bars[number])
                     span = Span(START + number * MINUTE, START + (number + 1) * MINUTE)
                     writer.stream("binance", [BTC.pair], StreamSpan(span, StreamState.CONNECTED, ""))
-                assert writer.waiting().total() <= 100
+                await when(lambda: writer.waiting().total() <= 100)
             await when(lambda: told.back)
             await when(lambda: not writer.waiting())
             assert writer.dropped == 41
@@ -143,6 +143,22 @@ async def test_while_the_database_is_away_a_bounded_number_is_kept_and_the_oldes
         assert len(database.quotes("binance", BTC.pair, EVER, 99)) == 20
         (connected,) = database.streams("binance", BTC.pair, EVER)
         assert connected.span == Span(START, START + 20 * MINUTE)
+
+
+@in_loop
+async def test_what_an_attempt_has_not_stored_waits_still() -> None:
+    """Otherwise the figures say now and then, while the database is away, that nothing waits."""
+    with open_writer(new_postgresql()) as database:
+        database.follow(BTC, simulated=False)
+        async with writing(database) as (writer, _):
+            with stopped_server():
+                writer.candle(BTC, minute(0))
+                writer.quote("binance", BTC.pair, quote(0))
+                while writer.outage.failures < 3:
+                    assert writer.waiting() == {("binance", BTC.pair): 2}
+                    await asyncio.sleep(0)
+            await when(lambda: not writer.waiting())
+        assert stored(database) == [minute(0)]
 
 
 @in_loop
