@@ -8,8 +8,8 @@ PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
 WITHOUT_SOURCE := exchanges,simulated
 TESTS ?= tests
-# Builds of images and runs of workflows take minutes: they are part of EVERYTHING=1, and of TESTS that name them.
-MARKED = $(if $(EVERYTHING)$(filter-out tests,$(TESTS)),,-m 'not engine')
+# Builds of images and runs of workflows take minutes: they are part of ENGINE=1 and EVERYTHING=1, and of TESTS that name them.
+MARKED = $(if $(EVERYTHING)$(filter-out tests,$(TESTS)),,-m 'not $(if $(ENGINE),long,engine)')
 # Number of parallel tests: two more than cores, since many wait for containers, streams or clocks.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 
@@ -118,7 +118,7 @@ collect: $(VENV)/live.stamp ## Collect minutes in data/market.db: what is missin
 	@$(BIN)/python collect.py --backfill
 
 .PHONY: test
-test: $(VENV)/dev.stamp checks ## Run the tests on all cores; EVERYTHING=1: also those on a container engine, and measure branch coverage
+test: $(VENV)/dev.stamp checks ## Run the tests on all cores; ENGINE=1: also those on a container engine; EVERYTHING=1: also the longest, and measure branch coverage
 	@$(if $(EVERYTHING),$(BIN)/coverage erase)
 	@# Some images set this variable. With it, each of hundreds of processes would compile every module again.
 	@# The reaper ends what an interrupted run leaves behind.

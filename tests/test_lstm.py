@@ -54,7 +54,7 @@ def test_another_future_changes_no_feature() -> None:
     assert not np.array_equal(result[0][cut:], result[1][cut:])
 
 
-@pytest.mark.timeout(300)  # four networks are compiled
+@pytest.mark.timeout(600)  # four networks are compiled
 @pytest.mark.skipif(why_not() is not None, reason=f"the LSTM is {why_not()}")
 def test_every_forecaster_is_scored_at_the_same_minutes_and_twice_the_same() -> None:
     candles = columns(market(0, 3 * DAY))

@@ -204,7 +204,7 @@ def test_prices_are_collected_live_while_forecasts_are_served(changing: Clone) -
     with changing.running(f"SOURCE=simulated DATABASE_URL=data/live.db SINCE={today} {line}"):
         for pair in ("BTC-USD", "ETH-USD"):
             address = f"http://127.0.0.1:8000/candles/{pair}?interval=1m&start={today}"
-            for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=60, wait_max=1):
+            for attempt in stamina.retry_context(on=AssertionError, attempts=None, timeout=180, wait_max=1):
                 with attempt:
                     assert json.loads(changing.run("curl", "--silent", address)).get("candles")
         assert json.loads(changing.run("curl", "--silent", "http://127.0.0.1:8000/pairs"))

@@ -48,7 +48,7 @@ SLACK = 60 * SECOND * SPEED  # a training takes seconds, which at this speed are
 ADDRESSES = ("/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/forecast/ETH-USD", "/version", "/", "/page/ETH-USD/")
 
 
-STOP_SECONDS = 60
+STOP_SECONDS = 180
 
 
 class LongMotion(Motion):

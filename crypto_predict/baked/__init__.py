@@ -3,7 +3,7 @@
 * ``models``: the models that were tested beside ours, and their scores
 * ``schema``: the content of the model file, as frozen dataclasses of plain values
 * ``plain``: those dataclasses as dicts and lists, and back
-* ``store``, ``unpickle``: writing and safe loading of ``model.pkl``
+* ``store``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
 * ``distribution``: the probability of a price, and the price of a probability, from a few quantiles
 * ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``

@@ -14,7 +14,7 @@ from crypto_predict.market.forecast import LEVELS
 
 NAME = re.compile("[a-z][a-z0-9-]{0,29}")
 MOST_MODELS = 12  # of a pair
-HINDCAST_HORIZONS = (1, 2, 3, 5, 7, 14, 30)  # days ahead
+HINDCAST_HORIZONS = (1, 7, 30)  # days ahead
 _MOVE_BYTES = 3 * 2  # of one forecast in `Hindcast.moves`
 
 

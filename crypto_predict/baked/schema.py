@@ -26,7 +26,7 @@ from crypto_predict.baked.models import (
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
-VERSION = 8  # of the schema; raised whenever an older program could misread the file
+VERSION = 9  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`

@@ -1,25 +1,40 @@
 """Writing and reading the model file, which is a pickle only because its name must be ``model.pkl``.
 
-It holds plain data: ``{"schema": 6, "sha256": "...", "payload": {...}}``, the digest being that of the payload as
-canonical JSON. It is written without the pickle memo, so the same model gives the same bytes. It is read by `unpickle`,
-which builds plain data only. Loading also checks that the forecasts can be evaluated, so callers need no further
-checks. It takes at most 2 s and 200 MB, whatever the file holds.
+The pickle is always the same one: of ``{"schema": 9, "sha256": "...", "payload": b"..."}``. The payload is the model as
+JSON, compressed by zlib; the digest is that of the JSON. Equal models give equal bytes with one version of
+zlib. The file is not unpickled: its bytes are compared with those of this pickle, so nothing in it is executed. Loading
+also checks that the forecasts can be evaluated, so callers need no further checks. It takes at most 2 s and 200 MB,
+whatever the file holds.
 """
 
 import hashlib
 import io
 import json
 import pickle
-from collections.abc import Iterator
+import re
+import zlib
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crypto_predict.baked import evaluation, files, plain, schema, unpickle
-from crypto_predict.errors import OtherSchema, UnusableModel, shown
+from crypto_predict.baked import evaluation, files, plain, schema
+from crypto_predict.errors import OtherSchema, UnusableModel
 
-MOST_BYTES = 16 * 2**20  # a pair takes some 300 kB, its backtest, other models and five years of closes included
-PROTOCOL = 4
+MOST_BYTES = 8 * 2**20  # of a file; a pair takes some 100 kB: five years of closes, its backtest, other models
+MOST_TEXT = 14 * 2**20  # characters of its JSON; a pair takes some 250,000
+MOST_VALUES = 2_000_000  # in its JSON; a pair has some 25,000
+MOST_KEYS = 700_000  # of the mappings in its JSON; a pair has some 10,000, most of them those of losses
+MOST_GROUPS = 400_000  # lists and mappings in its JSON; a pair has some 4,500
+_MOST_DIGITS = 20  # of a whole number
+PROTOCOL = 3  # without frames, in which a later protocol would divide the file
+
+# Every protocol that has been in use, to name the schema of an older or newer file.
+_SCHEMA = re.compile(rb"\x80[\x03-\x05](\x95.{8})?\}\(.{1,5}schemaK(?P<schema>.)", re.DOTALL)
+_ENVELOPE = re.compile(
+    rb"\x80\x03\}\(X\x06\0\0\0schemaK.X\x06\0\0\0sha256X@\0\0\0(?P<sha256>[0-9a-f]{64})"
+    rb"X\x07\0\0\0payloadB(?P<size>.{4})(?P<payload>.*)u\.",
+    re.DOTALL,
+)
 
 
 def save(model: schema.Model, path: Path) -> None:
@@ -29,11 +44,12 @@ def save(model: schema.Model, path: Path) -> None:
 
 def dumps(model: schema.Model) -> bytes:
     """Return the bytes of a model file; equal models give equal bytes."""
-    payload = plain.encode(model)
+    text = json.dumps(plain.encode(model), separators=(",", ":"), allow_nan=False).encode()
+    digest, payload = hashlib.sha256(text).hexdigest(), zlib.compress(text, 9)
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=PROTOCOL)
-    pickler.fast = True  # no memo: bytes do not depend on which equal strings are one object
-    pickler.dump({"schema": schema.VERSION, "sha256": _digest(payload), "payload": payload})
+    pickler.fast = True  # no memo, which nothing here would use
+    pickler.dump({"schema": schema.VERSION, "sha256": digest, "payload": payload})
     return buffer.getvalue()
 
 
@@ -61,9 +77,7 @@ def loads(data: bytes, path: Path) -> schema.Model:
     if len(data) > MOST_BYTES:
         raise UnusableModel(path, f"{len(data):,} bytes are more than a model can have ({MOST_BYTES:,})")
     try:
-        model = plain.decode(schema.Model, _payload(unpickle.loads(data), path))
-    except unpickle.NotPlain as error:
-        raise UnusableModel(path, str(error)) from error
+        model = plain.decode(schema.Model, _payload(data, path))
     except plain.Undecodable as error:
         raise UnusableModel(path, f"its content is not a model: {error}") from error
     except RecursionError as error:
@@ -74,41 +88,49 @@ def loads(data: bytes, path: Path) -> schema.Model:
     return model
 
 
-def _payload(envelope: Any, path: Path) -> Any:
-    """Return the payload of an intact envelope."""
-    if not isinstance(envelope, dict) or not {"schema", "sha256", "payload"} <= envelope.keys():
-        raise UnusableModel(path, "it is not an envelope of schema, sha256 and payload")
-    version = envelope["schema"]
-    if type(version) is not int or version < 1:
-        raise UnusableModel(path, f"its schema version is {shown(version)}")
-    if version != schema.VERSION:
+def _payload(data: bytes, path: Path) -> Any:
+    """Return the payload of an intact file as plain data."""
+    if (head := _SCHEMA.match(data)) is None:
+        raise UnusableModel(path, "it is not a model of this program; do not open it with pickle, which may execute it")
+    if (version := head["schema"][0]) != schema.VERSION:
         advice = "newer: update this program" if version > schema.VERSION else "older: train again"
         raise OtherSchema(
             path, f"it was written with schema {version}, this program reads {schema.VERSION}; it is {advice}"
         )
+    envelope = _ENVELOPE.fullmatch(data)
+    if envelope is None or int.from_bytes(envelope["size"], "little") != len(envelope["payload"]):
+        raise UnusableModel(path, "it is truncated or damaged")
+    text = _decompressed(envelope["payload"], path)
+    if (digest := hashlib.sha256(text).hexdigest()) != envelope["sha256"].decode():
+        raise UnusableModel(path, f"the digest of its payload is {digest[:12]}..., not as written: damaged or altered")
+    for kind, count, most in (
+        ("values", text.count(b",") + 1, MOST_VALUES),
+        ("keys", text.count(b'":'), MOST_KEYS),
+        ("lists and mappings", text.count(b"[") + text.count(b"{"), MOST_GROUPS),
+    ):
+        if count > most:
+            raise UnusableModel(path, f"it has {count:,} {kind}, more than a model can have ({most:,})")
     try:
-        digest = _digest(envelope["payload"])
+        return json.loads(text, parse_int=_integer, parse_constant=_integer)
     except ValueError as error:
         raise UnusableModel(path, f"its payload is not plain data: {error}") from error
-    if digest != envelope["sha256"]:
-        raise UnusableModel(path, f"the digest of its payload is {digest[:12]}..., not as written: damaged or altered")
-    return envelope["payload"]
 
 
-def _digest(payload: Any) -> str:
-    digest = hashlib.sha256()
-    for text in _canonical(payload):
-        digest.update(text.encode())
-    return digest.hexdigest()
+def _decompressed(payload: bytes, path: Path) -> bytes:
+    reader = zlib.decompressobj()
+    try:
+        text = reader.decompress(payload, MOST_TEXT + 1)
+    except zlib.error as error:
+        raise UnusableModel(path, f"its payload is truncated or damaged: {error}") from error
+    if len(text) > MOST_TEXT:
+        raise UnusableModel(path, f"its payload has more than {MOST_TEXT:,} characters, more than a model can have")
+    if not reader.eof or reader.unused_data:
+        raise UnusableModel(path, "its payload is truncated or damaged")
+    return text
 
 
-def _canonical(value: Any, levels: int = 3) -> Iterator[str]:
-    """Yield canonical JSON in pieces: while one of many pairs is made, no other thread of a server can run."""
-    if not levels or not isinstance(value, dict):
-        yield json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-        return
-    yield "{"
-    for n, key in enumerate(sorted(value)):
-        yield f"{',' * (n > 0)}{json.dumps(key)}:"
-        yield from _canonical(value[key], levels - 1)
-    yield "}"
+def _integer(digits: str) -> int:
+    """Return a whole number; of NaN and the infinities raise `ValueError`, as of one that is too long."""
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"a number of {len(digits):,} digits")
+    return int(digits)

@@ -21,6 +21,7 @@ from crypto_predict.market import DAY
 
 _AHEAD = np.arange(1, HORIZON_DAYS + 1)
 _TAIL = (1 - COVERAGE) / 2
+_DECIMALS = 7  # of a log price as it is baked: a hundredth of a dollar for a price of 100,000
 
 
 def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed: int) -> tuple[PairForecast, Any]:
@@ -48,6 +49,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     move = math.log(anchor.price) - math.log(last.close)
     combined = weights * (ahead[1:] - at_anchor)  # (365,) from the anchor
     quantiles = distribution.ahead(move, elapsed, _AHEAD.tolist()) - combined[:, None]
+    baked = enclosing(quantiles, np.zeros(HORIZON_DAYS)).round(_DECIMALS)
     forecast = PairForecast(
         first=history.candles[0].open_time.date(),
         last=last.open_time.date(),
@@ -60,7 +62,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         level_correction=float(math.log(anchor.price) - at_anchor),
         prophet_weights=tuple(weights.tolist()),
         fitted_band=fitted_band(residuals),
-        forecast_quantiles=tuple(map(tuple, enclosing(quantiles, np.zeros(HORIZON_DAYS)).tolist())),
+        forecast_quantiles=tuple(map(tuple, baked.tolist())),
         prophet_bands=(),
         models={},
         hindcasts={},

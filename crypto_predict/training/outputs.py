@@ -8,7 +8,7 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import datetime
 from itertools import chain
 from math import comb
@@ -26,7 +26,6 @@ from crypto_predict.baked.files import (
 )
 from crypto_predict.baked.ledger import Ledger, size_up_to
 from crypto_predict.baked.schema import Model
-from crypto_predict.baked.unpickle import MOST_OPCODES
 from crypto_predict.errors import BrokenLedger, InvalidValue, UnusableModel
 from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.forecasting.record import Record
@@ -38,9 +37,9 @@ from crypto_predict.training.options import TrainSettings
 PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
 _SUFFIX = ".ledger.jsonl"
-# What parts of a model file take, in opcodes and bytes, a little more than measured.
-_PAIR, _DAY, _LOSS = (7_000, 55_000), (1, 9), (11, 75)
-_MODEL, _SCORE, _COMPARISON = (4_400, 61_000), (110, 700), (26, 220)
+# The characters that parts of a model file take before they are compressed, a little more than measured.
+_PAIR, _HORIZON, _DAY, _LOSS = 70_000, 2_100, 12, 46
+_MODEL, _SCORE, _COMPARISON = 43_000, 450, 150
 
 _log = logging.getLogger(__name__)
 
@@ -129,17 +128,15 @@ def check_room(candles: Mapping[Pair, int], settings: TrainSettings) -> None:
     answered = {pair: count + schema.HORIZON_DAYS for pair, count in candles.items()}
     if faults := list(schema.size_faults(answered)):
         raise InvalidValue("--days", settings.days, f"few enough for these pairs: {faults[0]}")
-    pairs, horizons, models = len(candles), len({*HORIZONS, *settings.horizons}), len(settings.rivals) + 1
-    counts = {
-        _PAIR: pairs,
-        _DAY: sum(candles.values()),
-        _LOSS: sum(answered.values()) // 7 * horizons,
-        _MODEL: pairs * models,
-        _SCORE: pairs * models * horizons,
-        _COMPARISON: pairs * comb(models, 2) * horizons,
-    }
-    opcodes, size = (sum(count * costs[place] for costs, count in counts.items()) for place in (0, 1))
-    if opcodes > MOST_OPCODES or size > store.MOST_BYTES:
+    pairs, horizons, models = len(candles), len({*HORIZONS, *settings.horizons}), len(settings.rivals)
+    losses = sum(answered.values()) // 7 * horizons
+    characters = (
+        pairs * (_PAIR + _HORIZON * horizons + _MODEL * models)
+        + _DAY * sum(candles.values())
+        + _LOSS * losses
+        + pairs * horizons * (_SCORE * (models + 1) + _COMPARISON * comb(models + 1, 2))
+    )
+    if characters > store.MOST_TEXT or losses * len(fields(schema.Loss)) > store.MOST_KEYS:
         expected = (
             "few enough for one model; choose fewer horizons, pairs (--pair) or other models (--rivals), or a shorter "
             "history (--days)"

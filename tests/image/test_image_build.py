@@ -132,6 +132,7 @@ def test_a_new_timestamp_trains_again_and_installs_nothing_again(next_release: R
     assert next_release.exchange.requests
 
 
+@pytest.mark.long
 def test_a_scheduled_build_leaves_little_in_the_cache(next_release: Release) -> None:
     """A build runs every six hours. A full cache at GitHub drops its expensive entries."""
     assert {"train", "api"} <= set(next_release.executed()) <= {"training", "train", "api"}
@@ -157,6 +158,7 @@ def test_the_picture_of_a_release_is_taken_from_the_cache(next_release: Release,
     assert titles_of(tmp_path).keys() == {"BTC-USD.svg"}
 
 
+@pytest.mark.long
 def test_every_pair_has_its_picture(tmp_path: Path) -> None:
     options = ("--target", "picture", "--output", f"type=local,dest={tmp_path}")
     done = engine.try_build(*options, arguments={"PAIR": "BTC/USD,ETH/USD", "SOURCE": "simulated", **engine.QUICK})

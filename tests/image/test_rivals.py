@@ -118,6 +118,7 @@ def test_the_chosen_model_answers_by_default_and_the_page_names_it(built: Built)
     assert "The default is the model mine" in page.text
 
 
+@pytest.mark.long
 def test_packages_that_cannot_be_installed_leave_the_models_out_that_need_them(image: str, tmp_path: Path) -> None:
     """A release goes on, with the reason; the next build tries again, since a registry may have failed."""
     context = copy_context(tmp_path)

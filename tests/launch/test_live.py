@@ -20,7 +20,7 @@ from tests.support.live import until
 from tests.support.models import make_model
 from tests.support.serving import ROOT, surroundings
 
-SECONDS = 60.0
+SECONDS = 180.0
 QUICK = {"SOURCE": "simulated", "DAYS": "60", "EVERY": "60", "NO_GATE": "1"}
 
 

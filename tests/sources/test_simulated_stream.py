@@ -20,7 +20,7 @@ MIDNIGHT = datetime(2024, 5, 17, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 BTC, ETH, RARE = Pair("BTC", "USD"), Pair("ETH", "BTC"), Pair("QQQ", "ZZZ")
 PAIRS = (BTC, ETH, RARE)
-DEADLINE = 60.0  # seconds, after which a test fails
+DEADLINE = 180.0  # seconds, after which a test fails
 
 
 class JumpingClock(Clock):

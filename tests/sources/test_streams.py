@@ -262,7 +262,7 @@ def test_events_that_are_not_taken_end_the_feed_after_a_bounded_number(venue: Ve
 
         async def take_slowly() -> list[FeedEvent]:
             events: list[FeedEvent] = []
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(180):
                 async for event in live.feed(most_waiting=50).events(live.motion.pairs):
                     events.append(event)
                     if len(events) == 1:

@@ -33,7 +33,7 @@ FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-quic"),
     *("--no-first-run", "--disable-component-update", "--disable-sync"),
 )
-SECONDS = 60  # for something to become true, on a machine that is busy with other tests
+SECONDS = 180  # for something to become true, on a machine that is busy with other tests
 
 missing = None if BROWSER and DRIVER else "chromium or chromedriver is not installed"
 needs_browser = pytest.mark.skipif(missing is not None, reason=missing or "")
@@ -297,6 +297,8 @@ def browsing(folder: Path) -> Iterator[Browser]:
     options.set_capability("goog:loggingPrefs", {"performance": "ALL", "browser": "ALL"})
     options.add_experimental_option("perfLoggingPrefs", {"enableNetwork": True, "enablePage": False})
     driver = Chrome(options, Service(DRIVER))
+    driver.set_script_timeout(SECONDS)
+    driver.set_page_load_timeout(SECONDS)
     try:
         yield Browser(driver)
     finally:

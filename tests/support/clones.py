@@ -19,8 +19,8 @@ from tests.support.live import until
 from tests.support.repositories import Repository
 from tests.support.serving import ROOT
 
-START_SECONDS = 90
-STOP_SECONDS = 30
+START_SECONDS = 180
+STOP_SECONDS = 100
 ADDRESS = "http://127.0.0.1:8000"  # in the documents
 
 

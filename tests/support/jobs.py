@@ -71,7 +71,7 @@ class Job:
     def run(self, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run any program."""
         given = {**self.environ, **environ}
-        return subprocess.run(words, capture_output=True, text=True, env=given, cwd=ROOT, timeout=110, check=False)
+        return subprocess.run(words, capture_output=True, text=True, env=given, cwd=ROOT, timeout=280, check=False)
 
 
 def read_outputs(file: Path) -> dict[str, str]:

@@ -20,7 +20,7 @@ from tests.support.clocks import program_at
 from tests.support.replay.server import ReplayServer
 from tests.support.serving import running
 
-PATIENCE = 60.0  # seconds for something to become true, on a machine that is busy with other tests
+PATIENCE = 180.0  # seconds for something to become true, on a machine that is busy with other tests
 
 
 def until(condition: Callable[[], object], what: str = "the condition is true", seconds: float = PATIENCE) -> None:

@@ -39,7 +39,7 @@ def run_measured(command: Sequence[str | bytes], environ: Mapping[str, str | byt
 _MEASURE = """
 import resource, subprocess, sys
 try:
-    code = subprocess.run(sys.argv[1:], timeout=100, stdin=subprocess.DEVNULL).returncode
+    code = subprocess.run(sys.argv[1:], timeout=280, stdin=subprocess.DEVNULL).returncode
 except subprocess.TimeoutExpired:
     code = 124
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss

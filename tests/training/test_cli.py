@@ -334,8 +334,9 @@ def test_more_than_a_model_can_hold_is_refused_before_the_fit(
     pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
     assert in_process(*market, "--pair", pairs) == 2
     assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err
-    assert in_process(*market, "--horizons", ",".join(map(str, range(1, 366)))) == 2
-    assert "--horizons: '365 horizons of 1 pairs' is not few enough" in capsys.readouterr().err
+    many = ("--pair", "A/USD,B/USD,C/USD", "--horizons", ",".join(map(str, range(1, 366))))
+    assert in_process(*market, *many) == 2
+    assert "--horizons: '365 horizons of 3 pairs' is not few enough" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
     settings, _ = read_settings(["--days", "36500"], {})
     with pytest.raises(InvalidValue, match="--days: 36500 is not few enough for these pairs: 258,055 days of all"):

@@ -13,7 +13,7 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.models import MOST_MODELS, Estimate, ModelReport, ModelScore, PairwiseScore
-from crypto_predict.baked.schema import Model, PairCard, PairForecast
+from crypto_predict.baked.schema import VERSION, Model, PairCard, PairForecast
 from crypto_predict.forecasting.gate.verdict import serving_faults
 from crypto_predict.market import Pair
 from crypto_predict.training import report
@@ -130,7 +130,7 @@ def test_a_champion_may_have_other_models_but_not_an_older_schema(
     assert list(model.forecasts[BTC].models) == ["gaussian"]
     before = replace(store.load(alone), forecasts=model.forecasts)
     older = tmp_path / "older.pkl"
-    older.write_bytes(store.dumps(before).replace(b"\x8c\x06schemaK\x08", b"\x8c\x06schemaK\x07"))
+    older.write_bytes(store.dumps(before).replace(b"schemaK%c" % VERSION, b"schemaK\x07", 1))
     assert in_process(*prices, "--champion", str(older), "--output", str(tmp_path / "model.pkl")) == 2
     assert "it was written with schema 7" in capsys.readouterr().err
 

@@ -103,7 +103,7 @@ class Malice:
 
 @pytest.mark.parametrize(
     ("is_malicious", "reason"),
-    [(False, "the file does not exist"), (True, "do not run it")],
+    [(False, "the file does not exist"), (True, "do not open it with pickle")],
     ids=["absent", "malicious"],
 )
 def test_an_unusable_model_is_one_clear_line_and_exit_code_3(is_malicious: bool, reason: str, tmp_path: Path) -> None:

@@ -112,6 +112,7 @@ def test_no_secret_is_in_the_log(first: First) -> None:
     assert [secret for secret in (render.KEY, github.TOKEN, *KEYS.values()) if secret in log] == []
 
 
+@pytest.mark.long
 def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, later: World, tmp_path: Path) -> None:
     """The version stays, ledger and record continue, the open issue is closed, and the heartbeat is sent."""
     later.github.repository.open("It fails", "<!-- crypto-predict scheduled release: failures=2 -->\n")
@@ -147,6 +148,7 @@ def test_a_schedule_of_a_commit_without_a_tag_does_the_same_as_its_push(first: F
     assert later.tags()["1.0.0"] == later.tags()["latest"] != first.tags["latest"]
 
 
+@pytest.mark.long
 def test_every_push_raises_at_least_the_patch_version(first: First, pushed: Pushed) -> None:
     """Two commits never share a version, whatever their messages are."""
     tags = pushed.world.tags()
@@ -157,6 +159,7 @@ def test_every_push_raises_at_least_the_patch_version(first: First, pushed: Push
     assert [release["tag_name"] for release in pushed.world.github.repository.releases][-1] == "v0.1.1"
 
 
+@pytest.mark.long
 def test_an_old_run_that_is_started_again_releases_nothing(first: First, pushed: Pushed) -> None:
     """Whether its commit has a tag or not: old code would come back under `latest`."""
     before = pushed.world.tags()
@@ -171,6 +174,7 @@ def test_an_old_run_that_is_started_again_releases_nothing(first: First, pushed:
     assert set(pushed.world.git_tags()) == {"v0.1.0", "v0.1.1"}
 
 
+@pytest.mark.long
 def test_a_rollback_by_hand_makes_an_earlier_build_live(first: First, pushed: Pushed) -> None:
     """It is verified and tested first. The next release follows it, since `latest` names it."""
     world = pushed.world
@@ -184,6 +188,7 @@ def test_a_rollback_by_hand_makes_an_earlier_build_live(first: First, pushed: Pu
     assert world.tags()["latest"] == first.tags["latest"]
 
 
+@pytest.mark.long
 def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: First, later: World) -> None:
     """A skipped job records no deployment. A private repository that cannot attest releases with a note."""
     del later.secrets["RENDER_DEPLOY_HOOK"]
@@ -199,6 +204,7 @@ def test_without_a_hook_nothing_is_deployed_and_the_release_is_promoted(first: F
     assert later.render.hook_server.requests == []
 
 
+@pytest.mark.long
 def test_the_image_of_a_change_is_built_and_tested_without_any_secret(later: World) -> None:
     """As for a pull request from a fork. No exchange can be reached."""
     later.secrets.clear()

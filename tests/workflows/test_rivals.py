@@ -25,6 +25,7 @@ def forecast(history, horizons, levels):
 """
 
 
+@pytest.mark.long
 def test_a_model_of_the_owner_is_released_scored_and_recorded_and_its_code_is_not_in_the_image(
     first: First, tmp_path: Path
 ) -> None:

@@ -42,7 +42,6 @@ SHOWN: Mapping[type, Sequence[str]] = {
     LiveRecord: ("since", "releases", "due", "days", "pending", "relative_mae", "coverage", "by_horizon", "latest"),
     LiveScore: ("horizon_days", "due", "relative_mae", "coverage"),
 }
-_HINDCAST_HORIZONS = (1, 7, 30)  # days ahead, of any day again
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,9 +195,7 @@ def hindcast(answers: Answers, pair: Pair, name: str) -> HindcastDocument:
     """Return what one model of a pair forecast in the past."""
     baked, card = answers.model.forecasts[pair], answers.model.card
     past = baked.hindcasts[name]
-    horizons = tuple(days for days in _HINDCAST_HORIZONS if days in past.horizons)
-    rows = hindcasts.moves_of(past)  # (m, horizons)
-    columns = [[row[past.horizons.index(days)] for row in rows] for days in horizons]
+    columns = list(zip(*hindcasts.moves_of(past), strict=True))  # (horizons, m)
     fans = hindcasts.fans(baked, past)
     low, middle, high = ([steps((moves[end] for moves in column), 0) for column in columns] for end in range(3))
     return HindcastDocument(
@@ -209,7 +206,7 @@ def hindcast(answers: Answers, pair: Pair, name: str) -> HindcastDocument:
         words=words.fans(fans),
         fans=[Fan(fan.day, *(steps(moves, 0) for moves in zip(*fan.moves, strict=True))) for fan in fans],
         cutoffs=steps(past.cutoffs, 0),
-        horizons=horizons,
+        horizons=past.horizons,
         low=low,
         prediction=middle,
         high=high,

@@ -102,7 +102,7 @@ class Weather:
         return "outage, trading" if trading else "outage"
 
 
-@pytest.mark.timeout(120 + 2 * LENGTH.total_seconds() / SPEED)
+@pytest.mark.timeout(300 + 2 * LENGTH.total_seconds() / SPEED)
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_day_of_faults_leaves_every_minute_or_the_verdict_that_the_exchange_has_none(
     kind: str, tmp_path: Path, record_property: Callable[[str, object], None]

@@ -32,7 +32,7 @@ PAIRS = (Pair("BTC", "USDT"), Pair("ETH", "USDT"), Pair("SOL", "USDT"))
 NAMED = ("--pair", ",".join(map(str, PAIRS)))
 
 
-@pytest.mark.timeout(120 + 20 * KILLS)
+@pytest.mark.timeout(300 + 20 * KILLS)
 @pytest.mark.parametrize("kind", KINDS)
 def test_after_kills_while_it_streams_and_backfills_every_candle_is_there_once(kind: str, tmp_path: Path) -> None:
     """The moments are spread from the start of the process to long after its history is there."""

@@ -24,7 +24,7 @@ QUICK = 20.0  # the speed of a feed that gives up a ping after a second
 FAST = 60.0
 STILL = 1e-6  # the speed of a market that sends nothing by itself
 
-_DEADLINE = 60.0  # seconds, after which a test fails
+_DEADLINE = 180.0  # seconds, after which a test fails
 
 Condition = Callable[[Sequence[FeedEvent]], bool]
 

@@ -246,7 +246,7 @@ def test_the_running_server_conforms_to_the_document(database: str, tmp_path: Pa
         document_url = f"{served.url}/openapi.json"
         paths = requests.get(document_url, timeout=30).json()["paths"]
         run = [command, "run", document_url, *steady, *warnings]
-        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=100, check=False)
+        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=280, check=False)
     operations = sum(map(len, paths.values()))
     assert f"Selected: {operations}/{operations}" in result.stdout, result.stdout
     failures = set(re.findall(r"^- (.*)$", result.stdout, re.MULTILINE))

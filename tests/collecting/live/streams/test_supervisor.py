@@ -274,7 +274,7 @@ async def test_an_added_pair_is_connected_beside_the_others_and_ticks_of_both_co
     async with supervising(feed) as (supervisor, heard):
         await when(lambda: ticks_of(heard, BTC))
         supervisor.follow([BTC, ETH])
-        await when(lambda: ticks_of(heard, ETH))
+        await when(lambda: ticks_of(heard, ETH) and len(heard.of("connected")) == 2)
     assert 77.0 in [tick.price for tick in heard.of("received") if isinstance(tick, TickReceived)]
     assert (heard.of("connected"), heard.of("interrupted")) == ([(BTC,), (BTC, ETH)], [])
     assert (feed.most, supervisor.reconnects) == (2, 0)
