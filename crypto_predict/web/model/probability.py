@@ -14,47 +14,18 @@ from typing import Annotated
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.evaluation import PROPHET
-from crypto_predict.baked.models import Estimate
-from crypto_predict.baked.schema import COVERAGE, Confidence, PairCard
 from crypto_predict.market import Pair
 from crypto_predict.web.http.problems import BadParameter
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import Parameter, pair_parameter, parameter
 from crypto_predict.web.model import endpoint
-from crypto_predict.web.model.answers import FORECAST, KIND, MODEL, Answers, Provenance
+from crypto_predict.web.model.answers import KIND, MODEL, Answers
+from crypto_predict.web.model.basis import Basis, basis_of, reasons
 from crypto_predict.web.model.endpoint import PRICE, PRICE_EXPECTED, read_price
 from crypto_predict.web.model.snapshots import Snapshot
-from crypto_predict.wording import counted, days_listed
 
 _DECIMALS = 6  # of a probability: what lies beyond is not known
-
-
-@dataclass(frozen=True, slots=True)
-class Calibration:
-    """How often the intervals of a model held out of sample, at the horizon of its backtest nearest to the question."""
-
-    horizon_days: int
-    forecasts: int
-    nominal: float  # the share of outcomes that should be inside the 80 % interval
-    coverage: float  # the share that was
-    confidence: Confidence | None  # of `coverage`; None if there were too few forecasts, and for Prophet alone
-    coverage_50: float | None  # the same share of the 50 % interval; None for Prophet alone
-    coverage_90: float | None  # of the 90 % interval
-
-
-@dataclass(frozen=True, slots=True)
-class Basis:
-    """What a probability is based on, in addition to the provenance of the price."""
-
-    source: str
-    build: str  # version and training time of the model
-    trained_at: datetime
-    newest_candle: date  # the last day whose candle the model has seen
-    horizon_days: float | None  # from the last daily close to the time that was asked for; None for a fitted price
-    extrapolated: bool  # whether a limit lies in an assumed tail, beyond the quantiles that the model holds
-    calibration: Calibration | None  # None for a fitted price, or without a backtest
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,18 +56,15 @@ def probability(answers: Answers, pair: str, query: str) -> Probability:
     above, below = _limits(values)
     series = answers.of(named, values.get("model"))
     row, distribution = series.row(moment), series.distribution(moment)
-    card, provenance = answers.model.card, row.provenance
-    facts = card.pairs[named]
-    horizon = series.horizon(moment) if provenance.kind == FORECAST else None
+    provenance = row.provenance
     extrapolated = not all(distribution.covers(limit) for limit in (above, below) if limit)
-    calibration = None if horizon is None else _calibration(facts, series.model, horizon)
-    model = (facts.source, card.build, card.trained_at, series.last_candle)
-    basis = Basis(*model, horizon, extrapolated, calibration)
+    basis = basis_of(answers, series, row, extrapolated=extrapolated)
     share = _between(distribution, above, below)
-    words = " ".join([_in_words(named, moment, above, below, share), *_reasons(basis, provenance)])
+    tail = ["It rests on the assumed shape of a tail."] if extrapolated else []
+    sentences = [_in_words(named, moment, above, below, share), *reasons(basis, simulated=provenance.simulated), *tail]
     estimate = (moment, above, below, round(share, _DECIMALS), *row.price)
     rests_on = (provenance.kind, provenance.as_of, provenance.pair, provenance.model, provenance.simulated)
-    return Probability(*estimate, *rests_on, basis, words)
+    return Probability(*estimate, *rests_on, basis, " ".join(sentences))
 
 
 def _limits(values: Mapping[str, str]) -> tuple[float | None, float | None]:
@@ -119,43 +87,6 @@ def _between(distribution: Distribution, above: float | None, below: float | Non
     return 1.0 if below is None else distribution.below(below)
 
 
-def _calibration(facts: PairCard, model: str, horizon: float) -> Calibration | None:
-    """Return how the interval of a model held at the horizon of the backtest that is nearest to this one, in days."""
-    measured = _prophet(facts) if model == PROPHET else _tested(facts, model)
-    return min(measured, key=lambda calibration: abs(calibration.horizon_days - horizon), default=None)
-
-
-def _tested(facts: PairCard, model: str) -> list[Calibration]:
-    """Return how the intervals of a model held at each horizon."""
-    return [
-        Calibration(
-            score.horizon_days,
-            score.forecasts,
-            COVERAGE,
-            score.coverage_80.value,
-            _confidence(score.coverage_80),
-            score.coverage_50.value,
-            score.coverage_90.value,
-        )
-        for report in facts.models
-        for score in report.scores
-        if report.name == model
-    ]
-
-
-def _prophet(facts: PairCard) -> list[Calibration]:
-    """Return how the interval of Prophet alone held at each horizon."""
-    backtest = None if facts.backtest is None else facts.backtest.prophet
-    return [
-        Calibration(score.horizon_days, score.forecasts, COVERAGE, score.coverage, None, None, None)
-        for score in (() if backtest is None else backtest.scores)
-    ]
-
-
-def _confidence(estimate: Estimate) -> Confidence | None:
-    return None if estimate.low is None or estimate.high is None else Confidence(estimate.low, estimate.high)
-
-
 def _in_words(pair: Pair, moment: date | datetime, above: float | None, below: float | None, probability: float) -> str:
     """Return the answer in words, which never promise certainty."""
     limits = [f"{word} {limit:,.12g}" for word, limit in (("above", above), ("below", below)) if limit]
@@ -163,24 +94,6 @@ def _in_words(pair: Pair, moment: date | datetime, above: float | None, below: f
     share = "above 99.5 %" if probability > 0.995 else f"{100 * probability:.0f} %"
     share = "below 0.5 %" if probability < 0.005 else share
     return f"Probability {share}: {pair} {' and '.join(limits)} {when} {plain.encode(moment)}."
-
-
-def _reasons(basis: Basis, provenance: Provenance) -> list[str]:
-    """Return what the answer is based on, in words."""
-    sentences = ["The prices are simulated."] if provenance.simulated else []
-    calibration, horizon = basis.calibration, basis.horizon_days
-    if horizon is None:
-        sentences.append("That time has passed: this is the fitted distribution, not a forecast.")
-    elif calibration is None:
-        sentences.append("Nothing was measured out of sample, since the history is too short.")
-    else:
-        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
-        shares = f"{100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
-        nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
-        sentences.append(f"Out of sample the {shares} of {outcomes}{nearest}.")
-    if basis.extrapolated:
-        sentences.append("It rests on the assumed shape of a tail.")
-    return sentences
 
 
 def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:
