@@ -36,11 +36,15 @@ def output(url: str, program: str, *command: str, folder: Path = ROOT) -> str:
     return subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True, timeout=120).stdout
 
 
-def test_curl_writes_a_file_with_a_column_for_each_quantile(url: str, tmp_path: Path) -> None:
+def test_curl_writes_files_with_a_column_for_each_quantile_and_a_row_for_each_figure_of_risk(
+    url: str, tmp_path: Path
+) -> None:
     output(url, CURL, "bash", "-c", folder=tmp_path)
     names, *rows = (tmp_path / "forecast.csv").read_text(encoding="utf-8").splitlines()
     assert {"date", "prediction", "quantile_0.05", "quantile_0.5", "quantile_0.95"} <= set(names.split(","))
     assert len(rows) == 30
+    names, *rows = (tmp_path / "risk.csv").read_text(encoding="utf-8").splitlines()
+    assert (names.split(",")[1], len(rows)) == ("figure", 10)
 
 
 def test_pandas_reads_candles_with_their_times(url: str) -> None:

@@ -11,10 +11,12 @@ import math
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from statistics import NormalDist
 
 _NORMAL = NormalDist()
 _LEAST_LOG_PRICE, _MOST_LOG_PRICE = -744.0, 709.0  # math.exp is 0 below the one, and overflows above the other
+_FAR = 20.0  # where 20 terms of the continued fraction have every digit, and `math.erfc` is not yet 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +31,7 @@ class Distribution:
 
     def quantile(self, level: float) -> float:
         """Return the price that is not exceeded with probability `level`, in (0, 1) without the ends; above 0."""
-        return math.exp(min(max(self._log_quantile(level), _LEAST_LOG_PRICE), _MOST_LOG_PRICE))
+        return _price(self._log_quantile(level))
 
     def below(self, price: float) -> float:
         """Return the probability that the price is at most this one, which is above 0 and finite."""
@@ -60,6 +62,27 @@ class Distribution:
             return not self._scales()[0]
         return x <= self.log_prices[-1] or not self._scales()[1]
 
+    def mean_below(self, level: float) -> float:
+        """Return the mean of the lowest prices, which have this probability together: of the quantiles up to `level`.
+
+        `level` is above 0 and at most the last of the levels. This mean is the one behind the expected shortfall, also
+        where prices are equal (Acerbi and Tasche, "On the coherence of expected shortfall", 2002).
+        """
+        scores, end, in_tail = _scores(self.levels), _NORMAL.inv_cdf(level), min(level, self.levels[0])
+        total = in_tail * self.quantile(in_tail) / (1 + self._scales()[0])
+        for n, (start, last) in enumerate(pairwise(scores)):
+            if start < end:
+                slope = (self.log_prices[n + 1] - self.log_prices[n]) / (last - start)
+                to = min(end, last)
+                price = _price(self.log_prices[n] + slope * (to - start))
+                total += price * (_weight(to, slope) - math.exp(slope * (start - to)) * _weight(start, slope))
+        return min(total / level, self.quantile(level))
+
+    def reaches(self, level: float) -> bool:
+        """Return whether the quantile at `level`, in [0, 1], does not rest on an assumed tail, as in `covers`."""
+        lower, upper = self._scales()
+        return not (lower if level < self.levels[0] else upper if level > self.levels[-1] else 0.0)
+
     def _log_quantile(self, level: float) -> float:
         levels, log_prices = self.levels, self.log_prices
         after = bisect_left(levels, level)
@@ -82,6 +105,27 @@ class Distribution:
         """Return the mean distance, in log price, from the first quantile of a price below, and from the last above."""
         (lower, upper), prices = _tail_scales(self.levels), self.log_prices
         return lower * (prices[1] - prices[0]), upper * (prices[-1] - prices[-2])
+
+
+def _price(log_price: float) -> float:
+    return math.exp(min(max(log_price, _LEAST_LOG_PRICE), _MOST_LOG_PRICE))
+
+
+def _weight(score: float, slope: float) -> float:
+    """Return the integral of the normal density times ``exp(slope * (z - score))`` over all z up to `score`.
+
+    It is the density there times Mills' ratio, ``(1 - cdf(t)) / pdf(t)``, at ``t = slope - score``, for which large t
+    have a continued fraction (Abramowitz and Stegun, "Handbook of mathematical functions", 1964, 26.2.14).
+    """
+    t = slope - score
+    if t < _FAR:
+        ratio = math.erfc(t / math.sqrt(2)) / 2 / _NORMAL.pdf(t)
+    else:
+        denominator = t
+        for n in range(20, 0, -1):
+            denominator = t + n / denominator
+        ratio = 1 / denominator
+    return _NORMAL.pdf(score) * ratio
 
 
 def _decay(distance: float, scale: float) -> float:

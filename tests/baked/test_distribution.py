@@ -5,6 +5,7 @@ from statistics import NormalDist
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.integrate import quad
 
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.market.forecast import LEVELS
@@ -23,6 +24,7 @@ def distributions(draw: st.DrawFn, narrowest: float = 0.0, widest: float = 2.0) 
 
 
 SMOOTH = distributions(narrowest=0.01)
+STEEP = distributions(widest=200.0).filter(lambda distribution: max(map(abs, distribution.log_prices)) < 600)
 WILD = distributions(widest=200.0)  # also known prices, and tails that reach beyond every float
 
 
@@ -111,3 +113,59 @@ def test_a_price_beyond_the_outer_quantiles_is_not_covered() -> None:
     assert GAUSSIAN.covers(1.0)
     assert not GAUSSIAN.covers(math.exp(1.65))
     assert not GAUSSIAN.covers(math.exp(-1.65))
+
+
+def integrated(distribution: Distribution, level: float) -> float:
+    """The mean of the quantiles up to a level, by adaptive integration over the normal score, piece by piece."""
+    normal = NormalDist()
+    scores = [-35.0, *(normal.inv_cdf(known) for known in distribution.levels if known < level), normal.inv_cdf(level)]
+    return math.fsum(
+        quad(
+            lambda z: distribution.quantile(math.erfc(-z / math.sqrt(2)) / 2) * normal.pdf(z) / level, *piece, epsabs=0
+        )[0]
+        for piece in pairwise(scores)
+    )
+
+
+@given(SMOOTH | STEEP, st.floats(0.001, 1))
+def test_the_mean_below_a_quantile_is_that_of_numerical_integration(distribution: Distribution, share: float) -> None:
+    """Also where quantiles are equal, or so far apart that the exponentials of a closed form overflow."""
+    level = share * distribution.levels[-1]
+    assert distribution.mean_below(level) == pytest.approx(integrated(distribution, level), rel=1e-6)
+
+
+@given(SMOOTH | STEEP, st.lists(st.floats(1e-300, 1), min_size=2, max_size=9))
+def test_the_mean_below_a_quantile_grows_with_it_and_is_below_it(
+    distribution: Distribution, shares: list[float]
+) -> None:
+    """An expected shortfall is never less than the value at risk."""
+    levels = sorted(share * distribution.levels[-1] for share in shares)
+    means = list(map(distribution.mean_below, levels))
+    assert all(mean <= distribution.quantile(level) for mean, level in zip(means, levels, strict=True))
+    assert all(0 <= first <= last * (1 + 1e-9) for first, last in pairwise(means))
+
+
+@given(st.floats(-5, 12), st.floats(0.001, 2), st.floats(0.1, 0.9))
+def test_the_mean_between_two_quantiles_of_a_log_normal_price_is_exact(mean: float, sigma: float, level: float) -> None:
+    """The partial expectation of a log-normal price has a closed form, as in the formula of Black and Scholes."""
+    normal, standard = NormalDist(mean, sigma), NormalDist()
+    distribution = Distribution(LEVELS, tuple(map(normal.inv_cdf, LEVELS)))
+
+    def partial(share: float) -> float:
+        return math.exp(mean + sigma**2 / 2) * standard.cdf(standard.inv_cdf(share) - sigma)
+
+    between = distribution.mean_below(level) * level - distribution.mean_below(LEVELS[0]) * LEVELS[0]
+    assert between == pytest.approx(partial(level) - partial(LEVELS[0]), rel=1e-9)
+
+
+def test_the_mean_of_a_known_price_is_that_price() -> None:
+    distribution = Distribution((0.1, 0.9), (math.log(70_000),) * 2)
+    assert [distribution.mean_below(level) for level in (0.01, 0.1, 0.5)] == pytest.approx([70_000] * 3, rel=1e-12)
+
+
+@given(WILD, st.floats(0, 1))
+def test_only_quantiles_beyond_the_given_ones_rest_on_a_tail(distribution: Distribution, level: float) -> None:
+    """Where the two outermost quantiles are equal, there is no tail."""
+    levels, prices = distribution.levels, distribution.log_prices
+    tails = [level < levels[0] and prices[1] > prices[0], level > levels[-1] and prices[-1] > prices[-2]]
+    assert distribution.reaches(level) == (not any(tails))

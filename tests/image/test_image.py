@@ -30,6 +30,7 @@ def paths_of(container: Container) -> list[str]:
         "/bitcoin": f"/bitcoin?date={tomorrow}",
         "/forecast/{pair}": "/forecast/BTC-USD",
         "/probability/{pair}": f"/probability/BTC-USD?date={tomorrow}&above=1",
+        "/risk/{pair}": "/risk/BTC-USD",
     }
     page = requests.get(f"{container.url}/docs", timeout=30).text
     files = re.findall(r'(?:src|href)="(/docs/[^"]+)"', page)

@@ -34,7 +34,13 @@ LATER = TRAINED_AT + timedelta(hours=6)
 FIRST = make_model(BTC)
 SECOND = with_models(make_model(BTC, ETH, trained_at=LATER), "garch", "mine", served="mine", pairs=[BTC])
 PATHS = (
-    *("/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/probability/BTC-USD?date=2024-06-01&above=60000", "/model"),
+    *(
+        "/bitcoin?date=2024-06-01",
+        "/forecast/BTC-USD",
+        "/probability/BTC-USD?date=2024-06-01&above=60000",
+        "/model",
+        "/risk/BTC-USD",
+    ),
     *("/models", "/version", "/openapi.json", "/", "/page/BTC-USD.json"),
 )
 TAKEN, REFUSED = "crypto_predict_models_taken_total", "crypto_predict_models_refused_total"

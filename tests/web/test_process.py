@@ -22,11 +22,19 @@ BITCOIN = "/bitcoin?date=2024-06-01"
 PROBABILITY = "/probability/{}?date=2024-06-01&above=1"
 RESTING_ON_PRICES = [
     *(BITCOIN, f"{BITCOIN}&model=prophet", "/bitcoin?date=2024-06-01T12:00:00Z", "/forecast/BTC-USD"),
-    *("/forecast/BTC-USD?model=prophet", PROBABILITY.format("BTC-USD"), "/pairs", "/model", "/scorecard", "/version"),
+    *(
+        "/forecast/BTC-USD?model=prophet",
+        PROBABILITY.format("BTC-USD"),
+        "/pairs",
+        "/risk/BTC-USD",
+        "/model",
+        "/scorecard",
+        "/version",
+    ),
     *("/readyz", "/fresh", "/docs", "/openapi.json", "/", "/page/BTC-USD/", "/page/BTC-USD.json"),
     "/page/BTC-USD/record.json",
 ]
-OF_ONE_PAIR = re.compile("/(bitcoin|forecast|probability|page/BTC-USD|$)")
+OF_ONE_PAIR = re.compile("/(bitcoin|forecast|probability|risk|page/BTC-USD|$)")
 NOT_RESTING = ["/livez", "/metrics", "/docs/start.js", "/nowhere", "/bitcoin"]
 MARK = "Crypto-Predict-Simulated"
 
@@ -59,7 +67,10 @@ def test_answers_that_do_not_rest_on_prices_are_not_marked(path: str) -> None:
 @pytest.mark.parametrize(
     ("path", "values"),
     [
-        *((path, [True]) for path in ("/readyz", "/fresh", "/version", "/model", PROBABILITY.format("ETH-USD"))),
+        *(
+            (path, [True])
+            for path in ("/readyz", "/fresh", "/version", "/model", PROBABILITY.format("ETH-USD"), "/risk/ETH-USD")
+        ),
         ("/pairs", [False, True]),
         ("/forecast/ETH-USD?end=2024-05-19", [True, True]),
         ("/forecast/BTC-USD?end=2024-05-19", [False, False]),

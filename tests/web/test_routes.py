@@ -20,6 +20,7 @@ MODEL_ANSWERS = [
     "/bitcoin?date=2024-06-01",
     "/forecast/BTC-USD",
     PROBABILITY,
+    "/risk/BTC-USD",
     "/pairs",
     "/model",
     "/models",
@@ -28,7 +29,7 @@ MODEL_ANSWERS = [
 PAGE = ["/", "/page/BTC-USD/", "/page/BTC-USD.json", "/page/BTC-USD/record.json"]
 EVERY_ANSWER = [*MODEL_ANSWERS, *PAGE, "/version", "/openapi.json", "/livez", "/readyz", "/fresh", "/metrics", "/docs"]
 EVERY_FAULT = ["/bitcoin?date=", "/bitcoin?date=2030-01-01", "/forecast/DOGE-USD", "/probability/BTC-USD", "/nowhere"]
-EVERY_FAULT += ["/docs/nothing.js"]
+EVERY_FAULT += ["/docs/nothing.js", "/risk/BTC-USD?date=2024-03-01"]
 CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))
 
 
@@ -79,7 +80,7 @@ def test_a_pair_in_a_path_may_be_written_in_several_ways(pair: str) -> None:
 
 
 def test_an_unknown_pair_is_404_and_names_those_of_the_model() -> None:
-    for path in ("/forecast/DOGE-USD", "/probability/DOGE-USD?date=2024-06-01&above=1"):
+    for path in ("/forecast/DOGE-USD", "/probability/DOGE-USD?date=2024-06-01&above=1", "/risk/DOGE-USD"):
         body = problem(CLIENT.get(path), 404)
         assert body["parameter"] == "pair"
         assert "'DOGE/USD' is not in this model, which holds BTC/USD, ETH/USD" in str(body["detail"])
@@ -233,6 +234,6 @@ def test_a_pair_is_also_answered_by_the_name_of_what_is_traded_in_its_place() ->
     served = client(
         replace(model, card=replace(model.card, pairs={**model.card.pairs, ETH: ether})), lambda: TRAINED_AT
     )
-    for path in ("/forecast/{}", "/probability/{}?date=2024-06-01&above=3000"):
+    for path in ("/forecast/{}", "/probability/{}?date=2024-06-01&above=3000", "/risk/{}"):
         assert served.get(path.format("ETH-USDT")).data == served.get(path.format("ETH-USD")).data
     assert problem(served.get("/forecast/BTC-USDT"), 404)["parameter"] == "pair"

@@ -50,7 +50,10 @@ class Series:
     def __init__(self, pair: Pair, model: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
         close = forecast.last_close_time
-        newest = forecast.anchor.at if model == COMBINED else close
+        newest, self.newest_price = (
+            (forecast.anchor.at, forecast.anchor.price) if model == COMBINED else (close, forecast.last_close)
+        )
+        self.decimals = evaluator.decimals  # of a price
         self._evaluator, self.model = evaluator, model
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
         self.fitted = Provenance(FITTED, close, pair, model, simulated)
@@ -74,11 +77,14 @@ class Series:
         """Return the distribution of the price at the close of a day or at an instant. Errors are those of `row`."""
         return self._evaluator.distribution(moment, self.model)
 
-    def quantiles(self, day: date, levels: tuple[float, ...]) -> list[float]:
-        """Return the quantiles of the close of a day, rounded as its price is, but never to 0. Errors as of `row`."""
-        distribution, decimals = self.distribution(day), self._evaluator.decimals
-        least = 10.0**-decimals
-        return [max(round(distribution.quantile(level), decimals), least) for level in levels]
+    def quantiles(self, moment: date | datetime, levels: tuple[float, ...]) -> list[float]:
+        """Return rounded quantiles of the price at the close of a day or at an instant. Errors are those of `row`."""
+        distribution = self.distribution(moment)
+        return [self.rounded(distribution.quantile(level)) for level in levels]
+
+    def rounded(self, price: float) -> float:
+        """Return a price rounded as those of `row` are, but never to 0."""
+        return max(round(price, self.decimals), 10.0**-self.decimals)
 
     def horizon(self, moment: date | datetime) -> float:
         """Return the days from the last daily close to the close of a day or to an instant."""

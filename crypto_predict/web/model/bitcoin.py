@@ -76,7 +76,7 @@ def _pair(answers: Answers) -> Pair:
 
 def _parameters(snapshot: Snapshot) -> list[Parameter]:
     of_pair = endpoint.model(snapshot, [_pair(snapshot.answers)])
-    return [endpoint.moment(snapshot, required=False), of_pair]
+    return [endpoint.moment(snapshot, default="today"), of_pair]
 
 
 def _example(snapshot: Snapshot) -> list[Rendered]:

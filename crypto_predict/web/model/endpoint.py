@@ -102,8 +102,8 @@ def day(snapshot: Snapshot) -> date:
     return series(snapshot).last_candle + timedelta(days=30)
 
 
-def moment(snapshot: Snapshot, *, required: bool) -> Parameter:
-    """Return the parameter ``date``; an optional one is the present day by default."""
+def moment(snapshot: Snapshot, *, default: str | None = None) -> Parameter:
+    """Return the parameter ``date``, which is required unless there is a `default`, in words."""
     ahead = day(snapshot)
     examples = {
         "day": {"summary": "The close of a day", "value": ahead.isoformat()},
@@ -111,8 +111,8 @@ def moment(snapshot: Snapshot, *, required: bool) -> Parameter:
         "offset": {"summary": "An instant in another time zone", "value": f"{ahead}T12:30+02:00"},
     }
     text = "An ISO 8601 date, for the closing price of that UTC day, or date-time, for that instant."
-    described = parameter("date", text if required else f"{text} By default today.", MOMENT)
-    return described | {"required": required, "examples": examples}
+    described = parameter("date", f"{text} By default {default}." if default else text, MOMENT)
+    return described | {"required": default is None, "examples": examples}
 
 
 def model(snapshot: Snapshot, pairs: Sequence[Pair]) -> Parameter:

@@ -110,7 +110,7 @@ def _limit(snapshot: Snapshot) -> float:
 def _parameters(snapshot: Snapshot) -> list[Parameter]:
     return [
         pair_parameter(snapshot.answers.pairs[0]),
-        endpoint.moment(snapshot, required=True),
+        endpoint.moment(snapshot),
         parameter("above", "The lower limit of the price; or `below`, or both.", PRICE, _limit(snapshot)),
         parameter("below", "The upper limit of the price, more than `above`.", PRICE),
         endpoint.model(snapshot, snapshot.answers.pairs),

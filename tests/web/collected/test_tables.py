@@ -218,6 +218,7 @@ FILES = {  # path, with {} for the ending, and query: the name of the file
     ("/forecast/BTC-USD/minutes{}", "horizon=3"): "BTC-USD-forecast-minutes.csv",
     ("/forecast/BTC-USD/minutes/past{}", "limit=1"): "BTC-USD-forecast-minutes-past.csv",
     ("/forecast/BTC-USD{}", "quantiles=0.1,0.5,0.9"): "BTC-USD-forecast.csv",
+    ("/risk/BTC-USD{}", "model=prophet"): "BTC-USD-risk.csv",
 }
 
 

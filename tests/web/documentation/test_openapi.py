@@ -195,15 +195,15 @@ def test_the_document_lists_the_models_of_the_file() -> None:
     def listed(served: str) -> list[Any]:
         model = with_models(make_model(ETH, BTC), "garch", "mine", served=served, pairs=[ETH])
         paths = document(snapshot_of(model))["paths"]
-        addresses = ("/bitcoin", "/forecast/{pair}", "/probability/{pair}")
+        addresses = ("/bitcoin", "/forecast/{pair}", "/probability/{pair}", "/risk/{pair}")
         parameters = [parameter for path in addresses for parameter in paths[path]["get"]["parameters"]]
         return [(choice["schema"], choice["example"]) for choice in parameters if choice["name"] == "model"]
 
     bitcoin: dict[str, Any] = {"type": "string", "enum": ["combined", "prophet"], "default": "combined"}
     every: dict[str, Any] = {"type": "string", "enum": ["combined", "prophet", "garch", "mine"]}
     ours = {"default": "combined"}
-    assert listed("combined") == [(bitcoin, "combined"), (every | ours, "combined"), (every | ours, "combined")]
-    assert listed("mine") == [(bitcoin, "combined"), (every, "mine"), (every, "mine")]
+    assert listed("combined") == [(bitcoin, "combined"), *[(every | ours, "combined")] * 3]
+    assert listed("mine") == [(bitcoin, "combined"), *[(every, "mine")] * 3]
 
 
 def test_the_description_names_the_training_data(documented: Documented) -> None:
@@ -255,6 +255,7 @@ def test_the_running_server_conforms_to_the_document(database: str, tmp_path: Pa
     assert details
     refusals = (
         "(date|start|end): .* lies outside the range of this model",
+        "date: .* has passed",
         "day: .* is not a day from 1970-01-01",
         "(pair|source|interval): .* is not collected",
         "end .* lies before start",

@@ -14,7 +14,7 @@ from tests.support.models import BTC, ETH, TRAINED_AT, make_model
 CLIENT = client(make_model(BTC, ETH), lambda: TRAINED_AT + timedelta(hours=1))
 WITH_VALIDATORS = [
     *("/bitcoin?date=2024-06-01", "/forecast/BTC-USD", "/probability/BTC-USD?date=2024-06-01&above=70000"),
-    *("/pairs", "/model", "/scorecard", "/version", "/openapi.json"),
+    *("/risk/BTC-USD", "/pairs", "/model", "/scorecard", "/version", "/openapi.json"),
 ]
 WITHOUT = ["/docs", "/docs/swagger-ui.css", "/livez", "/readyz", "/fresh", "/metrics"]
 ETAG = CLIENT.get("/pairs").headers["ETag"]

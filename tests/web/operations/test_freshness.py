@@ -72,7 +72,14 @@ def test_a_retrain_each_six_hours_never_lets_a_model_become_stale() -> None:
 STALE = "Crypto-Predict-Stale"
 ANSWERS = (
     *("/bitcoin?date=2024-06-01", "/bitcoin?date=2024-06-01T12:00Z", "/forecast/BTC-USD", "/model", "/version"),
-    *("/pairs", "/probability/BTC-USD?date=2024-06-01&above=60000", "/scorecard", "/", "/page/BTC-USD.json"),
+    *(
+        "/pairs",
+        "/probability/BTC-USD?date=2024-06-01&above=60000",
+        "/risk/BTC-USD",
+        "/scorecard",
+        "/",
+        "/page/BTC-USD.json",
+    ),
 )
 
 
