@@ -46,8 +46,8 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | No
     if settings.repeat is not None:
         now = datetime.fromisoformat(environ[repeat.ATTEMPT])
         repeat.end_with_trainer()
-    if settings.interval is Interval.MINUTE_1:
-        return run(partial(score_minutes, settings, as_json, now), settings.backtest, "the file of forecasts")
+    if settings.interval is not Interval.DAY_1:
+        return run(partial(score_past, settings, as_json, now), settings.backtest, "the file of forecasts")
     return run(partial(train, settings, as_json, now), settings.output, "the model")
 
 
@@ -63,13 +63,13 @@ def train(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, i
     return as_report(model.card, settings.output, seconds), code
 
 
-def score_minutes(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
-    """Score the minute forecasts of the past up to `now` (UTC), write them if asked; return report and code."""
+def score_past(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
+    """Score the forecasts of minutes or hours up to `now` (UTC), write them if asked; return report and code."""
     with quick_imports():
-        from crypto_predict.training import minutes  # noqa: PLC0415 see `train`
+        from crypto_predict.training import intraday  # noqa: PLC0415 see `train`
 
-    scores = minutes.score_minutes(settings, now, partial(open_database, settings.database))
-    return (minutes.as_json if as_json else minutes.as_text)(scores, settings.backtest), DONE
+    scores = intraday.score_past(settings, now, partial(open_database, settings.database))
+    return (intraday.as_json if as_json else intraday.as_text)(scores, settings.backtest), DONE
 
 
 def run(work: Callable[[], tuple[str, int]], output: Path | None, what: str) -> int:

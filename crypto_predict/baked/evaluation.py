@@ -5,6 +5,10 @@ interpolation: the curve linearly in log price, the quantiles around it linearly
 a random walk grows linearly in time. On the day after the last candle the anchor lies in between: from the last close
 to the anchor both prices are known, and after it the quantiles open.
 
+For 24 hours after the anchor the combined forecast has the quantiles of hours, if the model has them; a day that closes
+within them has, too. From hour `SURE` on the quantiles of days are mixed in, and at hour 24 they are alone, so nothing
+jumps where the hours end. A quantile is never nearer than one of an earlier hour: wild hours widen the days after them.
+
 There are several models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
 `PROPHET` is the fitted curve of Prophet alone. The others have quantiles for each day after the last candle, with the
 median as their price, and start at its close. Up to that close all are the fitted curve.
@@ -12,15 +16,27 @@ median as their price, and start at its close. Up to that close all are the fitt
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.schema import HIGH, HORIZON_DAYS, KNOTS, LOW, Band, PairForecast, Seasonality, Trend
+from crypto_predict.baked.schema import (
+    HIGH,
+    HORIZON_DAYS,
+    HOURS_AHEAD,
+    KNOTS,
+    LOW,
+    Band,
+    PairForecast,
+    Seasonality,
+    Trend,
+)
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
 from crypto_predict.market.forecast import LEVELS
+
+SURE = 18  # hours ahead up to which the hours alone answer
 
 COMBINED = "combined"
 PROPHET = "prophet"
@@ -70,9 +86,11 @@ class Evaluator:
         )
         self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
         self.models = (*MODELS, *forecast.models)
+        self._hours: list[_Point] = []  # at the anchor and each of 24 hours after it; or none
         days = self._last - self._first + 2  # with the opening of the first
         self._fitted: list[_Point | None] = [None] * days
         self._ahead: dict[str, list[_Point | None]] = {model: [None] * HORIZON_DAYS for model in self.models}
+        self._hours = self._joined()
 
     def at(self, moment: date | datetime, model: str = COMBINED) -> Prediction:
         """Return the prediction of one of `models` for the close of a UTC day, or for an instant with a time zone.
@@ -99,12 +117,8 @@ class Evaluator:
 
         Its quantiles at 10 and 90 % are the ends of the interval of `at`, before they are rounded.
         """
-        before, after, share = self._place(moment, model)
-        if not share:
-            return Distribution(before.levels, tuple(before.curve + distance for distance in before.distances))
-        curve = before.curve + share * (after.curve - before.curve)
-        ends = zip(before.distances, after.distances, strict=True)
-        return Distribution(before.levels, tuple(curve + mixed(first, last, share) for first, last in ends))
+        point = _between(*self._place(moment, model))
+        return Distribution(point.levels, tuple(point.curve + distance for distance in point.distances))
 
     def _place(self, moment: date | datetime, model: str) -> tuple[_Point, _Point, float]:
         """Return two points with the same levels, and the share of the time between them at which the moment is."""
@@ -120,6 +134,25 @@ class Evaluator:
             raise OutOfRange(moment, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(moment, self.forecast.last)
+        if model == COMBINED and self._hours and self._last <= ordinal <= self._last + 2:
+            hours = (ordinal - self._last + share - self._anchor_share) * HOURS_AHEAD
+            if hours > 0:
+                return self._place_hours(hours, ordinal, share)
+        return self._place_days(ordinal, share, model)
+
+    def _place_hours(self, hours: float, ordinal: int, share: float) -> tuple[_Point, _Point, float]:
+        """Do the same for a time after the anchor, with points an hour apart as far as they reach."""
+        whole = int(hours)
+        if hours < HOURS_AHEAD:
+            return self._hours[whole], self._hours[whole + 1], hours - whole
+        if not share:
+            point = self._hours[-1] if hours == HOURS_AHEAD else self._point(ordinal, COMBINED)
+            return point, point, share
+        if ordinal == self._last + 1:  # its close is before the end of the hours
+            return self._hours[-1], self._point(ordinal + 1, COMBINED), 1 - (1 - share) / (1 - self._anchor_share)
+        return self._point(ordinal, COMBINED), self._point(ordinal + 1, COMBINED), share
+
+    def _place_days(self, ordinal: int, share: float, model: str) -> tuple[_Point, _Point, float]:
         point = self._point(ordinal, model)
         if not share:
             return point, point, share
@@ -131,6 +164,18 @@ class Evaluator:
             share = (share - self._anchor_share) / (1 - self._anchor_share)
             return self._anchor, self._point(ordinal + 1, model), share
         return self._last_price, self._anchor, share / self._anchor_share
+
+    def _joined(self) -> list[_Point]:
+        """Return the points of the hours, joined with those of the days."""
+        points = [self._anchor]
+        for hour, row in enumerate(self.forecast.hours, start=1):
+            day, share = divmod(self._anchor_share + hour / HOURS_AHEAD, 1)
+            curve, _, daily = _between(*self._place_days(self._last + int(day), share, COMBINED))
+            weight = max(hour - SURE, 0) / (HOURS_AHEAD - SURE)
+            distances = (mixed(hourly, later, weight) for hourly, later in zip(row, daily, strict=True))
+            points.append(_Point(curve, LEVELS, _outward(points[-1].distances, distances)))
+        self._ahead[COMBINED] = [None] * HORIZON_DAYS  # they have to be as wide as the hours
+        return points if self.forecast.hours else []
 
     def _point(self, ordinal: int, model: str) -> _Point:
         points, index = self._fitted, ordinal - self._first + 1
@@ -154,7 +199,8 @@ class Evaluator:
             return _Point(curve, (LOW, HIGH), _between_knots(forecast.prophet_bands, horizon))
         weight = forecast.prophet_weights[horizon - 1]
         combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve
-        return _Point(combined, LEVELS, forecast.forecast_quantiles[horizon - 1])
+        distances = forecast.forecast_quantiles[horizon - 1]
+        return _Point(combined, LEVELS, _outward(self._hours[-1].distances, distances) if self._hours else distances)
 
 
 class Curve:
@@ -222,6 +268,22 @@ def _between_knots(bands: Sequence[Band], horizon: int) -> tuple[float, float]:
     return mixed(before.low, after.low, share), mixed(before.high, after.high, share)
 
 
+def _between(before: _Point, after: _Point, share: float) -> _Point:
+    """Return the point at `share` of the time from one to another, which have the same levels."""
+    if not share:
+        return before
+    distances = (mixed(first, last, share) for first, last in zip(before.distances, after.distances, strict=True))
+    return _Point(before.curve + share * (after.curve - before.curve), before.levels, tuple(distances))
+
+
+def _outward(earlier: Sequence[float], distances: Iterable[float]) -> tuple[float, ...]:
+    """Return the `distances`, none nearer to the curve than the `earlier` ones."""
+    return tuple(
+        later if level == 0.5 else min(before, later) if level < 0.5 else max(before, later)
+        for level, before, later in zip(LEVELS, earlier, distances, strict=True)
+    )
+
+
 def mixed(before: float, after: float, share: float) -> float:
     """Return the quantile at `share` of the time from one to another, as a distance from the curve."""
     square = (1 - share) * before * abs(before) + share * after * abs(after)
@@ -257,13 +319,14 @@ def _bounds(forecast: PairForecast) -> tuple[float, float]:
     last, anchor = forecast.last.toordinal(), math.log(forecast.anchor.price)
     future = curve.bounds(last, forecast.end.toordinal())
     combined = [anchor, math.log(forecast.last_close)]
+    rows = (*forecast.forecast_quantiles, *forecast.hours)
     for weight in forecast.prophet_weights:
         combined += [weight * (c + forecast.level_correction) + (1 - weight) * anchor for c in future]
     parts: list[tuple[Sequence[float], list[float]]] = [
         (curve.bounds(forecast.first.toordinal() - 1, last), [forecast.fitted_band.low, forecast.fitted_band.high]),
         (future, [end for band in forecast.prophet_bands for end in (band.low, band.high)]),
-        (combined, [end for row in forecast.forecast_quantiles for end in (row[0], row[-1])]),
-        ([end for rows in forecast.models.values() for row in rows for end in (row[0], row[-1])] or [anchor], []),
+        (combined, [end for row in rows for end in (row[0], row[-1])]),
+        ([end for model in forecast.models.values() for row in model for end in (row[0], row[-1])] or [anchor], []),
     ]
     lowest = highest = anchor
     for curves, distances in parts:

@@ -28,6 +28,7 @@ from crypto_predict.market.forecast import LEVELS
 
 VERSION = 9  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
+HOURS_AHEAD = 24  # after its anchor, each with quantiles
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
 MOST_PAIRS = 36  # a server holds all of them in memory
@@ -49,6 +50,14 @@ def not_positive(name: str, value: float) -> Iterator[str]:
 
 def _not_printable(name: str, *texts: str) -> Iterator[str]:
     yield from (f"{name} {text!r:.80} is not printable" for text in texts if not text.isprintable())
+
+
+def _not_around(name: str, unit: str, rows: Quantiles) -> Iterator[str]:
+    """Yield the fault of the first row that is not of quantiles around 0."""
+    for horizon, row in enumerate(rows, start=1):
+        if len(row) != len(LEVELS) or not row[_LOW] <= 0 <= row[_HIGH] or list(row) != sorted(row):
+            yield f"{name} {horizon} {unit} ahead are not {len(LEVELS)} that ascend around 0: {row}"
+            break
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +150,7 @@ class PairForecast:
     prophet_bands: tuple[Band, ...]  # (11,) around the curve, `KNOTS` days after `last`; or none
     models: dict[str, Quantiles]  # (365, 7) log prices at `LEVELS`, 1, 2, ... days after `last`, of each other model
     hindcasts: dict[str, Hindcast]  # of each model that was tested, the combined forecast included
+    hours: Quantiles  # (24, 7) log prices at `LEVELS`, 1, 2, ... hours after the anchor, minus its log; or none
 
     @property
     def last_close_time(self) -> datetime:
@@ -169,13 +179,13 @@ class PairForecast:
         for name in ("prophet_weights", "forecast_quantiles"):
             if (count := len(getattr(self, name))) != HORIZON_DAYS:
                 yield f"{count} {name}, not {HORIZON_DAYS}"
-        for horizon, row in enumerate(self.forecast_quantiles, start=1):
-            if len(row) != len(LEVELS) or not row[_LOW] <= 0 <= row[_HIGH] or list(row) != sorted(row):
-                yield f"forecast_quantiles {horizon} days ahead are not {len(LEVELS)} that ascend around 0: {row}"
-                break
+        yield from _not_around("forecast_quantiles", "days", self.forecast_quantiles)
         if len(self.prophet_bands) not in {0, len(KNOTS)}:
             yield f"{len(self.prophet_bands)} prophet_bands, not {len(KNOTS)} or none"
         yield from quantile_faults(self.models, HORIZON_DAYS)
+        if len(self.hours) not in {0, HOURS_AHEAD}:
+            yield f"{len(self.hours)} hours, not {HOURS_AHEAD} or none"
+        yield from _not_around("hours", "hours", self.hours)
         yield from hindcast_faults(self.hindcasts, days)
 
 
@@ -308,6 +318,28 @@ class Backtest:
     years: tuple[YearScore, ...]
     prophet: ProphetBacktest | None  # None if no forecast of Prophet alone has come due
     losses: tuple[Loss, ...]  # of the model that answers by default
+
+
+@dataclass(frozen=True, slots=True)
+class HourScore:
+    """How the forecasts of one horizon in hours did, out of sample, in the second half of the hours.
+
+    Errors are of log price; ratios are to persistence with a Gaussian band, below 1 is better. They are None where
+    persistence is never wrong, and shares where there is no forecast.
+    """
+
+    horizon_hours: int
+    forecasts: int
+    mape: float  # mean absolute percentage error of the price, as a share
+    relative_mae: float | None
+    relative_winkler: float | None  # of the 80 % interval; the band has the volatility of 30 days
+    relative_winkler_day: float | None  # the same, with the volatility of the last 24 hours
+    relative_crps: float | None  # with that of 30 days
+    coverage_50: float  # share of outcomes inside the central interval
+    coverage: float  # of 80 %
+    coverage_90: float
+    by_volatility: tuple[float | None, ...]  # coverage of 80 % by quarter of the last day's volatility, calmest first
+    by_hours: tuple[float | None, ...]  # of cutoffs in each six hours of the UTC day
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +501,8 @@ class PairCard:
     pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon
     served: str  # the model that answers unless another is asked for
     not_served: str | None  # why it is not the one of `SERVE`; None if it is
+    hours: tuple[HourScore, ...]  # 1, 3, 6, 12 and 24 hours ahead; none if the forecast has no hours
+    no_hours: str | None  # why it has none
 
     def faults(self) -> Iterator[str]:
         yield from _not_printable("source", self.source)
@@ -477,7 +511,7 @@ class PairCard:
             yield "history_sha256 is not 64 hexadecimal digits"
         if not NAME.fullmatch(self.served):
             yield f"served {self.served!r:.40} is not the name of a model"
-        yield from _not_printable("not_served", self.not_served or "")
+        yield from _not_printable("reason", self.not_served or "", self.no_hours or "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         prophet_bands=(),
         models={},
         hindcasts={},
+        hours=(),
     )
     if faults := evaluation.faults(forecast):
         raise UnusableHistory(f"{history.pair} from {history.source}", [f"no forecast can be made of it: {faults[0]}"])

@@ -7,6 +7,7 @@
 * ``rivals``: the test of all models of one pair
 * ``repeat``: a training at each multiple of an interval, in a process of its own
 * ``outputs``: the files to write, with their checks, and those of the release before: champion and ledger
-* ``minutes``: the scores of the minute forecasts of the past, and their report
+* ``hours``: the hours of a pair: what they are learned from, their quantiles and their scores
+* ``intraday``: the scores of the forecasts of minutes and hours of the past, and their report
 * ``report``, ``picture``: what describes the result
 """

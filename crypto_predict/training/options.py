@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import NAME
+from crypto_predict.baked.schema import HOURS_AHEAD
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
@@ -22,16 +23,23 @@ from crypto_predict.sources.stored import COLLECTED, pair_or_collected
 from crypto_predict.wording import listed, read_duration
 
 DEFAULT_PAIR = Pair("BTC", "USD")
-MINUTE_DAYS = 90  # of minutes, which the default of SOURCE_CANDLES allows
-MINUTE_HORIZONS = (1, 5, 15)  # minutes ahead
+# What is scored with --interval 1m and 1h: the unit, by default so many days, at these horizons, and the longest one.
+INTRADAY = {
+    Interval.MINUTE_1: ("minutes", 90, (1, 5, 15), MINUTES_AHEAD),  # days that the default of SOURCE_CANDLES allows
+    Interval.HOUR_1: ("hours", 1_095, (1, 3, 6, 12, 24), HOURS_AHEAD),
+}
 
 _SOURCES = (
     f"where history comes from, in order of preference: {', '.join(EXCHANGES)}, store, file:PATH, simulated; "
     f"{EVERY_EXCHANGE}: all exchanges in this order"
 )
-_DAYS = "longest history that a fit sees, in days; 90 with --interval 1m unless it is given"
-_HORIZONS = "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given"
-_EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes"
+_DAYS = "longest history that a fit sees, in days; unless given 90 with --interval 1m, 1095 with 1h"
+_HOURS = "hourly candles from which the next 24 hours are learned; 0: without them"
+_HORIZONS = (
+    "days ahead at which the forecast is scored; with --interval 1m minutes, 1,5,15 unless given; with 1h hours, "
+    "1,3,6,12,24"
+)
+_EVERY = "days from one cutoff of the backtest to the next; with --interval 1m minutes, with 1h hours"
 RIVALS = ("prophet", "gaussian", "garch", "deribit", "theta", "damped-trend", "local-level", "autoregression")
 _RIVALS = f"models that are tested and served beside ours: {', '.join(RIVALS)}, FILE.py, FILE.csv; none with ''"
 _RIVAL_EVERY = "days from one cutoff to the next in the test of a FILE.py"
@@ -43,7 +51,8 @@ _PAIR = (
     "collect.py collects"
 )
 _DATABASE = "what --source store reads: the database of collect.py"
-_INTERVAL = "1d: train a model; 1m: only score the minute forecasts that collect.py makes, and write no model"
+_INTERVAL = "1d: train a model; 1m and 1h: only score the forecasts of minutes or hours, and write no model"
+LEAST_HOURS = timedelta(days=61)  # from which they can be learned
 ONE_A_PAIR = "several pairs need {base} in the name"
 EXAMPLES = """\
 examples:
@@ -57,6 +66,7 @@ examples:
   python train.py --picture forecast.svg                 a picture beside the model
   python train.py --backtest backtest.csv                every forecast of the backtest, one a row
   python train.py --interval 1m --backtest minutes.csv   forecasts of minutes out of sample; no model is written
+  python train.py --interval 1h --backtest hours.csv     the same of hours
   python train.py --ledger model.ledger.jsonl            continue the record of released forecasts
   python train.py --repeat 6h                            train now and every six hours, each time from the model before
 
@@ -93,9 +103,17 @@ def _model(text: str) -> str:
 
 def _interval(text: str) -> Interval:
     interval = Interval.parse(text)
-    if interval not in {Interval.DAY_1, Interval.MINUTE_1}:
-        raise InvalidValue("interval", text, "1d or 1m")
+    if interval not in {Interval.DAY_1, *INTRADAY}:
+        raise InvalidValue("interval", text, "1d, 1h or 1m")
     return interval
+
+
+def _hours(text: str) -> int:
+    """Return whole days."""
+    span = read_duration(text, "hours") if text.strip("0") else timedelta()
+    if span and not LEAST_HOURS <= span <= timedelta(days=3_650):
+        raise InvalidValue("hours", text, f"0, or a time from {LEAST_HOURS.days}d to 3650d, such as 365d")
+    return span.days
 
 
 def _every(text: str, name: str = "time") -> timedelta:
@@ -105,8 +123,9 @@ def _every(text: str, name: str = "time") -> timedelta:
     return every
 
 
-# With --interval 1m they have nothing to do.
+# With --interval 1m and 1h they have nothing to do.
 _ONLY_DAYS = (
+    "--hours",
     *("--output", "--prophet-json", "--picture", "--ledger", "--champion", "--no-gate"),
     *("--rivals", "--rival-every", "--rival-seconds", "--serve"),
 )
@@ -117,6 +136,7 @@ COMMAND = CommandLine(
         Option("--pair", pair_or_collected, _PAIR, "BASE/QUOTE", multiple=True),
         Option("--source", source_names, _SOURCES, "NAME,NAME", default=(EVERY_EXCHANGE,), multiple=True),
         Option("--days", whole_number("days", 30, 36_500), _DAYS, "N", default="1825"),
+        Option("--hours", _hours, _HOURS, "TIME", default="365d"),
         Option("--database", str, _DATABASE, "URL", variable="DATABASE_URL", default=DEFAULT_DATABASE),
         Option("--interval", _interval, _INTERVAL, "TIME", variable="TRAIN_INTERVAL", default=Interval.DAY_1.label),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
@@ -144,7 +164,10 @@ COMMAND = CommandLine(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainSettings:
-    """Everything that one run does. With minutes only the fields of history, of the backtest and `backtest` matter."""
+    """Everything that one run does.
+
+    With minutes and hours only the fields of history, of the backtest and `backtest` matter.
+    """
 
     # The history.
     pairs: tuple[Pair, ...]
@@ -152,13 +175,14 @@ class TrainSettings:
     days: int  # longest history that a fit sees
     until: date | None = None  # candles after this UTC day are ignored
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
+    hours: int = 0  # days of hourly candles, of which the next 24 hours are learned; 0: there are none
     database: str = field(default="", repr=False)  # what the source store reads; may contain a password
     collected: bool = False  # whether every collected pair is forecast, too; one that fails does not stop the others
-    interval: Interval = Interval.DAY_1  # with minutes nothing is trained: their forecasts are scored
+    interval: Interval = Interval.DAY_1  # others train nothing: their forecasts are scored
     seed: int = 0  # of the fit and the simulated market
     # The backtest.
-    horizons: tuple[int, ...]  # days (or minutes) ahead, ascending
-    every: int  # days (or minutes) from one cutoff to the next
+    horizons: tuple[int, ...]  # days (minutes, hours) ahead, ascending
+    every: int  # days (minutes, hours) from one cutoff to the next
     rivals: tuple[str, ...] = ("prophet", "garch")  # models that are tested beside ours
     rival_every: int = 7  # days from one cutoff of a file's model to the next
     rival_seconds: int = 600  # that its test takes at most
@@ -198,8 +222,8 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         COMMAND.fail(f"the pair of {shown(files[0])} is not named; type: {typed} (or set PAIR)")
     try:
         Bounds.from_environ(environ)  # read again where the sources are opened, after slow imports
-        if options.interval is Interval.MINUTE_1:
-            _count_in_minutes(options, COMMAND.named(arguments, environ))
+        if options.interval in INTRADAY:
+            _count_within_days(options, COMMAND.named(arguments, environ))
         trained_at = instant_of_epoch(environ.get("SOURCE_DATE_EPOCH"))
         if options.repeat is not None:
             _check_repeated(options, trained_at)
@@ -230,33 +254,34 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
 
 def _check_repeated(options: SimpleNamespace, trained_at: datetime | None) -> None:
     """Raise `InvalidValue` if an option or a variable means one training, which --repeat does not end with."""
-    if options.interval is Interval.MINUTE_1:
-        raise InvalidValue("--repeat", options.repeat, "used with --interval 1m, which writes no model")
+    if options.interval in INTRADAY:
+        raise InvalidValue(
+            "--repeat", options.repeat, f"used with --interval {options.interval.label}, which writes no model"
+        )
     if options.until is not None:
         raise InvalidValue("--until", options.until, "used with --repeat, which always trains up to now")
     if trained_at is not None:
         raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, "used with --repeat, where each training has its own time")
 
 
-def _count_in_minutes(options: SimpleNamespace, given: Collection[str]) -> None:
-    """Set what is counted in minutes to the defaults of minutes, unless it is `given` on the command line.
+def _count_within_days(options: SimpleNamespace, given: Collection[str]) -> None:
+    """Set what is counted in minutes or hours to the defaults of these, unless it is `given` on the command line.
 
     Variables are left unused: an environment serves every training.
 
     Raises:
         InvalidValue: An option on the command line has nothing to do, or horizons are too far ahead.
     """
+    label, (unit, days, horizons, most) = options.interval.label, INTRADAY[options.interval]
     if unused := [name for name in _ONLY_DAYS if name in given]:
-        raise InvalidValue(
-            "--interval", options.interval.label, f"1d, which {listed(unused)} needs; 1m writes no model"
-        )
+        raise InvalidValue("--interval", label, f"1d, which {listed(unused)} needs; {label} writes no model")
     if None in options.pair:
-        raise InvalidValue("--pair", COLLECTED, "a pair such as BTC/USD, as 1m needs")
+        raise InvalidValue("--pair", COLLECTED, f"a pair such as BTC/USD, as {label} needs")
     if "--horizons" not in given:
-        options.horizons = MINUTE_HORIZONS
-    if max(options.horizons) > MINUTES_AHEAD:
-        raise InvalidValue("--horizons", max(options.horizons), f"at most {MINUTES_AHEAD} minutes ahead")
+        options.horizons = horizons
+    if max(options.horizons) > most:
+        raise InvalidValue("--horizons", max(options.horizons), f"at most {most} {unit} ahead")
     if "--days" not in given:
-        options.days = MINUTE_DAYS
+        options.days = days
     if "--every" not in given:
         options.every = 1

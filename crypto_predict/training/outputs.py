@@ -38,7 +38,7 @@ PICTURE_FORMATS = (".svg", ".png", ".pdf")
 
 _SUFFIX = ".ledger.jsonl"
 # The characters that parts of a model file take before they are compressed, a little more than measured.
-_PAIR, _HORIZON, _DAY, _LOSS = 70_000, 2_100, 12, 46
+_PAIR, _HORIZON, _DAY, _LOSS = 75_000, 2_100, 12, 46
 _MODEL, _SCORE, _COMPARISON = 43_000, 450, 150
 
 _log = logging.getLogger(__name__)

@@ -25,6 +25,7 @@ from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.sources.network.session import answer_within
 from crypto_predict.threads import started
+from crypto_predict.training.hours import HourlyHistory, learn_hours, read_hours
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.training.rivals import count_steps, test_models
 from crypto_predict.wording import as_line, counted
@@ -34,9 +35,9 @@ from crypto_predict.wording import as_line, counted
 WARM_UP = 365
 CROSS_CHECK_SECONDS = 20  # for the answers of all other exchanges together, of which one candle is needed
 
-# The history with its warm-up, its source, the card without forecast and backtest, and what a gate that is not enforced
-# has found.
-PairHistory = tuple[History, CandleSource, PairCard, tuple[str, ...]]
+# The history with its warm-up, its source, the card without forecast and backtest, what a gate that is not enforced
+# has found, and the hours.
+PairHistory = tuple[History, CandleSource, PairCard, tuple[str, ...], HourlyHistory]
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,11 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
         pairwise=(),
         served=COMBINED,
         not_served=None,
+        hours=(),
+        no_hours=None,
     )
-    return past, source, card, () if enforced else (*judge(past), *faults)
+    objections = () if enforced else (*judge(past), *faults)
+    return past, source, card, objections, read_hours(history, source, anchor, settings, now)
 
 
 def newest_price(
@@ -151,7 +155,7 @@ def train_pair(
     not compared with it. `UnusableHistory` is raised if the forecast would leave the range of numbers.
     """
     began = time.perf_counter()
-    past, _, card, faults = read
+    past, _, card, faults, hourly = read
     pair, scored, series = past.pair, sorted({*HORIZONS, *settings.horizons}), DailySeries.of(past)
     progress.set_description_str(f"{pair}: {len(past.candles)} candles, running the backtest")
     replayed = replay(series, {*LEARNED, *scored}, settings.every, settings.days, progress.update)
@@ -166,7 +170,8 @@ def train_pair(
         faults += tuple(calibration_faults(map(replayed.forecasts, scored), settings.thresholds))
         if replaced == COMBINED:
             faults += tuple(champion_faults(backtest.losses, losses, settings.thresholds))
-    forecast = replace(forecast, models=tested.quantiles, hindcasts=tested.hindcasts)
+    hours = learn_hours(hourly, progress.set_description_str)
+    forecast = replace(forecast, models=tested.quantiles, hindcasts=tested.hindcasts, hours=hours.quantiles)
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
     card = replace(
@@ -177,6 +182,8 @@ def train_pair(
         pairwise=tested.pairwise,
         served=tested.served,
         not_served=tested.not_served,
+        hours=hours.scores,
+        no_hours=hours.missing,
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)

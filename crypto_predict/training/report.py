@@ -10,7 +10,8 @@ from textwrap import fill
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
-from crypto_predict.baked.schema import Backtest, Card, Confidence, PairCard, Verdict, verdict
+from crypto_predict.baked.schema import Backtest, Card, Confidence, HourScore, PairCard, Verdict, verdict
+from crypto_predict.forecasting.minutes.backtest import MinuteBacktest
 from crypto_predict.market import Gap, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
 
@@ -33,6 +34,10 @@ _SPREAD_FOOT = (
     "of the whole distribution and Winkler score of the 80 % interval: relative to persistence's, below 1 is better; "
     "in 50, 80 and 90 %: outcomes in these intervals; PIT p: of outcomes spread over the distribution as unevenly by "
     "chance; \N{PLUS-MINUS SIGN}: 95 % confidence"
+)
+_HOUR_FOOT = (
+    "hours, out of sample in the second half of theirs, beside persistence with a Gaussian band of the volatility of "
+    "the last 30 days; / 24 h: Winkler score relative to that with the volatility of the last 24 hours"
 )
 _MODELS_FOOT = (
     "out of sample; combined is ours; error, CRPS and Winkler score: relative to persistence's, below 1 is better; the "
@@ -115,6 +120,7 @@ def as_text(card: Card, output: Path, seconds: Mapping[Pair, float]) -> str:
             for pair, facts in card.pairs.items()
         ),
         *_backtest_parts(card),
+        *_hour_parts(card),
     ]
     if not card.gate.passed:
         lifted = "" if card.gate.enforced else " (lifted by --no-gate)"
@@ -169,6 +175,43 @@ def _backtest_parts(card: Card) -> Iterator[str]:
         yield from _model_parts(pair, facts)
     for pair, backtest in tested.items():
         yield from _year_parts(pair, backtest)
+
+
+def _hour_parts(card: Card) -> Iterator[str]:
+    rows = [
+        intraday_row(pair, score.horizon_hours, "hour", score)
+        for pair, facts in card.pairs.items()
+        for score in facts.hours
+    ]
+    if rows:
+        yield table(rows)
+        yield wrapped(_HOUR_FOOT)
+    for pair, facts in card.pairs.items():
+        if facts.no_hours:
+            yield wrapped(f"{pair} has no forecast of hours: {facts.no_hours}")
+
+
+def intraday_row(pair: Pair, horizon: int, unit: str, score: HourScore | MinuteBacktest) -> Row:
+    """Return the cells of the scores of minutes or hours."""
+    last_day = {"/ 24 h": relative(score.relative_winkler_day)} if isinstance(score, HourScore) else {}
+    return {
+        "pair": str(pair),
+        "ahead": counted(horizon, unit),
+        "forecasts": f"{score.forecasts:,}",
+        "off by": f"{score.mape:.3%}",
+        "error": relative(score.relative_mae),
+        "Winkler": relative(score.relative_winkler),
+        **last_day,
+        "CRPS": relative(score.relative_crps),
+        "in 50 %": share(score.coverage_50),
+        "in 80 %": share(score.coverage),
+        "in 90 %": share(score.coverage_90),
+    }
+
+
+def share(value: float | None) -> str:
+    """Return a share of outcomes in per cent."""
+    return "-" if value is None else f"{value:.1%}"
 
 
 def _score_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:

@@ -23,12 +23,14 @@ from crypto_predict.baked.models import (
 )
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    HOURS_AHEAD,
     KNOTS,
     Anchor,
     Band,
     Card,
     CrossCheck,
     Gate,
+    HourScore,
     Model,
     PairCard,
     PairForecast,
@@ -80,6 +82,7 @@ def make_forecast(**changes: Any) -> PairForecast:
         prophet_weights=tuple(0.5 / h**0.5 for h in range(1, HORIZON_DAYS + 1)),
         models={},
         hindcasts={},
+        hours=(),
         fitted_band=Band(-0.06, 0.055),
         forecast_quantiles=tuple(quantiles(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
         prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
@@ -139,6 +142,19 @@ def make_model(
     )
     scorecard = Scorecard(entries=0, head="0" * 64, pairs={}, simulated={})
     return Model(card, forecasts, scorecard)
+
+
+def with_hours(model: Model) -> Model:
+    """The model with forecasts of hours, which were tested 1, 6 and 24 hours ahead."""
+    rows = tuple(quantiles(-0.006 * hour**0.5, 0.006 * hour**0.5) for hour in range(1, HOURS_AHEAD + 1))
+    coverages = {"coverage_50": 0.5, "coverage_90": 0.9, "by_volatility": (0.8,) * 4, "by_hours": (0.8,) * 4}
+    scores = tuple(
+        blank(HourScore, horizon_hours=hours, forecasts=4_000 - hours, coverage=0.8 + hours / 1000, **coverages)
+        for hours in (1, 6, 24)
+    )
+    forecasts = {pair: replace(forecast, hours=rows) for pair, forecast in model.forecasts.items()}
+    cards = {pair: replace(card, hours=scores, no_hours=None) for pair, card in model.card.pairs.items()}
+    return replace(model, card=replace(model.card, pairs=cards), forecasts=forecasts)
 
 
 def with_models(model: Model, *names: str, served: str = COMBINED, pairs: Collection[Pair] = ()) -> Model:
@@ -232,6 +248,8 @@ def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCa
         pairwise=(),
         served="combined",
         not_served=None,
+        hours=(),
+        no_hours="alpaca has no hourly candles",
         gaps=(),
         quarantined=0,
         history_sha256="0" * 64,

@@ -17,6 +17,7 @@ from crypto_predict.baked.evaluation import COMBINED, faults
 from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport, Quantiles
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
+    HOURS_AHEAD,
     KNOTS,
     Anchor,
     Band,
@@ -98,6 +99,7 @@ pair_cards = st.builds(
         "cross_check": st.none() | st.builds(CrossCheck, **{**sound_fields(CrossCheck), "source": LINES}),
         "served": st.just(COMBINED),
         "not_served": st.none() | LINES,
+        "no_hours": st.none() | LINES,
         "history_sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
     },
 )
@@ -161,10 +163,10 @@ def quantiles(reach: float) -> st.SearchStrategy[tuple[float, ...]]:
     return rows.map(row)
 
 
-def by_horizon(values: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
-    """One value for each day of the forecast, repeating up to three arbitrary ones."""
+def by_horizon(values: st.SearchStrategy[Any], count: int = HORIZON_DAYS) -> st.SearchStrategy[tuple[Any, ...]]:
+    """One value for each day of the forecast, or hour, repeating up to three arbitrary ones."""
     some = st.lists(values, min_size=1, max_size=3)
-    return some.map(lambda few: tuple(few[day % len(few)] for day in range(HORIZON_DAYS)))
+    return some.map(lambda few: tuple(few[day % len(few)] for day in range(count)))
 
 
 def bands_at_knots(values: st.SearchStrategy[Band]) -> st.SearchStrategy[tuple[Band, ...]]:
@@ -206,6 +208,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         prophet_weights=draw(by_horizon(SMALL)),
         models=draw(rivals(last_close)),
         hindcasts=draw(hindcasts((last - first).days)),
+        hours=draw(st.just(()) | by_horizon(quantiles(0.2), HOURS_AHEAD)),
         fitted_band=draw(narrow),
         forecast_quantiles=draw(by_horizon(quantiles(1))),
         prophet_bands=draw(st.just(()) | narrow.map(lambda band: (band,) * len(KNOTS))),

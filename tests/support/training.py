@@ -16,7 +16,7 @@ from tests.support.serving import running
 
 REVISION = {"GIT_REVISION": "0123456789abcdef0123456789abcdef01234567"}  # the checkout may change between two runs
 TRAINED_AT = {"SOURCE_DATE_EPOCH": "1716034247", **REVISION}  # 2024-05-18 12:10:47 UTC
-QUICK = ("--every", "25")  # few cutoffs, where the backtest is not the point
+QUICK = ("--every", "25", "--hours", "0")  # few cutoffs and no hours, where they are not the point
 
 
 @dataclass(frozen=True)

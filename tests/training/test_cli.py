@@ -42,7 +42,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]
     folder = tmp_path_factory.mktemp("simulated")
     run = forked_training(
         *("--pair", "BTC/USD", "--pair", "ETH/USD", "--source", "simulated", "--until", "2025-06-30"),
-        *("--days", "400", "--every", "40"),
+        *("--days", "400", "--every", "40", "--hours", "61d"),
         *("--output", str(folder / "model.pkl"), "--prophet-json", str(folder / "{base}.json")),
         *("--picture", str(folder / "{base}-{quote}.svg"), "--verbose"),
         environ=TRAINED_AT,
@@ -330,7 +330,8 @@ def test_more_than_a_model_can_hold_is_refused_before_the_fit(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Too many pairs, horizons, and days of all pairs: seven pairs of a hundred years."""
-    market = ("--source", "simulated", "--until", "2024-05-16", "--output", str(tmp_path / "model.pkl"), "--no-gate")
+    output = ("--output", str(tmp_path / "model.pkl"), "--no-gate")
+    market = ("--source", "simulated", "--until", "2024-05-16", "--hours", "0", *output)
     pairs = ",".join(f"C{number}/USD" for number in range(MOST_PAIRS + 1))
     assert in_process(*market, "--pair", pairs) == 2
     assert f"--pair: '{MOST_PAIRS + 1} pairs' is not few enough for one model ({MOST_PAIRS})" in capsys.readouterr().err

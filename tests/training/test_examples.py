@@ -19,7 +19,20 @@ BTC = Pair("BTC", "USD")
 # Git ignores all other files there, which may be slow.
 EXAMPLES = [ROOT / name for name in re.findall(r"(?m)^!(rivals/.+)$", (ROOT / ".gitignore").read_text())]
 # A short history with the days of the published forecasts.
-SHORT = ("--source", "simulated", "--until", "2025-06-30", "--days", "300", "--every", "60", "--rival-every", "180")
+SHORT = (
+    "--hours",
+    "0",
+    "--source",
+    "simulated",
+    "--until",
+    "2025-06-30",
+    "--days",
+    "300",
+    "--every",
+    "60",
+    "--rival-every",
+    "180",
+)
 
 
 @pytest.fixture(scope="module")

@@ -61,7 +61,19 @@ class Output(Outputs):
     def train(self, last: date, number: int, action: str, *options: str) -> Finished:
         """Train in a separate process, which ends in this way when it touches the folder for the n-th time."""
         carried = ("--ledger", str(self.ledger)) if self.ledger.exists() else ()
-        market = ("--source", "simulated", "--days", "60", "--every", "50", "--no-gate", "--until", str(last))
+        market = (
+            "--source",
+            "simulated",
+            "--hours",
+            "0",
+            "--days",
+            "60",
+            "--every",
+            "50",
+            "--no-gate",
+            "--until",
+            str(last),
+        )
         end = (last.toordinal() + 1 - date(1970, 1, 1).toordinal()) * 86_400  # seconds since 1970
         epoch = {"SOURCE_DATE_EPOCH": str(end + 600), "GIT_REVISION": "0" * 40}
         before = partial(interfere, str(self.folder), number, action)
@@ -231,7 +243,19 @@ def test_a_second_training_names_the_process_that_holds_the_lock_and_ends_with_2
 def test_two_trainings_at_once_never_lose_a_release(first: Output, tmp_path: Path) -> None:
     """Every training that ended with 0 is in the ledger, and the others wrote nothing."""
     output = copy(first, tmp_path)
-    carried = ("--ledger", str(output.ledger), "--days", "60", "--every", "50", "--no-gate", "--source", "simulated")
+    carried = (
+        "--ledger",
+        str(output.ledger),
+        "--days",
+        "60",
+        "--every",
+        "50",
+        "--no-gate",
+        "--hours",
+        "0",
+        "--source",
+        "simulated",
+    )
     trainings = [
         partial(forked_training, *carried, "--until", str(SECOND), "--output", str(output.model_file), environ={})
         for _ in range(3)

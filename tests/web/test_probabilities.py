@@ -172,8 +172,9 @@ def test_an_answer_says_what_it_is_based_on() -> None:
     model = {"source": "alpaca", "build": "0.3.1-20240518121047", "trained_at": "2024-05-18T12:10:47Z"}
     confidence = {"low": pytest.approx(0.791), "high": pytest.approx(0.831)}
     coverages = {"coverage": 0.811, "confidence": confidence, "coverage_50": 0.51, "coverage_90": 0.91}
-    calibration = {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, **coverages}
-    basis = {"newest_candle": "2024-05-17", "horizon_days": 15, "extrapolated": False, "calibration": calibration}
+    calibration = {"horizon_days": 7, "horizon_hours": None, "forecasts": 993, "nominal": 0.8, **coverages}
+    horizon = {"horizon_days": 15, "horizon_hours": None, "no_hours": None}
+    basis = {"newest_candle": "2024-05-17", **horizon, "extrapolated": False, "calibration": calibration}
     assert answer["based_on"] == model | basis
     assert answer["words"] == (
         f"Probability {100 * answer['probability']:.0f} %: BTC/USD above 70,000 at the close of 2024-06-01. Out "
@@ -200,7 +201,7 @@ def test_prophet_alone_has_its_own_distribution_and_calibration() -> None:
     answer = ask(date=DAY, above=70_000, model="prophet")
     assert answer["model"] == "prophet"
     assert answer["probability"] != probability(date=DAY, above=70_000)
-    measured = {"horizon_days": 7, "forecasts": 900, "nominal": 0.8, "coverage": 0.7}
+    measured = {"horizon_days": 7, "horizon_hours": None, "forecasts": 900, "nominal": 0.8, "coverage": 0.7}
     unknown = dict.fromkeys(("confidence", "coverage_50", "coverage_90"))
     assert answer["based_on"]["calibration"] == measured | unknown
 
@@ -211,7 +212,13 @@ def test_another_model_has_its_own_distribution_and_calibration(model: str, cove
     answer = ask(date=DAY, above=70_000, model=model)
     other = Evaluator(MODEL.forecasts[BTC]).distribution(DAY, model)
     assert (answer["model"], answer["probability"]) == (model, round(other.above(70_000), 6))
-    measured = {"horizon_days": 7, "forecasts": 993, "nominal": 0.8, "coverage": pytest.approx(coverage)}
+    measured = {
+        "horizon_days": 7,
+        "horizon_hours": None,
+        "forecasts": 993,
+        "nominal": 0.8,
+        "coverage": pytest.approx(coverage),
+    }
     inner = {"confidence": {"low": 0.77, "high": 0.85}, "coverage_50": 0.51, "coverage_90": 0.91}
     assert answer["based_on"]["calibration"] == measured | inner
 

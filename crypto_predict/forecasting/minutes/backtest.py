@@ -11,21 +11,19 @@ of one minute times the root of the horizon, and centred on the newest price.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 from crypto_predict.errors import UnusableHistory
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
-from crypto_predict.forecasting.evaluation.metrics import mape
+from crypto_predict.forecasting.evaluation.intraday import figures
 from crypto_predict.forecasting.minutes.features import DAY, Minutes
 from crypto_predict.forecasting.minutes.model import Coefficients
-from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
+from crypto_predict.history.columns import FloatArray
 
 HORIZONS = (1, 5, 15)  # minutes, scored by default
 REFIT = DAY  # minutes from one fit to the next
-QUARTERS = 4  # of the volatility at the cutoff, and of the day
 
 Progress = Callable[[int], object]
 
@@ -114,23 +112,4 @@ def last_day_volatility(minutes: Minutes) -> FloatArray:
 
 def score(forecasts: Forecasts) -> MinuteBacktest:
     """Return how forecasts did, beside persistence."""
-    count, losses, inside = len(forecasts.actual), forecasts.losses(), forecasts.inside()
-    figures: dict[str, Any] = {name: float(hits.mean()) for name, hits in inside.items()}
-    for name, reference in forecasts.reference_losses().items():
-        figures[f"relative_{name}"] = float(losses[name].mean() / reference.mean()) if reference.mean() > 0 else None
-    by_volatility = np.empty(count, dtype=np.int64)
-    by_volatility[np.argsort(forecasts.deviation, kind="stable")] = np.arange(count) * QUARTERS // count
-    return MinuteBacktest(
-        horizon_minutes=forecasts.horizon,
-        forecasts=count,
-        mape=mape(np.exp(forecasts.actual), np.exp(forecasts.predicted)),
-        by_volatility=_shares(inside["coverage"], by_volatility),
-        by_hours=_shares(inside["coverage"], forecasts.cutoffs % DAY * QUARTERS // DAY),
-        **figures,
-    )
-
-
-def _shares(inside: BoolArray, quarter: IntArray) -> tuple[float | None, ...]:
-    """Return the share inside in each quarter; None where it is empty."""
-    parts = (inside[quarter == number] for number in range(QUARTERS))
-    return tuple(float(part.mean()) if len(part) else None for part in parts)
+    return MinuteBacktest(horizon_minutes=forecasts.horizon, **figures(forecasts, DAY, forecasts.deviation))

@@ -1,7 +1,7 @@
 """The predictions of a model and what each rests on, as values."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Annotated, NamedTuple
 
@@ -9,16 +9,22 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, Evaluator, Prediction
 from crypto_predict.baked.models import NAME
-from crypto_predict.baked.schema import Model
+from crypto_predict.baked.schema import HOURS_AHEAD, Model
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, Pair
 from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
 from crypto_predict.web.http.schemas import TEXT, Schema
 
+HOUR = timedelta(hours=1)
 FITTED, FORECAST = "fitted", "forecast"
 KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
 MODEL: Schema = {**TEXT, "pattern": f"^{NAME.pattern}$"}
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
+
+
+def closing(moment: date | datetime) -> datetime:
+    """Return an instant, or that at which a day closes, UTC."""
+    return moment if isinstance(moment, datetime) else datetime.combine(moment, time.min, UTC) + DAY
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,6 +62,7 @@ class Series:
         self.decimals = evaluator.decimals  # of a price
         self._evaluator, self.model = evaluator, model
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
+        self.newest = newest  # the instant of the newest price, UTC
         self.fitted = Provenance(FITTED, close, pair, model, simulated)
         self._between = Provenance(FITTED, newest, pair, model, simulated)  # the last close and the newest price
         self.forecast = Provenance(FORECAST, newest, pair, model, simulated)
@@ -85,6 +92,14 @@ class Series:
     def rounded(self, price: float) -> float:
         """Return a price rounded as those of `row` are, but never to 0."""
         return max(round(price, self.decimals), 10.0**-self.decimals)
+
+    def hours(self, moment: date | datetime) -> float | None:
+        """Return the hours from the newest price to the close of a day or to an instant, if the hours of it answer."""
+        forecast = self._evaluator.forecast
+        if self.model != COMBINED or not forecast.hours:
+            return None
+        hours = (closing(moment) - forecast.anchor.at) / HOUR
+        return round(hours, _HORIZON_DECIMALS) if 0 < hours <= HOURS_AHEAD else None
 
     def horizon(self, moment: date | datetime) -> float:
         """Return the days from the last daily close to the close of a day or to an instant."""

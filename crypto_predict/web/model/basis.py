@@ -1,20 +1,23 @@
 """What an answer is based on: the model, its newest candle, and how often its intervals held out of sample."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from crypto_predict.baked.evaluation import PROPHET
+from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schema import COVERAGE, Confidence, PairCard
+from crypto_predict.market import DAY
 from crypto_predict.web.model.answers import FORECAST, Answers, Row, Series
-from crypto_predict.wording import counted, days_listed
+from crypto_predict.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
     """How often the intervals of a model held out of sample, at the horizon of its backtest nearest to the question."""
 
-    horizon_days: int
+    horizon_days: int | None  # of the backtest of days
+    horizon_hours: int | None  # of that of hours
     forecasts: int
     nominal: float  # the share of outcomes that should be inside the 80 % interval
     coverage: float  # the share that was
@@ -32,6 +35,8 @@ class Basis:
     trained_at: datetime
     newest_candle: date  # the last day whose candle the model has seen
     horizon_days: float | None  # from the last daily close to the time that was asked for; None for a fitted price
+    horizon_hours: float | None  # from the newest price to it, if the forecast of hours answers
+    no_hours: str | None  # why an instant within 24 hours of the newest price is answered by days
     extrapolated: bool  # whether a limit or a figure lies in an assumed tail, beyond the quantiles of the model
     calibration: Calibration | None  # None for a fitted price, or without a backtest
 
@@ -41,9 +46,13 @@ def basis_of(answers: Answers, series: Series, row: Row, *, extrapolated: bool) 
     card, pair = answers.model.card, row.provenance.pair
     facts = card.pairs[pair]
     horizon = series.horizon(row.moment) if row.provenance.kind == FORECAST else None
-    calibration = None if horizon is None else _calibration(facts, series.model, horizon)
+    hours = series.hours(row.moment)
+    measured = _of_hours(facts) if hours else _of_days(facts, series.model)
+    calibration = None if horizon is None else _nearest(measured, hours or horizon)
     model = (facts.source, card.build, card.trained_at, series.last_candle)
-    return Basis(*model, horizon, extrapolated, calibration)
+    is_near = horizon is not None and isinstance(row.moment, datetime) and row.moment - series.newest <= DAY
+    missing = facts.no_hours if is_near and hours is None and series.model == COMBINED else None
+    return Basis(*model, horizon, hours, missing, extrapolated, calibration)
 
 
 def reasons(basis: Basis, *, simulated: bool) -> list[str]:
@@ -55,17 +64,43 @@ def reasons(basis: Basis, *, simulated: bool) -> list[str]:
     elif calibration is None:
         sentences.append("Nothing was measured out of sample, since the history is too short.")
     else:
-        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {days_listed([calibration.horizon_days])}"
+        measured, unit = _horizon(calibration)
+        asked = basis.horizon_hours or horizon
+        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {counted(measured, unit)}"
         shares = f"{100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
-        nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
+        nearest = "" if measured == asked else f"; nothing nearer to {asked:.4g} {unit}s was measured"
         sentences.append(f"Out of sample the {shares} of {outcomes}{nearest}.")
+    if basis.no_hours:
+        sentences.append(f"The time lies between the closes of days, without a forecast of hours: {basis.no_hours}.")
     return sentences
 
 
-def _calibration(facts: PairCard, model: str, horizon: float) -> Calibration | None:
-    """Return how the interval of a model held at the horizon of the backtest that is nearest to this one, in days."""
-    measured = _prophet(facts) if model == PROPHET else _tested(facts, model)
-    return min(measured, key=lambda calibration: abs(calibration.horizon_days - horizon), default=None)
+def _nearest(measured: Iterable[Calibration], horizon: float) -> Calibration | None:
+    """Return how intervals held at the horizon that is nearest to this one, in the same unit."""
+    return min(measured, key=lambda calibration: abs(_horizon(calibration)[0] - horizon), default=None)
+
+
+def _horizon(calibration: Calibration) -> tuple[int, str]:
+    """Return a horizon with its unit."""
+    if calibration.horizon_hours is not None:
+        return calibration.horizon_hours, "hour"
+    return calibration.horizon_days or 0, "day"
+
+
+def _of_hours(facts: PairCard) -> list[Calibration]:
+    """Return how the intervals of the hours held at each horizon."""
+    return [
+        Calibration(
+            *(None, score.horizon_hours, score.forecasts, COVERAGE),
+            *(score.coverage, None, score.coverage_50, score.coverage_90),
+        )
+        for score in facts.hours
+    ]
+
+
+def _of_days(facts: PairCard, model: str) -> list[Calibration]:
+    """Return how the intervals of a model of days held at each horizon."""
+    return _prophet(facts) if model == PROPHET else _tested(facts, model)
 
 
 def _tested(facts: PairCard, model: str) -> list[Calibration]:
@@ -73,6 +108,7 @@ def _tested(facts: PairCard, model: str) -> list[Calibration]:
     return [
         Calibration(
             score.horizon_days,
+            None,
             score.forecasts,
             COVERAGE,
             score.coverage_80.value,
@@ -90,7 +126,7 @@ def _prophet(facts: PairCard) -> list[Calibration]:
     """Return how the interval of Prophet alone held at each horizon."""
     backtest = None if facts.backtest is None else facts.backtest.prophet
     return [
-        Calibration(score.horizon_days, score.forecasts, COVERAGE, score.coverage, None, None, None)
+        Calibration(score.horizon_days, None, score.forecasts, COVERAGE, score.coverage, None, None, None)
         for score in (() if backtest is None else backtest.scores)
     ]
 

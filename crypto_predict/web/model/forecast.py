@@ -1,4 +1,4 @@
-"""The price of a pair on each day of a span."""
+"""The price of a pair on each day of a span, or at each of the next 24 hours."""
 
 import json
 from collections.abc import Iterable
@@ -8,28 +8,35 @@ from time import sleep
 from typing import NamedTuple
 
 from crypto_predict.baked import plain
-from crypto_predict.errors import OutOfRange
-from crypto_predict.market import DAY
+from crypto_predict.baked.schema import HOURS_AHEAD
+from crypto_predict.errors import InvalidValue, OutOfRange
+from crypto_predict.market import DAY, Interval
 from crypto_predict.web.http import queries, schemas
 from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.http.response import PAIR, Rendered, file_headers, json_body, simulated_header, table
 from crypto_predict.web.http.schemas import Parameter, Schema, parameter
 from crypto_predict.web.model import endpoint
-from crypto_predict.web.model.answers import Answers, Provenance, Row, Series
+from crypto_predict.web.model.answers import HOUR, Answers, Provenance, Row, Series
 from crypto_predict.web.model.endpoint import LEAST_LEVEL, MOST_LEVEL, MOST_LEVELS, PRICE
 from crypto_predict.web.model.snapshots import Snapshot
 
+DAILY, HOURLY = Interval.DAY_1.label, Interval.HOUR_1.label
 DEFAULT_DAYS = 30  # of a forecast without an end
 PREPARED_DAYS = 366  # at a time
 PAUSE_SECONDS = 0.005  # between them
 
+_ONLY_DAYS = "{name} is a day: interval=1h has the 24 hours after the newest price, without {name}"
+_INTERVAL = """\
+`1d` for days, or `1h` for the 24 hours after the newest price of the pair: of the forecast of hours, if the pair has
+one, or else between the closes of days.
+"""
 _EXAMPLE_LEVELS = (0.05, 0.5, 0.95)
 _LEVELS: Schema = schemas.listed({"type": "number", "minimum": LEAST_LEVEL, "maximum": MOST_LEVEL}) | {
     "minItems": 1,
     "maxItems": MOST_LEVELS,
     "uniqueItems": True,
 }
-_PRICES: Schema = {"date": schemas.DAY, "prediction": PRICE, "low": PRICE, "high": PRICE}
+_PRICES: Schema = {"date": schemas.MOMENT, "prediction": PRICE, "low": PRICE, "high": PRICE}
 _ROW = schemas.record(_PRICES | schemas.schema_of(Provenance)["properties"])
 _ROW["properties"]["quantiles"] = {"type": "object", "additionalProperties": PRICE}  # if they were asked for
 _QUANTILES = f"""\
@@ -40,28 +47,40 @@ then has the member `quantiles`, with the price that is not exceeded with that p
 
 
 class Forecast(NamedTuple):
-    """The days from `start` to `end`, both included and in the range of `series`."""
+    """The days from `start` to `end`, both included and in the range of `series`, or the next hours of it."""
 
     series: Series
     start: date
     end: date
-    levels: tuple[float, ...] = ()  # of the quantiles of each day, ascending
+    levels: tuple[float, ...] = ()  # of the quantiles of each day or hour, ascending
+    hourly: bool = False  # for the hours, whatever the days
+
+    @property
+    def moments(self) -> list[date] | list[datetime]:
+        """The days, or the ends of the hours."""
+        if self.hourly:
+            return [self.series.newest + n * HOUR for n in range(1, HOURS_AHEAD + 1)]
+        return [self.start + n * DAY for n in range((self.end - self.start).days + 1)]
 
     @property
     def rows(self) -> list[tuple[Row, list[float]]]:
-        """Each day with its quantiles, which are none if there are no levels."""
-        days = [self.start + n * DAY for n in range((self.end - self.start).days + 1)]
-        return [(self.series.row(day), self.series.quantiles(day, self.levels) if self.levels else []) for day in days]
+        """Each moment with its quantiles, which are none if there are no levels."""
+        series, levels = self.series, self.levels
+        return [(series.row(moment), series.quantiles(moment, levels) if levels else []) for moment in self.moments]
 
 
 def question(answers: Answers, pair: str, query: str) -> Forecast:
     """Return the days that are asked for, by default 30 after the last candle; outside the range raise a `Problem`."""
     named = endpoint.read_pair(pair, answers.names)
-    values = queries.parameters(query, ("start", "end", "model", "quantiles", queries.FORMAT))
+    values = queries.parameters(query, ("start", "end", "interval", "model", "quantiles", queries.FORMAT))
+    if (interval := values.get("interval", DAILY)) not in {DAILY, HOURLY}:
+        raise InvalidValue("interval", interval, f"{DAILY} or {HOURLY}")
     series = answers.of(named, values.get("model"))
     edges = {name: queries.day(name, text) for name, text in values.items() if name in {"start", "end"}}
     levels = endpoint.read_levels("quantiles", values["quantiles"]) if "quantiles" in values else ()
     first, last = series.first_day, series.last_day
+    if interval == HOURLY and edges:
+        raise BadParameter(*next((name, _ONLY_DAYS.format(name=name)) for name in edges))
     for name in ("start", "end"):
         if name in edges and not first <= edges[name] <= last:
             raise Problem(422, f"{name}: {OutOfRange(edges[name], first, last)}", name)
@@ -69,7 +88,7 @@ def question(answers: Answers, pair: str, query: str) -> Forecast:
     end = edges.get("end", min(start + (DEFAULT_DAYS - 1) * DAY, last))
     if end < start:
         raise BadParameter("end", f"end {end} lies before start {start}")
-    return Forecast(series, start, end, levels)
+    return Forecast(series, start, end, levels, interval == HOURLY)
 
 
 def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
@@ -78,7 +97,7 @@ def rendered(snapshot: Snapshot, forecast: Forecast) -> Rendered:
     The others are not, nor rows with quantiles: there are more of them than memory. Errors are those of `Series.row`.
     """
     series = forecast.series
-    if forecast.levels or series not in snapshot.rows:
+    if forecast.levels or forecast.hourly or series not in snapshot.rows:
         rows = [_row(row, zip(forecast.levels, quantiles, strict=True)) for row, quantiles in forecast.rows]
     else:
         cached, origin = snapshot.rows[series], series.first_day
@@ -97,7 +116,14 @@ def tabulated(forecast: Forecast) -> Rendered:
     quantiles = (f"quantile_{level!r}" for level in forecast.levels)
     columns = ["date", "prediction", "low", "high", *quantiles, *plain.encode(fitted)]
     rows = [
-        (row.moment, row.price.price, row.price.low, row.price.high, *prices, *plain.encode(row.provenance).values())
+        (
+            plain.encode(row.moment),
+            row.price.price,
+            row.price.low,
+            row.price.high,
+            *prices,
+            *plain.encode(row.provenance).values(),
+        )
         for row, prices in forecast.rows
     ]
     body = table(columns, rows)
@@ -128,7 +154,8 @@ def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered
 
 def _row(row: Row, quantiles: Iterable[tuple[float, float]] = ()) -> bytes:
     price, members = row.price, ", ".join(f'"{level!r}": {price!r}' for level, price in quantiles)
-    prices = f'"date": "{row.moment}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
+    moment = plain.encode(row.moment)
+    prices = f'"date": "{moment}", "prediction": {price.price!r}, "low": {price.low!r}, "high": {price.high!r}'
     named = f'"quantiles": {{{members}}}, ' if members else ""
     return f"{{{prices}, {named}{_provenance_members(row.provenance)}".encode()
 
@@ -145,6 +172,7 @@ def _parameters(snapshot: Snapshot) -> list[Parameter]:
         schemas.pair_parameter(snapshot.answers.pairs[0]),
         parameter("start", "The first day; by default the day after the last candle.", schemas.DAY, f"{start}"),
         parameter("end", "The last day, included; by default 30 days from the start.", schemas.DAY, f"{end}"),
+        parameter("interval", _INTERVAL, {**schemas.TEXT, "enum": [DAILY, HOURLY], "default": DAILY}, DAILY),
         endpoint.model(snapshot, snapshot.answers.pairs),
         parameter("quantiles", _QUANTILES, _LEVELS, list(_EXAMPLE_LEVELS)) | lists,
         schemas.FORMAT_PARAMETER,

@@ -129,7 +129,7 @@ def test_a_history_of_ten_minutes_ends_with_3_and_the_reason(
         (("--horizons", "5,16"), "--horizons: 16 is not at most 15 minutes ahead"),
         (("--output", "m.pkl"), "--interval: '1m' is not 1d, which --output needs; 1m writes no model"),
         (("--ledger", "l.jsonl", "--no-gate"), "--ledger and --no-gate"),
-        (("--interval", "5m"), "--interval: '5m' is not 1d or 1m"),
+        (("--interval", "5m"), "--interval: '5m' is not 1d, 1h or 1m"),
         (("--pair", "collected"), "--pair: 'collected' is not a pair such as BTC/USD"),
         (("--backtest", "nowhere/minutes.csv"), "--backtest"),
         (("--backtest", "{folder}/BTC-USD.csv"), "different from the files of --source"),
