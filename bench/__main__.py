@@ -13,6 +13,7 @@ from bench import (
     backtest,
     candles,
     distributions,
+    hours,
     image,
     live,
     minutes,
@@ -48,6 +49,7 @@ def main() -> None:
         "backfill",
         "ticks",
         "minutes",
+        "hours",
         "page",
         "live",
     )
@@ -74,12 +76,10 @@ def main() -> None:
             figures += store.measure(Path(folder))
         if options.only in {None, "image"} and _has_engine():
             figures += image.measure(Path(folder))
-        if options.only in {None, "backfill"}:
-            figures += backfill.measure()
-        if options.only in {None, "ticks"}:
-            figures += ticks.measure()
-        if options.only in {None, "minutes"}:
-            figures += minutes.measure()
+        alone = {"backfill": backfill, "ticks": ticks, "minutes": minutes, "hours": hours}
+        for name, part in alone.items():
+            if options.only in {None, name}:
+                figures += part.measure()
         if options.only in {None, "page"} and _has_browser():
             figures += page.measure(Path(folder))
         if options.only == "live":

@@ -427,7 +427,7 @@ BOLD_FORECASTS = st.builds(
 )
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.filter_too_much])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow])
 @given(BOLD_FORECASTS, st.floats(0, 1), st.sampled_from(MODELS))
 def test_a_forecast_without_a_fault_can_be_evaluated_in_its_whole_range(
     forecast: PairForecast, share: float, model: str

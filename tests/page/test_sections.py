@@ -103,6 +103,7 @@ def test_the_record_has_every_prediction_beside_what_happened(url: str, browser:
         assert f"{one['actual']:,.2f}" in cells
         assert f"{one['prediction']:,.2f}" in cells
         assert rows[one["target"]][-1] == ("yes" if one["low"] <= one["actual"] <= one["high"] else "no")
+    browser.one("#record-chart summary")
     browser.run("document.querySelector('#record-chart summary').click()")
     drawn = {day.removesuffix(" UTC"): cells for day, *cells in browser.rows("#record-chart .scroll tbody tr")}
     for one in latest:
@@ -117,6 +118,7 @@ def test_two_pairs_are_drawn_together_from_100_on(url: str, browser: Browser) ->
     words = browser.until(lambda: browser.text("#compare-words"), "the pairs are compared")
     assert "BTC/USD" in words
     assert "ETH/USD" in words
+    browser.one("#compare-chart summary")
     browser.run("document.querySelector('#compare-chart summary').click()")
     browser.settle()
     rows = browser.rows("#compare-chart .scroll tbody tr")

@@ -221,7 +221,7 @@ def test_a_full_disk_leaves_ledger_and_model_unchanged(releases: list[Released],
     arguments = (*price_file(tmp_path, 60), "--no-gate", "--output", str(folder / "model.pkl"))
     command = [sys.executable, "train.py", *arguments, "--ledger", str(folder / "model.ledger.jsonl")]
     run = subprocess.run(
-        ["bash", "-c", 'unset COVERAGE_PROCESS_CONFIG; ulimit -f 16; exec "$@"', "bash", *command],
+        ["bash", "-c", 'unset COVERAGE_PROCESS_CONFIG; ulimit -f 8; exec "$@"', "bash", *command],
         capture_output=True,
         text=True,
         timeout=100,
