@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from crypto_predict.baked.ledger import Ledger, Outcome, Place, Release
+from crypto_predict.baked.ledger import Content, Ledger, Outcome, Place, Release
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate
 from crypto_predict.market.clock import Clock
@@ -197,10 +197,10 @@ class Releases:
         self.outcomes = 0
         Ledger.read(path, visit=self._visit)
 
-    def _visit(self, content: Release | Outcome, _: Place) -> None:
+    def _visit(self, content: Content, _: Place) -> None:
         if isinstance(content, Release):
             self.pairs.setdefault(content.made_at, set()).add(content.pair)
-        else:
+        elif isinstance(content, Outcome):
             self.outcomes += 1
 
 

@@ -11,11 +11,12 @@ entry. The ledger is written before the model, and the model is the commit point
 were never released.
 
 A release of a pair takes 3 to 5 kB, each of its models 0.3 kB more, and an outcome 0.3 kB. Four releases a day of one
-pair come to 0.4 GB in fifty years, with twelve models to 0.6 GB. The file is read line by line and not kept in memory.
+pair, with the outcomes of their hours, come to 0.5 GB in fifty years, with twelve models to 0.7 GB. The file is read
+line by line and not kept in memory.
 
 Lines of earlier formats are read and continued as they are. Releases of format 1 have the interval, but not the other
-quantiles and the volatility; those of formats 1 and 2 have no models. A program refuses a line of a later format than
-its own, by the number of the line: what it cannot score, it must not continue.
+quantiles and the volatility; those of formats 1 and 2 have no models, and those before format 4 no hours. A program
+refuses a line of a later format than its own, by the number of the line: what it cannot score, it must not continue.
 """
 
 import hashlib
@@ -34,12 +35,13 @@ from crypto_predict.baked import files, plain
 from crypto_predict.baked.models import MOST_MODELS, Quantiles, quantile_faults
 from crypto_predict.baked.schema import SHA256, Anchor, not_positive
 from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
-from crypto_predict.market import DAY, Pair
+from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 
-FORMAT = 3  # of a line; raised whenever an older program could misread it
+FORMAT = 4  # of a line; raised whenever an older program could misread it
 DAYS = 30  # ahead, recorded of every release
 MODEL_DAYS = (1, 7, 30, 90)  # ahead, recorded of each of its models
+HOURS = (1, 6, 24)  # ahead, recorded of every release that forecasts hours
 NO_ENTRY = "0" * 64  # the digest before the first entry
 MOST_BYTES = 2**30  # decades of four pairs with the default models
 MOST_LINE_BYTES = 64 * 2**10
@@ -72,6 +74,8 @@ class Release:
     volatility: float | None  # `PairCard.volatility`, of persistence's Gaussian distribution; None in format 1
     # (4, 7) at `MODEL_DAYS` and `LEVELS`, to six digits, of each model, the combined forecast and Prophet included
     models: dict[str, Quantiles]  # none in formats 1 and 2
+    # (3, 7) `HOURS` after the anchor, at `LEVELS`, to six digits
+    hours: Quantiles  # none before format 4, and of a model without hours
 
     def faults(self) -> Iterator[str]:
         if self.last > date.max - DAYS * DAY:
@@ -98,6 +102,18 @@ class Release:
         yield from quantile_faults(self.models, len(MODEL_DAYS), MOST_MODELS + 2)
         if not all(row[0] > 0 for rows in self.models.values() for row in rows if row):
             yield "the quantiles of a model are not positive prices"
+        if self.hours:
+            yield from self._hour_faults()
+
+    def _hour_faults(self) -> Iterator[str]:
+        if len(self.hours) != len(HOURS):
+            yield f"quantiles of {len(self.hours)} hours, not of {len(HOURS)}"
+        if not all(len(row) == len(LEVELS) and row[0] > 0 and list(row) == sorted(row) for row in self.hours):
+            yield f"the quantiles of an hour are not {len(LEVELS)} positive prices that ascend"
+        if self.volatility is None:
+            yield "of hours and volatility, one is missing"
+        if not is_hour(self.anchor.at):
+            yield f"the hours after {self.anchor.at} have no candles"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +130,34 @@ class Outcome:
         yield from not_positive("close", self.close)
 
 
-Content = Release | Outcome
+@dataclass(frozen=True, slots=True)
+class HourOutcome:
+    """The price at the end of an hour that was forecast. Of several outcomes of an hour the first one counts."""
+
+    pair: Pair
+    simulated: bool  # as in `Outcome`
+    at: datetime  # the close of the hour's candle
+    close: float  # in the pair's quote currency
+    source: str  # of the hourly candles
+
+    def faults(self) -> Iterator[str]:
+        yield from not_positive("close", self.close)
+        if not is_hour(self.at):
+            yield f"{self.at} is not the end of an hour"
+
+
+def is_hour(instant: datetime) -> bool:
+    """Return whether an hourly candle opens or closes at an instant."""
+    return Interval.HOUR_1.floor(instant) == instant
+
+
+Content = Release | Outcome | HourOutcome
 Place = tuple[int, str]  # where an entry begins, in bytes, and its digest
 
-_KINDS: dict[str, type[Content]] = {"release": Release, "outcome": Outcome}
+_KINDS: dict[str, type[Content]] = {"release": Release, "outcome": Outcome, "hour": HourOutcome}
+_NAMES = {kind: name for name, kind in _KINDS.items()}
 # The members of a release that a format added, and what they are in earlier ones.
-_ADDED: dict[int, dict[str, Any]] = {2: {"quantiles": [], "volatility": None}, 3: {"models": {}}}
+_ADDED: dict[int, dict[str, Any]] = {2: {"quantiles": [], "volatility": None}, 3: {"models": {}}, 4: {"hours": []}}
 
 
 class EntryFault(ValueError):
@@ -131,7 +169,7 @@ def entry_after(content: Content, previous: str) -> tuple[str, bytes]:
 
     `UnusableHistory` is raised if the forecasts or the price cannot be scored.
     """
-    name, subject = type(content).__name__.lower(), f"{content.pair} from {content.source:.80}"
+    name, subject = _NAMES[type(content)], f"{content.pair} from {content.source:.80}"
     if faults := list(content.faults()):
         raise UnusableHistory(subject, [f"its {name} cannot be recorded: {faults[0]}"])
     data = {"format": FORMAT, "kind": name, "previous": previous, **plain.encode(content)}

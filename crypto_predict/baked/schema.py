@@ -390,6 +390,26 @@ class LiveScore:
 
 
 @dataclass(frozen=True, slots=True)
+class LiveHourScore:
+    """The scores of published forecasts some hours after the newest price, with the fields of `Score`.
+
+    The point is the median. Each hour counts once: of the releases from the same newest price the first is scored.
+    """
+
+    horizon_hours: int
+    due: int  # forecasts whose outcome is known
+    mae: float  # log price
+    relative_mae: float | None  # to persistence, below 1 is better
+    crps: float
+    relative_crps: float | None  # to persistence with a Gaussian distribution of the past year's volatility
+    winkler: float
+    relative_winkler: float | None
+    coverage: float  # the share of outcomes inside the 80 % interval
+    coverage_50: float
+    coverage_90: float
+
+
+@dataclass(frozen=True, slots=True)
 class LiveModel:
     """The published forecasts of one model, and their scores. It stays as it is once the model is no longer released.
 
@@ -426,6 +446,7 @@ class LiveRecord:
     words: str  # the scores in words
     models: tuple[LiveModel, ...]  # the combined forecast first, the others by name; the 16 that were released last
     pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon, over the releases that had both
+    hours: tuple[LiveHourScore, ...]  # 1, 6 and 24 hours ahead; without those that have no forecast due
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 Each forecast with a recorded outcome counts once, even if several releases forecast the same day from the same price.
 Four releases a day that forecast thirty days ahead cover each day 120 times, and their errors are far from
 independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
-`live_models` has the record of each model.
+`live_models` has the record of each model, `live_hours` that of the hours after the newest price.
 """
 
 from collections import defaultdict
@@ -19,10 +19,13 @@ from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import PROPHET, Evaluator
 from crypto_predict.baked.ledger import (
     DAYS,
+    HOURS,
     MODEL_DAYS,
     MOST_BYTES,
     RESTORE,
+    Content,
     EntryFault,
+    HourOutcome,
     Ledger,
     Outcome,
     Place,
@@ -41,10 +44,11 @@ from crypto_predict.baked.schema import (
 from crypto_predict.errors import InvalidValue
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
+from crypto_predict.forecasting.live_hours import LiveHours
 from crypto_predict.forecasting.live_models import LiveModels
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
-from crypto_predict.market import DAY, Interval, Pair
+from crypto_predict.market import DAY, Candle, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
 
@@ -76,7 +80,7 @@ class Record:
         """
         record, entries = cls(), 0
 
-        def visit(content: Release | Outcome, _: Place) -> None:
+        def visit(content: Content, _: Place) -> None:
             nonlocal entries
             record._count(content)
             entries += 1
@@ -104,6 +108,18 @@ class Record:
             for candle in history.candles:
                 if (day := candle.open_time.date()) in awaited:
                     self._append(Outcome(history.pair, history.simulated, day, candle.close, history.source))
+
+    def settle_hours(self, history: History, candles: Iterable[Candle]) -> None:
+        """Append the outcomes of all target hours that have one of these hourly `candles`, of the source of `history`.
+
+        They are treated as the days of `settle`; an hour without a candle is never scored.
+        """
+        if (tally := self._tallies.get((history.pair, history.simulated))) is None:
+            return
+        awaited = {*tally.hours.pending}
+        for candle in candles:
+            if (at := candle.open_time + Interval.HOUR_1.length) in awaited:
+                self._append(HourOutcome(history.pair, history.simulated, at, candle.close, history.source))
 
     def release(self, card: Card, forecasts: Mapping[Pair, PairForecast]) -> None:
         """Append the forecasts of a model that is about to be released: one entry for each pair.
@@ -141,11 +157,11 @@ class Record:
                 records[simulated][pair] = record
         return Scorecard(self.ledger.entries, self.ledger.head, pairs=records[False], simulated=records[True])
 
-    def _append(self, content: Release | Outcome) -> None:
+    def _append(self, content: Content) -> None:
         self.ledger.append(content)
         self._count(content)
 
-    def _count(self, content: Release | Outcome) -> None:
+    def _count(self, content: Content) -> None:
         tally = self._tallies.setdefault((content.pair, content.simulated), _Tally())
         if len(self._tallies) > MOST_TALLIES:
             raise EntryFault(f"{content.pair} is one pair more than a ledger can have ({MOST_TALLIES}); {RESTORE}")
@@ -166,6 +182,8 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
     evaluator, facts = Evaluator(forecast), card.pairs[pair]
     days = [forecast.last + horizon * DAY for horizon in range(1, DAYS + 1)]
     predictions = [evaluator.at(day) for day in days]
+    start = forecast.anchor.at
+    hours = [start + ahead * Interval.HOUR_1.length for ahead in HOURS] if forecast.hours else []
     models = [name for name in evaluator.models if name != PROPHET or forecast.prophet_bands]
     return Release(
         pair=pair,
@@ -185,6 +203,7 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
             name: tuple(_quantiles(evaluator.distribution(forecast.last + ahead * DAY, name)) for ahead in MODEL_DAYS)
             for name in models
         },
+        hours=tuple(_quantiles(evaluator.distribution(hour)) for hour in hours),
     )
 
 
@@ -296,6 +315,7 @@ class _Tally:
     _targets: dict[int | None, set[date]] = field(default_factory=lambda: defaultdict(set))
     _hindsight: int = 0
     _latest: dict[date, LiveForecast] = field(default_factory=dict)
+    hours: LiveHours = field(default_factory=LiveHours)
     _models: LiveModels = field(default_factory=LiveModels)
 
     def awaited(self) -> set[date]:
@@ -304,12 +324,12 @@ class _Tally:
 
     def count_pending(self) -> int:
         """Return the number of forecasts without an outcome, those of each model included."""
-        return self._count_own() + self._models.count_pending()
+        return self._count_own() + self._models.count_pending() + self.hours.count_pending()
 
     def _count_own(self) -> int:
         return sum(map(len, self.pending.values()))
 
-    def add(self, content: Release | Outcome) -> None:
+    def add(self, content: Content) -> None:
         """Add a release, whose forecasts of days with an outcome are due at once, or an outcome."""
         due = []
         if isinstance(content, Release):
@@ -323,6 +343,9 @@ class _Tally:
                 else:
                     self.pending.setdefault(target, []).append((content, horizon))
             self._models.add(content, self.closes)
+            self.hours.add(content)
+        elif isinstance(content, HourOutcome):
+            self.hours.settle(content.at, content.close)
         elif content.day not in self.closes:
             self.closes[content.day] = content.close
             waiting = self.pending.pop(content.day, ())
@@ -383,5 +406,6 @@ class _Tally:
             words=words,
             models=models,
             pairwise=pairwise,
+            hours=self.hours.scores(),
             **scores[None],
         )

@@ -23,6 +23,7 @@ from crypto_predict.errors import InvalidValue, Refused, RefusedKeys, SourceErro
 from crypto_predict.forecasting.combined.prophet_fit import to_json
 from crypto_predict.forecasting.evaluation.replay import Row
 from crypto_predict.forecasting.gate.verdict import verdict
+from crypto_predict.forecasting.record import Record
 from crypto_predict.market import Pair
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.settings import ledger_beside
@@ -99,7 +100,7 @@ def train(
         released = {pair: trained[pair] for pair in faults}
         forecasts = {pair: result.forecast for pair, result in released.items()}
         card = _card({pair: result.card for pair, result in released.items()}, gate, settings, trained_at)
-        record.settle(past for past, *_ in histories.values())
+        _settle(record, histories)
         record.release(card, forecasts)
         if settings.enforced and not gate.passed:
             raise Refused(gate.reasons)
@@ -120,6 +121,14 @@ def train(
             plan.unlink()  # nobody plans another training
     seconds = {pair: trained[pair].seconds if pair in trained else 0.0 for pair in model.forecasts}
     return model, seconds, not settings.collected or any(collected.values())
+
+
+def _settle(record: Record, histories: Mapping[Pair, PairHistory]) -> None:
+    """Record the outcomes of released forecasts, of days and of hours."""
+    record.settle(past for past, *_ in histories.values())
+    for past, *_, hourly in histories.values():
+        if not isinstance(hourly, str):
+            record.settle_hours(past, hourly.candles)
 
 
 def _read_histories(

@@ -17,7 +17,9 @@ from crypto_predict.baked import ledger as ledger_module
 from crypto_predict.baked import store
 from crypto_predict.baked.ledger import (
     DAYS,
+    HOURS,
     MODEL_DAYS,
+    Content,
     EntryFault,
     Ledger,
     Outcome,
@@ -35,6 +37,7 @@ from tests.support.ledgers import (
     START,
     contents,
     data_of,
+    make_hour,
     make_ledger,
     make_outcome,
     make_quantiles,
@@ -47,7 +50,6 @@ from tests.support.models import BTC, ETH, make_model
 DATA = make_ledger(make_release(), make_outcome(), make_release(START + DAY), make_release(START + DAY, ETH))
 LINES = DATA.splitlines(keepends=True)
 RELEASE, OUTCOME = members(make_release()), members(make_outcome())
-FORMAT_2 = Path(__file__).with_name("format_2.jsonl")
 
 
 def beginning(lines: int) -> bytes:
@@ -110,7 +112,7 @@ def test_what_is_appended_follows_what_was_read(path: Path) -> None:
 
 def test_each_entry_is_visited_in_order_with_its_place(path: Path) -> None:
     """From which it can be read again. With the line in the error if the visitor refuses one."""
-    result: list[tuple[Release | Outcome, Place]] = []
+    result: list[tuple[Content, Place]] = []
     path.write_bytes(DATA)
     Ledger.read(path, visit=lambda content, place: result.append((content, place)))
     assert [content for content, _ in result] == contents(DATA)
@@ -118,7 +120,7 @@ def test_each_entry_is_visited_in_order_with_its_place(path: Path) -> None:
         assert list(entries_from(path, place, place[0] + 1)) == [(content, place[1])]
     assert [content for content, _ in entries_from(path, result[1][1], len(DATA))] == contents(DATA)[1:]
 
-    def refuse(content: Release | Outcome, _: Place) -> None:
+    def refuse(content: Content, _: Place) -> None:
         if content.pair == ETH:
             raise EntryFault("it is refused")
 
@@ -253,11 +255,11 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"format": 4}, "format 4, this program reads 3: update this program"),
+        ({"format": 5}, "format 5, this program reads 4: update this program"),
         ({"format": 0}, "format is 0"),
         ({"format": True}, "format is True"),
         ({"format": "1" * 1000}, "format is '111"),
-        ({"kind": "rumour"}, "kind is 'rumour', not one of release, outcome"),
+        ({"kind": "rumour"}, "kind is 'rumour', not one of release, outcome, hour"),
         ({"kind": nested(600)}, "kind is list, not one of"),
         ({"format": nested(600)}, "format is list"),
         ({"anchor": nested(600)}, "release.anchor: expected a mapping, found list"),
@@ -288,6 +290,11 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"models": {"garch": [[1.0] * 6] * 4}}, "the quantiles of model garch are not 7 that ascend"),
         ({"models": {"garch": [[0.0] * 7] * 4}}, "the quantiles of a model are not positive prices"),
         ({"models": {"Mine!": [[1.0] * 7] * 4}}, "model 'Mine!' is not a name of small letters"),
+        ({"hours": [[1.0] * 7] * 2}, "quantiles of 2 hours, not of 3"),
+        ({"hours": [[1.0] * 6] * 3}, "the quantiles of an hour are not 7 positive prices that ascend"),
+        ({"hours": [[0.0] * 7] * 3}, "the quantiles of an hour are not 7 positive prices"),
+        ({"quantiles": [], "volatility": None, "models": {}}, "of hours and volatility, one is missing"),
+        ({"anchor": {"at": "2024-05-18T00:30:00Z", "price": 1}}, "the hours after 2024-05-18 00:30:00+00:00 have no"),
         ({"models": {f"m{n}": [[1.0] * 7] * 4 for n in range(15)}}, "15 models are more than a pair can have (14)"),
     ],
 )
@@ -378,26 +385,30 @@ def test_many_releases_at_once_are_refused(path: Path) -> None:
 
 
 def test_decades_of_releases_fit() -> None:
-    """Four a day with an outcome a day: of one pair with twelve models for fifty years, of four pairs for twenty."""
+    """Four a day with their outcomes: of one pair with twelve models for fifty years, of four pairs for twenty."""
     models = {f"a-model-with-a-name-of-30-char-{n}"[-30:]: make_quantiles(0.71 + n / 99) for n in range(MOST_MODELS)}
     quantiles = tuple(tuple(123_456.7 + n for n in range(7)) for _ in range(DAYS))
     full = replace(make_release(), models=models, quantiles=quantiles, prediction=(123_456.78,) * DAYS)
     full = replace(full, low=(123_000.01,) * DAYS, high=(129_999.99,) * DAYS)
-    release_bytes, outcome_bytes = len(make_ledger(full)), len(LINES[1])
+    hour_bytes = len(make_ledger(make_hour(full.anchor.at, 123_456.78)))
+    release_bytes, outcome_bytes = len(make_ledger(full)), len(LINES[1]) + 4 * len(HOURS) * hour_bytes
     assert release_bytes < ledger_module.MOST_LINE_BYTES / 7
     year = (4 * release_bytes + outcome_bytes) * 365
     assert year * 50 < 0.65 * ledger_module.MOST_BYTES
     assert year * 4 * 20 < ledger_module.MOST_BYTES
 
 
-def test_a_ledger_of_the_second_format_is_read_and_continued(tmp_path: Path) -> None:
-    """`format_2.jsonl` was written by the last program of that format: two pairs, outcomes, and a second release."""
-    path, data = tmp_path / "ledger.jsonl", FORMAT_2.read_bytes()
+@pytest.mark.parametrize(("version", "models"), [(2, set[str]()), (3, {"combined", "garch"})])
+def test_a_ledger_of_an_earlier_format_is_read_and_continued(tmp_path: Path, version: int, models: set[str]) -> None:
+    """Each file was written by the last program of its format: two pairs, outcomes, and a second release."""
+    path, data = tmp_path / "ledger.jsonl", Path(__file__).with_name(f"format_{version}.jsonl").read_bytes()
     path.write_bytes(data)
-    assert {json.loads(line)["format"] for line in data.splitlines()} == {2}
+    assert {json.loads(line)["format"] for line in data.splitlines()} == {version}
     old = contents(data)
     releases = [content for content in old if isinstance(content, Release)]
-    assert [(release.pair, release.models) for release in releases] == [(BTC, {}), (ETH, {}), (BTC, {})]
+    assert [(release.pair, {*release.models}, release.hours) for release in releases] == [
+        (pair, models, ()) for pair in (BTC, ETH, BTC)
+    ]
     ledger = Ledger.read(path)
     ledger.append(new := make_release(START + 9 * DAY))
     assert data_of(ledger).startswith(data), "no earlier byte changes"
@@ -416,27 +427,28 @@ MODELS = st.dictionaries(
 
 
 @st.composite
-def releases_and_outcomes(draw: st.DrawFn) -> tuple[int, Release | Outcome]:
+def entries_of_a_format(draw: st.DrawFn) -> tuple[int, Content]:
     """An entry, and the format it is written in; what that format does not have is empty."""
-    version, last = draw(st.integers(1, 3)), START + draw(st.integers(0, 999)) * DAY
+    version, last = draw(st.integers(1, 4)), START + draw(st.integers(0, 999)) * DAY
     if draw(st.booleans()):
+        if version == 4 and draw(st.booleans()):
+            return version, make_hour(make_release(last).anchor.at, draw(PRICES))
         return version, make_outcome(last, draw(PRICES))
     release = make_release(last, draw(st.sampled_from([BTC, ETH])))
     if version < 2:
         release = replace(release, quantiles=(), volatility=None)
-    return version, replace(release, models=draw(MODELS) if version > 2 else {})
+    hours = draw(st.just(()) | st.tuples(*[ROWS] * len(HOURS))) if version > 3 else ()
+    return version, replace(release, models=draw(MODELS) if version > 2 else {}, hours=hours)
 
 
 @settings(max_examples=40)
-@given(st.lists(releases_and_outcomes(), min_size=1, max_size=5))
-def test_entries_of_all_formats_are_read_as_they_were_written(
-    path: Path, entries: list[tuple[int, Release | Outcome]]
-) -> None:
+@given(st.lists(entries_of_a_format(), min_size=1, max_size=5))
+def test_entries_of_all_formats_are_read_as_they_were_written(path: Path, entries: list[tuple[int, Content]]) -> None:
     """In one chain, whose earlier lines are never written anew."""
     entries.sort(
         key=lambda entry: entry[1].made_at if isinstance(entry[1], Release) else datetime.min.replace(tzinfo=UTC)
     )
-    added = {1: {"quantiles", "volatility", "models"}, 2: {"models"}, 3: set[str]()}
+    added = {1: {"quantiles", "volatility", "models", "hours"}, 2: {"models", "hours"}, 3: {"hours"}, 4: set[str]()}
     lines = [
         {**{name: value for name, value in members(content).items() if name not in added[version]}, "format": version}
         for version, content in entries
@@ -445,7 +457,7 @@ def test_entries_of_all_formats_are_read_as_they_were_written(
     ledger = read(path, data)
     assert contents(data) == [content for _, content in entries]
     assert data_of(ledger) == data
-    if entries[-1][0] == 3:
+    if entries[-1][0] == 4:
         assert (
             data == sealed(*lines[:-1]) + entry_after(entries[-1][1], json.loads(data.splitlines()[-1])["previous"])[1]
         )

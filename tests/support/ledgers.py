@@ -3,11 +3,24 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from statistics import NormalDist
 from typing import Any
 
-from crypto_predict.baked.ledger import DAYS, MODEL_DAYS, NO_ENTRY, Ledger, Outcome, Release, entry_after, read_entry
+from crypto_predict.baked.ledger import (
+    DAYS,
+    HOURS,
+    MODEL_DAYS,
+    NO_ENTRY,
+    Content,
+    HourOutcome,
+    Ledger,
+    Outcome,
+    Release,
+    entry_after,
+    read_entry,
+)
 from crypto_predict.baked.models import Quantiles
 from crypto_predict.baked.schema import Anchor
 from crypto_predict.market import DAY, Pair
@@ -39,14 +52,15 @@ def make_release(last: date = START, pair: Pair = BTC) -> Release:
         ),
         volatility=0.03,
         models={name: make_quantiles(width) for name, width in (("combined", 1.0), ("garch", 0.8))},
+        hours=make_quantiles(days=[hours / 24 for hours in HOURS]),
     )
 
 
-def make_quantiles(width: float = 1.0, shift: float = 0.0) -> Quantiles:
-    """The quantiles at `MODEL_DAYS` of a Gaussian around 100, moved by `shift`: 3 % a day, times `width`."""
+def make_quantiles(width: float = 1.0, shift: float = 0.0, days: Sequence[float] = MODEL_DAYS) -> Quantiles:
+    """The quantiles so many days ahead of a Gaussian around 100, moved by `shift`: 3 % a day, times `width`."""
     return tuple(
-        tuple(float(f"{100 * math.exp(shift + 0.03 * width * days**0.5 * score):.6g}") for score in SCORES)
-        for days in MODEL_DAYS
+        tuple(float(f"{100 * math.exp(shift + 0.03 * width * ahead**0.5 * score):.6g}") for score in SCORES)
+        for ahead in days
     )
 
 
@@ -54,7 +68,11 @@ def make_outcome(day: date = START + DAY, close: float = 101.0, pair: Pair = BTC
     return Outcome(pair, False, day, close, "alpaca")
 
 
-def make_ledger(*contents: Release | Outcome) -> bytes:
+def make_hour(at: datetime, close: float = 101.0, pair: Pair = BTC) -> HourOutcome:
+    return HourOutcome(pair, False, at, close, "alpaca")
+
+
+def make_ledger(*contents: Content) -> bytes:
     ledger = Ledger()
     for content in contents:
         ledger.append(content)
@@ -65,7 +83,7 @@ def data_of(ledger: Ledger) -> bytes:
     return b"".join(ledger.content())
 
 
-def contents(data: bytes) -> list[Release | Outcome]:
+def contents(data: bytes) -> list[Content]:
     result, previous = [], NO_ENTRY
     for line in data.splitlines(keepends=True):
         content, previous = read_entry(line, previous)
@@ -73,7 +91,7 @@ def contents(data: bytes) -> list[Release | Outcome]:
     return result
 
 
-def members(content: Release | Outcome) -> dict[str, Any]:
+def members(content: Content) -> dict[str, Any]:
     """The members of a first line with this content, except those that chain it."""
     data = json.loads(entry_after(content, NO_ENTRY)[1])
     return {name: value for name, value in data.items() if name not in {"sha256", "previous"}}

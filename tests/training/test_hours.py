@@ -7,7 +7,7 @@ import pytest
 from crypto_predict.baked import store
 from crypto_predict.baked.schema import HOURS_AHEAD, PairCard, PairForecast
 from crypto_predict.market import Pair
-from tests.support.training import QUICK, in_process, price_file
+from tests.support.training import QUICK, REVISION, in_process, price_file
 
 MARKET = ("--source", "simulated", "--pair", "BTC/USD", "--days", "400", "--rivals", "gaussian", *QUICK)
 
@@ -33,6 +33,17 @@ def test_the_hours_start_at_the_newest_price_and_are_scored_out_of_sample(
     report = capsys.readouterr().out
     assert "BTC/USD  24 hours" in report
     assert "hours, out of sample in the second half of theirs" in report
+
+
+def test_the_next_release_scores_the_hours_of_the_one_before(tmp_path: Path) -> None:
+    """A release at the close of a day, and the next one a day later, which has read the hours between them."""
+    output = ("--no-gate", "--hours", "70d", "--output", str(tmp_path / "model.pkl"))
+    ledger = ("--ledger", str(tmp_path / "model.ledger.jsonl"))
+    for day, made_at, continued in (("2024-05-16", 1_715_904_600, ()), ("2024-05-17", 1_715_991_000, ledger)):
+        environ = {**REVISION, "SOURCE_DATE_EPOCH": str(made_at)}  # ten minutes after the end of the day
+        assert in_process(*MARKET, *output, "--until", day, *continued, environ=environ) == 0
+    (live,) = store.load(tmp_path / "model.pkl").scorecard.simulated.values()
+    assert [(score.horizon_hours, score.due) for score in live.hours] == [(1, 1), (6, 1), (24, 1)]
 
 
 def test_too_few_hours_are_no_reason_to_have_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

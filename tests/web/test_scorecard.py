@@ -10,7 +10,15 @@ from werkzeug.test import Client
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
-from crypto_predict.baked.schema import LiveDistribution, LiveForecast, LiveModel, LiveRecord, LiveScore, Scorecard
+from crypto_predict.baked.schema import (
+    LiveDistribution,
+    LiveForecast,
+    LiveHourScore,
+    LiveModel,
+    LiveRecord,
+    LiveScore,
+    Scorecard,
+)
 from crypto_predict.market import Pair
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
@@ -72,10 +80,14 @@ DUE = LiveRecord(
     words="5,100 forecasts of 60 days came due: error 0.98 of persistence's, 81 % inside the 80 % interval",
     models=MODELS,
     pairwise=PAIRWISE,
+    hours=(
+        LiveHourScore(1, 240, 0.004, 0.99, 0.003, 0.95, 0.02, 0.9, 0.81, 0.52, 0.91),
+        LiveHourScore(24, 236, 0.02, None, 0.01, None, 0.09, None, 0.8, 0.5, 0.9),
+    ),
 )
 NOTHING: dict[str, Any] = dict.fromkeys(("mae", "relative_mae", "skill", "coverage", "winkler", "distribution"))
 NOTHING |= {"releases": 1, "due": 0, "days": 0, "pending": 30, "overdue": 0, "by_horizon": (), "latest": ()}
-NOTHING |= {"models": MODELS[1:], "pairwise": ()}
+NOTHING |= {"models": MODELS[1:], "pairwise": (), "hours": ()}
 NONE_DUE = replace(DUE, **NOTHING, words="no forecast has come due yet")
 SCORECARD = Scorecard(
     entries=301, head="0123456789abcdef" * 4, pairs={BTC: DUE, ETH: NONE_DUE}, simulated={Pair("DOGE", "USD"): DUE}

@@ -18,7 +18,7 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schedule import Schedule
-from crypto_predict.baked.schema import Anchor, PairForecast
+from crypto_predict.baked.schema import Anchor, LiveHourScore, LiveScore, PairForecast
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
@@ -26,7 +26,7 @@ from crypto_predict.version import __version__
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import comparison, hindcasts, words
 from crypto_predict.web.page.assets import Assets, find
-from crypto_predict.wording import duration
+from crypto_predict.wording import counted, duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
 
@@ -183,6 +183,7 @@ def _environment() -> Environment:
     )
     environment.globals |= {"comparison": comparison, "price_decimals": price_decimals, "words": words}
     environment.filters |= {
+        "ahead": _ahead,
         "count": lambda number: f"{number:,}",
         "direction": lambda change: "up" if change >= 0 else "down",
         "encoded": plain.encode,
@@ -194,6 +195,12 @@ def _environment() -> Environment:
         "written": _written,
     }
     return environment
+
+
+def _ahead(score: LiveScore | LiveHourScore) -> str:
+    if isinstance(score, LiveHourScore):
+        return counted(score.horizon_hours, "hour")
+    return counted(score.horizon_days, "day")
 
 
 def _ratio(ratio: float | None) -> str:

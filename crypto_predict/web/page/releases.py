@@ -20,7 +20,7 @@ from http import HTTPStatus
 from pathlib import Path
 
 from crypto_predict import logs
-from crypto_predict.baked.ledger import DAYS, EntryFault, Ledger, Outcome, Place, Release, entries_from
+from crypto_predict.baked.ledger import DAYS, Content, EntryFault, Ledger, Outcome, Place, Release, entries_from
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY, Pair
@@ -63,7 +63,7 @@ class Index:
         self._sleep = sleep
         self._entries = 0
 
-    def visit(self, content: Release | Outcome, place: Place) -> None:
+    def visit(self, content: Content, place: Place) -> None:
         """Add an entry; raise `EntryFault` if a release or outcome in it has no limit."""
         self.head = self.head or place[1]
         self._entries += 1
@@ -74,11 +74,11 @@ class Index:
         first = self._first.get(content.pair)
         if isinstance(content, Release):
             self._add(content, place, first)
-        elif first is not None and content.day >= first:
+        elif isinstance(content, Outcome) and first is not None and content.day >= first:
             _check_distance(first, content.day)
             self.outcomes[content.pair].setdefault(content.day, content.close)
 
-    def is_shown(self, content: Release | Outcome) -> bool:
+    def is_shown(self, content: Content) -> bool:
         """Return whether an entry is of a pair of the model, and of the same kind: real or simulated."""
         return self._simulated.get(content.pair) == content.simulated
 

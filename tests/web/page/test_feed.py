@@ -175,6 +175,7 @@ def releases(draw: st.DrawFn) -> Release:
         high=(price,) * 30,
         quantiles=(),
         volatility=None,
+        hours=(),
         models={},
     )
 

@@ -21,6 +21,7 @@ from crypto_predict.baked.schema import (
     Anchor,
     Backtest,
     LiveForecast,
+    LiveHourScore,
     LiveModel,
     LiveRecord,
     LiveScore,
@@ -146,7 +147,10 @@ def recorded(*, simulated: bool = False) -> Model:
         for n, actual in enumerate((64_500.25, 66_000.5))
     )
     by_horizon = (blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5),)
-    live = blank(LiveRecord, since=at, releases=4, due=2, days=2, coverage=0.5, by_horizon=by_horizon, latest=latest)
+    hours = (blank(LiveHourScore, horizon_hours=1, due=7, relative_mae=0.997, coverage=0.7125),)
+    live = blank(
+        LiveRecord, since=at, hours=hours, releases=4, due=2, days=2, coverage=0.5, by_horizon=by_horizon, latest=latest
+    )
     model = make_model(BTC, simulated=simulated)
     card = replace(model.card, pairs={BTC: replace(model.card.pairs[BTC], backtest=backtest)})
     records, nothing = {BTC: live}, dict[Pair, LiveRecord]()
@@ -386,6 +390,7 @@ def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_a
 def test_misses_are_shown_like_hits_and_what_is_not_known_is_called_that() -> None:
     """The second outcome is above the range; the error at 30 days is not known."""
     words = Page(rendered(recorded())).words()
+    assert "1 hour 7 0.997 71.2 %  3 days 2 1.000 50.0 %".replace("  ", " ") in words
     assert "30 1,825 not known" in words
     assert "62,000.00 \N{EN DASH} 66,000.00 64,500.25 +0.78 % yes" in words
     assert "62,000.00 \N{EN DASH} 66,000.00 66,000.50 +3.13 % no" in words
