@@ -156,7 +156,8 @@ print(peak() - before, record.ledger.entries, sum(live.due for live in lives.val
 def test_a_long_ledger_takes_little_memory(tmp_path: Path) -> None:
     """Fifteen months of four releases a day of twelve models have 10 MB, which are 100 MB as Python objects.
 
-    Only outcomes, forecasts without one (here those of all hours), and one scored forecast a day of each model and horizon are kept.
+    Only outcomes, forecasts without one (here those of all hours), and one scored forecast a day of each model and
+    horizon are kept.
     """
     path, start = tmp_path / "ledger.jsonl", date(2020, 1, 1)
     twelve = {f"m{number}": RELEASE["models"]["garch"] for number in range(MOST_MODELS)}
