@@ -21,6 +21,7 @@ FANS = 12
 FAN_DAYS = 30  # of a fan, or as many as the model forecasts
 _APART = FAN_DAYS + 1  # days from one fan to the next, so that each begins after the one before it has ended
 _UNIT = 10_000
+_MOST_LOG = 709.0  # math.exp overflows above it
 
 
 class Moves(NamedTuple):
@@ -47,7 +48,7 @@ class Fan:
 
     def price(self, move: float) -> float:
         """Return the price of a move."""
-        return self.close * math.exp(move / _UNIT)
+        return self.close * math.exp(min(move / _UNIT, _MOST_LOG))
 
     def inside(self) -> list[bool]:
         """Return whether the interval held the close of each day that has a candle."""
