@@ -106,7 +106,10 @@ def of_row(answers: Answers, series: Series, row: Row) -> Risk:
     extrapolated = any(figure.extrapolated for figure in figures)
     basis = basis_of(answers, series, row, extrapolated=extrapolated)
     by = f"{'by' if isinstance(moment, datetime) else 'by the close of'} {plain.encode(moment)}"
-    sentences = [in_words(provenance.pair, by, at_risk, shortfall), *reasons(basis, simulated=provenance.simulated)]
+    sentences = [
+        in_words(str(provenance.pair), by, at_risk, shortfall),
+        *reasons(basis, simulated=provenance.simulated),
+    ]
     if extrapolated:
         sentences.append("Figures that are marked as extrapolated rest on the assumed shape of a tail.")
     rests_on = (provenance.kind, provenance.as_of, provenance.pair, provenance.model, provenance.simulated)
@@ -131,10 +134,10 @@ def _fall(series: Series, distribution: Distribution, share: float) -> Loss:
     return _loss(series, distribution.below(price), price, extrapolated=not distribution.covers(price))
 
 
-def in_words(pair: Pair, by: str, at_risk: Sequence[Loss], shortfall: Sequence[Loss]) -> str:
-    """Return the losses in words, the more probable one first; `by` is when: ``in 7 days``."""
+def in_words(name: str, by: str, at_risk: Sequence[Loss], shortfall: Sequence[Loss]) -> str:
+    """Return what `name` may lose in words, the more probable loss first; `by` is when: ``in 7 days``."""
     (most, mean), *others = list(zip(at_risk, shortfall, strict=True))[::-1]
-    parts = [f"In {_of_100(most)} of 100 cases {pair} {_loses(most)} {by}, on average {_mean(most, mean)} then"]
+    parts = [f"In {_of_100(most)} of 100 cases {name} {_loses(most)} {by}, on average {_mean(most, mean)} then"]
     parts += [f"in {_of_100(most)} of 100 it {_loses(most)}, on average {_mean(most, mean)}" for most, mean in others]
     return f"{'; '.join(parts)}."
 
@@ -144,15 +147,16 @@ def _of_100(loss: Loss) -> str:
 
 
 def _loses(loss: Loss) -> str:
-    return f"{'gains less' if loss.loss < 0 else 'loses more'} than {_percent(loss)}"
+    return f"{'gains less' if loss.loss < 0 else 'loses more'} than {percent(loss)}"
 
 
 def _mean(most: Loss, mean: Loss) -> str:
     """Return a mean loss, and that it is one where the smallest of these losses is a gain."""
-    return f"it loses {_percent(mean)}" if most.loss < 0 < mean.loss else _percent(mean)
+    return f"it loses {percent(mean)}" if most.loss < 0 < mean.loss else percent(mean)
 
 
-def _percent(loss: Loss) -> str:
+def percent(loss: Loss) -> str:
+    """Format a loss or a gain without its sign: ``12 %``, ``0.48 %``."""
     share = 100 * abs(loss.loss)
     return f"{share:,.0f} %" if share >= 9.95 else f"{share:.2g} %"
 

@@ -23,6 +23,7 @@ from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
+from crypto_predict.web.model import risk
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import comparison, hindcasts, words
 from crypto_predict.web.page.assets import Assets, find
@@ -32,6 +33,7 @@ CONTENT_TYPE = "text/html; charset=utf-8"
 
 HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
 RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges
+RISK_DAYS = (1, 7, 30)  # after the last candle, in the table of what may be lost
 QUESTION_DAYS = 30  # after the last candle: the day that the form asks for at first
 MENU_PAIRS = 6  # above the forecast, before a link to all of them
 
@@ -83,6 +85,7 @@ def page(answers: Answers, pair: Pair, site: Site, root: str, state: State) -> s
         forecast=forecast,
         starts=_start(answers, pair),
         persists=all(line["price"] == price for line in forecast),
+        risks=[_risk(answers, pair, ahead) for ahead in RISK_DAYS],
         question_day=baked.last + QUESTION_DAYS * DAY,
         above=f"{Decimal(f'{price:.2g}'):f}",
         past_model=past_model,
@@ -146,6 +149,13 @@ def _line(answers: Answers, pair: Pair, ahead: int) -> dict[str, Any]:
     }
 
 
+def _risk(answers: Answers, pair: Pair, ahead: int) -> dict[str, Any]:
+    """Return what may be lost until the close some days after the last candle."""
+    series = answers.of(pair)
+    lost = risk.of_row(answers, series, series.row(series.last_candle + ahead * DAY))
+    return {"ahead": ahead, "risk": lost}
+
+
 def _start(answers: Answers, pair: Pair) -> Anchor:
     """Return the price at which the forecast starts: only the combined one has the newest price."""
     baked = answers.model.forecasts[pair]
@@ -181,7 +191,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"comparison": comparison, "price_decimals": price_decimals, "words": words}
+    environment.globals |= {"comparison": comparison, "price_decimals": price_decimals, "risk": risk, "words": words}
     environment.filters |= {
         "ahead": _ahead,
         "count": lambda number: f"{number:,}",

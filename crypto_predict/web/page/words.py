@@ -25,6 +25,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.baked.schema import verdict as judge
 from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.web.model.risk import Risk, in_words
 from crypto_predict.web.page.comparison import LEAST, STAYS, beside, beside_persistence, percent, sentence
 from crypto_predict.web.page.hindcasts import Fan
 from crypto_predict.wording import counted, days_listed, listed
@@ -62,6 +63,7 @@ _VERDICTS = {
     Verdict.UNKNOWN: ("not comparable", "they could not be compared: too few forecasts, or a price that never moved"),
 }
 _MOST_TIMES = 100  # the largest ratio of errors in words
+_LEAST_SHARE = 1e-6  # of a probability, whose digits end there
 _NOMINAL = f"{100 * COVERAGE:.0f}"  # percent
 
 
@@ -151,6 +153,20 @@ def of_model(card: PairCard, name: str) -> str:
         return f"{name} has not been scored: the history is too short."
     with_default = sentence(name, card.served, beside(card.pairwise, name, card.served))
     return " ".join(filter(None, (sentence(name, STAYS, beside_persistence(report)), with_default, _coverage(report))))
+
+
+def losses(risk: Risk, days: int) -> str:
+    """Return the loss in some days that 5 of 100 outcomes exceed, and the mean beyond it, in one sentence."""
+    invented = " The prices are invented." if risk.simulated else ""
+    return (
+        in_words(name(risk.pair), f"in {days_listed([days])}", risk.value_at_risk[-1:], risk.expected_shortfall[-1:])
+        + invented
+    )
+
+
+def likely(share: float) -> str:
+    """Format a probability: ``9 of 100``, ``under 1 of 100``; nothing is impossible or certain."""
+    return f"{_of_100(min(max(share, _LEAST_SHARE), 1 - _LEAST_SHARE))} of 100"
 
 
 def fans(past: Sequence[Fan]) -> str:

@@ -32,6 +32,7 @@ from crypto_predict.baked.schema import (
     Scorecard,
 )
 from crypto_predict.market import DAY, Pair
+from crypto_predict.web.model import risk
 from crypto_predict.web.model.answers import Answers
 from crypto_predict.web.page import hindcasts, html
 from crypto_predict.web.page.assets import Assets
@@ -275,6 +276,24 @@ def test_the_table_of_the_forecast_has_the_numbers_of_the_api() -> None:
         change = row.price / model.forecasts[BTC].anchor.price - 1
         assert f"{row.price:,.0f} {100 * change:+.2f} %" in words
     assert "starts at the price of 2024-05-18 12:00 UTC, 67,010.00, from which its change is counted" in words
+
+
+def test_what_may_be_lost_is_what_the_api_says() -> None:
+    """In a sentence and a table, before any script; a static page has it, too. A gain is not called a loss."""
+    model = compared()
+    answers = Answers(model)
+    risks = [risk.risk(answers, "BTC-USD", f"date={LAST + ahead * DAY}") for ahead in (1, 7, 30)]
+    means = [risk.percent(one.expected_shortfall[1]) for one in risks]
+    falls = [f"{round(100 * one.falls[0].probability)} of 100" for one in risks[1:]]
+    for site in (SERVER, EXPORT):
+        words = Page(rendered(model, site=site)).words()
+        assert f"In 5 of 100 cases Bitcoin loses more than 6.8 % in 7 days, on average {means[1]} then." in words
+        assert "5 of 100 cases lose more than gain of 4.2 % 6.8 % 18 % Average of these 5" in words
+        assert f"Average of these 5 gain of {means[0]}* {means[1]}* {means[2]}* 1 of 100 cases loses" in words
+        assert f"A fall of at least 5 % under 1 of 100* {falls[0]} {falls[1]} A fall of at least 10 %" in words
+        assert "In tests the 80 % range held 79 of 100 79 of 100 79 of 100" in words
+        assert ("As data: /risk/BTC-USD" in words) == (site is SERVER)
+    assert "In tests the" not in Page(rendered(make_model())).words()
 
 
 def test_a_forecast_that_is_the_newest_price_is_said_once_and_has_its_ranges_alone() -> None:

@@ -333,6 +333,13 @@ def test_the_forecast_is_one_sentence_with_the_prices_of_the_model() -> None:
     )
 
 
+def test_nothing_is_impossible_or_certain() -> None:
+    """A fall by a fifth in a day has a probability that rounds to 0, and did happen."""
+    shares = (0.0, 1e-9, 0.004, 0.006, 0.09, 0.994, 1.0)
+    texts = ("under 1", "under 1", "under 1", "1", "9", "99", "over 99")
+    assert [words.likely(share) for share in shares] == [f"{text} of 100" for text in texts]
+
+
 def test_cheap_coins_keep_their_digits_and_unknown_ones_are_called_by_their_symbols() -> None:
     assert words.price(0.0001234, "USDT", 8) == "0.00012340 USDT"
     assert words.price(107_146.5, "USD", 2) == "$107,146.50"
