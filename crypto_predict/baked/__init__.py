@@ -6,6 +6,8 @@
 * ``store``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
 * ``distribution``: the probability of a price, and the price of a probability, from a few quantiles
+* ``touches``: the probability that a price is touched on the way, from that of a close beyond it
+* ``extremes``: the highest and the lowest price until any day or instant
 * ``ledger``: the ledger of released forecasts, ``model.ledger.jsonl``
 * ``schedule``: the next training and the failure of the last one, ``model.training.json``
 * ``files``: atomic writes and locks

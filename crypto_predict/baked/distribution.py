@@ -31,7 +31,7 @@ class Distribution:
 
     def quantile(self, level: float) -> float:
         """Return the price that is not exceeded with probability `level`, in (0, 1) without the ends; above 0."""
-        return _price(self._log_quantile(level))
+        return _price(self.log_quantile(level))
 
     def below(self, price: float) -> float:
         """Return the probability that the price is at most this one, which is above 0 and finite."""
@@ -83,7 +83,8 @@ class Distribution:
         lower, upper = self._scales()
         return not (lower if level < self.levels[0] else upper if level > self.levels[-1] else 0.0)
 
-    def _log_quantile(self, level: float) -> float:
+    def log_quantile(self, level: float) -> float:
+        """Return the logarithm of `quantile`, which no price bounds."""
         levels, log_prices = self.levels, self.log_prices
         after = bisect_left(levels, level)
         if after == len(levels):

@@ -23,6 +23,7 @@ from crypto_predict.baked.models import (
     hindcast_faults,
     quantile_faults,
 )
+from crypto_predict.baked.touches import TouchCurve, TouchScore, curve_faults
 from crypto_predict.market import DAY, Gap, Pair
 from crypto_predict.market.forecast import LEVELS
 
@@ -139,6 +140,8 @@ class PairForecast:
     last: date  # the last candle's day
     last_close: float
     closes: tuple[float | None, ...]  # (days,) of each day from `first` to `last`; None: the day has no candle
+    highs: tuple[float | None, ...]  # (days,) the same, at least the close
+    lows: tuple[float | None, ...]  # (days,) the same, at most the close
     anchor: Anchor  # at or after the last candle's close, and before the next one's
     scale: float  # log price per unit of trend and seasonalities
     trend: Trend
@@ -151,6 +154,7 @@ class PairForecast:
     models: dict[str, Quantiles]  # (365, 7) log prices at `LEVELS`, 1, 2, ... days after `last`, of each other model
     hindcasts: dict[str, Hindcast]  # of each model that was tested, the combined forecast included
     hours: Quantiles  # (24, 7) log prices at `LEVELS`, 1, 2, ... hours after the anchor, minus its log; or none
+    touches: tuple[TouchCurve, ...]  # by horizon, ascending; none without a backtest
 
     @property
     def last_close_time(self) -> datetime:
@@ -176,6 +180,8 @@ class PairForecast:
             yield f"closes do not begin with a price and end with last_close, {self.last_close}"
         elif any(close is not None and close <= 0 for close in self.closes):
             yield "closes must be positive"
+        else:
+            yield from self._range_faults()
         for name in ("prophet_weights", "forecast_quantiles"):
             if (count := len(getattr(self, name))) != HORIZON_DAYS:
                 yield f"{count} {name}, not {HORIZON_DAYS}"
@@ -187,6 +193,22 @@ class PairForecast:
             yield f"{len(self.hours)} hours, not {HOURS_AHEAD} or none"
         yield from _not_around("hours", "hours", self.hours)
         yield from hindcast_faults(self.hindcasts, days)
+        yield from curve_faults(self.touches)
+
+    def _range_faults(self) -> Iterator[str]:
+        """Yield the faults of highs and lows beside closes that have none."""
+        for name, sign in (("highs", 1), ("lows", -1)):
+            prices = getattr(self, name)
+            if len(prices) != len(self.closes):
+                yield f"{len(prices)} {name}, not {len(self.closes)}"
+            elif any((price is None) != (close is None) for price, close in zip(prices, self.closes, strict=True)):
+                yield f"{name} are not of the days of the closes"
+            elif any(
+                price <= 0 or sign * price < sign * close
+                for price, close in zip(prices, self.closes, strict=True)
+                if price is not None and close is not None
+            ):
+                yield f"{name} must be positive, and no close beyond them"
 
 
 @dataclass(frozen=True, slots=True)
@@ -524,6 +546,7 @@ class PairCard:
     not_served: str | None  # why it is not the one of `SERVE`; None if it is
     hours: tuple[HourScore, ...]  # 1, 3, 6, 12 and 24 hours ahead; none if the forecast has no hours
     no_hours: str | None  # why it has none
+    touches: tuple[TouchScore, ...]  # 1, 7 and 30 days ahead, of ours; without horizons that nothing has come due at
 
     def faults(self) -> Iterator[str]:
         yield from _not_printable("source", self.source)

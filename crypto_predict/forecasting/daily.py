@@ -14,6 +14,7 @@ from crypto_predict.forecasting.combined.prophet_fit import fit_prophet
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.distribution.quantiles import enclosing
 from crypto_predict.forecasting.evaluation.replay import Replay
+from crypto_predict.forecasting.evaluation.touches import curve_of
 from crypto_predict.forecasting.series import DailySeries, at_horizons
 from crypto_predict.history import History
 from crypto_predict.history.columns import FloatArray
@@ -40,7 +41,6 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
     prophet, scale, trend, seasonalities = fit_prophet(history, seed)
     curve = Curve(scale, trend, seasonalities)
     days = history.candles.days.tolist()
-    closes = dict(zip(days, history.candles.close.tolist(), strict=True))
     residuals = history.candles.log_close - np.array([curve.at(day) for day in days])  # (n,)
     elapsed = (anchor.at - last.open_time) / DAY - 1  # of the day after the last candle
     ahead = np.array([curve.at(days[-1] + horizon) for horizon in range(HORIZON_DAYS + 1)])
@@ -54,7 +54,9 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         first=history.candles[0].open_time.date(),
         last=last.open_time.date(),
         last_close=last.close,
-        closes=tuple(closes.get(day) for day in range(days[0], days[-1] + 1)),
+        closes=_by_day(days, history.candles.close),
+        highs=_by_day(days, history.candles.high),
+        lows=_by_day(days, history.candles.low),
         anchor=anchor,
         scale=scale,
         trend=trend,
@@ -67,6 +69,7 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         models={},
         hindcasts={},
         hours=(),
+        touches=() if replay is None else tuple(map(curve_of, replay.touches)),
     )
     if faults := evaluation.faults(forecast):
         raise UnusableHistory(f"{history.pair} from {history.source}", [f"no forecast can be made of it: {faults[0]}"])
@@ -75,6 +78,12 @@ def forecast_pair(history: History, anchor: Anchor, replay: Replay | None, seed:
         # Prophet alone may leave the range of numbers; the combined forecast is valid without it.
         forecast = forecast if evaluation.faults(complete) else complete
     return forecast, prophet
+
+
+def _by_day(days: list[int], prices: FloatArray) -> tuple[float | None, ...]:
+    """Return a price for each day from the first of `days` (n,), ordinals, to the last; None where there is none."""
+    known = dict(zip(days, prices.tolist(), strict=True))
+    return tuple(known.get(day) for day in range(days[0], days[-1] + 1))
 
 
 def fitted_band(residuals: FloatArray) -> Band:

@@ -16,6 +16,7 @@ from crypto_predict.forecasting.combined.combination import LEARNED
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score, volatility
+from crypto_predict.forecasting.evaluation.touches import touch_scores
 from crypto_predict.forecasting.gate.quality import anchor_faults, cross_check_faults, history_faults
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
@@ -93,6 +94,7 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
         not_served=None,
         hours=(),
         no_hours=None,
+        touches=(),
     )
     objections = () if enforced else (*judge(past), *faults)
     return past, source, card, objections, read_hours(history, source, anchor, settings, now)
@@ -184,6 +186,7 @@ def train_pair(
         not_served=tested.not_served,
         hours=hours.scores,
         no_hours=hours.missing,
+        touches=() if replayed is None else touch_scores(replayed.touches),
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)

@@ -11,6 +11,7 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
 from crypto_predict.baked.schema import Backtest, Card, Confidence, HourScore, PairCard, Verdict, verdict
+from crypto_predict.baked.touches import TouchScore
 from crypto_predict.forecasting.minutes.backtest import MinuteBacktest
 from crypto_predict.market import Gap, Pair, price_decimals
 from crypto_predict.wording import counted, days_listed, listed
@@ -38,6 +39,11 @@ _SPREAD_FOOT = (
 _HOUR_FOOT = (
     "hours, out of sample in the second half of theirs, beside persistence with a Gaussian band of the volatility of "
     "the last 30 days; / 24 h: Winkler score relative to that with the volatility of the last 24 hours"
+)
+_TOUCH_FOOT = (
+    "prices 2 to 30 % above and below the last one that are touched on the way: mean probability said, and the share "
+    "that came; Brier score (0 is best), beside twice the probability of a close beyond the price; to 10, to 20 %: "
+    "said/came of the answers in this tenth"
 )
 _MODELS_FOOT = (
     "out of sample; combined is ours; error, CRPS and Winkler score: relative to persistence's, below 1 is better; the "
@@ -171,6 +177,11 @@ def _backtest_parts(card: Card) -> Iterator[str]:
         yield table([row for pair, backtest in tested.items() for row in _spread_rows(pair, backtest)])
         yield wrapped(_SPREAD_FOOT)
         yield "\n".join(map(wrapped, _verdicts(tested)))
+    touches = [(pair, score) for pair, facts in card.pairs.items() for score in facts.touches]
+    if touches:
+        yield table([_touch_row(pair, score) for pair, score in touches])
+        yield table([_tenths_row(pair, score) for pair, score in touches])
+        yield wrapped(_TOUCH_FOOT)
     for pair, facts in card.pairs.items():
         yield from _model_parts(pair, facts)
     for pair, backtest in tested.items():
@@ -243,6 +254,26 @@ def _spread_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
             "in 90 %": f"{score.coverage_90:.1%}",
             "PIT p": _p_value(score.pit_p_value),
         }
+
+
+def _touch_row(pair: Pair, score: TouchScore) -> Row:
+    return {
+        "pair": str(pair),
+        "touched in": counted(score.horizon_days, "day"),
+        "questions": f"{score.questions:,}",
+        "said": f"{score.said:.1%}",
+        "came": f"{score.came:.1%}",
+        "Brier": f"{score.brier:.4f}",
+        "twice a close": f"{score.brier_reflection:.4f}",
+    }
+
+
+def _tenths_row(pair: Pair, score: TouchScore) -> Row:
+    cells = {
+        f"to {10 * place}": f"{100 * tenth.said:.0f}/{100 * tenth.came:.0f}" if tenth.questions else "-"
+        for place, tenth in enumerate(score.tenths, start=1)
+    }
+    return {"pair": str(pair), "in": counted(score.horizon_days, "day"), **cells}
 
 
 def _within(figure: str, confidence: Confidence | None) -> str:

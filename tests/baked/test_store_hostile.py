@@ -177,7 +177,8 @@ ERA: dict[str, Any] = {
     "trend": LEVEL,
     "anchor": {"at": "9999-01-01T12:00:00Z", "price": 67_010.0},
 }
-CENTURY: dict[str, Any] = {"first": "1923-01-01", "trend": LEVEL, "closes": [66_900.5] * 37_028}
+PRICES = ("closes", "highs", "lows")
+CENTURY: dict[str, Any] = {"first": "1923-01-01", "trend": LEVEL, **dict.fromkeys(PRICES, [66_900.5] * 37_028)}
 WAVES = [{"name": "yearly", "period": 365.25, "coefficients": [0.0] * 202}]
 EVALUATED = "its forecast of BTC/USD cannot be evaluated: "
 

@@ -39,6 +39,7 @@ from crypto_predict.baked.schema import (
     Standing,
     Trend,
 )
+from crypto_predict.baked.touches import REFLECTED, TouchCurve
 from crypto_predict.market import DAY, Pair
 
 BTC = Pair("BTC", "USD")
@@ -64,6 +65,8 @@ def make_forecast(**changes: Any) -> PairForecast:
         last=last,
         last_close=66_900.5,
         closes=(),
+        highs=(),
+        lows=(),
         scale=11.1,
         trend=Trend(
             start=FIRST,
@@ -86,9 +89,15 @@ def make_forecast(**changes: Any) -> PairForecast:
         fitted_band=Band(-0.06, 0.055),
         forecast_quantiles=tuple(quantiles(-0.03 * h**0.5, 0.03 * h**0.5) for h in range(1, HORIZON_DAYS + 1)),
         prophet_bands=tuple(Band(-0.1 - 0.002 * h, 0.1 + 0.003 * h) for h in KNOTS),
+        touches=tuple(TouchCurve(days, tuple(size * z for z in REFLECTED)) for days, size in ((1.0, 1.02), (7.0, 0.9))),
     )
     changed = replace(forecast, **changes)
-    return changed if "closes" in changes else replace(changed, closes=make_closes(changed))
+    if "closes" not in changes:
+        changed = replace(changed, closes=make_closes(changed))
+    highs, lows = (tuple(close and share * close for close in changed.closes) for share in (1.01, 0.98))
+    return replace(
+        changed, **{"highs": highs, "lows": lows} | {k: v for k, v in changes.items() if k in {"highs", "lows"}}
+    )
 
 
 def make_closes(forecast: PairForecast) -> tuple[float | None, ...]:
@@ -246,6 +255,7 @@ def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCa
         warm_up=0,
         models=(),
         pairwise=(),
+        touches=(),
         served="combined",
         not_served=None,
         hours=(),

@@ -4,6 +4,7 @@ import base64
 import dataclasses
 import math
 import random
+import sys
 import types
 import typing
 from collections.abc import Sequence
@@ -32,6 +33,7 @@ from crypto_predict.baked.schema import (
     Seasonality,
     Trend,
 )
+from crypto_predict.baked.touches import TOUCHED, TouchCurve
 from crypto_predict.market import DAY, Pair
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
@@ -187,6 +189,20 @@ def rivals(price: float) -> st.SearchStrategy[dict[str, Quantiles]]:
     return st.dictionaries(st.sampled_from(["garch", "mine", "n-beats-2"]), by_horizon(rows), max_size=2)
 
 
+# What is touched at some of these horizons: any curve, also one that no market has.
+touch_curves = st.lists(
+    st.builds(
+        TouchCurve,
+        st.sampled_from([1 / 24, 0.25, 1.0, 7.0, 30.0]),
+        st.lists(st.floats(0.001, 20), min_size=len(TOUCHED), max_size=len(TOUCHED), unique=True)
+        .map(sorted)
+        .map(tuple),
+    ),
+    max_size=3,
+    unique_by=lambda curve: curve.horizon_days,
+).map(lambda curves: tuple(sorted(curves, key=lambda curve: curve.horizon_days)))
+
+
 @st.composite
 def forecasts(draw: st.DrawFn) -> PairForecast:
     """Forecasts without a fault, which can be evaluated."""
@@ -195,11 +211,15 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
     after = draw(st.timedeltas(timedelta(0), DAY - timedelta(microseconds=1)))
     last_close = draw(PRICES)
     between = draw(st.lists(st.none() | POSITIVE, min_size=1, max_size=3))
+    past = closes((last - first).days, between, last_close)
+    farther = draw(st.floats(1, 2))
     forecast = PairForecast(
         first=first,
         last=last,
         last_close=last_close,
-        closes=closes((last - first).days, between, last_close),
+        closes=past,
+        highs=tuple(close and min(close * farther, sys.float_info.max) for close in past),
+        lows=tuple(close and max(close / farther, min(close, sys.float_info.min)) for close in past),
         anchor=Anchor(datetime.combine(last, datetime.min.time(), UTC) + DAY + after, draw(PRICES)),
         scale=draw(SMALL),
         trend=draw(trends(st.just(first), SMALL, MOST_RANGE)),
@@ -211,6 +231,7 @@ def forecasts(draw: st.DrawFn) -> PairForecast:
         hours=draw(st.just(()) | by_horizon(quantiles(0.2), HOURS_AHEAD)),
         fitted_band=draw(narrow),
         forecast_quantiles=draw(by_horizon(quantiles(1))),
+        touches=draw(touch_curves),
         prophet_bands=draw(st.just(()) | narrow.map(lambda band: (band,) * len(KNOTS))),
     )
     assume(not faults(forecast))

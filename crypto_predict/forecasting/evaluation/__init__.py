@@ -7,5 +7,6 @@
 * ``intraday``: the scores that minutes and hours share
 * ``harness``, ``comparison``: all models at the same cutoffs, beside persistence and beside each other
 * ``hindcasts``: their forecasts of the past as they are baked
+* ``touches``: how often prices were touched on the way, beside what was said
 * ``metrics``: the formulas of the scores, each with its source
 """

@@ -19,7 +19,9 @@ from crypto_predict.forecasting.combined.combination import learn_weights
 from crypto_predict.forecasting.combined.prophet import Progress, forecast_weekly
 from crypto_predict.forecasting.distribution.days import DailyDistribution, learn
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, enclosing
+from crypto_predict.forecasting.evaluation import touches
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
+from crypto_predict.forecasting.evaluation.touches import LearnedTouches
 from crypto_predict.forecasting.models.calibration import half_widths
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.history.columns import FloatArray, IntArray
@@ -83,6 +85,7 @@ class Replay:
     quantiles: FloatArray  # (m, horizons, 7) at `LEVELS`, of the move of log price
     distribution: DailyDistribution  # at the last step, over `KNOTS` and the horizons
     prophet: ProphetReplay  # Prophet alone at the same cutoffs
+    touches: tuple[LearnedTouches, ...] = ()  # by horizon, ascending
 
     def forecasts(self, horizon: int) -> Forecasts:
         """Return the forecasts of one horizon. Neither cutoff nor target is a step without a candle."""
@@ -160,6 +163,7 @@ def replay(
         for column, horizon in enumerate(scored)
     ]
     distribution, quantiles = learn(series, alone)
+    ahead = {horizon: quantiles[:, alone.index(horizon)] for horizon in touches.HORIZONS}
     return Replay(
         series,
         cutoffs,
@@ -169,6 +173,7 @@ def replay(
         quantiles=quantiles[cutoffs][:, places],
         distribution=distribution,
         prophet=replay_prophet(series, cutoffs, alone, curve, noise),
+        touches=tuple(touches.learn_touches(series, ahead, cutoffs)),
     )
 
 

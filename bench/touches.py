@@ -1,0 +1,73 @@
+"""How often prices were touched that were given a probability: ``python -m bench.touches``.
+
+At every close prices 2 to 30 % above and below it are asked for, 1, 7 and 30 days ahead, in the second half of each
+history. The curve behind an answer is learned from what had come due by then. Printed are the Brier score beside that
+of twice the probability of a close beyond the price, its parts, and the answers by tenths: said, came, questions. The
+forecasts overlap, and so do the questions: neighbours come about together.
+"""
+
+import argparse
+from collections.abc import Sequence
+from datetime import date
+
+import numpy as np
+
+from bench.distributions import read
+from crypto_predict.baked.touches import TouchScore
+from crypto_predict.forecasting.distribution.days import learn
+from crypto_predict.forecasting.evaluation.touches import HORIZONS, SCORED, TouchForecasts, learn_touches, score_touches
+from crypto_predict.forecasting.series import DailySeries
+from crypto_predict.market import Pair
+from crypto_predict.wording import counted
+
+
+def second_half(series: DailySeries) -> dict[int, TouchForecasts]:
+    """Return the answers at the closes in the second half of a history, by horizon."""
+    quantiles = learn(series, HORIZONS)[1]
+    past = {horizon: quantiles[:, place] for place, horizon in enumerate(HORIZONS)}
+    half = np.arange(len(series) // 2, len(series))
+    return {learned.horizon: learned.forecasts for learned in learn_touches(series, past, half)}
+
+
+def pooled(answers: Sequence[TouchForecasts]) -> TouchForecasts:
+    """Return the answers of several pairs together."""
+    return TouchForecasts(
+        cutoffs=np.concatenate([each.cutoffs for each in answers]),
+        closed=np.concatenate([each.closed for each in answers]),
+        probability=np.concatenate([each.probability for each in answers]),
+        touched=np.concatenate([each.touched for each in answers]),
+    )
+
+
+def _row(name: str, score: TouchScore) -> str:
+    parts = f"{score.reliability:.4f} - {score.resolution:.4f} + {score.uncertainty:.4f}"
+    ratio = score.brier / score.brier_reflection
+    difference = 100 * (score.said - score.came)
+    return f"{name:10} {score.questions:9,} {score.brier:.4f} {ratio:.4f} ({parts}) {difference:+.1f} points"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Ask the histories of all pairs, and print a table for each horizon."""
+    parser = argparse.ArgumentParser(prog="python -m bench.touches", description=__doc__.partition("\n")[0])
+    parser.add_argument("--source", default="simulated", help="daily history (default: %(default)s)")
+    parser.add_argument("--pair", default="BTC/USD", help="pairs, with commas (default: %(default)s)")
+    parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
+    options = parser.parse_args(arguments)
+    pairs = list(map(Pair.parse, options.pair.split(",")))
+    found = [second_half(DailySeries.of(read(options.source, pair, options.until))) for pair in pairs]
+    for horizon in SCORED:
+        print(
+            f"\n{counted(horizon, 'day')} ahead: questions, Brier score, to that of the rule, (parts), said minus came"
+        )
+        for pair, answers in zip(pairs, found, strict=True):
+            if (score := score_touches(horizon, answers[horizon])) is not None:
+                print(_row(str(pair), score))
+        if (score := score_touches(horizon, pooled([answers[horizon] for answers in found]))) is None:
+            continue
+        print(_row("all", score))
+        for tenth in score.tenths:
+            print(f"{100 * tenth.said:6.1f} % {100 * tenth.came:6.1f} % {tenth.questions:9,}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""The highest and the lowest price on the way to an instant, in plain Python, from the model file.
+
+A price is touched with the probability that the pair's `TouchCurve` makes of that of a close beyond it. It is never
+less than that of a close, and until a later one never less than until an earlier one: the quantiles of how far the
+price gets are the largest of all closes until then, those of hours and days. They are computed once, as far as they are
+asked for. Between two closes their squares are linear in time, as those of forecasts are.
+"""
+
+import math
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from statistics import NormalDist
+from threading import Lock
+from typing import NamedTuple
+
+from crypto_predict.baked.distribution import Distribution
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator, mixed
+from crypto_predict.baked.schema import HORIZON_DAYS, HOURS_AHEAD
+from crypto_predict.baked.touches import reflected, score, stay
+from crypto_predict.errors import OutOfRange
+from crypto_predict.market import DAY
+
+# Probabilities at which distances are kept: of a touch, and of a close beyond. The quantiles of every forecast are
+# among the latter, so that what lies between two of them is not less probable than by the forecast.
+_TOUCHED = (0.99, 0.95, 0.9, 0.82, 0.75, 0.65, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05, 0.02, 0.005, 0.0001, 0.000001)
+_CLOSED = (0.999, 0.99, 0.97, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001, 0.0001, 0.000001)
+_LEAST = 1e-12  # probability of a close whose distance is distinguished
+_NORMAL, _HOUR = NormalDist(), timedelta(hours=1)
+_TOUCH_SCORES = tuple(map(score, _TOUCHED))
+_CLOSE_SCORES = tuple(-_NORMAL.inv_cdf(level) for level in _CLOSED)
+
+Distances = tuple[float, ...]  # from the present price, in log price, at least 0, not descending
+
+
+class Side(NamedTuple):
+    """How far the price gets in one direction until an instant."""
+
+    touched: Distances  # (16,) with the probabilities `_TOUCHED`
+    closed: Distances  # (14,) by the farthest close, with the probabilities `_CLOSED`
+
+    def share(self, distance: float) -> float:
+        """Return the probability that a price at this distance, above 0, is touched."""
+        touched = 2 * _NORMAL.cdf(-_score_at(distance, self.touched, _TOUCH_SCORES))
+        if distance < (nearest := self.closed[0]):  # from 1 at the present price
+            return max(touched, 1 - (1 - _CLOSED[0]) * distance / nearest)
+        return max(touched, _NORMAL.cdf(-_score_at(distance, self.closed, _CLOSE_SCORES)))
+
+    def towards(self, later: "Side", share: float) -> "Side":
+        """Return how far the price gets at a share of the time until `later`."""
+        ends = zip(self, later, strict=True)
+        return Side(*(tuple(mixed(one, other, share) for one, other in zip(*each, strict=True)) for each in ends))
+
+
+_UP, _DOWN = 0, 1  # the places of the two sides
+_NOWHERE = Side((0.0,) * len(_TOUCHED), (0.0,) * len(_CLOSED))
+
+
+class Extremes:
+    """What is touched after the newest price that one of an evaluator's models uses. Safe to share between threads."""
+
+    def __init__(self, evaluator: Evaluator, model: str) -> None:
+        forecast = evaluator.forecast
+        self._evaluator, self._model, self._curves = evaluator, model, forecast.touches
+        is_ours, close = model == COMBINED, forecast.last_close_time
+        self.since = forecast.anchor.at if is_ours else close  # when `price` was traded, UTC
+        self.price = forecast.anchor.price if is_ours else forecast.last_close
+        self._log_price = math.log(self.price)
+        hours = (self.since + hour * _HOUR for hour in range(1, HOURS_AHEAD + 1)) if is_ours and forecast.hours else ()
+        closes = (close + day * DAY for day in range(1, HORIZON_DAYS + 1))
+        self._stops = sorted({self.since, *hours, *closes})
+        start = (_NOWHERE, _NOWHERE)
+        if model == PROPHET:  # which does not start at the price
+            start = self._farther(evaluator.distribution(close, model), 0.0, *start)
+        self._reached = [start]  # up and down until the first of these
+        self._lock = Lock()
+
+    def touched(self, moment: date | datetime, price: float) -> float:
+        """Return the probability that the price is touched after `since`, until the close of a UTC day or an instant.
+
+        Errors are those of `Evaluator.at`, and `OutOfRange` also for a moment up to `since`.
+        """
+        distribution = self._evaluator.distribution(moment, self._model)
+        distance = math.log(price) - self._log_price
+        side = self._until(moment, _UP if distance > 0 else _DOWN)
+        if not distance:
+            return 1.0
+        return max(side.share(abs(distance)), distribution.above(price) if distance > 0 else distribution.below(price))
+
+    def stays(self, moment: date | datetime, above: float | None, below: float | None) -> float:
+        """Return the probability that the price stays above the one limit and below the other, as far as given.
+
+        It is 0 if the present price is at a limit or beyond it. Errors are those of `touched`.
+        """
+        if not self.contains(above, below):
+            return 0.0
+        touched = [self.touched(moment, limit) for limit in (above, below) if limit is not None]
+        return stay(*touched) if len(touched) == 2 else 1 - sum(touched)
+
+    def contains(self, above: float | None, below: float | None) -> bool:
+        """Return whether the present price is above the one limit and below the other, as far as they are given."""
+        return (above is None or above < self.price) and (below is None or self.price < below)
+
+    def _until(self, moment: date | datetime, side: int) -> Side:
+        """Return how far the price gets on one side until a moment within the range of the model."""
+        end, stops = _end(moment), self._stops
+        if end <= self.since:
+            raise OutOfRange(moment, self.since.date(), self._evaluator.forecast.end)
+        index = bisect_left(stops, end)
+        reached = self._stop(index)[side]
+        if end == stops[index]:
+            return reached
+        share = (end - stops[index - 1]) / (stops[index] - stops[index - 1])
+        return self._stop(index - 1)[side].towards(reached, share)
+
+    def _stop(self, index: int) -> tuple[Side, Side]:
+        """Return how far up and down the price gets until one of the stops."""
+        reached = self._reached
+        if index >= len(reached):
+            with self._lock:
+                while index >= len(reached):
+                    stop = self._stops[len(reached)]
+                    distribution = self._evaluator.distribution(stop, self._model)
+                    reached.append(self._farther(distribution, (stop - self.since) / DAY, *reached[-1]))
+        return reached[index]
+
+    def _farther(self, distribution: Distribution, days: float, up: Side, down: Side) -> tuple[Side, Side]:
+        """Return how far up and down the price gets in so many days, with its distribution then, and how far before."""
+        start, quantile, price = self._log_price, distribution.log_quantile, self.price
+        shares = reflected(self._curves, days, _TOUCHED)
+        above, below = distribution.above(price), distribution.below(price)
+        highest = [quantile(1 - max(share * above, _LEAST)) - start for share in shares]
+        lowest = [start - quantile(max(share * below, _LEAST)) for share in shares]
+        return (
+            Side(_largest(up.touched, highest), _largest(up.closed, [quantile(1 - p) - start for p in _CLOSED])),
+            Side(_largest(down.touched, lowest), _largest(down.closed, [start - quantile(p) for p in _CLOSED])),
+        )
+
+
+def _end(moment: date | datetime) -> datetime:
+    """Return an instant in UTC, or the close of a UTC day."""
+    return moment.astimezone(UTC) if isinstance(moment, datetime) else datetime.combine(moment, time.min, UTC) + DAY
+
+
+def _largest(before: Distances, distances: Sequence[float]) -> Distances:
+    return tuple(map(max, before, distances))
+
+
+def _score_at(distance: float, distances: Distances, scores: Sequence[float]) -> float:
+    """Return the score at a distance above 0, linear between 0 and those at `distances`; infinite beyond them."""
+    after = bisect_right(distances, distance)
+    if after == len(distances):
+        return math.inf
+    nearer, lower = (distances[after - 1], scores[after - 1]) if after else (0.0, 0.0)
+    return lower + (distance - nearer) / (distances[after] - nearer) * (scores[after] - lower)
