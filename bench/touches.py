@@ -1,9 +1,9 @@
 """How often prices were touched that were given a probability: ``python -m bench.touches``.
 
-At every close prices 2 to 30 % above and below it are asked for, 1, 7 and 30 days ahead, in the second half of each
-history. The curve behind an answer is learned from what had come due by then. Printed are the Brier score beside that
-of twice the probability of a close beyond the price, its parts, and the answers by tenths: said, came, questions. The
-forecasts overlap, and so do the questions: neighbours come about together.
+At every close after the first year prices 2 to 30 % above and below it are asked for, 1, 7 and 30 days ahead. The curve
+behind an answer is learned from what had come due by then. Printed are the Brier score beside that of twice the
+probability of a close beyond the price, its parts, and the answers by tenths: said, came, questions. The forecasts
+overlap, and so do the questions: neighbours come about together.
 """
 
 import argparse
@@ -15,18 +15,19 @@ import numpy as np
 from bench.distributions import read
 from crypto_predict.baked.touches import TouchScore
 from crypto_predict.forecasting.distribution.days import learn
+from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF
 from crypto_predict.forecasting.evaluation.touches import HORIZONS, SCORED, TouchForecasts, learn_touches, score_touches
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
 from crypto_predict.wording import counted
 
 
-def second_half(series: DailySeries) -> dict[int, TouchForecasts]:
-    """Return the answers at the closes in the second half of a history, by horizon."""
+def answered(series: DailySeries, first: int) -> dict[int, TouchForecasts]:
+    """Return the answers at the closes of a history from the step `first` on, by horizon."""
     quantiles = learn(series, HORIZONS)[1]
     past = {horizon: quantiles[:, place] for place, horizon in enumerate(HORIZONS)}
-    half = np.arange(len(series) // 2, len(series))
-    return {learned.horizon: learned.forecasts for learned in learn_touches(series, past, half)}
+    cutoffs = np.arange(first, len(series))
+    return {learned.horizon: learned.forecasts for learned in learn_touches(series, past, cutoffs)}
 
 
 def pooled(answers: Sequence[TouchForecasts]) -> TouchForecasts:
@@ -52,9 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--source", default="simulated", help="daily history (default: %(default)s)")
     parser.add_argument("--pair", default="BTC/USD", help="pairs, with commas (default: %(default)s)")
     parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
+    parser.add_argument("--second-half", action="store_true", help="only the second half of each history")
     options = parser.parse_args(arguments)
     pairs = list(map(Pair.parse, options.pair.split(",")))
-    found = [second_half(DailySeries.of(read(options.source, pair, options.until))) for pair in pairs]
+    histories = [DailySeries.of(read(options.source, pair, options.until)) for pair in pairs]
+    found = [answered(series, len(series) // 2 if options.second_half else FIRST_CUTOFF - 1) for series in histories]
     for horizon in SCORED:
         print(
             f"\n{counted(horizon, 'day')} ahead: questions, Brier score, to that of the rule, (parts), said minus came"

@@ -6,6 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
+from bench import touches
 from bench.figures import Figure, table
 from bench.load import drive, running
 from bench.probabilities import MOVES, Asked, asked, grouped
@@ -60,6 +61,15 @@ def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
     assert (low, share) == pytest.approx((0.3, 0.3))
     assert count == 100
     assert high == (fmean([0.999, 1.0]), 1.0, 2)
+
+
+def test_touches_of_several_pairs_are_scored_together(capsys: pytest.CaptureFixture[str]) -> None:
+    touches.main(["--pair", "BTC/USD,ETH/USD", "--second-half", "--until", "2024-06-30"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" ahead")[0] for line in lines if "ahead" in line] == ["1 day", "7 days", "30 days"]
+    btc, eth, both = (int(line.split()[1].replace(",", "")) for line in lines[2:5])
+    assert (lines[4].split()[0], both) == ("all", btc + eth)
+    assert sum(int(line.split()[-1].replace(",", "")) for line in lines[5:15]) == both
 
 
 def test_every_forecast_is_asked_for_every_move() -> None:

@@ -13,7 +13,7 @@ from crypto_predict.baked.extremes import Extremes
 from crypto_predict.baked.schema import HORIZON_DAYS, PairForecast
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY
-from tests.support.models import LAST, make_forecast, make_quantiles
+from tests.support.models import LAST, make_forecast, make_model, make_quantiles, with_hours
 from tests.support.strategies import forecasts
 
 WALK = make_forecast(touches=(), prophet_weights=(0.0,) * HORIZON_DAYS)  # around the newest price, without a trend
@@ -80,6 +80,21 @@ def test_the_probability_grows_with_every_hour_of_the_year(model: str, farther: 
         now = extremes.touched(extremes.since + timedelta(hours=hours), price)
         assert now >= before - (1e-9 if model == COMBINED else 0.001)
         before = now
+
+
+@pytest.mark.parametrize("farther", [0.9, 0.98, 0.999, 1.001, 1.03, 1.2])
+def test_with_hours_the_probability_grows_from_minute_to_minute_beyond_the_joint(farther: float) -> None:
+    """Hours here are twice as wild as days, and end where the days go on."""
+    hours = next(iter(with_hours(make_model()).forecasts.values())).hours
+    wild = tuple(tuple(2 * distance for distance in row) for row in hours)
+    for forecast in (replace(WALK, hours=hours), replace(WALK, hours=wild)):
+        extremes, evaluator = of(forecast)
+        price, before = farther * extremes.price, 0.0
+        for minutes in range(7, 60 * 60, 7):
+            moment = extremes.since + timedelta(minutes=minutes)
+            now = extremes.touched(moment, price)
+            assert now >= max(before - 1e-9, beyond(evaluator, extremes, moment, price))
+            before = now
 
 
 def test_an_instant_at_midnight_is_the_close_of_the_day_before() -> None:
