@@ -42,8 +42,8 @@ _HOUR_FOOT = (
 )
 _TOUCH_FOOT = (
     "prices 2 to 30 % above and below the last one that are touched on the way: mean probability said, and the share "
-    "that came; Brier score (0 is best), beside twice the probability of a close beyond the price; to 10, to 20 %: "
-    "said/came of the answers in this tenth"
+    "that came; Brier score (0 is best), beside twice the probability of a close beyond the price; <10, <20: the share "
+    "in % that came of what was said to be below 10 %, and from there below 20 %"
 )
 _MODELS_FOOT = (
     "out of sample; combined is ours; error, CRPS and Winkler score: relative to persistence's, below 1 is better; the "
@@ -270,7 +270,7 @@ def _touch_row(pair: Pair, score: TouchScore) -> Row:
 
 def _tenths_row(pair: Pair, score: TouchScore) -> Row:
     cells = {
-        f"to {10 * place}": f"{100 * tenth.said:.0f}/{100 * tenth.came:.0f}" if tenth.questions else "-"
+        f"<{10 * place}": f"{100 * tenth.came:.0f}" if tenth.questions else "-"
         for place, tenth in enumerate(score.tenths, start=1)
     }
     return {"pair": str(pair), "in": counted(score.horizon_days, "day"), **cells}
