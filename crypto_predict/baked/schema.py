@@ -15,6 +15,7 @@ from enum import Enum
 
 from crypto_predict.baked.models import (
     NAME,
+    Estimate,
     Hindcast,
     ModelReport,
     ModelScore,
@@ -397,6 +398,66 @@ class LiveDistribution:
 
 
 @dataclass(frozen=True, slots=True)
+class BrierScore:
+    """The mean squared difference of probabilities and what came, 1 or 0: 0 is perfect, less is better.
+
+    It is ``reliability - resolution + uncertainty``, with the uncertainty of `LiveProbabilities`.
+    """
+
+    brier: float
+    reliability: float  # mean squared difference of what was said and what came, by tenths of what was said; 0 is best
+    resolution: float  # discrimination: how far apart they set what came and what did not; at most the uncertainty
+
+
+@dataclass(frozen=True, slots=True)
+class SaidAndCame:
+    """The questions whose answer was a probability within one tenth of [0, 1]."""
+
+    said: float  # the mean probability
+    came: float  # the share that came about
+    questions: int
+
+
+@dataclass(frozen=True, slots=True)
+class LiveProbabilities:
+    """The probabilities that published forecasts gave to a close above each round price near them, and what came.
+
+    Round is a multiple of 1, 2 or 5 times a power of ten, so that at most nine lie in the range of 98 %.
+    """
+
+    questions: int
+    days: int  # different targets among them
+    uncertainty: float  # p (1 - p), where p is the share that came about
+    ours: BrierScore
+    persistence: BrierScore  # with a Gaussian distribution of the past year's volatility
+    relative_brier: Estimate | None  # of ours to that; below 1 is better
+    tenths: tuple[SaidAndCame, ...]  # of ours, ascending; without tenths that were never said
+
+
+@dataclass(frozen=True, slots=True)
+class LiveMonth:
+    """How often the 80 % interval held in one calendar month, for one horizon."""
+
+    month: date  # its first day; a forecast belongs to the month of its target
+    horizon_days: int
+    due: int  # forecasts whose outcome is known
+    days: int  # different targets among them
+    coverage: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageTest:
+    """Whether the 80 % interval has lately held as often as it should, for one horizon: its newest 365 target days."""
+
+    horizon_days: int
+    since: date  # the first target among them
+    due: int
+    days: int
+    coverage: Estimate
+    p_value: float | None  # of a difference that is chance, two-sided; None with too few days
+
+
+@dataclass(frozen=True, slots=True)
 class LiveScore:
     """The scores of published forecasts for one horizon."""
 
@@ -407,8 +468,10 @@ class LiveScore:
     relative_mae: float | None  # to persistence, below 1 is better; None if persistence has no error
     skill: float | None  # 1 - relative_mae
     coverage: float  # the share of outcomes inside the interval
+    coverage_confidence: Confidence | None  # None with too few days, or if it is 0 or 1
     winkler: float  # of the interval
     distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
+    probabilities: LiveProbabilities | None  # the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -461,9 +524,13 @@ class LiveRecord:
     relative_mae: float | None  # to persistence, below 1 is better
     skill: float | None  # 1 - relative_mae
     coverage: float | None  # the share of outcomes inside the interval
+    coverage_confidence: Confidence | None  # None with too few days, or if it is 0 or 1
     winkler: float | None  # of the interval
     distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
+    probabilities: LiveProbabilities | None  # the same
     by_horizon: tuple[LiveScore, ...]  # ascending; without horizons that have no forecast due
+    months: tuple[LiveMonth, ...]  # the newest 24, newest first, and in each the horizons of `by_horizon`
+    lately: tuple[CoverageTest, ...]  # by horizon, as `by_horizon`
     latest: tuple[LiveForecast, ...]  # one for each of the newest 30 target days, newest first
     words: str  # the scores in words
     models: tuple[LiveModel, ...]  # the combined forecast first, the others by name; the 16 that were released last

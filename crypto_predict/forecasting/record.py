@@ -3,7 +3,8 @@
 Each forecast with a recorded outcome counts once, even if several releases forecast the same day from the same price.
 Four releases a day that forecast thirty days ahead cover each day 120 times, and their errors are far from
 independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
-`live_models` has the record of each model, `live_hours` that of the hours after the newest price.
+`live_days` has the coverage by month, `live_probabilities` those of round prices, `live_models` the record of each
+model, `live_hours` that of the hours after the newest price.
 """
 
 from collections import defaultdict
@@ -36,14 +37,17 @@ from crypto_predict.baked.schema import (
     Card,
     LiveDistribution,
     LiveForecast,
+    LiveMonth,
     LiveRecord,
     LiveScore,
     PairForecast,
     Scorecard,
 )
 from crypto_predict.errors import InvalidValue
+from crypto_predict.forecasting import live_probabilities
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
 from crypto_predict.forecasting.evaluation import metrics
+from crypto_predict.forecasting.live_days import SUMS, LiveDays
 from crypto_predict.forecasting.live_hours import LiveHours
 from crypto_predict.forecasting.live_models import LiveModels
 from crypto_predict.history import History
@@ -247,6 +251,7 @@ def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
         "inside_90": (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
         **{f"tenth_{tenth}": tenths == tenth for tenth in range(metrics.PIT_BINS)},
         "distribution_winkler": winkler,
+        **live_probabilities.losses(actual, persistence, sigma, quantiles),
     }
     has_quantiles = np.array([bool(release.quantiles) for release, *_ in due])
     return {
@@ -259,10 +264,11 @@ def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
     }
 
 
-def _scores(sums: Mapping[str, float], days: int) -> dict[str, Any]:
-    """Return the fields that `LiveScore` and `LiveRecord` share, from sums of `_losses` over so many target days."""
-    distribution, relative = None, _ratio(sums, "error", "reference")
+def _scores(sums: Mapping[str, float], days: LiveDays) -> dict[str, Any]:
+    """Return the fields that `LiveScore` and `LiveRecord` share, from sums of `_losses`, over all days and of each."""
+    distribution, probabilities, relative = None, None, _ratio(sums, "error", "reference")
     if due := sums["distributions"]:
+        probabilities = live_probabilities.scores(sums, *days.relative_brier())
         distribution = LiveDistribution(
             due=round(due),
             crps=sums["crps"] / due,
@@ -274,19 +280,25 @@ def _scores(sums: Mapping[str, float], days: int) -> dict[str, Any]:
         )
     return {
         "due": round(sums["due"]),
-        "days": days,
+        "days": len(days),
         "mae": _ratio(sums, "error", "due"),
         "relative_mae": relative,
         "skill": None if relative is None else 1 - relative,
         "coverage": _ratio(sums, "inside", "due"),
+        "coverage_confidence": days.coverage_confidence() if sums["due"] else None,
         "winkler": _ratio(sums, "winkler", "due"),
         "distribution": distribution,
+        "probabilities": probabilities,
     }
 
 
 def _ratio(sums: Mapping[str, float], name: str, of: str) -> float | None:
     """Return the ratio of two sums; None if the second is 0."""
     return sums[name] / sums[of] if sums[of] > 0 else None
+
+
+def _newest_first(month: LiveMonth) -> tuple[int, int]:
+    return -month.month.toordinal(), month.horizon_days
 
 
 def _words(scores: Mapping[str, Any]) -> str:
@@ -310,9 +322,11 @@ class _Tally:
     _since: datetime | None = None
     _releases: int = 0
     _newest_candle: date = date.min
-    # Sums of `_losses` and targets, by the horizon; None: all of them.
+    # Sums of `_losses`, of all target days and of each, by the horizon; None: all of them.
     _sums: dict[int | None, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
-    _targets: dict[int | None, set[date]] = field(default_factory=lambda: defaultdict(set))
+    _days: dict[int | None, LiveDays] = field(
+        default_factory=lambda: {horizon: LiveDays(horizon or DAYS) for horizon in (None, *HORIZONS)}
+    )
     _hindsight: int = 0
     _latest: dict[date, LiveForecast] = field(default_factory=dict)
     hours: LiveHours = field(default_factory=LiveHours)
@@ -357,9 +371,10 @@ class _Tally:
     def _score(self, due: Sequence[_Due]) -> None:
         losses, horizons = _losses(due), np.array([forecast.horizon for forecast in due])
         table = np.column_stack([*losses.values()])  # (n, losses)
-        for horizon in (None, *HORIZONS):
+        by_day = np.column_stack([losses[name] for name in SUMS])
+        for horizon, days in self._days.items():
             rows = np.flatnonzero((horizons == horizon) | (horizon is None))
-            self._targets[horizon].update(due[row].target for row in rows.tolist())
+            days.add([due[row].target for row in rows.tolist()], by_day[rows])
             for name, total in zip(losses, table[rows].sum(axis=0).tolist(), strict=True):
                 self._sums[horizon][name] += total
         for forecast in due:
@@ -389,7 +404,8 @@ class _Tally:
         """Return the figures of the published forecasts; None before the first release."""
         if self._since is None:
             return None
-        scores = {horizon: _scores(self._sums[horizon], len(self._targets[horizon])) for horizon in (None, *HORIZONS)}
+        scores = {horizon: _scores(self._sums[horizon], days) for horizon, days in self._days.items()}
+        known = [days for horizon, days in self._days.items() if horizon is not None and len(days)]
         words, (models, pairwise) = _words(scores[None]), self._models.scores()
         if self._hindsight:
             words += f"; {self._hindsight:,} of them made in hindsight, by a history that was cut off"
@@ -402,6 +418,8 @@ class _Tally:
             by_horizon=tuple(
                 LiveScore(horizon_days=horizon, **scores[horizon]) for horizon in HORIZONS if scores[horizon]["due"]
             ),
+            months=tuple(sorted((month for days in known for month in days.months()), key=_newest_first)),
+            lately=tuple(days.test() for days in known),
             latest=tuple(self._latest[target] for target in sorted(self._latest, reverse=True)),
             words=words,
             models=models,

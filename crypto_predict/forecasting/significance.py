@@ -1,4 +1,4 @@
-"""What chance does to the losses of forecasts: a test of equal accuracy, and confidence intervals.
+"""What chance does to the losses of forecasts: a test of equal accuracy, confidence intervals, a test of coverage.
 
 Forecasts whose spans overlap share most of their outcome, and volatility comes in clusters, so the losses of
 neighbouring cutoffs are correlated. The bootstrap of Politis and Romano, "The stationary bootstrap", Journal of the
@@ -22,6 +22,7 @@ from crypto_predict.history.columns import BoolArray, FloatArray
 RESAMPLES = 400  # their standard deviation is then known to within 4 %
 CONFIDENCE = 0.95
 LEAST_BLOCKS = 3
+LEAST_TESTED_OVERLAP = 7  # of `share_p_value`; half a block
 _SEED = 0  # the same forecasts have the same intervals
 
 
@@ -110,9 +111,43 @@ def confidence(
         if not np.all(divisors > 0):
             return None
         figure, resampled = float(np.mean(losses) / np.mean(reference)), resampled / divisors
-    freedom = blocks - 1
-    error = float(np.std(resampled)) * math.sqrt(blocks / freedom)
-    reach = error * float(special.stdtrit(freedom, (1 + CONFIDENCE) / 2))
+    reach = _error(resampled, blocks) * float(special.stdtrit(blocks - 1, (1 + CONFIDENCE) / 2))
     if losses.dtype == np.bool_:
         return Confidence(max(0.0, figure - reach), min(1.0, figure + reach))
     return Confidence(figure - reach, figure + reach)
+
+
+def share_confidence(
+    resamples: tuple[FloatArray, float] | None, hits: FloatArray, counts: FloatArray
+) -> Confidence | None:
+    """Return the interval, within [0, 1], of the share of all `hits` (n,) among all `counts` (n,), at each step.
+
+    None where `confidence` has none, and if all or none are hits: what never varied has no known error.
+    """
+    if np.sum(hits) in (0, np.sum(counts)) or (interval := confidence(resamples, hits, counts)) is None:
+        return None
+    return Confidence(max(0.0, interval.low), min(1.0, interval.high))
+
+
+def share_p_value(hits: FloatArray, counts: FloatArray, nominal: float, overlap: int) -> float | None:
+    """Test whether the share of all `hits` (n,) among all `counts` (n,), one or more at each step, is the nominal one.
+
+    The two-sided p-value of Student's t, as in `confidence`; None with fewer than three blocks. It is made to be
+    repeated at each step, so two things keep it from being too sure. A block has two weeks or more, in which errors of
+    the volatility last. The standard error is at least the one of a share that is nominal: a dozen hits in a row would
+    otherwise seem to be certain. Forecasts whose spans have a part r in common correlate by r, and their hits, which
+    depend on the size of the move alone, by about r^2. Of `overlap` consecutive ones the sum of r^2 is
+    ``(2 overlap^2 + 1) / (3 overlap)``.
+    """
+    if (resamples := resample(len(hits), max(overlap, LEAST_TESTED_OVERLAP))) is None:
+        return None
+    weights, blocks = resamples
+    least = math.sqrt(nominal * (1 - nominal) / len(hits) * (2 * overlap**2 + 1) / (3 * overlap))
+    error = max(_error(weights @ hits / (weights @ counts), blocks), least)
+    statistic = (float(np.sum(hits) / np.sum(counts)) - nominal) / error
+    return 2 * float(special.stdtr(blocks - 1, -abs(statistic)))
+
+
+def _error(resampled: FloatArray, blocks: float) -> float:
+    """Return the standard error of a figure from its values in the resamples."""
+    return float(np.std(resampled)) * math.sqrt(blocks / (blocks - 1))

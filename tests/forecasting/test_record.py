@@ -344,6 +344,7 @@ def test_all_forecasts_of_a_first_release_are_pending() -> None:
     live = live_of(release(Record(), START))
     assert (live.releases, live.due, live.days, live.pending, live.overdue) == (1, 0, 0, 30, 0)
     assert (live.mae, live.relative_mae, live.skill, live.coverage) == (None, None, None, None)
+    assert (live.coverage_confidence, live.probabilities, live.months, live.lately) == (None, None, (), ())
     assert (live.by_horizon, live.latest) == ((), ())
     assert live.words == "no forecast has come due yet"
 
@@ -408,6 +409,31 @@ def test_the_scores_of_released_quantiles_are_those_computed_by_hand() -> None:
     assert late.relative_winkler == pytest.approx(0.1 / (stats.norm.ppf(0.9) * 0.025 * math.sqrt(0.5)), rel=1e-3)
 
 
+def test_coverage_by_month_and_probabilities_are_those_of_the_horizons_on_record() -> None:
+    """Of one release, whose interval held in the three days of May and in none of June.
+
+    Its range of 98 % is that from 83.5 to 120.3, so it is asked for 85, 90 ... 120.
+    """
+    last = date(2024, 5, 28)
+    record = settle(release(Record(), last), history(closes_after(last, 100.0, 100.0, 100.0, *[150.0] * 11)))
+    live = live_of(record)
+    assert [(row.month, row.horizon_days, row.due, row.coverage.value) for row in live.months] == [
+        (date(2024, 6, 1), 7, 1, 0.0),
+        (date(2024, 6, 1), 14, 1, 0.0),
+        (date(2024, 5, 1), 1, 1, 1.0),
+        (date(2024, 5, 1), 3, 1, 1.0),
+    ]
+    assert [(test.horizon_days, test.since, test.days, test.p_value) for test in live.lately] == [
+        (horizon, last + horizon * DAY, 1, None) for horizon in (1, 3, 7, 14)
+    ]
+    tomorrow, probabilities = live.by_horizon[0].probabilities, live.probabilities
+    assert tomorrow is not None
+    assert probabilities is not None
+    assert (tomorrow.questions, probabilities.questions, probabilities.days) == (8, 8 * 14, 14)
+    assert tomorrow.relative_brier is not None
+    assert tomorrow.relative_brier.value == pytest.approx(tomorrow.ours.brier / tomorrow.persistence.brier, rel=1e-4)
+
+
 def test_a_ledger_of_the_first_format_is_continued(path: Path) -> None:
     """Its releases have the interval alone; they are scored by it, and newer ones by all quantiles."""
     first = {name: value for name, value in RELEASE.items() if name not in {"quantiles", "volatility"}}
@@ -416,7 +442,7 @@ def test_a_ledger_of_the_first_format_is_continued(path: Path) -> None:
     [old] = releases(record)
     assert (old.quantiles, old.volatility) == ((), None)
     before = live_of(record)
-    assert (before.due, before.distribution) == (1, None)
+    assert (before.due, before.distribution, before.probabilities) == (1, None, None)
     assert before.winkler == pytest.approx(math.log(old.high[0] / old.low[0]))
     record = settle(release(record, START + DAY), history(closes_after(START + DAY, 102.0)))
     path.write_bytes(data_of(record))

@@ -11,12 +11,18 @@ from werkzeug.test import Client
 from crypto_predict.baked import plain
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
 from crypto_predict.baked.schema import (
+    BrierScore,
+    Confidence,
+    CoverageTest,
     LiveDistribution,
     LiveForecast,
     LiveHourScore,
     LiveModel,
+    LiveMonth,
+    LiveProbabilities,
     LiveRecord,
     LiveScore,
+    SaidAndCame,
     Scorecard,
 )
 from crypto_predict.market import Pair
@@ -52,6 +58,15 @@ MODELS = (
     LiveModel("combined", MADE_AT - timedelta(days=60), MADE_AT, 240, 128, (SCORE,)),
     LiveModel("mine", MADE_AT - timedelta(days=9), MADE_AT - timedelta(days=8), 4, 4, ()),
 )
+PROBABILITIES = LiveProbabilities(
+    questions=420,
+    days=60,
+    uncertainty=0.25,
+    ours=BrierScore(0.101, 0.002, 0.151),
+    persistence=BrierScore(0.11, 0.003, 0.143),
+    relative_brier=Estimate(0.918182, 0.87, 0.97),
+    tenths=(SaidAndCame(0.04, 0.05, 200), SaidAndCame(0.95, 0.93, 220)),
+)
 PAIRWISE = (
     PairwiseScore("combined", "garch", 1, 60, Estimate(0.9, 0.8, 0.98), 0.02, "combined is better than garch at 1 day"),
     PairwiseScore("combined", "mine", 1, 1, None, None, "combined cannot be compared with mine at 1 day"),
@@ -68,14 +83,31 @@ DUE = LiveRecord(
     relative_mae=0.98,
     skill=0.02,
     coverage=0.81,
+    coverage_confidence=None,
     winkler=0.21,
     distribution=LiveDistribution(1_200, 0.031, 0.48, 0.91, 0.97, 0.95, (0.1,) * 10),
+    probabilities=PROBABILITIES,
     by_horizon=(
         LiveScore(
-            1, 240, 60, 0.021, 0.99, 0.01, 0.8, 0.09, LiveDistribution(60, 0.01, 0.5, 0.9, None, None, (0.1,) * 10)
+            horizon_days=1,
+            due=240,
+            days=60,
+            mae=0.021,
+            relative_mae=0.99,
+            skill=0.01,
+            coverage=0.8,
+            coverage_confidence=Confidence(0.7, 0.9),
+            winkler=0.09,
+            distribution=LiveDistribution(60, 0.01, 0.5, 0.9, None, None, (0.1,) * 10),
+            probabilities=PROBABILITIES,
         ),
-        LiveScore(30, 124, 31, 0.0, None, None, 1.0, 0.4, None),
+        LiveScore(30, 124, 31, 0.0, None, None, 1.0, None, 0.4, None, None),
     ),
+    months=(
+        LiveMonth(date(2024, 5, 1), 1, 68, 17, Estimate(0.8, 0.6, 1.0)),
+        LiveMonth(date(2024, 5, 1), 30, 68, 17, Estimate(1.0, None, None)),
+    ),
+    lately=(CoverageTest(1, date(2024, 3, 19), 240, 60, Estimate(0.8, 0.7, 0.9), 0.97),),
     latest=(live_forecast(17), live_forecast(16)),
     words="5,100 forecasts of 60 days came due: error 0.98 of persistence's, 81 % inside the 80 % interval",
     models=MODELS,
@@ -85,9 +117,11 @@ DUE = LiveRecord(
         LiveHourScore(24, 236, 0.02, None, 0.01, None, 0.09, None, 0.8, 0.5, 0.9),
     ),
 )
-NOTHING: dict[str, Any] = dict.fromkeys(("mae", "relative_mae", "skill", "coverage", "winkler", "distribution"))
+NOTHING: dict[str, Any] = dict.fromkeys(
+    ("mae", "relative_mae", "skill", "coverage", "coverage_confidence", "winkler", "distribution", "probabilities")
+)
 NOTHING |= {"releases": 1, "due": 0, "days": 0, "pending": 30, "overdue": 0, "by_horizon": (), "latest": ()}
-NOTHING |= {"models": MODELS[1:], "pairwise": (), "hours": ()}
+NOTHING |= {"models": MODELS[1:], "pairwise": (), "hours": (), "months": (), "lately": ()}
 NONE_DUE = replace(DUE, **NOTHING, words="no forecast has come due yet")
 SCORECARD = Scorecard(
     entries=301, head="0123456789abcdef" * 4, pairs={BTC: DUE, ETH: NONE_DUE}, simulated={Pair("DOGE", "USD"): DUE}

@@ -45,9 +45,9 @@ def score_model(forecasts: Forecasts) -> ModelScore:
         coverage_50=_mean(resamples, inside["coverage_50"]),
         coverage_80=_mean(resamples, inside["coverage"]),
         coverage_90=_mean(resamples, inside["coverage_90"]),
-        pit=tuple(map(_figure, metrics.pit_histogram(pit))),
-        pit_p_value=None if uniform is None else _figure(uniform),
-        p_value=None if p_value is None else _figure(p_value),
+        pit=tuple(map(rounded, metrics.pit_histogram(pit))),
+        pit_p_value=None if uniform is None else rounded(uniform),
+        p_value=None if p_value is None else rounded(p_value),
         words=_words("", "persistence", forecasts.horizon, relative_crps, p_value),
     )
 
@@ -63,7 +63,7 @@ def compare(models: Sequence[tuple[str, Forecasts]]) -> Iterator[PairwiseScore]:
             resamples = resample(len(common), overlap)
             ratio, p_value = _ratio(resamples, losses, reference), _p_value(resamples, losses, reference, overlap)
             words = _words(name, other, ours.horizon, ratio, p_value)
-            shown = None if p_value is None else _figure(p_value)
+            shown = None if p_value is None else rounded(p_value)
             yield PairwiseScore(name, other, ours.horizon, len(common), ratio, shown, words)
 
 
@@ -95,19 +95,20 @@ def _ratio(resamples: Resamples | None, losses: FloatArray, reference: FloatArra
     divisor = float(np.mean(reference))
     if not divisor > 0:
         return None
-    return _estimate(float(np.mean(losses)) / divisor, confidence(resamples, losses, reference))
+    return estimate(float(np.mean(losses)) / divisor, confidence(resamples, losses, reference))
 
 
 def _mean(resamples: Resamples | None, values: FloatArray | BoolArray) -> Estimate:
-    return _estimate(float(np.mean(values)), confidence(resamples, values))
+    return estimate(float(np.mean(values)), confidence(resamples, values))
 
 
-def _estimate(value: float, ends: Confidence | None) -> Estimate:
+def estimate(value: float, ends: Confidence | None) -> Estimate:
+    """Return a figure with its interval, rounded."""
     if ends is None:
-        return Estimate(_figure(value), None, None)
-    return Estimate(_figure(value), _figure(ends.low), _figure(ends.high))
+        return Estimate(rounded(value), None, None)
+    return Estimate(rounded(value), rounded(ends.low), rounded(ends.high))
 
 
-def _figure(value: float) -> float:
-    """Round to six significant digits: more would suggest a precision that is not there."""
+def rounded(value: float) -> float:
+    """Round a figure to six significant digits: more would suggest a precision that is not there."""
     return float(f"{value:.6g}")

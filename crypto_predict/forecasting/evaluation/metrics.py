@@ -84,6 +84,15 @@ def pit(actual: FloatArray, quantiles: FloatArray, levels: FloatArray) -> FloatA
     return np.asarray(np.clip(below, 0.0, 1.0))
 
 
+def tail_quantiles(quantiles: FloatArray, levels: FloatArray, share: float) -> tuple[FloatArray, FloatArray]:
+    """Return the values (n,) at the level `share` and at ``1 - share``, which lie in the tails, beyond all `levels`."""
+    first = quantiles[:, 0]
+    *_, scales = _pieces(first, quantiles, levels)
+    (_, low_mean, low_share), (_, high_mean, high_share) = _tails(first, quantiles, levels, scales)
+    reaches = low_mean * math.log(low_share / share), high_mean * math.log(high_share / share)
+    return first - reaches[0], quantiles[:, -1] + reaches[1]
+
+
 def pit_histogram(values: FloatArray) -> FloatArray:
     """Return the shares of PIT values (n,) in each tenth of [0, 1], (10,): 0.1 each if the distributions are right."""
     counts, _ = np.histogram(values, PIT_BINS, (0.0, 1.0))

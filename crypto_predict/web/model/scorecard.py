@@ -5,6 +5,10 @@ is the digest of its last entry. A forecast is due once the close that it predic
 and relative to persistence, the newest price at the time of the release. Forecasts overlap and err together: `days`
 counts the different closes they were measured by. Forecasts of simulated prices are kept apart.
 
+`months` has the coverage of the 80 % interval by the month of the target, and `lately` that of the newest year with the
+p value of a difference from 80 %. `probabilities` scores the probability of a close above each round price near a
+forecast: the Brier score with its parts, beside that of persistence, and what was said beside what came.
+
 `models` has the record of each model, 1, 7, 30 and 90 days ahead, with the figures of the backtest: errors and CRPS
 relative to persistence, Winkler score and coverage, each with its 95 % confidence interval, and the number of outcomes.
 Of the releases after the same close the first is scored. `pairwise` compares every two models where both have forecast,

@@ -195,9 +195,12 @@ def _environment() -> Environment:
     environment.filters |= {
         "ahead": _ahead,
         "count": lambda number: f"{number:,}",
+        "days": lambda number: counted(number, "day"),
         "direction": lambda change: "up" if change >= 0 else "down",
         "encoded": plain.encode,
         "estimate": _estimate,
+        "held": _held,
+        "month": lambda month: f"{month:%Y-%m}",
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
         "ratio": _ratio,
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",
@@ -224,6 +227,13 @@ def _estimate(estimate: Estimate | None, factor: int = 1, decimals: int = 3) -> 
     ends = [f"{factor * end:.{decimals}f}" for end in (estimate.low, estimate.high) if end is not None]
     interval = "\N{EN DASH}".join(ends)
     return f"{factor * estimate.value:.{decimals}f}" + (f" ({interval})" if ends else "")
+
+
+def _held(score: LiveScore) -> str:
+    """Format how often the range held of 100 times, as `_estimate` does: ``81 (78 to 84)``, with a dash."""
+    interval = score.coverage_confidence
+    ends = (interval.low, interval.high) if interval else (None, None)
+    return _estimate(Estimate(score.coverage, *ends), 100, 0)
 
 
 def _signed(share: float) -> str:

@@ -16,6 +16,7 @@ from crypto_predict.baked.schema import (
     LEAST_DIFFERENCE,
     SIGNIFICANCE,
     Backtest,
+    LiveProbabilities,
     LiveRecord,
     Model,
     PairCard,
@@ -393,6 +394,21 @@ def _live(live: LiveRecord | None) -> Iterator[str]:
         lack = "lacks its outcome" if live.overdue == 1 else "lack their outcome"
         sentences.append(f"{live.overdue:,} more {lack}, because the source has no candle of that day.")
     yield " ".join(sentences)
+    if live.probabilities and live.probabilities.days >= LEAST:
+        yield _probabilities(live.probabilities)
+
+
+def _probabilities(asked: LiveProbabilities) -> str:
+    """Return how good the published probabilities were at round prices."""
+    if asked.relative_brier is None:
+        compared = f"it could not be compared with {STAYS}, which made no error"
+    else:
+        compared = f"{_than(asked.relative_brier.value)} with the ups and downs of the past year"
+    return (
+        f"The chance of a close above a round price: {counted(asked.questions, 'question')} about "
+        f"{counted(asked.days, 'different day')} were answered by the published forecasts. The mean squared error of "
+        f"the answers (the Brier score) was {asked.ours.brier:.3f}: {compared}."
+    )
 
 
 def _of_100(share: float) -> str:

@@ -14,20 +14,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked.models import ModelScore
+from crypto_predict.baked.models import Estimate, ModelScore
 from crypto_predict.baked.schedule import Failure, Schedule
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     Anchor,
     Backtest,
+    BrierScore,
+    Confidence,
     LiveForecast,
     LiveHourScore,
     LiveModel,
+    LiveMonth,
+    LiveProbabilities,
     LiveRecord,
     LiveScore,
     Model,
     ProphetBacktest,
     ProphetScore,
+    SaidAndCame,
     Score,
     Scorecard,
 )
@@ -147,10 +152,38 @@ def recorded(*, simulated: bool = False) -> Model:
         LiveForecast(at, "0.3.0-1", LAST - n * DAY, 3, 64_000.0, 62_000.0, 66_000.0, 64_000.0, actual)
         for n, actual in enumerate((64_500.25, 66_000.5))
     )
-    by_horizon = (blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5),)
+    asked = LiveProbabilities(
+        questions=14,
+        days=2,
+        uncertainty=0.245,
+        ours=BrierScore(0.1, 0.01, 0.155),
+        persistence=BrierScore(0.11, 0.01, 0.145),
+        relative_brier=Estimate(0.909, 0.85, 0.97),
+        tenths=(SaidAndCame(0.0412, 0.125, 8), SaidAndCame(0.961, 1.0, 6)),
+    )
+    by_horizon = (
+        blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5, probabilities=asked),
+        blank(LiveScore, horizon_days=7, due=2, days=900, coverage=0.81, coverage_confidence=Confidence(0.78, 0.84)),
+    )
+    newest = LiveMonth(date(2024, 12, 1), 3, 120, 30, Estimate(0.25, None, None))
+    months = [
+        LiveMonth(date(2024 - n // 12, 12 - n % 12, 1), horizon, 120, 30, Estimate(0.7, 0.6, 0.8))
+        for n in range(1, 14)
+        for horizon in (3, 7)
+    ]
     hours = (blank(LiveHourScore, horizon_hours=1, due=7, relative_mae=0.997, coverage=0.7125),)
     live = blank(
-        LiveRecord, since=at, hours=hours, releases=4, due=2, days=2, coverage=0.5, by_horizon=by_horizon, latest=latest
+        LiveRecord,
+        since=at,
+        hours=hours,
+        releases=4,
+        due=2,
+        days=2,
+        coverage=0.5,
+        by_horizon=by_horizon,
+        latest=latest,
+        months=(newest, *months),
+        probabilities=asked,
     )
     model = make_model(BTC, simulated=simulated)
     card = replace(model.card, pairs={BTC: replace(model.card.pairs[BTC], backtest=backtest)})
@@ -404,6 +437,19 @@ def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_a
         tags = [tag for tag, _ in of_record]
         assert ids[2] == picture
         assert tags.index("figure") < tags.index("p") < tags.index("details") < tags.index("ul")
+
+
+def test_coverage_by_month_is_a_table_beside_that_of_all_months() -> None:
+    """The newest twelve, with an interval where there is one. A month without an outcome at a horizon says so."""
+    table = Page(rendered(recorded())).words().partition("Month 3 days ahead 7 days ahead")[2].partition("Days")[0]
+    assert table.startswith(" All 50 2 days 81 (78\N{EN DASH}84) 900 days 2024-12 25 30 days none due 2024-11 70 (60")
+    assert re.findall(r"20\d\d-\d\d", table) == [f"2024-{month:02}" for month in range(12, 0, -1)]
+
+
+def test_probabilities_at_round_prices_have_their_score_and_what_came_of_each_tenth() -> None:
+    words = Page(rendered(recorded())).words()
+    assert "3 days 14 2 0.100 0.909 (0.850\N{EN DASH}0.970) 0.010 0.155 of 0.245" in words
+    assert "Said Came Questions 4.1 % 12.5 % 8 96.1 % 100.0 % 6" in words
 
 
 def test_misses_are_shown_like_hits_and_what_is_not_known_is_called_that() -> None:

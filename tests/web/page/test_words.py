@@ -11,9 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import Evaluator
+from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schema import (
     Backtest,
+    BrierScore,
     Confidence,
+    LiveProbabilities,
     LiveRecord,
     Model,
     ProphetBacktest,
@@ -71,6 +74,22 @@ def live_records(draw: st.DrawFn) -> LiveRecord:
         overdue=draw(st.integers(0, 9)),
         relative_mae=draw(RATIOS) if due else None,
         coverage=draw(SHARES) if due else None,
+        probabilities=draw(st.none() | asked()) if due else None,
+    )
+
+
+@st.composite
+def asked(draw: st.DrawFn) -> LiveProbabilities:
+    """Probabilities at round prices, of few or of many days."""
+    questions, relative = draw(st.integers(1, 90_000)), draw(RATIOS)
+    return LiveProbabilities(
+        questions=questions,
+        days=min(questions, draw(st.integers(1, 400))),
+        uncertainty=0.25,
+        ours=BrierScore(draw(SHARES), 0.01, 0.1),
+        persistence=BrierScore(0.1, 0.01, 0.1),
+        relative_brier=None if relative is None else Estimate(relative, None, None),
+        tenths=(),
     )
 
 
@@ -344,3 +363,18 @@ def test_cheap_coins_keep_their_digits_and_unknown_ones_are_called_by_their_symb
     assert words.price(0.0001234, "USDT", 8) == "0.00012340 USDT"
     assert words.price(107_146.5, "USD", 2) == "$107,146.50"
     assert [words.name(pair) for pair in (BTC, ETH, Pair("WXYZ", "USD"))] == ["Bitcoin", "Ethereum", "WXYZ"]
+
+
+def test_probabilities_at_round_prices_are_judged_once_there_are_100_days() -> None:
+    """Thousands of questions about a few days err together."""
+    asked = LiveProbabilities(
+        2_400, 99, 0.25, BrierScore(0.101, 0.0, 0.1), BrierScore(0.11, 0.0, 0.1), Estimate(0.918, 0.9, 0.94), ()
+    )
+    live = _live(due=2_400, days=120, coverage=0.8, relative_mae=1.0, probabilities=asked)
+    assert "round price" not in said(None, live)
+    expected = (
+        "2,400 questions about 100 different days were answered by the published forecasts. The mean squared error of "
+        'the answers (the Brier score) was 0.101: 8.2 % smaller than that of "the price stays as it is" with the ups '
+        "and downs of the past year."
+    )
+    assert expected in said(None, replace(live, probabilities=replace(asked, days=100)))
