@@ -6,7 +6,8 @@ programs that every runner has: git, docker with buildx, gh and curl. `__main__`
 * ``version``, ``champion``: the number of the release, and the release before it
 * ``smoke``: the checks of an image
 * ``page``, ``record``: the page of the release, and the public record of forecasts
-* ``deploy``, ``alert``: the deployment to Render, and the issue about a failure
+* ``deploy``: the deployment to Render
+* ``alert``, ``coverage``, ``issues``: the issues about a failure, and about a range that does not hold; GitHub's issues
 * ``images``, ``programs``: the registry, its tags and the engine; git, gh and curl
 * ``job``: the outputs, the log and the page of a job, in Markdown
 """

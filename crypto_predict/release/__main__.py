@@ -12,6 +12,7 @@ from typing import Any
 from crypto_predict.errors import BrokenLedger, CryptoPredictError, InvalidValue, UnfitImage
 from crypto_predict.release.alert import alert
 from crypto_predict.release.champion import champion, locate
+from crypto_predict.release.coverage import coverage
 from crypto_predict.release.deploy import deploy
 from crypto_predict.release.images import publish
 from crypto_predict.release.job import Environ, set_outputs
@@ -34,6 +35,7 @@ COMMANDS: Mapping[str, tuple[Callable[..., Mapping[str, str] | None], str, str]]
     "deploy": (deploy, "--image --build", "--site --previous --previous-build --patience --every"),
     "record": (record, "--image", "--pictures --repository"),
     "alert": (alert, "--event", "--build"),
+    "coverage": (coverage, "--build", ""),
 }
 _FOLDER = {"type": Path, "metavar": "FOLDER"}
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {

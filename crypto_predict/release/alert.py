@@ -7,19 +7,13 @@ import json
 import re
 
 from crypto_predict.errors import ReleaseFailed
+from crypto_predict.release.issues import Issues, run_of
 from crypto_predict.release.job import Environ, add_summary, code, required, warn
-from crypto_predict.release.programs import gh
 from crypto_predict.wording import counted
 
 TITLE = "The scheduled release is failing"
 
-# Stands in the body, where a reader does not see it: which issue this is, and how many runs it counts.
-_MARKER = re.compile(r"<!-- crypto-predict scheduled release: failures=([0-9]{1,6}) -->")
-# Only a workflow can write as this user, so an issue of another user is never changed.
-_OURS = (
-    '.[] | select(.user.login == "github-actions[bot]" and .user.type == "Bot" and .pull_request == null) '
-    "| {number, body, created_at}"
-)
+_MARKER = re.compile(r"<!-- crypto-predict scheduled release: failures=([0-9]{1,6}) -->")  # how many runs it counts
 # Jobs after the release, which GitHub reports as successful whatever happened: `continue-on-error`.
 _AFTERWARDS = frozenset({"export", "pages"})
 _NOT_PUBLISHED = "the static page was not published: look at the jobs export and pages; the release itself is done"
@@ -40,13 +34,9 @@ def alert(event: str, build: str, environ: Environ) -> None:
     released = not failed and needs.get("record", {}).get("result") == "success"
     if released and has_pages and not outputs["pages"].get("address"):
         warn(environ, _NOT_PUBLISHED)
-    repository = required(environ, "GITHUB_REPOSITORY")
-    server, number = required(environ, "GITHUB_SERVER_URL"), required(environ, "GITHUB_RUN_ID")
-    page = f"{server}/{repository}/actions/runs/{number}"
-    run = f"[run]({page}){f' of {code(build)}' if build else ''}"
-    issues = f"repos/{repository}/issues"
+    issues, run = Issues.of(environ), run_of(build, environ)
     try:
-        if gh("api", f"repos/{repository}", "--jq", ".has_issues").strip() != "true":
+        if not issues.are_on():
             if failed and event == "schedule":
                 add_summary(environ, f"> [!WARNING]\n> {_OFF}.")
         elif not failed:
@@ -57,31 +47,19 @@ def alert(event: str, build: str, environ: Environ) -> None:
         warn(environ, f"the issue about failing scheduled runs could not be changed: {error}")
 
 
-def _report(issues: str, run: str) -> None:
+def _report(issues: Issues, run: str) -> None:
     """Open the issue, or change its body, which sends no notification."""
-    if alerts := _open_issues(issues):
-        first, failures, since = min(alerts)  # two runs at once may have opened two
-        _send("PATCH", f"{issues}/{first}", body=_body(run, failures + 1, f", since {since}"))
+    if alerts := issues.ours(_MARKER):
+        first = min(alerts, key=lambda issue: issue.number)  # two runs at once may have opened two
+        issues.change(first, _body(run, int(first.marked) + 1, f", since {first.created_at}"))
     else:
-        _send("POST", issues, title=TITLE, body=_body(run, 1, ""))
+        issues.open(TITLE, _body(run, 1, ""))
 
 
-def _close(issues: str, run: str) -> None:
-    for number, failures, _ in _open_issues(issues):
-        _send("PATCH", f"{issues}/{number}", state="closed", state_reason="completed")
-        comment = f"This {run} succeeded, after {counted(failures, 'scheduled run')} that failed."
-        _send("POST", f"{issues}/{number}/comments", body=comment)
-
-
-def _open_issues(issues: str) -> list[tuple[int, int, str]]:
-    """Return our open issues: number, runs that they count, and when they were opened."""
-    lines = gh("api", f"{issues}?state=open&per_page=100", "--paginate", "--jq", _OURS).splitlines()
-    counts = [(issue, _MARKER.findall(issue["body"] or "")) for issue in map(json.loads, lines)]
-    return [(int(issue["number"]), int(count[-1]), str(issue["created_at"])) for issue, count in counts if count]
-
-
-def _send(method: str, path: str, **fields: str) -> None:
-    gh("api", path, "--method", method, "--input", "-", stdin=json.dumps(fields))
+def _close(issues: Issues, run: str) -> None:
+    for issue in issues.ours(_MARKER):
+        failures = counted(int(issue.marked), "scheduled run")
+        issues.close(issue, f"This {run} succeeded, after {failures} that failed.")
 
 
 def _body(run: str, failures: int, since: str) -> str:

@@ -19,7 +19,7 @@ from crypto_predict.release.job import Environ, add_summary, code
 from crypto_predict.release.page import page
 from crypto_predict.release.programs import ProgramFailed, git
 
-BRANCH = "record"
+BRANCH, SCORECARD = "record", "scorecard.json"
 ATTEMPTS = 5  # another release may push between our fetch and our push
 _BOT = {"NAME": "github-actions[bot]", "EMAIL": "41898282+github-actions[bot]@users.noreply.github.com"}
 _AUTHOR = {f"GIT_{role}_{key}": value for role in ("AUTHOR", "COMMITTER") for key, value in _BOT.items()}
@@ -40,7 +40,7 @@ def record(image: str, pictures: Path | None, repository: Path, environ: Environ
         forecasts = {str(pair): _rows(forecast) for pair, forecast in model.forecasts.items()}
         contents = {
             "README.md": page(model, image.partition("@")[2]),
-            "scorecard.json": json.dumps(plain.encode(model.scorecard), indent=1),
+            SCORECARD: json.dumps(plain.encode(model.scorecard), indent=1),
             "forecasts.json": json.dumps({"build": model.card.build, "pairs": forecasts}, indent=1),
         }
         for path, text in contents.items():

@@ -158,6 +158,7 @@ class GitHub(ReplayServer):
             web.post(issues, self._rest("issues", self._open_issue)),
             web.patch(f"{issues}/{{number}}", self._rest("issues", self._change_issue)),
             web.post(f"{issues}/{{number}}/comments", self._rest("issues", self._comment)),
+            web.get(f"{base}/contents/{{path:.+}}", self._rest("contents", self._show_file)),
             web.get(f"{base}/releases/tags/{{tag:.+}}", self._rest("contents", self._show_release)),
             web.post(f"{base}/releases", self._rest("contents", self._release)),
             web.get(f"{attestations}/{{digest}}", self._rest("attestations", self._list_attestations)),
@@ -228,6 +229,16 @@ class GitHub(ReplayServer):
             if str(issue["number"]) == request.match_info["number"]:
                 return issue
         raise Refused(404, "Not Found")
+
+    async def _show_file(self, request: web.Request) -> web.Response:
+        """Show a file of a branch as it is, which is the raw media type; the others are not here."""
+        assert "raw" in request.headers[hdrs.ACCEPT]
+        path = f"{request.query['ref']}:{request.match_info['path']}"
+        try:
+            content = await asyncio.to_thread(self.repository.run, "show", path)
+        except subprocess.CalledProcessError:
+            raise Refused(404, "Not Found") from None
+        return web.Response(text=content, content_type="application/vnd.github.raw+json", charset="utf-8")
 
     async def _show_release(self, request: web.Request) -> web.Response:
         for release in self.repository.releases:

@@ -108,6 +108,14 @@ def test_the_variables_about_models_and_addresses_reach_the_training_of_the_imag
     assert [name for name in addresses - {deribit.API.variable} if f"{name}=${{{{ vars.{name} }}}}" not in trial] == []
 
 
+def test_the_coverage_is_judged_after_a_release_and_fails_none() -> None:
+    """The job that may write issues reads the scorecard that was just committed."""
+    (step,) = (step for step in JOBS["alert"]["steps"] if "release coverage" in str(step))
+    assert step["if"] == "needs.record.result == 'success'"
+    assert step["continue-on-error"] is True
+    assert JOBS["alert"]["permissions"] == {"contents": "read", "issues": "write"}
+
+
 def test_only_a_successful_run_sends_a_heartbeat() -> None:
     (step,) = (step for step in JOBS["alert"]["steps"] if "HEARTBEAT_URL" in str(step))
     assert step["if"] == "needs.record.result == 'success' && vars.HEARTBEAT_URL != ''"
