@@ -20,6 +20,12 @@ const day = {
 };
 
 /** @type {Parameter} */
+const moment = {
+  expected: "a day, or an instant such as 2026-11-20T15:00Z",
+  valid: (text) => day.valid(text.slice(0, 10)) && /^(T([01]\d|2[0-3]):[0-5]\dZ)?$/.test(text.slice(10)),
+};
+
+/** @type {Parameter} */
 const price = { expected: "a price above 0", valid: (text) => /^[\d.]+(e[-+]?\d+)?$/i.test(text) && Number(text) > 0 && Number(text) < Infinity };
 
 /** @type {Parameter} */
@@ -49,9 +55,12 @@ const PARAMETERS = {
   span: oneOf("near", "all"), // around that day
   release: day,
   compare: slug,
-  date: day,
+  date: moment, // of a question
   above: price,
   below: price,
+  touches: price,
+  stays_above: price,
+  stays_below: price,
   minutes: slug,
   hours: oneOf("1", "4", "24"), // of minutes in the chart
   bars: oneOf("candles", "line"), // in the chart of minutes

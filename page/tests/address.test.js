@@ -10,7 +10,7 @@ test("an address without a query shows the default view", () => {
 });
 
 test("what is written is read again, whatever else the query has", () => {
-  const changes = { range: "5y", scale: "log", release: "2026-11-20", compare: "ETH-USD", above: "0.00000001" };
+  const changes = { range: "5y", scale: "log", release: "2026-11-20", compare: "ETH-USD", above: "0.00000001", date: "2026-12-31T15:00Z", stays_below: "1e5" };
   const query = changedQuery("?utm=letter&range=1m", changes);
   assert.deepEqual({ ...parseState(query).state, ...changes }, parseState(query).state);
   assert.deepEqual(parseState(query).problems, []);
@@ -23,7 +23,7 @@ test("a default is not written, and a removed value is gone", () => {
 
 test("nonsense is its default, and is said with the value and what was expected", () => {
   const nonsense = {
-    range: "banana", ahead: "-1", scale: "", view: "<b>", release: "2026-02-30", date: "tomorrow", above: "-3", below: "1e999", compare: "a/b", model: "Garch 2", past: "-x", day: "2026-13-01", span: "5y",
+    range: "banana", ahead: "-1", scale: "", view: "<b>", release: "2026-02-30", date: "tomorrow", above: "-3", below: "1e999", touches: "0", stays_above: "x", compare: "a/b", model: "Garch 2", past: "-x", day: "2026-13-01", span: "5y",
   };
   const { state, problems } = parseState(`?${new URLSearchParams(nonsense)}`);
   assert.deepEqual([state.range, state.ahead, state.scale, state.view], ["1y", "90", "linear", "line"]);

@@ -50,7 +50,8 @@ def test_every_control_is_reached_in_order_and_its_focus_is_seen(screen: Screen,
     browser.read_to_the_end()
     controls = browser.run(CONTROLS)
     browser.run(FOLLOW, controls)
-    parts = 3 * len(browser.all("input[type=date]"))  # month, day, year and calendar are reached one by one
+    # Month, day, year and calendar are reached one by one, and so are hour, minute, half of the day and clock.
+    parts = 3 * len(browser.all("input[type=date], input[type=time]"))
     browser.press(*[Keys.TAB] * (len(controls) + parts))
     reached = [one for one, _ in browser.run("return reached")]
     missed = browser.run(

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 import requests
@@ -33,9 +33,9 @@ def get(url: str) -> Any:
 
 
 def fill(browser: Browser, selector: str, text: str) -> None:
-    """Write into a field as a reader does; a date as its value."""
+    """Write into a field as a reader does; a date or a time as its value."""
     field = browser.one(selector)
-    if field.get_attribute("type") == "date":
+    if field.get_attribute("type") in {"date", "time"}:
         browser.run("arguments[0].value = arguments[1]", field, text)
     else:
         field.clear()
@@ -49,22 +49,46 @@ def open_section(browser: Browser, address: str, name: str) -> None:
     browser.settle()
 
 
-def test_a_question_is_answered_as_the_api_answers_it(url: str, browser: Browser) -> None:
-    """With interval, probability, and the command that asks the same; the address asks it again."""
+def choose(browser: Browser, kind: str) -> None:
+    """Choose a kind of question by its text, as a reader does by typing it."""
+    browser.one("#ask-form select").send_keys(kind)
+
+
+def answered(browser: Browser) -> str:
+    return str(browser.until(lambda: browser.text("#ask-answer .sentence"), "the answer"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "query"),
+    [
+        ("ends above", "date=2024-06-30&above=70000"),
+        ("ends below", "date=2024-06-30&below=0.5"),
+        ("ends between", "date=2024-06-30T15:30Z&above=60000&below=70000"),
+    ],
+)
+def test_a_question_is_answered_as_the_api_answers_it(kind: str, query: str, url: str, browser: Browser) -> None:
+    """With number, sentence, interval, and the command that asks the same; the address asks it again."""
+    (moment, *prices) = [value for _, value in parse_qsl(query)]
     open_section(browser, url, "ask")
-    fill(browser, "[name=date]", "2024-06-30")
-    fill(browser, "[name=above]", "70000")
-    browser.press(Keys.ENTER)
-    said = browser.until(lambda: browser.text("#ask-answer .sentence"), "the answer")
-    path = "/probability/BTC-USD?date=2024-06-30&above=70000"
+    choose(browser, kind)
+    fill(browser, "[name=date]", moment[:10])
+    fill(browser, "[name=time]", moment[11:16])
+    for name, text in zip(("above", "below"), prices, strict=False):
+        fill(browser, f"[name={name}]", text)
+    assert [field.is_displayed() for field in browser.all("#ask-form [type=number]")] == [True, len(prices) == 2]
+    browser.one("[name=above]").send_keys(Keys.ENTER)
+    said, path = answered(browser), f"/probability/BTC-USD?{query}"
     answer = get(f"{url}{path}")
-    assert said.startswith(f"{round(answer['probability'] * 100)} % is the probability of BTC/USD above 70,000 USD")
-    prices = [f"{answer[name]:,.2f}" for name in ("prediction", "low", "high")]
-    assert all(price in browser.text("#ask-answer") for price in prices)
+    percent = round(answer["probability"] * 100)
+    assert said.startswith(f"{percent} %. That should" if percent else "Below 0.5 %. That should")
+    shown = browser.text("#ask-answer")
+    assert answer["words"] in shown
+    assert all(f"{answer[name]:,.2f}" in shown for name in ("prediction", "low", "high"))
     assert browser.text("#ask-answer code") == f'curl "{url}{path}"'
-    assert parse_qs(urlsplit(browser.driver.current_url).query) == {"date": ["2024-06-30"], "above": ["70000"]}
+    assert parse_qs(urlsplit(browser.driver.current_url).query) == parse_qs(query)
     open_section(browser, browser.driver.current_url, "ask")
-    assert browser.until(lambda: browser.text("#ask-answer .sentence"), "the answer") == said
+    assert answered(browser) == said
+    assert browser.one("#ask-form select").get_attribute("value") == kind.replace(" ", "-")
 
 
 @pytest.mark.parametrize(
@@ -72,6 +96,7 @@ def test_a_question_is_answered_as_the_api_answers_it(url: str, browser: Browser
     [
         ("above", "-5", "-5 is not a price"),
         ("above", "", None),
+        ("below", "9", "The second price (9) must be more than the first (70000)."),
         ("date", "2199-01-01", "2199-01-01 is not covered by this model: choose a day from 2023-01-01 to 2025-05-17"),
         ("date", "2023-01-05", None),
     ],
@@ -80,6 +105,9 @@ def test_a_question_that_cannot_be_asked_is_refused_with_its_reason(
     field: str, text: str, problem: str | None, url: str, browser: Browser
 ) -> None:
     open_section(browser, url, "ask")
+    if field == "below":
+        choose(browser, "ends between")
+        fill(browser, "[name=above]", "70000")
     fill(browser, f"[name={field}]", text)
     browser.one("[name=above]").send_keys(Keys.ENTER)
     said = browser.until(lambda: browser.text("#ask-answer"), "an answer")

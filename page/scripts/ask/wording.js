@@ -2,7 +2,7 @@
 
 import { formatPrice } from "../format.js";
 
-/** @typedef {import("./question.js").Question} Question */
+/** @typedef {import("./question.js").Limits} Limits */
 
 const LEAST = 0.005; // a share that reads as less than a whole percent at either end
 
@@ -46,16 +46,16 @@ export function bracketText({ low, high }) {
 }
 
 /**
- * Return what is asked about: "above 100,000 USD", "between 90,000 and 100,000 USD".
+ * Return what is asked about a close: "above 100,000 USD", "between 90,000 and 100,000 USD".
  *
- * @param {Question} question with a limit or two
+ * @param {Limits} limits one or two
  * @param {string} quote
  */
 export function limitsText({ above, below }, quote) {
-  if (above !== null && below !== null) {
+  if (above !== undefined && below !== undefined) {
     return `between ${limitText(above)} and ${limitText(below)} ${quote}`;
   }
-  return above === null ? `below ${limitText(/** @type {number} */ (below))} ${quote}` : `above ${limitText(above)} ${quote}`;
+  return above === undefined ? `below ${limitText(/** @type {number} */ (below))} ${quote}` : `above ${limitText(above)} ${quote}`;
 }
 
 /**

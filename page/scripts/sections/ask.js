@@ -2,7 +2,7 @@
 
 import { readState, writeState } from "../address.js";
 import { announce } from "../announce.js";
-import { bracket, dayAfter, daysBetween, pathOf, readQuestion } from "../ask/question.js";
+import { bracket, dayAfter, daysBetween, isOfCloses, kindOf, KINDS, LIMITS, pathOf, readQuestion } from "../ask/question.js";
 import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../ask/wording.js";
 import { element } from "../elements.js";
 import { formatMinute, formatPrice, secondsOf, sourceName } from "../format.js";
@@ -13,11 +13,15 @@ import { getJson, RequestFailed } from "../requests.js";
 /** @typedef {import("../types.d.ts").Site} Site */
 /** @typedef {import("../ask/question.js").Question} Question */
 /** @typedef {import("../ask/question.js").Field} Field */
+/** @typedef {import("../ask/question.js").Limit} Limit */
+/** @typedef {import("../ask/question.js").Limits} Limits */
 
-/** @typedef {{ headline: (Node | string)[], paragraphs: (Node | string)[][] }} Answer */
+/** @typedef {{ headline: (Node | string)[], words?: string, paragraphs: (Node | string)[][] }} Answer `words` are those of the API */
 
-/** @type {Field[]} */
-const FIELDS = ["date", "above", "below"];
+/** The fields by their names in the form, which without scripts asks for a price above another one. @type {Record<Field, string>} */
+const FIELDS = { price: "above", other: "below", date: "date", time: "time" };
+/** @type {Record<Limit, string>} */
+const LABELS = { above: "Above", below: "Below", touches: "Price", stays_above: "Above", stays_below: "Below" };
 const PATIENCE_MS = 400; // before it is said that an answer takes its time
 
 /**
@@ -29,14 +33,16 @@ const PATIENCE_MS = 400; // before it is said that an answer takes its time
 export async function mount(root, { site, forecast }) {
   const form = /** @type {HTMLFormElement} */ (root.querySelector("#ask-form"));
   const output = /** @type {HTMLElement} */ (root.querySelector("#ask-answer"));
+  const kind = /** @type {HTMLSelectElement} */ (form.elements.namedItem("kind"));
   const fields = /** @type {Record<Field, HTMLInputElement>} */ (
-    Object.fromEntries(FIELDS.map((name) => [name, form.elements.namedItem(name)]))
+    Object.fromEntries(Object.entries(FIELDS).map(([field, name]) => [field, form.elements.namedItem(name)]))
   );
   // Without the document the API still answers, and checks the day itself.
   const forecastDocument = await forecast.catch(() => null);
   const days = forecastDocument && { first: forecastDocument.first, end: dayAfter(forecastDocument.last, forecastDocument.prediction.length) };
   form.noValidate = true; // the messages here say more
-  fields.below.disabled = false;
+  fields.price.required = false; // without one it is the forecast that is asked for
+  kind.disabled = fields.time.disabled = false;
   output.setAttribute("aria-live", "polite");
   /** @type {AbortController | undefined} */
   let running;
@@ -50,9 +56,9 @@ export async function mount(root, { site, forecast }) {
     running?.abort();
     const current = new AbortController();
     running = current;
-    const { question, faults } = readQuestion(textsOf(fields), days);
-    for (const name of FIELDS) {
-      mark(fields[name], output, faults.some(({ field }) => field === name));
+    const { question, faults } = readQuestion(kind.value, textsOf(fields), days);
+    for (const [name, field] of Object.entries(fields)) {
+      mark(field, output, faults.some((fault) => fault.field === name));
     }
     if (faults.length > 0) {
       output.replaceChildren(element("div", { class: "problem" }, ...faults.map(({ message }) => element("p", {}, message))));
@@ -61,7 +67,7 @@ export async function mount(root, { site, forecast }) {
       }
       return;
     }
-    writeState({ date: question.date, above: textOf(question.above), below: textOf(question.below) });
+    writeState({ date: question.date, ...Object.fromEntries(LIMITS.map((name) => [name, question.limits[name]?.toString()])) });
     const waiting = setTimeout(() => output.replaceChildren(element("p", { class: "note" }, "Asking …")), PATIENCE_MS);
     try {
       const answer = await answered(question, site, forecastDocument, current.signal);
@@ -81,12 +87,41 @@ export async function mount(root, { site, forecast }) {
     event.preventDefault();
     void ask(true);
   });
-  const { date, above, below } = readState();
-  if (date || above || below) {
-    fields.date.value = date ?? fields.date.value;
-    fields.above.value = above ?? "";
-    fields.below.value = below ?? "";
+  kind.addEventListener("change", () => choose(kind, fields));
+  const { date, ...state } = readState();
+  /** @type {Limits} */
+  const limits = Object.fromEntries(LIMITS.flatMap((name) => (state[name] ? [[name, Number(state[name])]] : [])));
+  const isAsked = date !== undefined || Object.keys(limits).length > 0;
+  if (isAsked) {
+    kind.value = kindOf(limits);
+    const [least, most] = KINDS[kind.value] ?? [];
+    fields.date.value = date?.slice(0, 10) ?? fields.date.value;
+    fields.time.value = date?.slice(11, 16) ?? "";
+    fields.price.value = (least && state[least]) ?? "";
+    fields.other.value = (most && state[most]) ?? "";
+  }
+  choose(kind, fields);
+  if (isAsked) {
     await ask(false);
+  }
+}
+
+/**
+ * Show as many fields for prices as the chosen question has.
+ *
+ * @param {HTMLSelectElement} kind
+ * @param {Record<Field, HTMLInputElement>} fields
+ */
+function choose(kind, fields) {
+  const names = KINDS[kind.value] ?? ["above"];
+  for (const [index, field] of [fields.price, fields.other].entries()) {
+    const name = names[index];
+    const label = /** @type {HTMLElement} */ (field.closest("label"));
+    label.hidden = field.disabled = name === undefined;
+    const title = label.querySelector("span span");
+    if (title && name) {
+      title.textContent = LABELS[name];
+    }
   }
 }
 
@@ -112,15 +147,8 @@ function mark(field, output, wrong) {
  * @returns {Record<Field, string>}
  */
 function textsOf(fields) {
-  const [date = "", above = "", below = ""] = FIELDS.map((name) =>
-    fields[name].validity.badInput ? "What was written" : fields[name].value,
-  );
-  return { date, above, below };
-}
-
-/** @param {number | null} price */
-function textOf(price) {
-  return price === null ? undefined : String(price);
+  const textOf = (/** @type {HTMLInputElement} */ field) => (field.validity.badInput ? "What was written" : field.value);
+  return { date: textOf(fields.date), time: textOf(fields.time), price: textOf(fields.price), other: textOf(fields.other) };
 }
 
 /**
@@ -134,7 +162,7 @@ function textOf(price) {
  * @throws {RequestFailed} neither can answer
  */
 async function answered(question, site, forecastDocument, signal) {
-  if (forecastDocument && question.date <= forecastDocument.last) {
+  if (forecastDocument && isOfCloses(question) && question.date <= forecastDocument.last) {
     return ofThePast(question, forecastDocument);
   }
   let reason = "";
@@ -143,7 +171,7 @@ async function answered(question, site, forecastDocument, signal) {
       return ofTheApi(question, site, forecastDocument, await getJson(`${site.api}${pathOf(site.slug, question)}`, { signal }));
     } catch (error) {
       const isOutage = error instanceof RequestFailed && (error.status === 0 || error.status >= 500);
-      if (!isOutage || !forecastDocument) {
+      if (!isOutage || !forecastDocument || !isOfCloses(question)) {
         throw error;
       }
       reason = `The API could not answer (${error.detail}), so `;
@@ -151,6 +179,9 @@ async function answered(question, site, forecastDocument, signal) {
   }
   if (!forecastDocument) {
     throw new RequestFailed(0, "The forecast could not be loaded: reload the page.");
+  }
+  if (!isOfCloses(question)) {
+    throw new RequestFailed(0, "No API can be asked from here, and this page itself has the closes of days alone: leave the time empty, and ask what the price ends above or below.");
   }
   return ofTheDocument(question, forecastDocument, reason);
 }
@@ -170,9 +201,10 @@ function ofThePast(question, forecastDocument) {
   }
   const headline = [`${question.date} has passed: ${forecastDocument.pair} closed at `, strong(`${formatPrice(close, decimals)} ${quote}`), "."];
   const paragraphs = [];
-  if (question.above !== null || question.below !== null) {
-    const inside = close > (question.above ?? 0) && close < (question.below ?? Infinity);
-    paragraphs.push([`That was ${inside ? "" : "not "}${limitsText(question, quote)}.`]);
+  const { above, below } = question.limits;
+  if (above !== undefined || below !== undefined) {
+    const inside = close > (above ?? 0) && close < (below ?? Infinity);
+    paragraphs.push([`That was ${inside ? "" : "not "}${limitsText(question.limits, quote)}.`]);
   }
   if (fitted !== undefined) {
     const note = "it was made with hindsight and is not a forecast";
@@ -194,47 +226,14 @@ function ofTheApi(question, site, forecastDocument, answer) {
   if (Array.isArray(answer)) {
     return ofAnInterval(question, site.pair, intervalTexts(answer[0], { quote, decimals }), forecastDocument);
   }
-  const { probability, based_on: basis } = answer;
-  const headline = [
-    strong(probabilityText(probability)),
-    ` is the probability of ${site.pair} ${limitsText(question, quote)} at the close of ${question.date}. ${frequencyText(probability)}`,
-  ];
-  const interval = intervalTexts(answer, { quote, decimals });
+  const { probability, based_on: basis, words } = answer;
   const newest = forecastDocument && forecastDocument.last === basis.newest_candle ? formatMinute(secondsOf(forecastDocument.anchor.at)) : basis.newest_candle;
-  return { headline, paragraphs: [[forecastText(interval)], [basisText(basis, `${pricesText(answer.simulated, basis.source, site.pair)} up to ${newest}`)]] };
-}
-
-/**
- * Return what a probability rests on.
- *
- * @param {any} basis `based_on` of /probability
- * @param {string} prices
- */
-function basisText(basis, prices) {
-  const sentences = [`It rests on ${prices}, and on the model ${basis.build}.`];
-  const measured = basis.calibration;
-  if (basis.horizon_days === null) {
-    sentences.push("That day has passed: this is the fitted curve, not a forecast.");
-  } else if (measured) {
-    const bracketed = measured.confidence ? ` (${hundredths(measured.confidence.low)} to ${hundredths(measured.confidence.high)})` : "";
-    const horizon = measured.horizon_days === 1 ? "1 day" : `${measured.horizon_days} days`;
-    const nearest = measured.horizon_days === basis.horizon_days ? "" : ", the nearest that was measured,";
-    sentences.push(
-      `In the backtest, ${horizon} ahead${nearest} the ${hundredths(measured.nominal)} % range held ` +
-        `${hundredths(measured.coverage)} of 100 times${bracketed}.`,
-    );
-  } else {
-    sentences.push("How often such ranges held was not measured: the history is too short.");
-  }
-  if (basis.extrapolated) {
-    sentences.push("So far from the forecast it rests on the assumed shape of a tail.");
-  }
-  return sentences.join(" ");
-}
-
-/** @param {number} share */
-function hundredths(share) {
-  return Math.round(share * 100);
+  const prices = `${pricesText(answer.simulated, basis.source, site.pair)} up to ${newest}`;
+  return {
+    headline: [strong(probabilityText(probability)), `. ${frequencyText(probability)}`],
+    words,
+    paragraphs: [[forecastText(intervalTexts(answer, { quote, decimals }))], [`It rests on ${prices}, and on the model ${basis.build}.`]],
+  };
 }
 
 /**
@@ -248,12 +247,12 @@ function ofTheDocument(question, forecastDocument, reason) {
   const quantiles = forecastDocument.quantiles.map((prices) => prices[index] ?? NaN);
   const at = (/** @type {number} */ level) => quantiles[forecastDocument.levels.indexOf(level)] ?? NaN;
   const interval = intervalTexts({ prediction: forecastDocument.prediction[index] ?? NaN, low: at(0.1), high: at(0.9) }, forecastDocument);
-  if (question.above === null && question.below === null) {
+  if (Object.keys(question.limits).length === 0) {
     return ofAnInterval(question, forecastDocument.pair, interval, forecastDocument);
   }
   const headline = [
-    strong(bracketText(bracket(forecastDocument.levels, quantiles, question))),
-    ` is the probability of ${forecastDocument.pair} ${limitsText(question, forecastDocument.quote)} at the close of ${question.date}.`,
+    strong(bracketText(bracket(forecastDocument.levels, quantiles, question.limits))),
+    ` is the probability of ${forecastDocument.pair} ${limitsText(question.limits, forecastDocument.quote)} at the close of ${question.date}.`,
   ];
   const exact = `${reason || "No API can be asked from here, so "}the answer is that of this page, which has ${forecastDocument.levels.length} prices of each day and not the whole distribution.`;
   return { headline, paragraphs: [[forecastText(interval)], [exact], ...basisOf(forecastDocument)] };
@@ -297,9 +296,10 @@ function pricesText(simulated, source, pair) {
  * @param {Question} question
  * @param {Site} site
  */
-function shown({ headline, paragraphs }, question, site) {
+function shown({ headline, words, paragraphs }, question, site) {
   const elements = [
     element("p", { class: "sentence" }, ...headline),
+    ...(words ? [element("p", {}, words)] : []),
     ...paragraphs.map((parts) => element("p", { class: "note" }, ...parts)),
   ];
   if (site.api === null) {
