@@ -3,6 +3,8 @@
 Every forecast of the backtest is asked how probable a price is above the last one plus or minus 2 to 30 %. Answers of
 similar probability are grouped. If they are calibrated, the share of a group that came about is its mean probability.
 The forecasts overlap, and so do the questions: neighbours come about together.
+
+Then every forecast is asked for the round prices near it, as the live record does, and scored beside persistence.
 """
 
 import argparse
@@ -14,11 +16,16 @@ from datetime import date
 from statistics import fmean
 from typing import NamedTuple
 
+import numpy as np
+
 from bench.distributions import read
 from bench.models import DAYS
 from crypto_predict.baked.distribution import Distribution
+from crypto_predict.baked.schema import LiveProbabilities
+from crypto_predict.forecasting import live_probabilities
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, replay
+from crypto_predict.forecasting.live_days import SUMS, LiveDays
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
 from crypto_predict.market.forecast import LEVELS
@@ -54,6 +61,20 @@ def grouped(answers: Sequence[Asked]) -> Iterator[tuple[float, float, int]]:
         yield fmean(one.probability for one in group), fmean(one.happened for one in group), len(group)
 
 
+def at_round_prices(found: Sequence[tuple[DailySeries, Forecasts]]) -> LiveProbabilities:
+    """Return the scores of one horizon, of all pairs, at round prices."""
+    days, totals = LiveDays(found[0][1].horizon), defaultdict[str, float](float)
+    for series, one in found:
+        losses = live_probabilities.losses(one.actual, one.persistence, one.deviation, one.quantiles)
+        for name, values in losses.items():
+            totals[name] += float(values.sum())
+        by_day = np.column_stack([losses.get(name, np.zeros(len(one.actual))) for name in SUMS])
+        days.add([series.day(cutoff + one.horizon) for cutoff in one.cutoffs], by_day)
+    scores = live_probabilities.scores(totals, *days.relative_brier())
+    assert scores is not None, "every forecast has a width"
+    return scores
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask the backtests of all pairs, and print a table for each horizon."""
     parser = argparse.ArgumentParser(prog="python -m bench.probabilities", description=__doc__.partition("\n")[0])
@@ -62,15 +83,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
     options = parser.parse_args(arguments)
     answers: dict[int, list[Asked]] = {horizon: [] for horizon in HORIZONS}
+    forecasts: dict[int, list[tuple[DailySeries, Forecasts]]] = {horizon: [] for horizon in HORIZONS}
     for pair in map(Pair.parse, options.pair.split(",")):
-        past = replay(DailySeries.of(read(options.source, pair, options.until)), HORIZONS, 1, DAYS)
+        series = DailySeries.of(read(options.source, pair, options.until))
+        past = replay(series, HORIZONS, 1, DAYS)
         assert past is not None, "the history is long enough for a backtest"
         for horizon in HORIZONS:
-            answers[horizon] += asked(past.forecasts(horizon))
+            found = past.forecasts(horizon)
+            forecasts[horizon].append((series, found))
+            answers[horizon] += asked(found)
     for horizon in HORIZONS:
         print(f"\n{counted(horizon, 'day')} ahead: probability, share that came about, questions")
         for probability, share, count in grouped(answers[horizon]):
             print(f"{100 * probability:6.1f} % {100 * share:6.1f} % {count:9,}")
+    print("\nround prices: days ahead, questions, different days; uncertainty; ours and persistence's; relative")
+    for horizon in HORIZONS:
+        scores = at_round_prices(forecasts[horizon])
+        print(horizon, f"{scores.questions:,} {scores.days:,}", scores.uncertainty, scores.ours, scores.persistence)
+        print("  ", scores.relative_brier)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from bench import touches
+from bench import probabilities, touches
 from bench.figures import Figure, table
 from bench.load import drive, running
 from bench.probabilities import MOVES, Asked, asked, grouped
@@ -61,6 +61,16 @@ def test_probabilities_are_grouped_with_the_share_that_came_about() -> None:
     assert (low, share) == pytest.approx((0.3, 0.3))
     assert count == 100
     assert high == (fmean([0.999, 1.0]), 1.0, 2)
+
+
+def test_probabilities_at_round_prices_are_scored_for_each_horizon(capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a simulated market, whose forecasts of one day are as many different days as cutoffs."""
+    probabilities.main(["--until", "2024-06-30"])
+    lines = capsys.readouterr().out.partition("round prices: ")[2].splitlines()[1:]
+    assert [line.split()[0] for line in lines[::2]] == ["1", "7", "30", "90"]
+    questions, days = (int(number.replace(",", "")) for number in lines[0].split()[1:3])
+    assert 4 * days < questions < 9 * days
+    assert all("Estimate(value=" in line for line in lines[1::2])
 
 
 def test_touches_of_several_pairs_are_scored_together(capsys: pytest.CaptureFixture[str]) -> None:
