@@ -6,7 +6,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 
-from bench import probabilities, touches
+from bench import losses, probabilities, touches
 from bench.figures import Figure, table
 from bench.load import drive, running
 from bench.probabilities import MOVES, Asked, asked, grouped
@@ -71,6 +71,19 @@ def test_probabilities_at_round_prices_are_scored_for_each_horizon(capsys: pytes
     questions, days = (int(number.replace(",", "")) for number in lines[0].split()[1:3])
     assert 4 * days < questions < 9 * days
     assert all("Estimate(value=" in line for line in lines[1::2])
+
+
+def test_losses_are_counted_with_the_mean_beyond_the_value_at_risk() -> None:
+    """Two of a hundred outcomes halve the price: more than 1 in 100 is too many, and less than 5 is too few."""
+    last, actual = np.full(100, math.log(100.0)), np.full(100, math.log(100.0))
+    actual[:2] = math.log(50.0)
+    quantiles = last[:, None] + np.linspace(-0.1, 0.1, len(LEVELS))
+    found = list(losses.losses(Forecasts(1, np.arange(100), actual, last, last, quantiles, last)))
+    rare, usual = losses.summed(found)
+    assert (rare[:2], usual[:2]) == ((0.01, 0.02), (0.05, 0.02))
+    assert [rare[3], usual[3]] == pytest.approx([0.5, 0.5])
+    assert 0.1 < usual[2] < rare[2] < 0.5
+    assert rare[4] == usual[4] == 100
 
 
 def test_touches_of_several_pairs_are_scored_together(capsys: pytest.CaptureFixture[str]) -> None:
