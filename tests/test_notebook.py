@@ -19,8 +19,9 @@ SECTIONS = [
     "7 Calibration",
     "8 The backtest",
     "9 The next minutes",
-    "10 The LSTM's lesson",
-    "11 Conclusions",
+    "10 The next hours",
+    "11 The LSTM's lesson",
+    "12 Conclusions",
 ]
 # Long enough for a season of a year; few cutoffs and walks.
 QUICK = {
@@ -31,6 +32,7 @@ QUICK = {
     "EVERY": "12",
     "WALKS": "2",
     "MINUTE_DAYS": "3",
+    "HOUR_DAYS": "70",
 }
 MOST_BYTES = 2_000_000
 ABSOLUTE_PATH = re.compile(r"(?<![\w/:.<])(?:[A-Z]:\\\w|/\w[\w.-]*/\w)")
