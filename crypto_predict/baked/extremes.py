@@ -94,8 +94,7 @@ class Extremes:
         """
         if not self.contains(above, below):
             return 0.0
-        touched = [self.touched(moment, limit) for limit in (above, below) if limit is not None]
-        return stay(*touched) if len(touched) == 2 else 1 - sum(touched)
+        return stay(*(self.touched(moment, limit) for limit in (above, below) if limit is not None))
 
     def contains(self, above: float | None, below: float | None) -> bool:
         """Return whether the present price is above the one limit and below the other, as far as they are given."""

@@ -123,12 +123,13 @@ def _bent(value: float, scores: Sequence[float]) -> float:
     return scores[before] + share * (scores[after] - scores[before])
 
 
-def stay(touched: float, other: float) -> float:
+def stay(touched: float, other: float = 0.0) -> float:
     """Return the probability that neither of two prices is touched, one above and one below the present price.
 
-    Each is touched with the probability given, in [0, 1]. It is that of a Brownian motion which touches them with these
-    probabilities (Feller, "An Introduction to Probability Theory and Its Applications", volume 2, 1971, section X.5):
-    the sum over reflections at both, or, where they are near, over the waves between them.
+    Without another one it is the probability that this one is not touched. Each is touched with the probability given,
+    in [0, 1]. It is that of a Brownian motion which touches them with these probabilities (Feller, "An Introduction to
+    Probability Theory and Its Applications", volume 2, 1971, section X.5): the sum over reflections at both, or, where
+    they are near, over the waves between them.
     """
     most, least = 1 - max(touched, other), max(0.0, 1 - touched - other)
     if most <= 0 or min(touched, other) < _LEAST:

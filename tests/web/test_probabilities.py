@@ -131,14 +131,24 @@ def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> No
 @pytest.mark.parametrize(
     ("query", "status", "parameter", "detail"),
     [
-        ("date=2024-06-01", 400, "above", "above and below are missing: give one of them or both"),
+        (
+            "date=2024-06-01",
+            400,
+            "above",
+            "touches, stays_above and stays_below are missing: give one of them",
+        ),
         ("", 400, "date", "date is missing: it must be an ISO date"),
         ("above=70000", 400, "date", "date is missing: it must be an ISO date"),
         ("date=yesterday&above=70000", 400, "date", "'yesterday' is not an ISO date"),
         ("date=2024-06-01&above=70000&below=60000", 400, "below", "below (60,000) must be more than above (70,000)"),
         ("date=2024-06-01&above=70000&below=7e4", 400, "below", "below (70,000) must be more than above (70,000)"),
         ("date=2024-06-01&above=1&above=2", 400, "above", "above is given more than once"),
-        ("date=2024-06-01&abov=1", 400, "abov", "which takes date, above, below and model"),
+        (
+            "date=2024-06-01&abov=1",
+            400,
+            "abov",
+            "which takes date, above, below, touches, stays_above, ",
+        ),
         ("date=2024-06-01&above=1&model=lstm", 400, "model", "is not one of combined, prophet, garch, mine"),
         *(
             (f"date={moment}&above=1", 422, "date", "the range of this model, 2023-01-01 to 2025-05-17")
@@ -164,7 +174,8 @@ def test_any_limit_is_answered_or_refused(text: str) -> None:
 def test_an_answer_says_what_it_is_based_on() -> None:
     answer = ask(date=DAY, above=70_000)
     assert list(answer) == [
-        *("date", "above", "below", "probability", "prediction", "low", "high"),
+        *("date", "above", "below", "touches", "stays_above", "stays_below"),
+        *("probability", "borders", "happened", "prediction", "low", "high"),
         *("kind", "as_of", "pair", "model", "simulated", "based_on", "words"),
     ]
     assert (answer["date"], answer["above"], answer["below"]) == ("2024-06-01", 70_000, None)

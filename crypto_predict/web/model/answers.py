@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, Evaluator, Prediction
+from crypto_predict.baked.extremes import Extremes
 from crypto_predict.baked.models import NAME
 from crypto_predict.baked.schema import HOURS_AHEAD, Model
 from crypto_predict.errors import InvalidValue
@@ -67,6 +68,11 @@ class Series:
         self._between = Provenance(FITTED, newest, pair, model, simulated)  # the last close and the newest price
         self.forecast = Provenance(FORECAST, newest, pair, model, simulated)
 
+    @cached_property
+    def extremes(self) -> Extremes:
+        """What is touched after the newest price."""
+        return Extremes(self._evaluator, self.model)
+
     def row(self, moment: date | datetime) -> Row:
         """Return the prediction for the close of a day or for an instant.
 
@@ -92,6 +98,14 @@ class Series:
     def rounded(self, price: float) -> float:
         """Return a price rounded as those of `row` are, but never to 0."""
         return max(round(price, self.decimals), 10.0**-self.decimals)
+
+    def day_range(self, day: date) -> tuple[float, float] | None:
+        """Return the lowest and the highest price of a day; None if the model has no candle of it."""
+        forecast, index = self._evaluator.forecast, (day - self.first_day).days
+        if not 0 <= index < len(forecast.closes):
+            return None
+        low, high = forecast.lows[index], forecast.highs[index]
+        return None if low is None or high is None else (low, high)
 
     def hours(self, moment: date | datetime) -> float | None:
         """Return the hours from the newest price to the close of a day or to an instant, if the hours of it answer."""

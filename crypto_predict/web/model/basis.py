@@ -1,6 +1,6 @@
 """What an answer is based on: the model, its newest candle, and how often its intervals held out of sample."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -55,20 +55,22 @@ def basis_of(answers: Answers, series: Series, row: Row, *, extrapolated: bool) 
     return Basis(*model, horizon, hours, missing, extrapolated, calibration)
 
 
-def reasons(basis: Basis, *, simulated: bool) -> list[str]:
-    """Return what the answer is based on, in words."""
+def reasons(basis: Basis, *, simulated: bool, measured: Sequence[str] = ()) -> list[str]:
+    """Return what the answer is based on, in words; what was `measured` of such answers in place of intervals."""
     sentences = ["The prices are simulated."] if simulated else []
     calibration, horizon = basis.calibration, basis.horizon_days
-    if horizon is None:
+    if measured:
+        sentences += measured
+    elif horizon is None:
         sentences.append("That time has passed: this is the fitted distribution, not a forecast.")
     elif calibration is None:
         sentences.append("Nothing was measured out of sample, since the history is too short.")
     else:
-        measured, unit = _horizon(calibration)
+        nearest_horizon, unit = _horizon(calibration)
         asked = basis.horizon_hours or horizon
-        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {counted(measured, unit)}"
+        outcomes = f"{counted(calibration.forecasts, 'outcome')} after {counted(nearest_horizon, unit)}"
         shares = f"{100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
-        nearest = "" if measured == asked else f"; nothing nearer to {asked:.4g} {unit}s was measured"
+        nearest = "" if nearest_horizon == asked else f"; nothing nearer to {asked:.4g} {unit}s was measured"
         sentences.append(f"Out of sample the {shares} of {outcomes}{nearest}.")
     if basis.no_hours:
         sentences.append(f"The time lies between the closes of days, without a forecast of hours: {basis.no_hours}.")
