@@ -64,6 +64,10 @@ def answered(browser: Browser) -> str:
         ("ends above", "date=2024-06-30&above=70000"),
         ("ends below", "date=2024-06-30&below=0.5"),
         ("ends between", "date=2024-06-30T15:30Z&above=60000&below=70000"),
+        ("touches", "date=2024-05-18T21:00Z&touches=68000"),
+        ("stays above", "date=2024-06-30&stays_above=60000"),
+        ("stays below", "date=2024-06-30&stays_below=75000"),
+        ("stays between", "date=2024-06-30&stays_above=60000&stays_below=75000"),
     ],
 )
 def test_a_question_is_answered_as_the_api_answers_it(kind: str, query: str, url: str, browser: Browser) -> None:
@@ -89,6 +93,22 @@ def test_a_question_is_answered_as_the_api_answers_it(kind: str, query: str, url
     open_section(browser, browser.driver.current_url, "ask")
     assert answered(browser) == said
     assert browser.one("#ask-form select").get_attribute("value") == kind.replace(" ", "-")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("date=2024-05-10&touches=1", "No."),
+        ("date=2024-05-10&stays_above=1", "Yes."),
+        ("date=2024-06-30&stays_above=60000&stays_below=61000", "No."),
+    ],
+)
+def test_what_is_known_about_touches_has_no_probability(query: str, said: str, url: str, browser: Browser) -> None:
+    """A day has passed, or the corridor does not contain the newest price; the words of the API give the reason."""
+    open_section(browser, f"{url}/?{query}", "ask")
+    assert answered(browser) == said
+    assert get(f"{url}/probability/BTC-USD?{query}")["words"] in browser.text("#ask-answer")
+    assert "The forecast is" not in browser.text("#ask-answer")
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import { readState, writeState } from "../address.js";
 import { announce } from "../announce.js";
 import { bracket, dayAfter, daysBetween, isOfCloses, kindOf, KINDS, LIMITS, pathOf, readQuestion } from "../ask/question.js";
-import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../ask/wording.js";
+import { bracketText, frequencyText, intervalTexts, isKnown, limitsText, probabilityText } from "../ask/wording.js";
 import { element } from "../elements.js";
 import { formatMinute, formatPrice, secondsOf, sourceName } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
@@ -229,11 +229,12 @@ function ofTheApi(question, site, forecastDocument, answer) {
   const { probability, based_on: basis, words } = answer;
   const newest = forecastDocument && forecastDocument.last === basis.newest_candle ? formatMinute(secondsOf(forecastDocument.anchor.at)) : basis.newest_candle;
   const prices = `${pricesText(answer.simulated, basis.source, site.pair)} up to ${newest}`;
-  return {
-    headline: [strong(probabilityText(probability)), `. ${frequencyText(probability)}`],
-    words,
-    paragraphs: [[forecastText(intervalTexts(answer, { quote, decimals }))], [`It rests on ${prices}, and on the model ${basis.build}.`]],
-  };
+  const paragraphs = [[`It rests on ${prices}, and on the model ${basis.build}.`]];
+  if (isKnown(answer, question.limits, forecastDocument?.anchor.price ?? null)) {
+    return { headline: [strong(probability > 0.5 ? "Yes" : "No"), "."], words, paragraphs };
+  }
+  paragraphs.unshift([forecastText(intervalTexts(answer, { quote, decimals }))]);
+  return { headline: [strong(probabilityText(probability)), `. ${frequencyText(probability)}`], words, paragraphs };
 }
 
 /**
