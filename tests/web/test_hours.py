@@ -89,3 +89,13 @@ def test_without_hours_an_instant_is_interpolated_and_says_why() -> None:
     assert "without a forecast of hours: alpaca has no hourly candles." in near["words"]
     assert [far["based_on"]["no_hours"], day["based_on"]["no_hours"]] == [None, None]
     assert len(json.loads(DAILY.get("/forecast/BTC-USD?interval=1h").data)) == HOURS_AHEAD
+
+
+def test_what_may_be_lost_within_hours_is_of_the_hours() -> None:
+    """Also by the end of the day, which they reach."""
+    for moment, hours in (("2024-05-18T15:00Z", 3), ("2024-05-18", 12)):
+        risk, daily = (json.loads(app.get(f"/risk/BTC-USD?date={moment}").data) for app in (HOURLY, DAILY))
+        assert (risk["based_on"]["horizon_hours"], daily["based_on"]["horizon_hours"]) == (hours, None)
+        assert risk["value_at_risk"][1]["loss"] < daily["value_at_risk"][1]["loss"]
+    asked = json.loads(HOURLY.get(f"/probability/BTC-USD?date={moment}&below={risk['falls'][0]['price']}").data)
+    assert risk["falls"][0]["probability"] == pytest.approx(asked["probability"], abs=1e-6)
