@@ -15,7 +15,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator, mixed
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
 from crypto_predict.baked.schema import HORIZON_DAYS, HOURS_AHEAD
 from crypto_predict.baked.touches import reflected, score, stay
 from crypto_predict.errors import OutOfRange
@@ -30,26 +30,44 @@ _NORMAL, _HOUR = NormalDist(), timedelta(hours=1)
 _TOUCH_SCORES = tuple(map(score, _TOUCHED))
 _CLOSE_SCORES = tuple(-_NORMAL.inv_cdf(level) for level in _CLOSED)
 
-Distances = tuple[float, ...]  # from the present price, in log price, at least 0, not descending
+Squares = tuple[float, ...]  # of distances from the present price, in log price; not descending
 
 
 class Side(NamedTuple):
     """How far the price gets in one direction until an instant."""
 
-    touched: Distances  # (16,) with the probabilities `_TOUCHED`
-    closed: Distances  # (14,) by the farthest close, with the probabilities `_CLOSED`
+    touched: Squares  # (16,) with the probabilities `_TOUCHED`
+    closed: Squares  # (14,) by the farthest close, with the probabilities `_CLOSED`
 
-    def share(self, distance: float) -> float:
+
+class _Reached(NamedTuple):
+    """How far the price gets until a share of the time from one side's instant to that of a later one."""
+
+    before: Side
+    after: Side
+    share: float
+
+    def probability(self, distance: float) -> float:
         """Return the probability that a price at this distance, above 0, is touched."""
-        touched = 2 * _NORMAL.cdf(-_score_at(distance, self.touched, _TOUCH_SCORES))
-        if distance < (nearest := self.closed[0]):  # from 1 at the present price
-            return max(touched, 1 - (1 - _CLOSED[0]) * distance / nearest)
-        return max(touched, _NORMAL.cdf(-_score_at(distance, self.closed, _CLOSE_SCORES)))
+        touched = self._score(distance, self.before.touched, self.after.touched, _TOUCH_SCORES)
+        closed = self._score(distance, self.before.closed, self.after.closed, _CLOSE_SCORES)
+        return max(2 * _NORMAL.cdf(-touched), _NORMAL.cdf(-closed))
 
-    def towards(self, later: "Side", share: float) -> "Side":
-        """Return how far the price gets at a share of the time until `later`."""
-        ends = zip(self, later, strict=True)
-        return Side(*(tuple(mixed(one, other, share) for one, other in zip(*each, strict=True)) for each in ends))
+    def _score(self, distance: float, before: Squares, after: Squares, scores: Sequence[float]) -> float:
+        """Return the score at a distance, linear between 0 and those that are known; infinite beyond them."""
+        share = self.share
+
+        def known(place: int) -> float:
+            return before[place] + share * (after[place] - before[place])
+
+        place = bisect_right(range(len(scores)), distance * distance, key=known)
+        if place == len(scores):
+            return math.inf
+        farther, higher = math.sqrt(known(place)), scores[place]
+        if not place:  # of a close that is all but certain the first score
+            return min(higher * distance / farther, higher)
+        nearer, lower = math.sqrt(known(place - 1)), scores[place - 1]
+        return lower + (distance - nearer) / (farther - nearer) * (higher - lower)
 
 
 _UP, _DOWN = 0, 1  # the places of the two sides
@@ -82,10 +100,11 @@ class Extremes:
         """
         distribution = self._evaluator.distribution(moment, self._model)
         distance = math.log(price) - self._log_price
-        side = self._until(moment, _UP if distance > 0 else _DOWN)
+        reached = self._until(moment, _UP if distance > 0 else _DOWN)
         if not distance:
             return 1.0
-        return max(side.share(abs(distance)), distribution.above(price) if distance > 0 else distribution.below(price))
+        closed = distribution.above(price) if distance > 0 else distribution.below(price)
+        return max(reached.probability(abs(distance)), closed)
 
     def stays(self, moment: date | datetime, above: float | None, below: float | None) -> float:
         """Return the probability that the price stays above the one limit and below the other, as far as given.
@@ -100,17 +119,15 @@ class Extremes:
         """Return whether the present price is above the one limit and below the other, as far as they are given."""
         return (above is None or above < self.price) and (below is None or self.price < below)
 
-    def _until(self, moment: date | datetime, side: int) -> Side:
+    def _until(self, moment: date | datetime, side: int) -> _Reached:
         """Return how far the price gets on one side until a moment within the range of the model."""
         end, stops = _end(moment), self._stops
         if end <= self.since:
             raise OutOfRange(moment, self.since.date(), self._evaluator.forecast.end)
         index = bisect_left(stops, end)
-        reached = self._stop(index)[side]
-        if end == stops[index]:
-            return reached
         share = (end - stops[index - 1]) / (stops[index] - stops[index - 1])
-        return self._stop(index - 1)[side].towards(reached, share)
+        after = self._stop(index)[side]
+        return _Reached(self._stop(index - 1)[side] if share < 1 else after, after, share)
 
     def _stop(self, index: int) -> tuple[Side, Side]:
         """Return how far up and down the price gets until one of the stops."""
@@ -131,8 +148,8 @@ class Extremes:
         highest = [quantile(1 - max(share * above, _LEAST)) - start for share in shares]
         lowest = [start - quantile(max(share * below, _LEAST)) for share in shares]
         return (
-            Side(_largest(up.touched, highest), _largest(up.closed, [quantile(1 - p) - start for p in _CLOSED])),
-            Side(_largest(down.touched, lowest), _largest(down.closed, [start - quantile(p) for p in _CLOSED])),
+            Side(_farthest(up.touched, highest), _farthest(up.closed, [quantile(1 - p) - start for p in _CLOSED])),
+            Side(_farthest(down.touched, lowest), _farthest(down.closed, [start - quantile(p) for p in _CLOSED])),
         )
 
 
@@ -141,14 +158,6 @@ def _end(moment: date | datetime) -> datetime:
     return moment.astimezone(UTC) if isinstance(moment, datetime) else datetime.combine(moment, time.min, UTC) + DAY
 
 
-def _largest(before: Distances, distances: Sequence[float]) -> Distances:
-    return tuple(map(max, before, distances))
-
-
-def _score_at(distance: float, distances: Distances, scores: Sequence[float]) -> float:
-    """Return the score at a distance above 0, linear between 0 and those at `distances`; infinite beyond them."""
-    after = bisect_right(distances, distance)
-    if after == len(distances):
-        return math.inf
-    nearer, lower = (distances[after - 1], scores[after - 1]) if after else (0.0, 0.0)
-    return lower + (distance - nearer) / (distances[after] - nearer) * (scores[after] - lower)
+def _farthest(before: Squares, distances: Sequence[float]) -> Squares:
+    """Return the larger ones of the distances before and of others, which are below 0 on the wrong side."""
+    return tuple(max(square, max(distance, 0.0) ** 2) for square, distance in zip(before, distances, strict=True))
