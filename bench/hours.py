@@ -14,15 +14,19 @@ from threadpoolctl import threadpool_limits
 
 from bench.figures import Figure
 from crypto_predict.baked.schema import HourScore
+from crypto_predict.baked.touches import TouchScore
 from crypto_predict.forecasting.distribution.hours import DAY, Hours, learn
 from crypto_predict.forecasting.evaluation import hours
+from crypto_predict.forecasting.evaluation.touches import BY_HOUR, touch_scores
 from crypto_predict.history import Candles
 from crypto_predict.market import Interval
 from crypto_predict.sources.csv_file import MOST_LINES, read_csv
+from crypto_predict.training.hours import learned_touches
 
 FILES = {base: Path("../shared/data", f"bitfinex_{base}-USD_1h_2016-2018.csv.gz") for base in ("BTC", "ETH")}
 WINKLER = {1: (0.88, 0.955), 6: (0.925, 0.955), 24: (0.97, 0.935)}  # by hours ahead, at most: of 30 days, of 24 hours
 COVERAGE, MOST_OFF, MOST_OFF_VOLATILITY, MOST_OFF_HOURS = 80.0, 2.0, 5.0, 4.0  # percent, and points
+MOST_OFF_TOUCHES, MOST_OFF_TENTH, LEAST_QUESTIONS = 1.0, 4.0, 1_000  # points, overall and in tenths with more questions
 YEAR = 365 * DAY  # hours, of which a training learns by default
 MOST_SECONDS = 2.0  # of CPU
 
@@ -34,19 +38,34 @@ def measure() -> Iterator[Figure]:
         return
     candles = {base: _read(path, base) for base, path in FILES.items()}
     with threadpool_limits(1):  # as in a training
-        scores = list(map(_scores, candles.values()))
+        scores, touches = zip(*map(_scores, candles.values()), strict=True)
         began = time.process_time()
         _scores(candles["BTC"][-YEAR:])
         seconds = time.process_time() - began
     for index, ahead in enumerate(hours.HORIZONS):
         yield from _figures([each[index] for each in scores], ahead)
+    for of_horizon in zip(*touches, strict=True):
+        yield from _touch_figures(of_horizon)
     yield Figure(f"hours of a pair, learned and scored, {YEAR:,}", seconds, MOST_SECONDS, "limit", "s of CPU", 1)
 
 
-def _scores(candles: Candles) -> list[HourScore]:
+def _scores(candles: Candles) -> tuple[list[HourScore], tuple[TouchScore, ...]]:
     past = Hours.of(candles)
     _, issued = learn(past, hours.HORIZONS)
-    return [hours.score(past, forecasts) for forecasts in hours.due(past, issued, hours.HORIZONS)]
+    scores = [hours.score(past, forecasts) for forecasts in hours.due(past, issued, hours.HORIZONS)]
+    return scores, touch_scores(list(learned_touches(past, issued)), BY_HOUR)
+
+
+def _touch_figures(scores: Sequence[TouchScore]) -> Iterator[Figure]:
+    """Yield the figures of touches over one horizon: means over the pairs, and the worst tenth of any."""
+    what = f"touched in {scores[0].horizon_hours} h:"
+    brier, rule = (fmean(getattr(score, name) for score in scores) for name in ("brier", "brier_reflection"))
+    yield Figure(f"{what} Brier score, mean", brier, rule, "twice a close", "", 1)
+    off = max(abs(100 * (score.said - score.came)) for score in scores)
+    yield Figure(f"{what} said minus came, worst", off, MOST_OFF_TOUCHES, "at most", "points", 1)
+    tenths = [tenth for score in scores for tenth in score.tenths if tenth.questions > LEAST_QUESTIONS]
+    off = max(abs(100 * (tenth.said - tenth.came)) for tenth in tenths)
+    yield Figure(f"{what} the same in a tenth", off, MOST_OFF_TENTH, "at most", "points", 1)
 
 
 def _figures(scores: Sequence[HourScore], ahead: int) -> Iterator[Figure]:

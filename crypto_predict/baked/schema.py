@@ -613,7 +613,7 @@ class PairCard:
     not_served: str | None  # why it is not the one of `SERVE`; None if it is
     hours: tuple[HourScore, ...]  # 1, 3, 6, 12 and 24 hours ahead; none if the forecast has no hours
     no_hours: str | None  # why it has none
-    touches: tuple[TouchScore, ...]  # 1, 7 and 30 days ahead, of ours; without horizons that nothing has come due at
+    touches: tuple[TouchScore, ...]  # 1, 6 and 24 hours and 1, 7 and 30 days ahead, of ours, as far as any has come due
 
     def faults(self) -> Iterator[str]:
         yield from _not_printable("source", self.source)

@@ -55,11 +55,12 @@ class TouchTenth:
 class TouchScore:
     """How probabilities of a touch did out of sample, over one horizon.
 
-    At every cutoff of the backtest the prices 2, 5, 10, 20 and 30 % above and below its close are asked for. The curve
-    was learned from what had come due by then.
+    At every cutoff the prices 2, 5, 10, 20 and 30 % above and below its close are asked for; where the horizon is of
+    hours 0.2, 0.5, 1, 2 and 5 %. The curve was learned from what had come due by then.
     """
 
-    horizon_days: int
+    horizon_days: int | None  # either this
+    horizon_hours: int | None  # or this
     cutoffs: int
     questions: int
     said: float  # mean probability
@@ -70,6 +71,16 @@ class TouchScore:
     resolution: float  # the part that is gained as tenths differ; more is better
     uncertainty: float  # the Brier score of the mean share
     tenths: tuple[TouchTenth, ...]  # (10,) from 0 to 0.1, and so on
+
+    @property
+    def horizon(self) -> tuple[int, str]:
+        """The horizon with its unit."""
+        return (self.horizon_hours, "hour") if self.horizon_hours is not None else (self.horizon_days or 0, "day")
+
+    @property
+    def days(self) -> float:
+        """The horizon in days."""
+        return self.horizon_hours / 24 if self.horizon_hours is not None else self.horizon_days or 0
 
 
 def curve_faults(curves: Sequence[TouchCurve]) -> Iterator[str]:

@@ -1,16 +1,29 @@
 """The next 24 hours of one pair: the hourly candles that they are learned from, their quantiles, and their scores."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
+
 from crypto_predict.baked.models import Quantiles
-from crypto_predict.baked.schema import Anchor, HourScore
+from crypto_predict.baked.schema import HOURS_AHEAD, Anchor, HourScore
+from crypto_predict.baked.touches import TouchCurve, TouchScore
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.distribution.hours import Hours, learn
 from crypto_predict.forecasting.evaluation import hours
+from crypto_predict.forecasting.evaluation.touches import (
+    BY_HOUR,
+    HOUR_HORIZONS,
+    LearnedTouches,
+    curve_of,
+    learn_touches,
+    touch_scores,
+)
 from crypto_predict.history import History, read_history
+from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import Interval
+from crypto_predict.market.forecast import LEVELS
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.wording import as_line
@@ -51,13 +64,15 @@ class HourlyForecast:
 
     quantiles: Quantiles  # (24, 7), see `PairForecast.hours`; or none
     scores: tuple[HourScore, ...]
+    touches: tuple[TouchCurve, ...]  # 1, 3, 6 and 12 hours ahead
+    touch_scores: tuple[TouchScore, ...]
     missing: str | None  # why there are none
 
 
 def learn_hours(read: HourlyHistory, describe: Callable[[str], object]) -> HourlyForecast:
     """Forecast the next hours, and score the forecasts of the second half of the history."""
     if isinstance(read, str):
-        return HourlyForecast((), (), read)
+        return HourlyForecast((), (), (), (), read)
     describe(f"{read.pair}: {len(read.candles):,} hours, running the backtest")
     past = Hours.of(read.candles)
     try:
@@ -65,6 +80,26 @@ def learn_hours(read: HourlyHistory, describe: Callable[[str], object]) -> Hourl
         distribution, issued = learn(past, hours.HORIZONS)
         due = hours.due(past, issued, hours.HORIZONS)
     except UnusableHistory as error:
-        return HourlyForecast((), (), "; ".join(error.faults))
+        return HourlyForecast((), (), (), (), "; ".join(error.faults))
     rows = distribution.ahead().round(_DECIMALS).tolist()
-    return HourlyForecast(tuple(map(tuple, rows)), tuple(hours.score(past, forecasts) for forecasts in due), None)
+    touches = list(learned_touches(past, issued))
+    return HourlyForecast(
+        quantiles=tuple(map(tuple, rows)),
+        scores=tuple(hours.score(past, forecasts) for forecasts in due),
+        touches=tuple(curve_of(each, HOURS_AHEAD) for each in touches if each.horizon in HOUR_HORIZONS),
+        touch_scores=touch_scores(touches, BY_HOUR),
+        missing=None,
+    )
+
+
+def learned_touches(past: Hours, issued: FloatArray) -> Iterator[LearnedTouches]:
+    """Yield what the hours have taught about touches; the second half of them is asked.
+
+    `issued` (n, 5, 7) are the forecasts of `learn` at the horizons that hours are scored at.
+    """
+    path = past.filled()
+    quantiles = {}
+    for place, horizon in enumerate(hours.HORIZONS):
+        quantiles[horizon] = np.full((len(path.known), len(LEVELS)), np.nan)
+        quantiles[horizon][path.place] = issued[:, place]
+    return learn_touches(path, quantiles, path.place[len(past) // 2 :], BY_HOUR)

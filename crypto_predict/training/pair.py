@@ -173,7 +173,13 @@ def train_pair(
         if replaced == COMBINED:
             faults += tuple(champion_faults(backtest.losses, losses, settings.thresholds))
     hours = learn_hours(hourly, progress.set_description_str)
-    forecast = replace(forecast, models=tested.quantiles, hindcasts=tested.hindcasts, hours=hours.quantiles)
+    forecast = replace(
+        forecast,
+        models=tested.quantiles,
+        hindcasts=tested.hindcasts,
+        hours=hours.quantiles,
+        touches=(*hours.touches, *forecast.touches),
+    )
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
     card = replace(
@@ -186,7 +192,7 @@ def train_pair(
         not_served=tested.not_served,
         hours=hours.scores,
         no_hours=hours.missing,
-        touches=() if replayed is None else touch_scores(replayed.touches),
+        touches=(*hours.touch_scores, *(() if replayed is None else touch_scores(replayed.touches))),
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)

@@ -41,9 +41,9 @@ _HOUR_FOOT = (
     "the last 30 days; / 24 h: Winkler score relative to that with the volatility of the last 24 hours"
 )
 _TOUCH_FOOT = (
-    "prices 2 to 30 % above and below the last one that are touched on the way: mean probability said, and the share "
-    "that came; Brier score (0 is best), beside twice the probability of a close beyond the price; <10, <20: the share "
-    "in % that came of what was said to be below 10 %, and from there below 20 %"
+    "prices 2 to 30 %, for hours 0.2 to 5 %, above and below the last one that are touched on the way: mean "
+    "probability said, and the share that came; Brier score (0 is best), beside twice the probability of a close "
+    "beyond the price; <10, <20: the share in % that came of what was said to be below 10 %, and from there below 20 %"
 )
 _MODELS_FOOT = (
     "out of sample; combined is ours; error, CRPS and Winkler score: relative to persistence's, below 1 is better; the "
@@ -259,7 +259,7 @@ def _spread_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
 def _touch_row(pair: Pair, score: TouchScore) -> Row:
     return {
         "pair": str(pair),
-        "touched in": counted(score.horizon_days, "day"),
+        "touched in": counted(*score.horizon),
         "questions": f"{score.questions:,}",
         "said": f"{score.said:.1%}",
         "came": f"{score.came:.1%}",
@@ -273,7 +273,7 @@ def _tenths_row(pair: Pair, score: TouchScore) -> Row:
         f"<{10 * place}": f"{100 * tenth.came:.0f}" if tenth.questions else "-"
         for place, tenth in enumerate(score.tenths, start=1)
     }
-    return {"pair": str(pair), "in": counted(score.horizon_days, "day"), **cells}
+    return {"pair": str(pair), "in": counted(*score.horizon), **cells}
 
 
 def _within(figure: str, confidence: Confidence | None) -> str:

@@ -26,12 +26,12 @@ NEWEST = 67_010.0  # the price of the anchor
 PAST = date(2024, 5, 1)
 
 
-def score(horizon: int) -> TouchScore:
+def score(horizon: int | None, hours: int | None = None) -> TouchScore:
     """A backtest in which two points less came than were said, but nothing was said to be above 90 %."""
     tenths = [
         TouchTenth(1_000 + place if place < 9 else 0, place / 10 + 0.05, place / 10 + 0.03) for place in range(10)
     ]
-    return TouchScore(horizon, 100, 9_000, 0.4, 0.38, 0.1, 0.102, 0.001, 0.1, 0.2, tuple(tenths))
+    return TouchScore(horizon, hours, 100, 9_000, 0.4, 0.38, 0.1, 0.102, 0.001, 0.1, 0.2, tuple(tenths))
 
 
 def with_touches(model: Model) -> Model:
@@ -95,6 +95,7 @@ def test_the_answer_says_how_such_answers_came_true() -> None:
     assert border["touched"] == answer["probability"]
     assert border["calibration"] == {
         "horizon_days": 7,
+        "horizon_hours": None,
         "at_least": place / 10,
         "below": (place + 1) / 10,
         "questions": 1_000 + place,
@@ -281,3 +282,16 @@ def test_an_hour_ahead_the_forecast_of_hours_answers() -> None:
     extremes = Extremes(Evaluator(model.forecasts[BTC]), COMBINED)
     assert answer["probability"] == round(extremes.touched(extremes.since + timedelta(hours=1), 67_500), 6)
     assert answer["probability"] != probability(date="2024-05-18T13:00Z", touches=67_500)
+
+
+def test_a_touch_within_the_next_hours_names_the_hours_that_were_measured() -> None:
+    model = with_hours(MODEL)
+    facts = model.card.pairs[BTC]
+    measured = (*(score(None, hours) for hours in (1, 6, 24)), *facts.touches)
+    card = replace(model.card, pairs=model.card.pairs | {BTC: replace(facts, touches=measured)})
+    app = client(replace(model, card=card))
+    answer = json.loads(app.get("/probability/BTC-USD?date=2024-05-18T19:00Z&touches=67500").data)
+    (border,) = answer["borders"]
+    assert (border["calibration"]["horizon_hours"], border["calibration"]["horizon_days"]) == (6, None)
+    assert "touched within 6 hours with a probability of" in answer["words"]
+    assert "nothing nearer to 7 hours was measured" in answer["words"]

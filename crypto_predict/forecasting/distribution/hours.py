@@ -27,7 +27,7 @@ import numpy as np
 
 from crypto_predict.forecasting.distribution.quantiles import widening
 from crypto_predict.forecasting.distribution.scale import Averages, fit_scale, parkinson
-from crypto_predict.history.columns import Candles, FloatArray, IntArray
+from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 
 KNOTS = (1, 2, 3, 6, 12, 24)  # hours ahead at which a forecast is learned
@@ -87,6 +87,15 @@ class Hours:
         row = np.minimum(np.searchsorted(self.hour, target), len(self) - 1)
         return np.where(self.hour[row] == target, self.log_close[row] - self.log_close, np.nan)
 
+    def filled(self) -> "HourPath":
+        """Return every hour from the first to the last, in order; without a candle its prices are NaN."""
+        place = self.hour - self.hour[0]
+        known = np.zeros(place[-1] + 1, dtype=bool)
+        known[place] = True
+        close, high, low = (np.full(len(known), np.nan) for _ in range(3))
+        close[place], high[place], low[place] = self.log_close, self.log_high, self.log_low
+        return HourPath(close, high, low, known, place)
+
     def volatility(self, window: int) -> FloatArray:
         """Return (n,) the standard deviation of the last `window` returns of one hour; NaN before there are as many."""
         returns, volatility = np.diff(self.log_close), np.full(len(self), np.nan)
@@ -100,6 +109,17 @@ class Hours:
         variance = (squares[last] - squares[first] - sums**2 / window) / (window - 1)
         volatility[full] = np.sqrt(np.maximum(variance, 0.0))
         return volatility
+
+
+@dataclass(frozen=True)
+class HourPath:
+    """Hours without gaps. Prices are natural logarithms, NaN in an hour without a candle."""
+
+    log_close: FloatArray  # (m,)
+    log_high: FloatArray
+    log_low: FloatArray
+    known: BoolArray  # (m,) whether the hour has a candle
+    place: IntArray  # (n,) of each candle among them
 
 
 @dataclass(frozen=True)

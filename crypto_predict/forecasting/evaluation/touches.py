@@ -21,24 +21,22 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy import special
 
 from crypto_predict.baked.touches import REFLECTED, TENTHS, TOUCHED, TouchCurve, TouchScore, TouchTenth
-from crypto_predict.forecasting.distribution.days import BURN_IN
+from crypto_predict.forecasting.distribution import days, hours
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN_MOVES
 from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.history.columns import BoolArray, FloatArray, IntArray
 from crypto_predict.market.forecast import LEVELS
 
-HORIZONS = (1, 7, 14, 30)  # steps at which curves are learned
-SCORED = (1, 7, 30)
-MEMORY = 730  # steps from which the level is learned
-RELEARNED_EVERY = 91  # steps between two curves of a backtest
+HORIZONS = (1, 7, 14, 30)  # days at which curves are learned
+HOUR_HORIZONS = (1, 3, 6, 12)  # hours at which curves are learned; that of a day is learned from days
+SCORED, SCORED_HOURS = (1, 7, 30), (1, 6, 24)
 LEVEL_SPANS = GAUSSIAN_MOVES  # weight of the prior level, in spans that do not overlap
 SHAPE_SPANS = LEVEL_SPANS / 4  # weight of the prior shape: it changes less from market to market
-MOVES = (-0.3, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.3)  # of the last price, that are asked for
 
 _LEAST = 1e-12  # probability of a touch that has a score
 _LEAST_SCORE = 0.001  # of a curve: a price that never moves reaches nothing
 _LEAST_STEP = 1.01  # from one score of a curve to the next
-_LEVELS, _LOG_MOVES = np.array(LEVELS), np.log1p(MOVES)
+_LEVELS = np.array(LEVELS)
 _REFLECTED = np.array(REFLECTED)
 _DIGITS = 6  # of a curve as it is baked
 
@@ -63,8 +61,21 @@ class Path(Protocol):
         """Return whether each step (n,) has a candle."""
 
 
+class Steps(NamedTuple):
+    """What differs between steps of a day and of an hour."""
+
+    burn_in: int  # steps before the first forecast
+    memory: int  # steps from which the level is learned
+    relearned_every: int  # steps between two curves of a backtest
+    moves: tuple[float, ...]  # (10,) of the last price, that are asked for
+
+
+BY_DAY = Steps(days.BURN_IN, 730, 91, (-0.3, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.3))
+BY_HOUR = Steps(hours.BURN_IN, 8_760, 168, (-0.05, -0.02, -0.01, -0.005, -0.002, 0.002, 0.005, 0.01, 0.02, 0.05))
+
+
 class TouchForecasts(NamedTuple):
-    """The answers of one horizon whose outcome is known, about `MOVES`: (m, 10) each, at m cutoffs."""
+    """The answers of one horizon whose outcome is known, about `Steps.moves`: (m, 10) each, at m cutoffs."""
 
     cutoffs: IntArray  # (m,) indices into the path
     closed: FloatArray  # the probability of a close beyond the price
@@ -90,32 +101,28 @@ class _Extremes(NamedTuple):
 
 
 def learn_touches(
-    path: Path,
-    quantiles: Mapping[int, FloatArray],
-    cutoffs: IntArray,
-    memory: int = MEMORY,
-    relearned_every: int = RELEARNED_EVERY,
+    path: Path, quantiles: Mapping[int, FloatArray], cutoffs: IntArray, kind: Steps = BY_DAY
 ) -> Iterator[LearnedTouches]:
     """Yield what highs and lows have taught, by horizon, ascending, and the answers at the `cutoffs` (m,), ascending.
 
     `quantiles` (n, 7) are those of the move of log price until each horizon, in steps, as forecast at each close of the
-    path. An answer rests on what was known at its cutoff, or up to `relearned_every` steps before.
+    path. An answer rests on what was known at its cutoff, or up to `kind.relearned_every` steps before.
     """
-    steps = len(path.log_close)
-    times = [*range(BURN_IN, max(steps, BURN_IN + 1), relearned_every), max(steps - 1, BURN_IN)]
+    steps, first, moves = len(path.log_close), kind.burn_in, np.log1p(kind.moves)
+    times = [*range(first, max(steps, first + 1), kind.relearned_every), max(steps - 1, first)]
     curves = np.zeros((len(times), len(TOUCHED)))
     for horizon, forecast in sorted(quantiles.items()):
-        known = _extremes(path, horizon, forecast)
+        known = _extremes(path, horizon, forecast, first)
         curves = np.array(
-            [_curve(known, horizon, now, memory, prior) for now, prior in zip(times, curves, strict=True)]
+            [_curve(known, horizon, now, kind.memory, prior) for now, prior in zip(times, curves, strict=True)]
         )
         scores = np.array(list(map(_ascending, curves)))
         rows = np.flatnonzero(np.isin(known.starts, cutoffs))
         asked = known.starts[rows]
         learned = np.searchsorted(times[:-1], asked, side="right") - 1
-        closed, probability = _answers(forecast[asked], scores[learned])
+        closed, probability = _answers(forecast[asked], scores[learned], moves)
         highest, lowest = known.highest[rows, None], known.lowest[rows, None]
-        touched = np.where(_LOG_MOVES > 0, highest >= _LOG_MOVES, lowest <= _LOG_MOVES)
+        touched = np.where(moves > 0, highest >= moves, lowest <= moves)
         yield LearnedTouches(horizon, scores[-1], TouchForecasts(asked, closed, probability, touched))
 
 
@@ -161,16 +168,16 @@ def _ascending(ratios: FloatArray) -> FloatArray:
     return np.array(scores)
 
 
-def _extremes(path: Path, horizon: int, quantiles: FloatArray) -> _Extremes:
-    """Return the extremes over the `horizon` steps after each close from `BURN_IN` on, if all steps have a candle.
+def _extremes(path: Path, horizon: int, quantiles: FloatArray, first: int) -> _Extremes:
+    """Return the extremes over the `horizon` steps after each close from the `first` on, if all steps have a candle.
 
     `quantiles` (n, 7) are those forecast at each of n closes.
     """
-    if len(path.log_close) <= BURN_IN + horizon:
+    if len(path.log_close) <= first + horizon:
         nothing = np.empty(0)
         return _Extremes(np.empty(0, dtype=np.int64), nothing, nothing, np.empty((0, 2)))
     whole = np.asarray(sliding_window_view(path.known, horizon + 1).all(axis=1))
-    starts = BURN_IN + np.flatnonzero(whole[BURN_IN:])
+    starts = first + np.flatnonzero(whole[first:])
     closes = path.log_close[starts]
     highest = np.maximum(sliding_window_view(path.log_high[1:], horizon)[starts].max(axis=1) - closes, 0.0)
     lowest = np.minimum(sliding_window_view(path.log_low[1:], horizon)[starts].min(axis=1) - closes, 0.0)
@@ -196,9 +203,9 @@ def _scores(quantiles: FloatArray, moves: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(-special.ndtri(np.maximum(touched, _LEAST) / 2), 0.0))
 
 
-def _answers(quantiles: FloatArray, curves: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return (n, 10) the probabilities of a close beyond `MOVES`, and of a touch by the curves (n, 6) of n cutoffs."""
-    moves = np.tile(_LOG_MOVES, (len(quantiles), 1))
+def _answers(quantiles: FloatArray, curves: FloatArray, asked_moves: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return (n, 10) the probabilities of a close beyond moves (10,), and of a touch by the curves (n, 6)."""
+    moves = np.tile(asked_moves, (len(quantiles), 1))
     closed, scores = by_reflection(quantiles, moves)[0], _scores(quantiles, moves)
     probability = np.empty_like(closed)
     for row, (curve, asked) in enumerate(zip(curves, scores, strict=True)):
@@ -207,14 +214,15 @@ def _answers(quantiles: FloatArray, curves: FloatArray) -> tuple[FloatArray, Flo
     return closed, np.maximum(probability, closed)
 
 
-def touch_scores(learned: Sequence[LearnedTouches]) -> tuple[TouchScore, ...]:
-    """Return the scores at the horizons of `SCORED` that something has come due at."""
-    scores = [score_touches(each.horizon, each.forecasts) for each in learned if each.horizon in SCORED]
+def touch_scores(learned: Sequence[LearnedTouches], kind: Steps = BY_DAY) -> tuple[TouchScore, ...]:
+    """Return the scores at the horizons of `SCORED`, or `SCORED_HOURS`, that something has come due at."""
+    scored = SCORED if kind is BY_DAY else SCORED_HOURS
+    scores = [score_touches(each.horizon, each.forecasts, kind) for each in learned if each.horizon in scored]
     return tuple(filter(None, scores))
 
 
-def score_touches(horizon: int, forecasts: TouchForecasts) -> TouchScore | None:
-    """Return the scores of one horizon; None if nothing has come due."""
+def score_touches(horizon: int, forecasts: TouchForecasts, kind: Steps = BY_DAY) -> TouchScore | None:
+    """Return the scores of one horizon, in steps; None if nothing has come due."""
     _, closed, probability, touched = forecasts
     if not len(touched):
         return None
@@ -223,7 +231,8 @@ def score_touches(horizon: int, forecasts: TouchForecasts) -> TouchScore | None:
     tenths = [_tenth(probability[place == tenth], touched[place == tenth]) for tenth in range(TENTHS)]
     shares = [(tenth.questions / touched.size, tenth) for tenth in tenths]
     return TouchScore(
-        horizon_days=horizon,
+        horizon_days=horizon if kind is BY_DAY else None,
+        horizon_hours=None if kind is BY_DAY else horizon,
         cutoffs=len(touched),
         questions=touched.size,
         said=_figure(probability.mean()),

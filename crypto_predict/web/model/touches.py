@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.baked.schema import PairCard
+from crypto_predict.baked.schema import HOURS_AHEAD, PairCard
 from crypto_predict.baked.touches import TENTHS, stay
 from crypto_predict.market import Pair
 from crypto_predict.web.http.problems import BadParameter
@@ -21,7 +21,8 @@ _DECIMALS = 6  # of a probability
 class TouchCalibration:
     """How often prices of similar probability were touched out of sample, at the horizon nearest to the question."""
 
-    horizon_days: int
+    horizon_days: int | None  # of the backtest of days
+    horizon_hours: int | None  # of that of hours
     at_least: float  # the tenth of probability
     below: float
     questions: int  # whose answer was in this tenth
@@ -87,14 +88,15 @@ def answer_to(question: Touch, pair: Pair, series: Series, row: Row, facts: Pair
     """
     if row.provenance.kind != FORECAST:
         return _known(question, pair, series, row.moment)
-    extremes, horizon = series.extremes, series.horizon(row.moment)
+    extremes, hours = series.extremes, series.hours(row.moment)
+    asked = series.horizon(row.moment) if hours is None else hours / HOURS_AHEAD
     touched = [extremes.touched(row.moment, limit) for limit in question.limits]
     if question.price is not None:
         (probability,) = touched
     else:
         probability = stay(*touched) if extremes.contains(question.above, question.below) else 0.0
     borders = tuple(
-        Border(limit, round(share, _DECIMALS), _calibration(facts, horizon, share))
+        Border(limit, round(share, _DECIMALS), _calibration(facts, asked, share))
         for limit, share in zip(question.limits, touched, strict=True)
     )
     measured = tuple(dict.fromkeys(_measured(borders, series, row.moment)))
@@ -130,13 +132,14 @@ def _no_candle(series: Series, moment: date | datetime, day: date) -> str:
 
 def _calibration(facts: PairCard, horizon: float, touched: float) -> TouchCalibration | None:
     """Return how often prices of this probability were touched, at the measured horizon nearest to one in days."""
-    score = min(facts.touches, key=lambda score: abs(score.horizon_days - horizon), default=None)
+    score = min(facts.touches, key=lambda score: abs(score.days - horizon), default=None)
     if score is None or touched == 1:
         return None
     place = min(int(touched * TENTHS), TENTHS - 1)
     tenth = score.tenths[place]
     return TouchCalibration(
         horizon_days=score.horizon_days,
+        horizon_hours=score.horizon_hours,
         at_least=place / TENTHS,
         below=(place + 1) / TENTHS,
         questions=tenth.questions,
@@ -152,11 +155,14 @@ def _measured(borders: Iterable[Border], series: Series, moment: date | datetime
     for calibration in (border.calibration for border in borders):
         if calibration is None:
             continue
-        horizon, days = series.horizon(moment), counted(calibration.horizon_days, "day")
+        if calibration.horizon_hours is not None:
+            measured, unit, asked = calibration.horizon_hours, "hour", series.hours(moment) or 0.0
+        else:
+            measured, unit, asked = calibration.horizon_days or 0, "day", series.horizon(moment)
         tenth = f"{100 * calibration.at_least:.0f} to {100 * calibration.below:.0f} %"
-        nearest = "" if calibration.horizon_days == horizon else f"; nothing nearer to {horizon:.4g} days was measured"
+        nearest = "" if measured == asked else f"; nothing nearer to {asked:.4g} {unit}s was measured"
         model = "" if series.model == COMBINED else f" by the model {COMBINED}, whose curve this answer uses"
-        said = f"prices said to be touched within {days} with a probability of {tenth}{model}"
+        said = f"prices said to be touched within {counted(measured, unit)} with a probability of {tenth}{model}"
         if not calibration.questions:
             yield f"Out of sample there were no {said}{nearest}."
         else:

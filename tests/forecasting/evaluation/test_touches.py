@@ -9,8 +9,8 @@ import pytest
 from crypto_predict.baked.touches import REFLECTED, TOUCHED
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.touches import (
+    BY_DAY,
     HORIZONS,
-    MOVES,
     LearnedTouches,
     TouchForecasts,
     curve_of,
@@ -177,5 +177,5 @@ def test_real_touches_are_better_foretold_than_by_the_rule() -> None:
         assert scores.brier < 1.005 * scores.brier_reflection
         assert scores.said == pytest.approx(scores.came, abs=0.03)
         assert scores.questions > 10_000
-    assert len(MOVES) == 10
+    assert len(BY_DAY.moves) == 10
     assert len(TOUCHED) == 6
