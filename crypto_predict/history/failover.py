@@ -90,6 +90,8 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
     until: date | None,
     now: datetime,
     judge: Judge | None = None,
+    *,
+    is_further: bool = False,
 ) -> tuple[History, CandleSource]:
     """Return the history of `pair` from the first of `sources` that has a usable one, and that source.
 
@@ -101,6 +103,7 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
         until: Candles that open after this UTC day are ignored; None: up to now.
         now: The present, in UTC. A candle counts as closed once `SETTLE` has passed since its end.
         judge: Called with the history of each source, even if it is short or empty. It may refuse it.
+        is_further: Whether another history of the pair was read from the source, so that the log has said what it is.
 
     Raises:
         RefusedKeys: A source does not accept the keys that are set.
@@ -142,14 +145,15 @@ def read_history(  # noqa: PLR0913, PLR0917 each is one fact of the question
             if history.end < newest:
                 _log.warning("%s: the newest candle of %s closed %s, not %s", pair, source.id, history.end, newest)
             if newest - history.end < STALE * interval.length:
-                return _chosen(history, passed_over), source
+                return _chosen(history, passed_over, is_further=is_further), source
             reached = True
             reason = f"{source.id}: stale, its newest candle closed {history.end:%Y-%m-%d %H:%M}"
             stale.append((history, source, reason))
             passed_over.append(reason)
     if stale:
         history, source, reason = max(stale, key=lambda candidate: candidate[0].end)
-        return _chosen(history, [line for line in passed_over if line is not reason]), source
+        passed_over.remove(reason)
+        return _chosen(history, passed_over, is_further=is_further), source
     if refused:
         raise Refused([f"{pair}: {reason}" for reason in reasons])
     raise UnusableHistory(str(pair), reasons)
@@ -295,9 +299,12 @@ def _reasons(source: CandleSource, error: SourceError | UnusableHistory | Refuse
     return [f"{source.id}: {fault}" for fault in (error.reasons if isinstance(error, Refused) else (error.reason,))]
 
 
-def _chosen(history: History, passed_over: Sequence[str]) -> History:
-    """Log which history is used and why."""
+def _chosen(history: History, passed_over: Sequence[str], *, is_further: bool) -> History:
+    """Log which history is used and why, unless the log has said so."""
     pair, source, missing = history.pair, history.source, sum(gap.missing for gap in history.gaps)
+    chosen = replace(history, passed_over=tuple(passed_over))
+    if is_further:
+        return chosen
     counts = len(history.candles), source, missing, history.quarantined
     _log.info("%s: %d candles from %s, %d missing, %d quarantined", pair, *counts)
     if passed_over:
@@ -306,7 +313,7 @@ def _chosen(history: History, passed_over: Sequence[str]) -> History:
         _log.warning("%s: the prices of %s are those of %s", pair, source, history.traded)
     if history.simulated:
         _log.warning(_SIMULATED, pair)
-    return replace(history, passed_over=tuple(passed_over))
+    return chosen
 
 
 _SIMULATED = """

@@ -47,7 +47,7 @@ def read_hours(
     if interval not in source.intervals:
         return f"{source.id} has no hourly candles"
     try:
-        past, _ = read_history([source], history.pair, interval, settings.hours, settings.until, now)
+        past, _ = read_history([source], history.pair, interval, settings.hours, settings.until, now, is_further=True)
     except (Refused, SourceError, UnusableHistory) as error:
         return as_line(str(error))
     if past.end != anchor.at:

@@ -137,6 +137,7 @@ def test_a_schedule_of_a_tagged_commit_retrains_without_the_tests(first: First, 
     assert len(later.github.repository.releases) == 1
 
 
+@pytest.mark.long
 def test_a_schedule_of_a_commit_without_a_tag_does_the_same_as_its_push(first: First, later: World) -> None:
     """Its push failed, was cancelled or skipped. A breaking change is never released as the old version."""
     revision = later.push("feat!: everything new")
