@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from crypto_predict.forecasting.distribution.binned import Shrinkage, binned_quantiles
 from crypto_predict.forecasting.distribution.quantiles import widening
 from crypto_predict.forecasting.distribution.scale import Averages, fit_scale, parkinson
 from crypto_predict.history.columns import BoolArray, Candles, FloatArray, IntArray
@@ -44,15 +45,11 @@ PRIOR_MOVES = 60  # times the horizon: weight of the prior coefficients
 HABIT = 60 * DAY  # hours: half-life of the factors of the calendar
 HABIT_PRIOR = 30 * DAY  # hours: weight of no habits
 MEMORY = 180 * DAY  # hours: half-life of the calibration
-BINS = 4  # of the predicted scale, with quantiles of their own
-POOLED = 200  # moves that do not overlap: weight of the quantiles of all bins in those of each
-SYMMETRY = 300  # the same, of a rising price like a falling one
+SHRINKAGE = Shrinkage(bins=4, pooled=200, symmetry=300)
 
 _STILL = 0.1  # least size of an hour in units of the month's: a frozen price is not calm
 _FLOOR = 1e-7  # for a price that never moves
 _MOST = 5.0  # size of an hour that the factors count, in usual ones
-_LEVELS = np.array(LEVELS)
-_MIDDLE = LEVELS.index(0.5)
 # (24, 6) the weights with which values at `KNOTS` make those at 1 to 24 hours.
 _BETWEEN = np.column_stack(
     [np.interp(np.log(np.arange(1, AHEAD + 1)), np.log(KNOTS), unit) for unit in np.eye(len(KNOTS))]
@@ -175,7 +172,7 @@ def _standard(hours: Hours, features: FloatArray, effective: FloatArray, horizon
         if len(past) < BURN_IN:  # too few forecasts: the first quantiles are of the fit itself
             past, scales = known, features[known] @ coefficients
         weights = 0.5 ** ((hours.hour[row - 1] - hours.hour[past]) / MEMORY)
-        bins = _binned(scales, moves[past] / np.exp(scales), weights, 1 / horizon)
+        bins = binned_quantiles(scales, moves[past] / np.exp(scales), weights, 1 / horizon, SHRINKAGE)
         # row by row, so that no later row changes a bit
         now = (features[row : row + REFITTED_EVERY] * coefficients).sum(axis=1)
         logs[row : row + REFITTED_EVERY] = now
@@ -233,40 +230,7 @@ def _relative(groups: IntArray, totals: FloatArray, expected: FloatArray, prior:
     return (np.bincount(groups, totals) + prior) / (np.bincount(groups, expected) + prior)
 
 
-def _binned(
-    logs: FloatArray, moves: FloatArray, weights: FloatArray, independent: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the centres (4,) of bins of the log scale, and the weighted quantiles (4, 7) of the moves in each."""
-    order = np.argsort(logs, kind="stable")
-    pooled = _quantiles(moves, weights, independent)
-    centres, quantiles = [], []
-    for rows in np.array_split(order, BINS):
-        count = independent * weights[rows].sum()
-        centres.append(float(np.median(logs[rows])))
-        quantiles.append(
-            (count * _quantiles(moves[rows], weights[rows], independent) + POOLED * pooled) / (count + POOLED)
-        )
-    return np.array(centres), np.array(quantiles)
-
-
 def _at(logs: FloatArray, centres: FloatArray, quantiles: FloatArray) -> FloatArray:
     """Return the quantiles (n, 7) at log scales (n,), with their scale."""
     between = np.column_stack([np.interp(logs, centres, column) for column in quantiles.T])
     return np.asarray(np.exp(logs)[:, None] * between)
-
-
-def _quantiles(moves: FloatArray, weights: FloatArray, independent: float) -> FloatArray:
-    """Return the weighted quantiles (7,) of moves, shrunk to symmetric ones, ascending around 0."""
-    count = independent * weights.sum()
-    either = np.sign(_LEVELS - 0.5) * _weighted(np.abs(moves), weights, np.abs(2 * _LEVELS - 1))
-    mixed = (count * _weighted(moves, weights, _LEVELS) + SYMMETRY * either) / (count + SYMMETRY)
-    mixed[_MIDDLE] = 0.0
-    mixed[:_MIDDLE], mixed[_MIDDLE + 1 :] = np.minimum(mixed[:_MIDDLE], 0.0), np.maximum(mixed[_MIDDLE + 1 :], 0.0)
-    return np.sort(mixed)
-
-
-def _weighted(values: FloatArray, weights: FloatArray, levels: FloatArray) -> FloatArray:
-    """Return the least values (k,) at or below which at least the shares `levels` of the weight lie."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return np.asarray(values[order][np.minimum(np.searchsorted(total, levels * total[-1]), len(values) - 1)])

@@ -32,6 +32,7 @@ from statistics import NormalDist
 import numpy as np
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
+from crypto_predict.forecasting.distribution.binned import Shrinkage, binned_quantiles
 from crypto_predict.forecasting.distribution.quantiles import widening
 from crypto_predict.forecasting.distribution.scale import fit_scale
 from crypto_predict.forecasting.minutes import features
@@ -49,7 +50,7 @@ LEAST_MOVES = 100  # fewer do not show how far a price goes
 PRIOR = 30.0  # moves that the prior of a coefficient counts for: half an hour, small beside a day
 WEEKDAY_PRIOR = 1_440.0  # the same for a weekday: the minutes of one day say little about other days of its name
 MEMORY = 5 * features.DAY  # minutes in which a move's weight in the quantiles halves: a working week
-SYMMETRY = 5_000.0  # moves that the prior of symmetric quantiles counts for: how rising and falling differ takes long
+SHRINKAGE = Shrinkage(BINS, pooled=300.0, symmetry=5_000.0)  # how rising and falling differ takes long to learn
 SMOOTHING = (0.3, 0.2, 0.2)  # of the indicator of `fit_quantile` in log scale, one Newton step each
 OVERLAP = 3  # of moves in a fit: those of h minutes begin h / OVERLAP minutes apart, as nearer ones say the same
 TICK_SHARE = 0.05  # the smallest of the moves that are not zero, of which this share is smaller, stands for a tick
@@ -58,14 +59,12 @@ POINT_PRIOR = 1_000.0  # moves that a direction of zero counts for
 WEIGHTS = (0.25, 0.5, 1.0)  # of the point that are tried
 EVIDENCE = 2.0  # standard errors by which the point has to beat persistence to be used
 
-POOLED = 300.0  # moves that the quantiles of all bins count for in each
 
 _VERSION = 1
 _FREE = 1e-3  # strength of a prior that does not matter
 _STEEP = 30.0  # where the smoothed indicator is 0 or 1
 _MOST_MOVE = 5.0  # scales: more is an outlier of the ridge regression
 _MOST_LOG_SCALE = 0.0  # a price that grows to 2.7 times itself, or falls to a third
-_LEVELS = np.array(LEVELS)
 _MIDDLE = LEVELS.index(0.5)
 # A tenth of a tick at 10 and 90 %, in proportion to Gaussian quantiles at the other levels: no interval is narrower.
 # That is less than any move: quantiles differ where nearly no minute moves, and say no more than that it does not.
@@ -221,7 +220,9 @@ def _fit_knot(  # noqa: PLR0913, PLR0917 the first four are those of all horizon
     signs = signs[rows]
     direction = _earned_direction(signs, standardised, np.exp(log_scale), is_fitted, is_choosing, stride / horizon)
     weights = 0.5 ** ((count - rows) / MEMORY)
-    centres, quantiles = _binned_quantiles(log_scale, standardised - signs @ direction, weights, stride / horizon)
+    centres, quantiles = binned_quantiles(
+        log_scale, standardised - signs @ direction, weights, stride / horizon, SHRINKAGE
+    )
     return scale, centres, quantiles, direction
 
 
@@ -294,42 +295,6 @@ def _earned_direction(  # noqa: PLR0913, PLR0917 each is one fact of the questio
 
 def _ridge(x: FloatArray, y: FloatArray) -> FloatArray:
     return np.asarray(np.linalg.solve(x.T @ x + POINT_PRIOR * np.eye(x.shape[1]), x.T @ y))
-
-
-def _binned_quantiles(
-    log_scale: FloatArray, standardised: FloatArray, weights: FloatArray, independent: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return the centres (4,) of the bins of the log scale, and the weighted quantiles (4, 7) of the moves in each.
-
-    The arguments are parallel, (n,). `independent` is the share of moves that do not overlap. Quantiles of few moves
-    are shrunk to those of all bins, and those of a rising price to those of a falling one.
-    """
-    order = np.argsort(log_scale, kind="stable")
-    pooled = _quantiles(standardised, weights, independent)
-    bins = np.array_split(order, BINS)
-    centres = [float(np.median(log_scale[rows])) for rows in bins]
-    quantiles = []
-    for rows in bins:
-        moves, own = independent * weights[rows].sum(), _quantiles(standardised[rows], weights[rows], independent)
-        quantiles.append((moves * own + POOLED * pooled) / (moves + POOLED))
-    return np.array(centres), np.array(quantiles)
-
-
-def _quantiles(standardised: FloatArray, weights: FloatArray, independent: float) -> FloatArray:
-    """Return the weighted quantiles (7,) of moves at `LEVELS`, shrunk to symmetric ones: 0 in the middle, ascending."""
-    moves = independent * weights.sum()
-    either = np.sign(_LEVELS - 0.5) * _weighted_quantiles(np.abs(standardised), weights, np.abs(2 * _LEVELS - 1))
-    mixed = (moves * _weighted_quantiles(standardised, weights, _LEVELS) + SYMMETRY * either) / (moves + SYMMETRY)
-    mixed[_MIDDLE] = 0.0
-    mixed[:_MIDDLE], mixed[_MIDDLE + 1 :] = np.minimum(mixed[:_MIDDLE], 0.0), np.maximum(mixed[_MIDDLE + 1 :], 0.0)
-    return np.sort(mixed)
-
-
-def _weighted_quantiles(values: FloatArray, weights: FloatArray, levels: FloatArray) -> FloatArray:
-    """Return the least values (k,) at or below which at least the shares `levels` of the weight lie."""
-    order = np.argsort(values)
-    total = np.cumsum(weights[order])
-    return np.asarray(values[order][np.minimum(np.searchsorted(total, levels * total[-1]), len(values) - 1)])
 
 
 # (15, 5) the weights with which values at `KNOTS` make those at 1 to 15 minutes.
