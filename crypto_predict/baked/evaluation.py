@@ -24,7 +24,6 @@ from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import (
     HIGH,
     HORIZON_DAYS,
-    HOURS_AHEAD,
     KNOTS,
     LOW,
     Band,
@@ -34,7 +33,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.errors import NoProphetInterval, OutOfRange
 from crypto_predict.market import DAY, price_decimals
-from crypto_predict.market.forecast import LEVELS
+from crypto_predict.market.forecast import HOURS_AHEAD, LEVELS
 
 SURE = 18  # hours ahead up to which the hours alone answer
 

@@ -16,10 +16,11 @@ from typing import NamedTuple
 
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, HOURS_AHEAD
+from crypto_predict.baked.schema import HORIZON_DAYS
 from crypto_predict.baked.touches import reflected, score, stay
 from crypto_predict.errors import OutOfRange
 from crypto_predict.market import DAY
+from crypto_predict.market.forecast import HOURS_AHEAD
 
 # Probabilities at which distances are kept: of a touch, and of a close beyond. The quantiles of every forecast are
 # among the latter, so that what lies between two of them is not less probable than by the forecast.

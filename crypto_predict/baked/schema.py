@@ -26,11 +26,10 @@ from crypto_predict.baked.models import (
 )
 from crypto_predict.baked.touches import TouchCurve, TouchScore, curve_faults
 from crypto_predict.market import DAY, Gap, Pair
-from crypto_predict.market.forecast import LEVELS
+from crypto_predict.market.forecast import HOURS_AHEAD, LEVELS
 
 VERSION = 9  # of the schema; raised whenever an older program could misread the file
 HORIZON_DAYS = 365  # the range of a model after its last candle
-HOURS_AHEAD = 24  # after its anchor, each with quantiles
 COVERAGE = 0.8  # nominal share of outcomes inside the central interval
 LOW, HIGH = 0.1, 0.9  # levels of its ends, among `LEVELS`
 MOST_PAIRS = 36  # a server holds all of them in memory

@@ -131,7 +131,7 @@ OPTIONS = (
         "live: delete candles that are older: days (d), weeks (w) or years (y) for each interval",
         "1m:90d,5m:2y",
     ),
-    Option("--no-forecasts", boolean, "live: do not forecast the next minutes of the pairs"),
+    Option("--no-forecasts", boolean, "live: do not forecast the next minutes and hours of the pairs"),
     Option(
         "--metrics-port",
         whole_number("port", 0, 65_535),
@@ -170,7 +170,7 @@ class CollectSettings:
     as_json: bool
     shard: Shard
     keep: Mapping[Interval, timedelta]  # how long candles are kept; others for ever
-    forecasts: bool  # whether the minutes of the pairs are forecast
+    forecasts: bool  # whether the minutes and hours of the pairs are forecast
     metrics_port: int | None  # None: figures are not served
     metrics_host: str
     environ: Mapping[str, str] = field(repr=False)  # settings of the sources, with their keys

@@ -11,6 +11,7 @@ from crypto_predict.market.forecast import MinuteModel
 from crypto_predict.market.ports import (
     CoverageReader,
     ForecastReader,
+    HourForecastReader,
     RecordReader,
     SeriesReader,
     SizeReader,
@@ -24,8 +25,9 @@ NOTHING = "nothing is stored yet; `python collect.py --backfill --since 2021-01-
 
 _HEAD = ("pair", "source", "every", "from", "to (UTC)", "lag", "gaps", "missing", "rows", "size")
 _FORECAST_HEAD = ("pair", "source", "forecast (UTC)", "fitted (UTC)", "outcomes", "error", "interval")
+_HOURS_HEAD = ("pair", "source", "next hours from (UTC)", "price")
 _LIVE_HEAD = ("pair", "source", "state", "differing", "stream (UTC)")
-_RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing", "outcomes", "error", "interval"})
+_RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing", "outcomes", "error", "interval", "price"})
 
 _EVER = Span(EPOCH, datetime.max.replace(tzinfo=UTC))
 WITHIN = timedelta(days=30)  # how far back the state of a stream is looked for
@@ -33,7 +35,9 @@ SILENT = timedelta(seconds=60)  # a running collector stores the state of a stre
 ENDED = "the collector does not run, or cannot use the database"
 
 
-class ReportDatabase(SeriesReader, CoverageReader, StreamReader, SizeReader, ForecastReader, RecordReader, Protocol):
+class ReportDatabase(
+    SeriesReader, CoverageReader, StreamReader, SizeReader, ForecastReader, HourForecastReader, RecordReader, Protocol
+):
     """What reports read."""
 
 
@@ -48,6 +52,7 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
         series, lag = collected.series, collected.lag(now)
         is_minute = series.interval is Interval.MINUTE_1  # streams and forecasts are of minutes
         newest = database.minute_forecasts(series, _EVER, 1, newest=True) if is_minute else ()
+        hourly = database.hour_forecasts(series, _EVER, 1, newest=True) if is_minute else ()
         stream = present(database, series, now) if is_minute else None
         row = {
             "pair": str(series.pair),
@@ -69,6 +74,7 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
             "stream": stream
             and {"state": stream.state.value, "since": iso(stream.span.start), "reason": stream.reason},
             "forecasts": _forecasts(newest[0].cutoff if newest else None, models.get(series), records.get(series)),
+            "hour_forecast": {"cutoff": iso(hourly[0].cutoff), "price": hourly[0].price} if hourly else None,
         }
         table.append(row)
     return table
@@ -111,6 +117,8 @@ def as_table(table: Sequence[Row]) -> str:
         parts.append(_format(_LIVE_HEAD, live))
     if forecasts := [_forecast_cells(row) for row in table if row["forecasts"]]:
         parts.append(_format(_FORECAST_HEAD, forecasts))
+    if hours := [_hours_cells(row) for row in table if row["hour_forecast"]]:
+        parts.append(_format(_HOURS_HEAD, hours))
     return "\n\n".join(parts)
 
 
@@ -162,6 +170,11 @@ def _forecast_cells(row: Row) -> list[str]:
     times = (_minute(facts["cutoff"]), _minute(facts["fitted"]))
     ratios = ["" if ratio is None else f"{ratio:.3f}" for ratio in (facts["error_ratio"], facts["interval_ratio"])]
     return [row["pair"], row["source"], *times, f"{facts['outcomes']:,}", *ratios]
+
+
+def _hours_cells(row: Row) -> list[str]:
+    facts = row["hour_forecast"]
+    return [row["pair"], row["source"], _minute(facts["cutoff"]), f"{facts['price']:,.10g}"]
 
 
 def _minute(time: str | None) -> str:

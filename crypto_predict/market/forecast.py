@@ -1,10 +1,11 @@
-"""Forecasts of the next minutes, and the sums of their scores."""
+"""Forecasts of the next minutes and hours, and the sums of the scores of the former."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 LEVELS = (0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95)  # of the quantiles of every forecast
 MINUTES_AHEAD = 15  # the longest horizon of a minute forecast
+HOURS_AHEAD = 24  # that of a forecast of hours
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,15 @@ class MinuteForecast:
     price: float  # at the cutoff, which is what persistence forecasts
     points: tuple[float, ...]  # (15,) at 1, 2, ... minutes after the cutoff
     quantiles: tuple[tuple[float, ...], ...]  # (15, 7) at `LEVELS`, ascending in each row
+
+
+@dataclass(frozen=True, slots=True)
+class HourForecast:
+    """The price at the ends of the next hours, around that at the cutoff."""
+
+    cutoff: datetime  # UTC, the close of the newest hour: hour 1 ends one hour later
+    price: float  # at the cutoff, in the pair's quote currency
+    quantiles: tuple[tuple[float, ...], ...]  # (24, 7) log prices at `LEVELS`, minus that of `price`; ascending
 
 
 @dataclass(frozen=True, slots=True)

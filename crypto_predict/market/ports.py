@@ -16,7 +16,7 @@ from crypto_predict.market.collected import (
     StreamSpan,
 )
 from crypto_predict.market.events import FeedEvent
-from crypto_predict.market.forecast import MinuteForecast, MinuteModel
+from crypto_predict.market.forecast import HourForecast, MinuteForecast, MinuteModel
 from crypto_predict.market.interval import Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
 
@@ -270,6 +270,28 @@ class ForecastWriter(Protocol):
         """Store the model of a series in place of the one before."""
 
 
+class HourForecastReader(Protocol):
+    """Forecasts of hours."""
+
+    def hour_forecasts(
+        self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
+    ) -> Sequence[HourForecast]:
+        """Return at most `limit` forecasts of hours whose cutoff lies in `span`, ascending: the oldest, or the newest.
+
+        `series` is that of the minutes. Only those of the last days are kept.
+        """
+
+
+class HourForecastWriter(Protocol):
+    """Forecasts of hours."""
+
+    def write_hour_forecast(self, series: SeriesKey, forecast: HourForecast, keep: timedelta) -> None:
+        """Store a forecast of hours of a series of minutes; of two with one cutoff the later one stays.
+
+        Those whose cutoff lies more than `keep` before it are deleted.
+        """
+
+
 class SizeReader(Protocol):
     """What the series take on the disk."""
 
@@ -284,7 +306,7 @@ class Retention(Protocol):
         """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
 
         They are the candles of `interval` and those built from ticks; with the minutes go quotes, states of streams and
-        minute forecasts, whose record stays. Coverage, gaps, revisions and the quarantine go with the candles. The VWAP
+        forecasts, whose record stays. Coverage, gaps, revisions and the quarantine go with the candles. The VWAP
         of the candles that stay remains right if the instant is a midnight. Fewer than `limit`: nothing is left.
         """
 

@@ -5,7 +5,8 @@
 - `reading`, `writing`: the implementations of the ports
 - `columns`: what instants and numbers are in a row
 - `storing`, `bulk`, `gaps`, `holding`: candles, many rows at once, what is missing, and reservations
-- `forecasts`, `streams`, `purging`: minute forecasts, states of streams, and what is deleted
+- `forecasts`, `hour_forecasts`: those of minutes with their scores, and those of hours
+- `streams`, `purging`: states of streams, and what is deleted
 """
 
 from crypto_predict.store.reading import Database

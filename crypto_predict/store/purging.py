@@ -8,7 +8,16 @@ from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, 
 from crypto_predict.market import Interval
 from crypto_predict.store import tables
 from crypto_predict.store.columns import microseconds, seconds_up
-from crypto_predict.store.tables import built_candles, coverage, forecasts, price_history, streams, symbols, top_of_book
+from crypto_predict.store.tables import (
+    built_candles,
+    coverage,
+    forecasts,
+    hour_forecasts,
+    price_history,
+    streams,
+    symbols,
+    top_of_book,
+)
 
 _SECOND = 1_000_000  # microseconds
 _NO_CANDLES = dict.fromkeys(("first_open", "last_open", "session_turnover", "session_volume"))
@@ -27,7 +36,8 @@ def purge(connection: Connection, interval: Interval, before: datetime, limit: i
     if interval is Interval.MINUTE_1:
         left -= _purge(connection, top_of_book.c.time_us, end_us, left)
         left -= _purge(connection, streams.c.start_us, end_us, left, streams.c.end_us <= end_us)
-        left -= _purge(connection, forecasts.c.cutoff, end, left)  # those of series that are still forecast are newer
+        for table in (forecasts, hour_forecasts):  # those of series that are still forecast are newer
+            left -= _purge(connection, table.c.cutoff, end, left)
     return limit - left
 
 

@@ -27,8 +27,8 @@ from crypto_predict.market.collected import (
     StreamSpan,
     StreamState,
 )
-from crypto_predict.market.forecast import MinuteForecast, MinuteModel
-from crypto_predict.store import forecasts, tables
+from crypto_predict.market.forecast import HourForecast, MinuteForecast, MinuteModel
+from crypto_predict.store import forecasts, hour_forecasts, tables
 from crypto_predict.store.columns import (
     LEAST_SECONDS,
     MOST_SECONDS,
@@ -93,11 +93,12 @@ _COVERAGE = (
 _GAPS = _in_span(gaps, "start_time", "end_time", "cause", "attempts", "verdict", "found_at_us", until="end_time")
 _STREAMS = _in_span(tables.streams, "start_us", "end_us", "state", "reason", until="end_us")
 _BUILT = _page_of(tables.built_candles, *(field.name for field in fields(BuiltCandle)))
-_QUOTES, _FORECASTS = (  # by whether the newest come first
+_QUOTES, _FORECASTS, _HOUR_FORECASTS = (  # by whether the newest come first
     {newest: _page_of(table, *names, newest=newest) for newest in (False, True)}
     for table, names in (
         (tables.top_of_book, ("time_us", "bid", "bid_size", "ask", "ask_size")),
         (tables.forecasts, ("cutoff", "price", "distances")),
+        (tables.hour_forecasts, ("cutoff", "price", "distances")),
     )
 )
 _MODELS = select(symbols, minute_models.c.fitted_at_us, minute_models.c.content).join(
@@ -210,6 +211,13 @@ class Database(Connections):
         self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
     ) -> Sequence[MinuteForecast]:
         rows = self._page("forecasts", _FORECASTS[newest], forecasts.unpack, parameters(series, span), limit)
+        return rows[::-1] if newest else rows
+
+    def hour_forecasts(
+        self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
+    ) -> Sequence[HourForecast]:
+        query, values = _HOUR_FORECASTS[newest], parameters(series, span)
+        rows = self._page("hour_forecasts", query, hour_forecasts.unpack, values, limit)
         return rows[::-1] if newest else rows
 
     def minute_records(self, series: SeriesKey | None = None) -> Mapping[SeriesKey, MinuteRecord]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0004"  # the newest step of `migrations`
+SCHEMA = "0005"  # the newest step of `migrations`
 _TABLE = "crypto_predict_schema"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
 
@@ -150,6 +150,15 @@ forecasts = _keyed(
     *_keys(sa.BigInteger, "cutoff"),
     *_values(sa.Double, "price"),  # at the cutoff
     *_values(sa.LargeBinary, "distances"),  # of the point and the quantiles; `forecasts` packs them
+)
+
+# Forecasts of hours, of the last days. `series` is that of the minutes which the hours are made of.
+hour_forecasts = _keyed(
+    "hour_forecasts",
+    _series(),
+    *_keys(sa.BigInteger, "cutoff"),
+    *_values(sa.Double, "price"),  # at the cutoff
+    *_values(sa.LargeBinary, "distances"),  # of the quantiles; `hour_forecasts` packs them
 )
 
 # The span of the outcomes that were scored.

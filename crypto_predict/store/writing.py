@@ -10,8 +10,8 @@ from sqlalchemy import Connection, select, text, update
 from crypto_predict.errors import UnknownSeries
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, StreamSpan
-from crypto_predict.market.forecast import MinuteModel
-from crypto_predict.store import bulk, forecasts, gaps, purging, streams, tables
+from crypto_predict.market.forecast import HourForecast, MinuteModel
+from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, purging, streams, tables
 from crypto_predict.store.columns import THE_SERIES, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
 from crypto_predict.store.storing import Change, Openings, Symbol, by_opening, lock, store
@@ -122,6 +122,11 @@ class WritableDatabase(ReservableDatabase):
             with self.transaction() as connection:
                 locked = lock(connection, list(steps))
                 forecasts.write(connection, {symbol.id: steps[series] for series, symbol in locked.items()}, keep)
+
+    def write_hour_forecast(self, series: SeriesKey, forecast: HourForecast, keep: timedelta) -> None:
+        """See the port; a `ValueError` says that the forecast is not one that can be stored."""
+        with self.transaction() as connection:
+            hour_forecasts.write(connection, self._lock(connection, series).id, forecast, keep)
 
     def write_minute_model(self, series: SeriesKey, model: MinuteModel) -> None:
         with self.transaction() as connection:

@@ -7,7 +7,7 @@ from datetime import datetime
 import numpy as np
 
 from crypto_predict.baked.models import Quantiles
-from crypto_predict.baked.schema import HOURS_AHEAD, Anchor, HourScore
+from crypto_predict.baked.schema import Anchor, HourScore
 from crypto_predict.baked.touches import TouchCurve, TouchScore
 from crypto_predict.errors import Refused, SourceError, UnusableHistory
 from crypto_predict.forecasting.distribution.hours import Hours, learn
@@ -23,7 +23,7 @@ from crypto_predict.forecasting.evaluation.touches import (
 from crypto_predict.history import History, read_history
 from crypto_predict.history.columns import FloatArray
 from crypto_predict.market import Interval
-from crypto_predict.market.forecast import LEVELS
+from crypto_predict.market.forecast import HOURS_AHEAD, LEVELS
 from crypto_predict.market.ports import CandleSource
 from crypto_predict.training.options import TrainSettings
 from crypto_predict.wording import as_line

@@ -10,12 +10,11 @@ from types import SimpleNamespace
 
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import NAME
-from crypto_predict.baked.schema import HOURS_AHEAD
 from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Interval, Pair
-from crypto_predict.market.forecast import MINUTES_AHEAD
+from crypto_predict.market.forecast import HOURS_AHEAD, MINUTES_AHEAD
 from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, file_path, instant_of_epoch, label, whole_number
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, pair_in_name, source_names
 from crypto_predict.sources.exchange import Bounds

@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 
 from crypto_predict.baked.evaluation import PROPHET, SURE, Evaluator
-from crypto_predict.baked.schema import HORIZON_DAYS, HOURS_AHEAD, Anchor, PairForecast
+from crypto_predict.baked.schema import HORIZON_DAYS, Anchor, PairForecast
 from crypto_predict.market import DAY
+from crypto_predict.market.forecast import HOURS_AHEAD
 from tests.support.models import LAST, make_forecast, quantiles
 
 HOUR, SECOND = timedelta(hours=1), timedelta(seconds=1)

@@ -10,7 +10,7 @@ import pytest
 from crypto_predict.collecting.status import ENDED, SILENT
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import DELISTED, StreamSpan, StreamState
-from crypto_predict.market.forecast import MinuteModel
+from crypto_predict.market.forecast import HOURS_AHEAD, HourForecast, MinuteModel
 from crypto_predict.store import open_writer
 from tests.support.collecting import collect_here
 from tests.support.minutes import KEEP, MINUTES, START, candles, step
@@ -127,3 +127,18 @@ def test_minute_forecasts_are_shown_with_their_record(tmp_path: Path) -> None:
         "error_ratio": 0.5,
         "interval_ratio": 0.5,
     }
+
+
+def test_the_newest_forecast_of_hours_is_shown_with_its_price(tmp_path: Path) -> None:
+    database = str(tmp_path / "market.db")
+    rows = ((-0.02, -0.01, -0.005, 0.0, 0.005, 0.01, 0.02),) * HOURS_AHEAD
+    with open_writer(database) as writer:
+        writer.follow(MINUTES, simulated=False)
+        for hour in range(2):
+            forecast = HourForecast(START + hour * HOUR, 1_234.5, rows)
+            writer.write_hour_forecast(MINUTES, forecast, timedelta(days=7))
+    head, row = collect_here(database, "--status").output.rstrip().splitlines()[-2:]
+    assert head.split() == ["pair", "source", "next", "hours", "from", "(UTC)", "price"]
+    assert row.split() == ["BTC/USDT", "binance", "2024-05-17", "01:00", "1,234.5"]
+    (series,) = json.loads(collect_here(database, "--status", "--json").output)["series"]
+    assert series["hour_forecast"] == {"cutoff": "2024-05-17T01:00:00.000Z", "price": 1234.5}

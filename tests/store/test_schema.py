@@ -76,6 +76,7 @@ def test_another_schema_is_refused(url: str) -> None:
 
 # What takes each step back.
 BACK = {
+    "0004": ["DROP TABLE hour_forecasts"],
     "0003": ["ALTER TABLE built_candles DROP COLUMN volume"],
     "0002": [f"DROP TABLE {name}" for name in ("forecasts", "forecast_scores", "forecast_records", "minute_models")],
     "0001": [
@@ -110,6 +111,7 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
         assert reader.coverage(MINUTES) == [span(0, 91)]
         writer.write_forecasts({MINUTES: [step(91, 1)]}, KEEP)
         assert list(reader.minute_records()) == [MINUTES]
+        assert reader.hour_forecasts(MINUTES, EVER, MANY) == []
         built = BuiltCandle(START, 1.0, 1.0, 1.0, 1.0, 1, 0, False, volume=0.5)
         writer.write_built({MINUTES: [built]})
         assert reader.built(MINUTES, EVER, MANY) == [built]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
+from crypto_predict.collecting.live.collector import Part
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.market import Candle, Interval, Pair, SeriesKey, Span
@@ -63,24 +64,31 @@ def forecasting(database: WritableDatabase, *series: SeriesKey, clock: Clock | N
     """Forecast these series, as far as they are in the database, inside the context."""
     clock = clock or Clock(START + timedelta(days=2), SPEED)
     forecasts = Forecasts(database, clock)
+    collected = Collected(database, forecasts, clock)
+    collected.follow(*(series or (BTC,)))
+    with at_work(forecasts.run, forecasts.prepare, stop=forecasts.stop):
+        yield collected
+
+
+@contextmanager
+def at_work(*parts: Part, stop: Callable[[], object]) -> Iterator[None]:
+    """Run parts of a collector in an event loop of their own inside the context."""
     loop = asyncio.new_event_loop()
     ending = asyncio.Event()
 
     async def run() -> None:
-        tasks = [asyncio.create_task(part()) for part in (forecasts.run, forecasts.prepare)]
+        tasks = [asyncio.create_task(part()) for part in parts]
         await ending.wait()
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
 
     thread = threading.Thread(target=loop.run_until_complete, args=(run(),), name="forecasting")
-    collected = Collected(database, forecasts, clock)
-    collected.follow(*(series or (BTC,)))
     thread.start()
     try:
-        yield collected
+        yield
     finally:
-        forecasts.stop()
+        stop()
         loop.call_soon_threadsafe(ending.set)
         thread.join()
         loop.close()

@@ -23,7 +23,6 @@ from crypto_predict.baked.models import (
 )
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
-    HOURS_AHEAD,
     KNOTS,
     Anchor,
     Band,
@@ -41,6 +40,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.baked.touches import REFLECTED, TouchCurve
 from crypto_predict.market import DAY, Pair
+from crypto_predict.market.forecast import HOURS_AHEAD
 
 BTC = Pair("BTC", "USD")
 ETH = Pair("ETH", "USD")

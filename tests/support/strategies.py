@@ -18,7 +18,6 @@ from crypto_predict.baked.evaluation import COMBINED, faults
 from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport, Quantiles
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
-    HOURS_AHEAD,
     KNOTS,
     Anchor,
     Band,
@@ -35,6 +34,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.baked.touches import TOUCHED, TouchCurve
 from crypto_predict.market import DAY, Pair
+from crypto_predict.market.forecast import HOURS_AHEAD
 
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 POSITIVE = st.floats(min_value=0, exclude_min=True, allow_infinity=False)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from crypto_predict.baked import store
-from crypto_predict.baked.schema import HOURS_AHEAD, PairCard, PairForecast
+from crypto_predict.baked.schema import PairCard, PairForecast
 from crypto_predict.market import Pair
+from crypto_predict.market.forecast import HOURS_AHEAD
 from tests.support.training import QUICK, REVISION, in_process, price_file
 
 MARKET = ("--source", "simulated", "--pair", "BTC/USD", "--days", "400", "--rivals", "gaussian", *QUICK)

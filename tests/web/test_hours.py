@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from crypto_predict.baked.evaluation import Evaluator
-from crypto_predict.baked.schema import HOURS_AHEAD
+from crypto_predict.market.forecast import HOURS_AHEAD
 from tests.support.applications import client
 from tests.support.models import BTC, make_model, with_hours
 

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from crypto_predict.collecting.live.events import Event, Stored, TailMissing
 from crypto_predict.collecting.live.fetching.comparison import FillDatabase
 from crypto_predict.collecting.live.fetching.filler import Filler
+from crypto_predict.collecting.live.forecasting.hours import HourDatabase, HourForecasts
 from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.collecting.live.forecasting.state import ForecastDatabase
 from crypto_predict.collecting.live.metrics import Figures
@@ -49,7 +50,7 @@ Part = Callable[[], Coroutine[None, None, None]]
 _log = logging.getLogger(__name__)
 
 
-class LiveDatabase(FillDatabase, StreamDatabase, ForecastDatabase, Retention, Protocol):
+class LiveDatabase(FillDatabase, StreamDatabase, ForecastDatabase, HourDatabase, Retention, Protocol):
     """What a collector reads and writes."""
 
 
@@ -88,7 +89,8 @@ class Collector:
             publish=self._publish,
             missed=self._renew,
         )
-        self._forecasts = Forecasts(database, self._clock)  # without series if they are switched off
+        # Both without series if forecasts are switched off.
+        self._forecasts, self._hours = Forecasts(database, self._clock), HourForecasts(database, self._clock)
 
     def run(self, begun: Callable[[], object] = lambda: None) -> None:
         """Collect, in this thread, until `stop` is called. What has arrived by then is stored.
@@ -146,7 +148,8 @@ class Collector:
         parts: list[Part] = [partial(self._writer.run, renew), self._every_second]
         parts += [partial(self._repeat, EVERY, self._refresh)]  # pairs are added and removed in the database
         parts += [partial(self._repeat, PURGED, self._purge)] if self._settings.keep else []
-        parts += [self._forecasts.run, self._forecasts.prepare] if self._settings.forecasts else []
+        if self._settings.forecasts:
+            parts += [self._forecasts.run, self._forecasts.prepare, self._hours.run]
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
         stopping: asyncio.Future[Any] = asyncio.create_task(self._stopping.wait())
         working: asyncio.Future[Any] = asyncio.gather(self._begin(), *tasks)
@@ -165,7 +168,7 @@ class Collector:
     async def _close(self) -> None:
         """End the streams, and store what has arrived."""
         self._is_stopped.set()
-        stops = (self._filler.stop, self._forecasts.stop)
+        stops = (self._filler.stop, self._forecasts.stop, self._hours.stop)
         stopping = [asyncio.create_task(in_thread(stop, "stop")) for stop in stops]
         for task in self._stream_tasks:
             task.cancel()
@@ -217,8 +220,9 @@ class Collector:
             values[()] |= {
                 "forecast_step_seconds": self._forecasts.step_seconds,
                 "forecast_fit_seconds_total": self._forecasts.fit_seconds,
+                "hour_forecast_seconds_total": self._hours.seconds,
             }
-            for series, figures in self._forecasts.figures().items():
+            for series, figures in (*self._forecasts.figures().items(), *self._hours.figures().items()):
                 values[_labels(series)] |= figures
         return faults, values
 
@@ -250,7 +254,8 @@ class Collector:
             return
         series = list(self._roster.series.values())
         self._filler.follow(series)
-        self._forecasts.follow(series if self._settings.forecasts else ())
+        for forecasts in (self._forecasts, self._hours):
+            forecasts.follow(series if self._settings.forecasts else ())
         pairs: dict[str, list[Pair]] = {name: [] for name in self._streams}
         for key in (followed.series for followed in series):
             if key.interval is _MINUTE and key.source in self._feeds:
@@ -297,6 +302,7 @@ class Collector:
                     self._newest[news.series] = max(close, self._newest.get(news.series, close))
                 self._filler.stored(news)
                 self._forecasts.stored(news)
+                self._hours.stored(news)
             case TailMissing():
                 self._filler.tail(news.series)
 

@@ -51,6 +51,9 @@ METRICS = {
     "forecasts_total": "Minute forecasts that were stored.",
     "forecast_fits_total": "Fits of the coefficients of the minute forecasts.",
     "forecast_rebuilds_total": "States computed anew for candles that came late or were revised.",
+    "hour_forecast_lag_seconds": "Time from the cutoff of the newest forecast of hours to the end of the newest hour.",
+    "hour_forecasts_total": "Forecasts of hours that were stored.",
+    "hour_forecast_seconds_total": "Time that was spent on forecasts of hours.",
 }
 LABELS = ("source", "pair", "interval", "by")  # a value has the first one, or more of them, or none
 

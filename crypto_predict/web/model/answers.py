@@ -10,9 +10,10 @@ from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, Evaluator, Prediction
 from crypto_predict.baked.extremes import Extremes
 from crypto_predict.baked.models import NAME
-from crypto_predict.baked.schema import HOURS_AHEAD, Model
+from crypto_predict.baked.schema import Model
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, Pair
+from crypto_predict.market.forecast import HOURS_AHEAD
 from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
 from crypto_predict.web.http.schemas import TEXT, Schema
 

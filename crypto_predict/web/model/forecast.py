@@ -8,9 +8,9 @@ from time import sleep
 from typing import NamedTuple
 
 from crypto_predict.baked import plain
-from crypto_predict.baked.schema import HOURS_AHEAD
 from crypto_predict.errors import InvalidValue, OutOfRange
 from crypto_predict.market import DAY, Interval
+from crypto_predict.market.forecast import HOURS_AHEAD
 from crypto_predict.web.http import queries, schemas
 from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.http.response import PAIR, Rendered, file_headers, json_body, simulated_header, table

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
-from crypto_predict.baked.schema import HOURS_AHEAD, PairCard
+from crypto_predict.baked.schema import PairCard
 from crypto_predict.baked.touches import TENTHS, stay
 from crypto_predict.market import Pair
+from crypto_predict.market.forecast import HOURS_AHEAD
 from crypto_predict.web.http.problems import BadParameter
 from crypto_predict.web.model.answers import FORECAST, Row, Series
 from crypto_predict.wording import counted

@@ -16,6 +16,7 @@ from time import monotonic
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, Fitted, ForecastSeries, Work
 from crypto_predict.collecting.live.forecasting.state import ForecastDatabase, fit, state_of
+from crypto_predict.collecting.live.forecasting.turns import in_turns
 from crypto_predict.errors import DatabaseError, InvalidValue, UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
@@ -29,7 +30,6 @@ from crypto_predict.threads import in_thread
 GATHER = 0.1  # seconds: candles of many pairs close together, and one transaction stores their forecasts
 RETRY = 5.0  # seconds from one attempt to the next while the database is away
 KEEP = timedelta(days=1)  # how long forecasts are stored; their scores stay
-LOOK = 1.0  # seconds from one look for a pair to prepare to the next
 STOPPING = 0.5  # seconds of this machine that `stop` waits for the threads
 
 _log = logging.getLogger(__name__)
@@ -86,10 +86,7 @@ class Forecasts:
 
     async def prepare(self) -> None:
         """Prepare the pairs that are due, one at a time, for ever; the machine rests as long as each one took."""
-        while True:
-            began = self._clock.monotonic()
-            is_done = await in_thread(self._prepare_next, "forecast-history")
-            await self._clock.sleep(self._clock.monotonic() - began if is_done else LOOK)
+        await in_turns(self._prepare_next, self._clock, "forecast-history")
 
     def stop(self) -> None:
         """End within a second. A thread that computes ends later, and does not store what it has."""

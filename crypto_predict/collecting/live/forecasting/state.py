@@ -126,7 +126,7 @@ def fit(
     Raises:
         UnusableHistory: They cannot be fitted on these candles.
     """
-    columns = Candles.of(_candles(database, series, newest, FULL, is_stopped), Interval.MINUTE_1)
+    columns = Candles.of(stored_candles(database, series, _until(newest, FULL), is_stopped), Interval.MINUTE_1)
     if is_stopped():
         return None
     with threadpool_limits(1):  # the streams need the other cores
@@ -154,7 +154,7 @@ def state_of(  # noqa: PLR0913 each is one fact
         forecasts = database.minute_forecasts(series, cutoffs, MINUTES_AHEAD, newest=True)
         closes = [forecast.cutoff for forecast in forecasts[-1:]] + ([record.until] if record is not None else [])
         until, state = max(closes, default=newest), ForecastState(coefficients, forecasts)
-    for candle in _candles(database, series, newest, WARM, is_stopped):
+    for candle in stored_candles(database, series, _until(newest, WARM), is_stopped):
         if candle.open_time < until:
             state.learn(candle)
         else:
@@ -162,12 +162,18 @@ def state_of(  # noqa: PLR0913 each is one fact
     return state
 
 
-def _candles(
-    database: CandleReader, series: SeriesKey, newest: datetime, length: timedelta, is_stopped: Callable[[], bool]
+def stored_candles(
+    database: CandleReader, series: SeriesKey, span: Span, is_stopped: Callable[[], bool]
 ) -> Iterator[Candle]:
-    end = newest + _MINUTE
-    start = end - length
-    while start < end and not is_stopped():
-        page = database.candles(series, Span(start, end), PAGE)
+    """Yield the stored candles that open in `span`, ascending."""
+    start = span.start
+    while start < span.end and not is_stopped():
+        page = database.candles(series, Span(start, span.end), PAGE)
         yield from (stored.candle for stored in page)
-        start = page[-1].candle.open_time + _MINUTE if len(page) == PAGE else end
+        start = page[-1].candle.open_time + series.interval.length if len(page) == PAGE else span.end
+
+
+def _until(newest: datetime, length: timedelta) -> Span:
+    """Return the span of this length whose last minute opens at `newest`."""
+    end = newest + _MINUTE
+    return Span(end - length, end)
