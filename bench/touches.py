@@ -13,10 +13,10 @@ from datetime import date
 import numpy as np
 
 from bench.distributions import read
-from crypto_predict.baked.touches import TouchScore
+from crypto_predict.baked.touches import SCORED_DAYS, TouchScore
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF
-from crypto_predict.forecasting.evaluation.touches import HORIZONS, SCORED, TouchForecasts, learn_touches, score_touches
+from crypto_predict.forecasting.evaluation.touches import HORIZONS, TouchForecasts, learn_touches, score_touches
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
 from crypto_predict.wording import counted
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pairs = list(map(Pair.parse, options.pair.split(",")))
     histories = [DailySeries.of(read(options.source, pair, options.until)) for pair in pairs]
     found = [answered(series, len(series) // 2 if options.second_half else FIRST_CUTOFF - 1) for series in histories]
-    for horizon in SCORED:
+    for horizon in SCORED_DAYS:
         print(
             f"\n{counted(horizon, 'day')} ahead: questions, Brier score, to that of the rule, (parts), said minus came"
         )

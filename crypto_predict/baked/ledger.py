@@ -10,13 +10,14 @@ without breaking the chain, except lines missing at its end. Therefore a model n
 entry. The ledger is written before the model, and the model is the commit point: entries after the one that it names
 were never released.
 
-A release of a pair takes 3 to 5 kB, each of its models 0.3 kB more, and an outcome 0.3 kB. Four releases a day of one
-pair, with the outcomes of their hours, come to 0.5 GB in fifty years, with twelve models to 0.7 GB. The file is read
-line by line and not kept in memory.
+A release of a pair takes 4 to 5 kB, each of its models 0.3 kB more, the outcome of a day 0.3 kB, and that of its hours
+1 kB. Four releases a day of one pair, with their outcomes, come to 0.4 GB in fifty years, with twelve models to 0.7 GB.
+The file is read line by line and not kept in memory.
 
 Lines of earlier formats are read and continued as they are. Releases of format 1 have the interval, but not the other
-quantiles and the volatility; those of formats 1 and 2 have no models, and those before format 4 no hours. A program
-refuses a line of a later format than its own, by the number of the line: what it cannot score, it must not continue.
+quantiles and the volatility; those of formats 1 and 2 have no models, and those before format 4 neither hours nor
+touches, nor do outcomes have highs and lows. A program refuses a line of a later format than its own, by the number of
+the line: what it cannot score, it must not continue.
 """
 
 import hashlib
@@ -34,14 +35,16 @@ from typing import Any
 from crypto_predict.baked import files, plain
 from crypto_predict.baked.models import MOST_MODELS, Quantiles, quantile_faults
 from crypto_predict.baked.schema import SHA256, Anchor, not_positive
+from crypto_predict.baked.touches import DAY_MOVES, SCORED_DAYS, SCORED_HOURS
 from crypto_predict.errors import BrokenLedger, UnusableHistory, shown
 from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 
 FORMAT = 4  # of a line; raised whenever an older program could misread it
 DAYS = 30  # ahead, recorded of every release
+HOURS_A_DAY = 24
 MODEL_DAYS = (1, 7, 30, 90)  # ahead, recorded of each of its models
-HOURS = (1, 6, 24)  # ahead, recorded of every release that forecasts hours
+HOURS = SCORED_HOURS  # ahead, recorded of every release that forecasts hours
 NO_ENTRY = "0" * 64  # the digest before the first entry
 MOST_BYTES = 2**30  # decades of four pairs with the default models
 MOST_LINE_BYTES = 64 * 2**10
@@ -76,6 +79,10 @@ class Release:
     models: dict[str, Quantiles]  # none in formats 1 and 2
     # (3, 7) `HOURS` after the anchor, at `LEVELS`, to six digits
     hours: Quantiles  # none before format 4, and of a model without hours
+    # (6, 10) to three decimals: the probability that the price at each of `HOUR_MOVES` from the anchor is touched until
+    # each of `HOURS`, then at each of `DAY_MOVES` until the closes of `SCORED_DAYS` after `last`; these alone, (3, 10),
+    # of a model without hours, and none before format 4
+    touched: tuple[tuple[float, ...], ...]
 
     def faults(self) -> Iterator[str]:
         if self.last > date.max - DAYS * DAY:
@@ -104,6 +111,7 @@ class Release:
             yield "the quantiles of a model are not positive prices"
         if self.hours:
             yield from self._hour_faults()
+        yield from self._touch_faults()
 
     def _hour_faults(self) -> Iterator[str]:
         if len(self.hours) != len(HOURS):
@@ -112,8 +120,19 @@ class Release:
             yield f"the quantiles of an hour are not {len(LEVELS)} positive prices that ascend"
         if self.volatility is None:
             yield "of hours and volatility, one is missing"
-        if not is_hour(self.anchor.at):
+
+    def _touch_faults(self) -> Iterator[str]:
+        if (self.hours or self.touched) and not is_hour(self.anchor.at):
             yield f"the hours after {self.anchor.at} have no candles"
+        if not self.touched:
+            return
+        if len(self.touched) != (horizons := len(self.hours) + len(SCORED_DAYS)):
+            yield f"touched is of {len(self.touched)} horizons, not of {horizons}"
+        for row in self.touched:
+            if len(row) != len(DAY_MOVES) or not all(0 <= probability <= 1 for probability in row):
+                yield f"touched are not {len(DAY_MOVES)} probabilities: {row!s:.80}"
+        if not self.quantiles:
+            yield "of touched and quantiles, one is missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,26 +143,42 @@ class Outcome:
     simulated: bool  # whether the price is invented; outcomes are compared with forecasts of the same kind only
     day: date
     close: float  # in the pair's quote currency
+    high: float | None  # of the day; None before format 4
+    low: float | None
     source: str  # of the history that contained it
 
     def faults(self) -> Iterator[str]:
         yield from not_positive("close", self.close)
+        if (self.high is None) != (self.low is None):
+            yield "of high and low, one is missing"
+        elif self.high is not None and self.low is not None and not 0 < self.low <= self.close <= self.high:
+            yield f"the close {self.close} is not between low {self.low} and high {self.high}, above 0"
 
 
 @dataclass(frozen=True, slots=True)
-class HourOutcome:
-    """The price at the end of an hour that was forecast. Of several outcomes of an hour the first one counts."""
+class HourlyOutcome:
+    """The prices of the hours of a day that has ended. Of several outcomes of a day the first one counts.
+
+    An hour without a candle has None in each of the three.
+    """
 
     pair: Pair
     simulated: bool  # as in `Outcome`
-    at: datetime  # the close of the hour's candle
-    close: float  # in the pair's quote currency
+    day: date  # in UTC
+    closes: tuple[float | None, ...]  # (24,) in the pair's quote currency, of the hours that open at 0:00, 1:00, ...
+    highs: tuple[float | None, ...]  # (24,)
+    lows: tuple[float | None, ...]  # (24,)
     source: str  # of the hourly candles
 
     def faults(self) -> Iterator[str]:
-        yield from not_positive("close", self.close)
-        if not is_hour(self.at):
-            yield f"{self.at} is not the end of an hour"
+        if not len(self.closes) == len(self.highs) == len(self.lows) == HOURS_A_DAY:
+            yield f"{len(self.closes)} closes, {len(self.highs)} highs and {len(self.lows)} lows, not {HOURS_A_DAY}"
+            return
+        for close, high, low in zip(self.closes, self.highs, self.lows, strict=True):
+            if close is None and high is None and low is None:
+                continue
+            if close is None or high is None or low is None or not 0 < low <= close <= high:
+                yield f"the close {close} is not between low {low} and high {high}, above 0"
 
 
 def is_hour(instant: datetime) -> bool:
@@ -151,13 +186,20 @@ def is_hour(instant: datetime) -> bool:
     return Interval.HOUR_1.floor(instant) == instant
 
 
-Content = Release | Outcome | HourOutcome
+Content = Release | Outcome | HourlyOutcome
 Place = tuple[int, str]  # where an entry begins, in bytes, and its digest
 
-_KINDS: dict[str, type[Content]] = {"release": Release, "outcome": Outcome, "hour": HourOutcome}
+_KINDS: dict[str, type[Content]] = {"release": Release, "outcome": Outcome, "hours": HourlyOutcome}
 _NAMES = {kind: name for name, kind in _KINDS.items()}
-# The members of a release that a format added, and what they are in earlier ones.
-_ADDED: dict[int, dict[str, Any]] = {2: {"quantiles": [], "volatility": None}, 3: {"models": {}}, 4: {"hours": []}}
+# The members of an entry that a format added, by its kind, and what they are in earlier ones.
+_ADDED: dict[str, dict[int, dict[str, Any]]] = {
+    "release": {
+        2: {"quantiles": [], "volatility": None},
+        3: {"models": {}},
+        4: {"hours": [], "touched": []},
+    },
+    "outcome": {4: {"high": None, "low": None}},
+}
 
 
 class EntryFault(ValueError):
@@ -196,9 +238,8 @@ def read_entry(line: bytes, previous: str | None) -> tuple[Content, str]:
         raise EntryFault(f"it does not follow the line before: lines are missing, repeated or out of order; {RESTORE}")
     if type(kind) is not str or kind not in _KINDS:
         raise EntryFault(f"its kind is {shown(kind)}, not one of {', '.join(_KINDS)}")
-    if kind == "release":
-        for added in (members for format_, members in _ADDED.items() if version < format_):
-            data |= added
+    for added in (members for format_, members in _ADDED.get(kind, {}).items() if version < format_):
+        data |= added
     try:
         return plain.decode(_KINDS[kind], data, kind), digest
     except plain.Undecodable as error:

@@ -438,10 +438,16 @@ class LiveMonth:
     """How often the 80 % interval held in one calendar month, for one horizon."""
 
     month: date  # its first day; a forecast belongs to the month of its target
-    horizon_days: int
+    horizon_days: int | None  # either this
+    horizon_hours: int | None  # or this
     due: int  # forecasts whose outcome is known
     days: int  # different targets among them
     coverage: Estimate
+
+    @property
+    def horizon(self) -> tuple[int, str]:
+        """The horizon with its unit."""
+        return (self.horizon_hours, "hour") if self.horizon_hours is not None else (self.horizon_days or 0, "day")
 
 
 @dataclass(frozen=True, slots=True)
@@ -472,6 +478,11 @@ class LiveScore:
     distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
     probabilities: LiveProbabilities | None  # the same
 
+    @property
+    def horizon(self) -> tuple[int, str]:
+        """The horizon with its unit."""
+        return self.horizon_days, "day"
+
 
 @dataclass(frozen=True, slots=True)
 class LiveHourScore:
@@ -491,6 +502,14 @@ class LiveHourScore:
     coverage: float  # the share of outcomes inside the 80 % interval
     coverage_50: float
     coverage_90: float
+    days: int  # different days of the targets
+    coverage_confidence: Confidence | None  # None with too few days, or if it is 0 or 1
+    probabilities: LiveProbabilities | None  # None without a question
+
+    @property
+    def horizon(self) -> tuple[int, str]:
+        """The horizon with its unit."""
+        return self.horizon_hours, "hour"
 
 
 @dataclass(frozen=True, slots=True)
@@ -528,13 +547,14 @@ class LiveRecord:
     distribution: LiveDistribution | None  # None if no forecast with quantiles has come due
     probabilities: LiveProbabilities | None  # the same
     by_horizon: tuple[LiveScore, ...]  # ascending; without horizons that have no forecast due
-    months: tuple[LiveMonth, ...]  # the newest 24, newest first, and in each the horizons of `by_horizon`
+    months: tuple[LiveMonth, ...]  # the newest 24, newest first, and in each the horizons of `hours` and `by_horizon`
     lately: tuple[CoverageTest, ...]  # by horizon, as `by_horizon`
     latest: tuple[LiveForecast, ...]  # one for each of the newest 30 target days, newest first
     words: str  # the scores in words
     models: tuple[LiveModel, ...]  # the combined forecast first, the others by name; the 16 that were released last
     pairwise: tuple[PairwiseScore, ...]  # of every two of them at each horizon, over the releases that had both
     hours: tuple[LiveHourScore, ...]  # 1, 6 and 24 hours ahead; without those that have no forecast due
+    touches: tuple[TouchScore, ...]  # within 1, 6 and 24 hours, and 1, 7 and 30 days of the newest price; the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,10 @@ from statistics import NormalDist
 
 TOUCHED = (0.9, 0.75, 0.5, 0.25, 0.1, 0.05)  # probabilities of a touch at which a curve is given
 TENTHS = 10
+# Horizons at which touches are scored, and the moves of the last price that are asked for at each of them.
+SCORED_HOURS, SCORED_DAYS = (1, 6, 24), (1, 7, 30)
+HOUR_MOVES = (-0.05, -0.02, -0.01, -0.005, -0.002, 0.002, 0.005, 0.01, 0.02, 0.05)
+DAY_MOVES = (-0.3, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.3)
 MOST_CURVES = 16  # of a pair
 
 _NORMAL = NormalDist()
@@ -53,10 +57,11 @@ class TouchTenth:
 
 @dataclass(frozen=True, slots=True)
 class TouchScore:
-    """How probabilities of a touch did out of sample, over one horizon.
+    """How probabilities of a touch did over one horizon: out of sample in a backtest, or as they were published.
 
     At every cutoff the prices 2, 5, 10, 20 and 30 % above and below its close are asked for; where the horizon is of
-    hours 0.2, 0.5, 1, 2 and 5 %. The curve was learned from what had come due by then.
+    hours 0.2, 0.5, 1, 2 and 5 %. The curve was learned from what had come due by then. A cutoff of what was published
+    is the newest price of a release.
     """
 
     horizon_days: int | None  # either this

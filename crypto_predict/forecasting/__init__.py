@@ -7,8 +7,8 @@
 * ``evaluation``: the backtest, its scores and their formulas
 * ``minutes``: the forecasts of the next 15 minutes, which a collector makes
 * ``gate``: faults of histories and scores, with their thresholds
-* ``record``: released forecasts and their outcomes; ``live_days``: coverage by month; ``live_probabilities``: those of
-  round prices
-* ``live_models``: those of each model; ``live_hours``: those of hours
+* ``record``: released forecasts and their outcomes; ``live_losses``: their losses; ``live_days``: coverage by month
+* ``live_probabilities``: those of round prices; ``live_touches``: those of touches; ``live_hours``: those of hours
+* ``live_models``: those of each model
 * ``daily``: the daily forecast of one pair as it is baked
 """

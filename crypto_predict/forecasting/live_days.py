@@ -32,6 +32,7 @@ class LiveDays:
     """Sums over the forecasts of each target day. A day takes some 150 bytes."""
 
     horizon: int  # days; the longest one of forecasts of several horizons
+    hours: int | None = None  # ahead, of forecasts of hours, whose horizon is within a day
     _rows: dict[date, int] = field(default_factory=dict)  # by target
     _sums: "array[float]" = field(default_factory=lambda: array("d"))  # (days, SUMS), in the order of `_rows`
 
@@ -71,7 +72,8 @@ class LiveDays:
         for month, rows in months[: -MONTHS - 1 : -1]:
             share, interval = _coverage(days[rows], sums[rows], self.horizon)
             due = round(float(sums[rows, _DUE].sum()))
-            yield LiveMonth(month, self.horizon, due, len(rows), estimate(share, interval))
+            ahead = self.horizon if self.hours is None else None
+            yield LiveMonth(month, ahead, self.hours, due, len(rows), estimate(share, interval))
 
     def test(self) -> CoverageTest:
         """Return the coverage of the newest days, and whether it differs from the nominal one beyond chance."""

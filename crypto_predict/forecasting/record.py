@@ -3,30 +3,34 @@
 Each forecast with a recorded outcome counts once, even if several releases forecast the same day from the same price.
 Four releases a day that forecast thirty days ahead cover each day 120 times, and their errors are far from
 independent. So the number of different days is counted, too: it shows how much evidence the other figures rest on.
-`live_days` has the coverage by month, `live_probabilities` those of round prices, `live_models` the record of each
-model, `live_hours` that of the hours after the newest price.
+`live_losses` has their losses, `live_days` the coverage by month, `live_probabilities` those of round prices,
+`live_models` the record of each model, `live_hours` that of the hours after the newest price, `live_touches` that of
+prices that are touched.
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
+from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from crypto_predict.baked.distribution import Distribution
-from crypto_predict.baked.evaluation import PROPHET, Evaluator
+from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
+from crypto_predict.baked.extremes import Extremes
 from crypto_predict.baked.ledger import (
     DAYS,
     HOURS,
+    HOURS_A_DAY,
     MODEL_DAYS,
     MOST_BYTES,
     RESTORE,
     Content,
     EntryFault,
-    HourOutcome,
+    HourlyOutcome,
     Ledger,
     Outcome,
     Place,
@@ -35,7 +39,6 @@ from crypto_predict.baked.ledger import (
 from crypto_predict.baked.schema import (
     COVERAGE,
     Card,
-    LiveDistribution,
     LiveForecast,
     LiveMonth,
     LiveRecord,
@@ -43,16 +46,15 @@ from crypto_predict.baked.schema import (
     PairForecast,
     Scorecard,
 )
+from crypto_predict.baked.touches import DAY_MOVES, HOUR_MOVES, SCORED_DAYS
 from crypto_predict.errors import InvalidValue
-from crypto_predict.forecasting import live_probabilities
-from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN, interval_score
-from crypto_predict.forecasting.evaluation import metrics
 from crypto_predict.forecasting.live_days import SUMS, LiveDays
 from crypto_predict.forecasting.live_hours import LiveHours
+from crypto_predict.forecasting.live_losses import Due, losses, scores
 from crypto_predict.forecasting.live_models import LiveModels
+from crypto_predict.forecasting.live_touches import LiveTouches
 from crypto_predict.history import History
-from crypto_predict.history.columns import FloatArray
-from crypto_predict.market import DAY, Candle, Interval, Pair
+from crypto_predict.market import DAY, Interval, Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
 
@@ -63,8 +65,6 @@ MOST_OUTCOMES = 500_000  # of all pairs; fifty years of one have 18,000
 MOST_TALLIES = 500  # pairs; one with real and with invented prices counts twice
 HORIZONS = (1, 3, 7, 14, 30)  # days ahead that are also scored separately
 LATEST = 30  # target days shown one by one
-
-_LEAST_PRICE = np.finfo(np.float64).tiny  # for the low end of an interval, which may be 0
 
 
 @dataclass(slots=True)
@@ -111,19 +111,30 @@ class Record:
             awaited = tally.awaited() if tally else set()
             for candle in history.candles:
                 if (day := candle.open_time.date()) in awaited:
-                    self._append(Outcome(history.pair, history.simulated, day, candle.close, history.source))
+                    close, high, low = candle.close, candle.high, candle.low
+                    self._append(Outcome(history.pair, history.simulated, day, close, high, low, history.source))
 
-    def settle_hours(self, history: History, candles: Iterable[Candle]) -> None:
-        """Append the outcomes of all target hours that have one of these hourly `candles`, of the source of `history`.
+    def settle_hours(self, history: History) -> None:
+        """Append the outcomes of the hours of each day that has ended, if forecasts wait for one of them.
 
-        They are treated as the days of `settle`; an hour without a candle is never scored.
+        They are treated as the days of `settle`; an hour without a candle then is never scored.
+
+        Raises:
+            InvalidValue: The history is not hourly.
         """
-        if (tally := self._tallies.get((history.pair, history.simulated))) is None:
-            return
-        awaited = {*tally.hours.pending}
-        for candle in candles:
-            if (at := candle.open_time + Interval.HOUR_1.length) in awaited:
-                self._append(HourOutcome(history.pair, history.simulated, at, candle.close, history.source))
+        if history.interval is not Interval.HOUR_1:
+            raise InvalidValue("interval", history.interval.length, "that of hourly candles")
+        tally = self._tallies.get((history.pair, history.simulated))
+        awaited = tally.awaited_hours() if tally else set()
+        for day, candles in groupby(history.candles, lambda candle: candle.open_time.date()):
+            if day in awaited and day < history.end.date():
+                by_hour = {candle.open_time.hour: candle for candle in candles}
+                hours = [by_hour.get(hour) for hour in range(HOURS_A_DAY)]
+                closes, highs, lows = (
+                    tuple(getattr(candle, name, None) for candle in hours) for name in ("close", "high", "low")
+                )
+                outcome = HourlyOutcome(history.pair, history.simulated, day, closes, highs, lows, history.source)
+                self._append(outcome)
 
     def release(self, card: Card, forecasts: Mapping[Pair, PairForecast]) -> None:
         """Append the forecasts of a model that is about to be released: one entry for each pair.
@@ -208,7 +219,16 @@ def _release(card: Card, pair: Pair, forecast: PairForecast) -> Release:
             for name in models
         },
         hours=tuple(_quantiles(evaluator.distribution(hour)) for hour in hours),
+        touched=tuple(_touched(evaluator, hours)),
     )
+
+
+def _touched(evaluator: Evaluator, hours: Sequence[datetime]) -> Iterator[tuple[float, ...]]:
+    """Yield how probable prices are to be touched until each of these instants, and of the days of `SCORED_DAYS`."""
+    extremes, forecast = Extremes(evaluator, COMBINED), evaluator.forecast
+    days = [(forecast.last + ahead * DAY, DAY_MOVES) for ahead in SCORED_DAYS]
+    for moment, moves in (*((hour, HOUR_MOVES) for hour in hours), *days):
+        yield tuple(round(extremes.touched(moment, forecast.anchor.price * (1 + move)), 3) for move in moves)
 
 
 def _quantiles(distribution: Distribution) -> tuple[float, ...]:
@@ -216,89 +236,8 @@ def _quantiles(distribution: Distribution) -> tuple[float, ...]:
     return tuple(float(f"{distribution.quantile(level):.6g}") for level in LEVELS)
 
 
-class _Due(NamedTuple):
-    """A published forecast and its outcome."""
-
-    release: Release
-    horizon: int  # days
-    target: date
-    actual: float
-
-
-def _losses(due: Sequence[_Due]) -> dict[str, FloatArray]:
-    """Return the losses (n,) of forecasts by name, in log price; those of quantiles are 0 without quantiles.
-
-    Quantiles are compared with a Gaussian around persistence, which widens from the anchor to the target.
-    """
-    rows, quantile_rows, variances, levels = [], [], [], np.array(LEVELS)
-    for release, horizon, target, close in due:
-        ends = (values[horizon - 1] for values in (release.prediction, release.low, release.high))
-        rows.append((close, release.anchor.price, *ends))
-        quantile_rows.append(release.quantiles[horizon - 1] if release.quantiles else (1.0,) * len(LEVELS))
-        elapsed = datetime.combine(target, time.min, UTC) + DAY - release.anchor.at
-        variances.append((release.volatility or 0.0) ** 2 * (elapsed / DAY))
-    prices, quantiles, sigma = np.array(rows), np.log(quantile_rows), np.sqrt(variances)
-    actual, persistence, prediction, low, high = np.log(np.maximum(prices, _LEAST_PRICE)).T
-    by_level, reach = dict(zip(LEVELS, quantiles.T, strict=True)), GAUSSIAN * sigma
-    winkler = interval_score(actual, low, high, COVERAGE)
-    tenths = np.minimum(metrics.pit(actual, quantiles, levels) * metrics.PIT_BINS, metrics.PIT_BINS - 1).astype(int)
-    of_quantiles = {
-        "distributions": np.ones(len(due)),
-        "crps": metrics.crps_quantiles(actual, quantiles, levels),
-        "reference_crps": metrics.crps_gaussian(actual, persistence, sigma),
-        "reference_winkler": interval_score(actual, persistence - reach, persistence + reach, COVERAGE),
-        "inside_50": (by_level[0.25] <= actual) & (actual <= by_level[0.75]),
-        "inside_90": (by_level[0.05] <= actual) & (actual <= by_level[0.95]),
-        **{f"tenth_{tenth}": tenths == tenth for tenth in range(metrics.PIT_BINS)},
-        "distribution_winkler": winkler,
-        **live_probabilities.losses(actual, persistence, sigma, quantiles),
-    }
-    has_quantiles = np.array([bool(release.quantiles) for release, *_ in due])
-    return {
-        "due": np.ones(len(due)),
-        "error": np.abs(actual - prediction),
-        "reference": np.abs(actual - persistence),
-        "inside": (prices[:, 3] <= prices[:, 0]) & (prices[:, 0] <= prices[:, 4]),
-        "winkler": winkler,
-        **{name: np.where(has_quantiles, values, 0.0) for name, values in of_quantiles.items()},
-    }
-
-
-def _scores(sums: Mapping[str, float], days: LiveDays) -> dict[str, Any]:
-    """Return the fields that `LiveScore` and `LiveRecord` share, from sums of `_losses`, over all days and of each."""
-    distribution, probabilities, relative = None, None, _ratio(sums, "error", "reference")
-    if due := sums["distributions"]:
-        probabilities = live_probabilities.scores(sums, *days.relative_brier())
-        distribution = LiveDistribution(
-            due=round(due),
-            crps=sums["crps"] / due,
-            coverage_50=sums["inside_50"] / due,
-            coverage_90=sums["inside_90"] / due,
-            relative_crps=_ratio(sums, "crps", "reference_crps"),
-            relative_winkler=_ratio(sums, "distribution_winkler", "reference_winkler"),
-            pit=tuple(sums[f"tenth_{tenth}"] / due for tenth in range(metrics.PIT_BINS)),
-        )
-    return {
-        "due": round(sums["due"]),
-        "days": len(days),
-        "mae": _ratio(sums, "error", "due"),
-        "relative_mae": relative,
-        "skill": None if relative is None else 1 - relative,
-        "coverage": _ratio(sums, "inside", "due"),
-        "coverage_confidence": days.coverage_confidence() if sums["due"] else None,
-        "winkler": _ratio(sums, "winkler", "due"),
-        "distribution": distribution,
-        "probabilities": probabilities,
-    }
-
-
-def _ratio(sums: Mapping[str, float], name: str, of: str) -> float | None:
-    """Return the ratio of two sums; None if the second is 0."""
-    return sums[name] / sums[of] if sums[of] > 0 else None
-
-
-def _newest_first(month: LiveMonth) -> tuple[int, int]:
-    return -month.month.toordinal(), month.horizon_days
+def _newest_first(month: LiveMonth) -> tuple[int, int, int]:
+    return -month.month.toordinal(), month.horizon_days or 0, month.horizon_hours or 0
 
 
 def _words(scores: Mapping[str, Any]) -> str:
@@ -322,23 +261,29 @@ class _Tally:
     _since: datetime | None = None
     _releases: int = 0
     _newest_candle: date = date.min
-    # Sums of `_losses`, of all target days and of each, by the horizon; None: all of them.
+    # Sums of `live_losses.losses`, of all target days and of each, by the horizon; None: all of them.
     _sums: dict[int | None, dict[str, float]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(float)))
     _days: dict[int | None, LiveDays] = field(
         default_factory=lambda: {horizon: LiveDays(horizon or DAYS) for horizon in (None, *HORIZONS)}
     )
     _hindsight: int = 0
     _latest: dict[date, LiveForecast] = field(default_factory=dict)
-    hours: LiveHours = field(default_factory=LiveHours)
+    _hours: LiveHours = field(default_factory=LiveHours)
+    _touches: LiveTouches = field(default_factory=LiveTouches)
     _models: LiveModels = field(default_factory=LiveModels)
 
     def awaited(self) -> set[date]:
         """Return the days that were forecast and have no outcome."""
         return {*self.pending, *self._models.pending}
 
+    def awaited_hours(self) -> set[date]:
+        """Return the days with hours that forecasts of hours or touches wait for."""
+        return self._hours.awaited() | self._touches.awaited()
+
     def count_pending(self) -> int:
         """Return the number of forecasts without an outcome, those of each model included."""
-        return self._count_own() + self._models.count_pending() + self.hours.count_pending()
+        others = (self._models, self._hours, self._touches)
+        return self._count_own() + sum(each.count_pending() for each in others)
 
     def _count_own(self) -> int:
         return sum(map(len, self.pending.values()))
@@ -353,29 +298,32 @@ class _Tally:
             for horizon in range(1, DAYS + 1):
                 target = content.last + horizon * DAY
                 if (actual := self.closes.get(target)) is not None:
-                    due.append(_Due(content, horizon, target, actual))
+                    due.append(Due(content, horizon, target, actual))
                 else:
                     self.pending.setdefault(target, []).append((content, horizon))
             self._models.add(content, self.closes)
-            self.hours.add(content)
-        elif isinstance(content, HourOutcome):
-            self.hours.settle(content.at, content.close)
+            self._hours.add(content)
+            self._touches.add(content)
+        elif isinstance(content, HourlyOutcome):
+            self._hours.settle(content)
+            self._touches.add_hours(content)
         elif content.day not in self.closes:
             self.closes[content.day] = content.close
             waiting = self.pending.pop(content.day, ())
-            due = [_Due(release, horizon, content.day, content.close) for release, horizon in waiting]
+            due = [Due(release, horizon, content.day, content.close) for release, horizon in waiting]
             self._models.settle(content.day, content.close)
+            self._touches.add_day(content)
         if due:
             self._score(due)
 
-    def _score(self, due: Sequence[_Due]) -> None:
-        losses, horizons = _losses(due), np.array([forecast.horizon for forecast in due])
-        table = np.column_stack([*losses.values()])  # (n, losses)
-        by_day = np.column_stack([losses[name] for name in SUMS])
+    def _score(self, due: Sequence[Due]) -> None:
+        by_name, horizons = losses(due), np.array([forecast.horizon for forecast in due])
+        table = np.column_stack([*by_name.values()])  # (n, losses)
+        by_day = np.column_stack([by_name[name] for name in SUMS])
         for horizon, days in self._days.items():
             rows = np.flatnonzero((horizons == horizon) | (horizon is None))
             days.add([due[row].target for row in rows.tolist()], by_day[rows])
-            for name, total in zip(losses, table[rows].sum(axis=0).tolist(), strict=True):
+            for name, total in zip(by_name, table[rows].sum(axis=0).tolist(), strict=True):
                 self._sums[horizon][name] += total
         for forecast in due:
             self._hindsight += forecast.release.made_at.date() > forecast.target
@@ -404,9 +352,10 @@ class _Tally:
         """Return the figures of the published forecasts; None before the first release."""
         if self._since is None:
             return None
-        scores = {horizon: _scores(self._sums[horizon], days) for horizon, days in self._days.items()}
+        figures = {horizon: scores(self._sums[horizon], days) for horizon, days in self._days.items()}
         known = [days for horizon, days in self._days.items() if horizon is not None and len(days)]
-        words, (models, pairwise) = _words(scores[None]), self._models.scores()
+        months = (*self._hours.months(), *(month for days in known for month in days.months()))
+        words, (models, pairwise) = _words(figures[None]), self._models.scores()
         if self._hindsight:
             words += f"; {self._hindsight:,} of them made in hindsight, by a history that was cut off"
         return LiveRecord(
@@ -416,14 +365,15 @@ class _Tally:
             pending=self._count_own(),
             overdue=sum(len(waiting) for target, waiting in self.pending.items() if target <= self._newest_candle),
             by_horizon=tuple(
-                LiveScore(horizon_days=horizon, **scores[horizon]) for horizon in HORIZONS if scores[horizon]["due"]
+                LiveScore(horizon_days=horizon, **figures[horizon]) for horizon in HORIZONS if figures[horizon]["due"]
             ),
-            months=tuple(sorted((month for days in known for month in days.months()), key=_newest_first)),
+            months=tuple(sorted(months, key=_newest_first)),
             lately=tuple(days.test() for days in known),
             latest=tuple(self._latest[target] for target in sorted(self._latest, reverse=True)),
             words=words,
             models=models,
             pairwise=pairwise,
-            hours=self.hours.scores(),
-            **scores[None],
+            hours=self._hours.scores(),
+            touches=self._touches.scores(),
+            **figures[None],
         )

@@ -126,9 +126,9 @@ def train(
 def _settle(record: Record, histories: Mapping[Pair, PairHistory]) -> None:
     """Record the outcomes of released forecasts, of days and of hours."""
     record.settle(past for past, *_ in histories.values())
-    for past, *_, hourly in histories.values():
+    for *_, hourly in histories.values():
         if not isinstance(hourly, str):
-            record.settle_hours(past, hourly.candles)
+            record.settle_hours(hourly)
 
 
 def _read_histories(

@@ -30,6 +30,7 @@ from crypto_predict.baked.ledger import (
     size_up_to,
 )
 from crypto_predict.baked.models import MOST_MODELS, NAME
+from crypto_predict.baked.touches import DAY_MOVES, SCORED_DAYS
 from crypto_predict.errors import BrokenLedger
 from crypto_predict.market import DAY
 from crypto_predict.market.forecast import LEVELS
@@ -37,7 +38,7 @@ from tests.support.ledgers import (
     START,
     contents,
     data_of,
-    make_hour,
+    make_hours,
     make_ledger,
     make_outcome,
     make_quantiles,
@@ -259,7 +260,7 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"format": 0}, "format is 0"),
         ({"format": True}, "format is True"),
         ({"format": "1" * 1000}, "format is '111"),
-        ({"kind": "rumour"}, "kind is 'rumour', not one of release, outcome, hour"),
+        ({"kind": "rumour"}, "kind is 'rumour', not one of release, outcome, hours"),
         ({"kind": nested(600)}, "kind is list, not one of"),
         ({"format": nested(600)}, "format is list"),
         ({"anchor": nested(600)}, "release.anchor: expected a mapping, found list"),
@@ -295,6 +296,14 @@ def test_a_file_that_changes_after_it_was_read_is_not_copied(path: Path) -> None
         ({"hours": [[0.0] * 7] * 3}, "the quantiles of an hour are not 7 positive prices"),
         ({"quantiles": [], "volatility": None, "models": {}}, "of hours and volatility, one is missing"),
         ({"anchor": {"at": "2024-05-18T00:30:00Z", "price": 1}}, "the hours after 2024-05-18 00:30:00+00:00 have no"),
+        ({"touched": [[0.5] * 10] * 5}, "touched is of 5 horizons, not of 6"),
+        ({"touched": [[0.5] * 10] * 6, "hours": []}, "touched is of 6 horizons, not of 3"),
+        ({"touched": [[0.5] * 9] * 6}, "touched are not 10 probabilities: (0.5, 0.5"),
+        ({"touched": [[1.1] * 10] * 6}, "touched are not 10 probabilities"),
+        (
+            {"quantiles": [], "volatility": None, "models": {}, "hours": [], "touched": [[0.5] * 10] * 3},
+            "of touched and quantiles, one is missing",
+        ),
         ({"models": {f"m{n}": [[1.0] * 7] * 4 for n in range(15)}}, "15 models are more than a pair can have (14)"),
     ],
 )
@@ -303,6 +312,30 @@ def test_an_invalid_release_is_refused_with_its_fault(path: Path, changes: dict[
     broken_ledger = broken(path, sealed({**RELEASE, **changes}))
     assert broken_ledger.line == 1
     assert fault in broken_ledger.reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"low": 0.0}, "the close 101.0 is not between low 0.0 and high"),
+        ({"high": 100.0}, "and high 100.0, above 0"),
+        ({"high": None}, "of high and low, one is missing"),
+    ],
+)
+def test_an_outcome_outside_of_its_day_is_refused(path: Path, changes: dict[str, Any], fault: str) -> None:
+    assert fault in broken(path, sealed({**OUTCOME, **changes})).reason
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"closes": [None] * 23}, "23 closes, 24 highs and 24 lows, not 24"),
+        ({"lows": [None] * 24}, "the close 101.0 is not between low None and high 102.01, above 0"),
+        ({"highs": [100.0, *[None] * 23]}, "the close 101.0 is not between low 99.99 and high 100.0"),
+    ],
+)
+def test_hours_that_no_market_had_are_refused(path: Path, changes: dict[str, Any], fault: str) -> None:
+    assert fault in broken(path, sealed({**members(make_hours(START, {0: 101.0})), **changes})).reason
 
 
 @pytest.mark.parametrize("close", [0, -1.0, math.nan, -math.inf, None, "100", False])
@@ -390,8 +423,9 @@ def test_decades_of_releases_fit() -> None:
     quantiles = tuple(tuple(123_456.7 + n for n in range(7)) for _ in range(DAYS))
     full = replace(make_release(), models=models, quantiles=quantiles, prediction=(123_456.78,) * DAYS)
     full = replace(full, low=(123_000.01,) * DAYS, high=(129_999.99,) * DAYS)
-    hour_bytes = len(make_ledger(make_hour(full.anchor.at, 123_456.78)))
-    release_bytes, outcome_bytes = len(make_ledger(full)), len(LINES[1]) + 4 * len(HOURS) * hour_bytes
+    full = replace(full, touched=((0.123,) * len(DAY_MOVES),) * len(full.touched))
+    hours_bytes = len(make_ledger(make_hours(START, dict.fromkeys(range(24), 123_456.78))))
+    release_bytes, outcome_bytes = len(make_ledger(full)), len(LINES[1]) + hours_bytes
     assert release_bytes < ledger_module.MOST_LINE_BYTES / 7
     year = (4 * release_bytes + outcome_bytes) * 365
     assert year * 50 < 0.65 * ledger_module.MOST_BYTES
@@ -419,6 +453,7 @@ def test_a_ledger_of_an_earlier_format_is_read_and_continued(tmp_path: Path, ver
 
 PRICES = st.floats(1e-9, 1e12)
 ROWS = st.lists(PRICES, min_size=len(LEVELS), max_size=len(LEVELS)).map(lambda row: tuple(sorted(row)))
+SHARES = st.lists(st.floats(0, 1), min_size=len(DAY_MOVES), max_size=len(DAY_MOVES)).map(tuple)
 MODELS = st.dictionaries(
     st.from_regex(NAME, fullmatch=True),
     st.lists(ROWS, min_size=len(MODEL_DAYS), max_size=len(MODEL_DAYS)).map(tuple),
@@ -432,13 +467,16 @@ def entries_of_a_format(draw: st.DrawFn) -> tuple[int, Content]:
     version, last = draw(st.integers(1, 4)), START + draw(st.integers(0, 999)) * DAY
     if draw(st.booleans()):
         if version == 4 and draw(st.booleans()):
-            return version, make_hour(make_release(last).anchor.at, draw(PRICES))
-        return version, make_outcome(last, draw(PRICES))
+            return version, make_hours(last, draw(st.dictionaries(st.integers(0, 23), PRICES)))
+        outcome = make_outcome(last, draw(PRICES))
+        return version, outcome if version == 4 else replace(outcome, high=None, low=None)
     release = make_release(last, draw(st.sampled_from([BTC, ETH])))
     if version < 2:
         release = replace(release, quantiles=(), volatility=None)
     hours = draw(st.just(()) | st.tuples(*[ROWS] * len(HOURS))) if version > 3 else ()
-    return version, replace(release, models=draw(MODELS) if version > 2 else {}, hours=hours)
+    horizons = len(hours) + len(SCORED_DAYS) if version > 3 and draw(st.booleans()) else 0
+    touched = draw(st.tuples(*[SHARES] * horizons))
+    return version, replace(release, models=draw(MODELS) if version > 2 else {}, hours=hours, touched=touched)
 
 
 @settings(max_examples=40)
@@ -448,10 +486,13 @@ def test_entries_of_all_formats_are_read_as_they_were_written(path: Path, entrie
     entries.sort(
         key=lambda entry: entry[1].made_at if isinstance(entry[1], Release) else datetime.min.replace(tzinfo=UTC)
     )
-    added = {1: {"quantiles", "volatility", "models", "hours"}, 2: {"models", "hours"}, 3: {"hours"}, 4: set[str]()}
+    latest = {"hours", "touched"}
+    added = {1: {"quantiles", "volatility", "models", *latest}, 2: {"models", *latest}, 3: latest, 4: set[str]()}
+    prices = {version: {"high", "low"} if version < 4 else set[str]() for version in added}
     lines = [
-        {**{name: value for name, value in members(content).items() if name not in added[version]}, "format": version}
+        {**{name: value for name, value in members(content).items() if name not in later[version]}, "format": version}
         for version, content in entries
+        for later in [added if isinstance(content, Release) else prices]
     ]
     data = sealed(*lines)
     ledger = read(path, data)

@@ -64,7 +64,7 @@ def test_a_month_has_an_interval_where_its_days_are_three_blocks_or_more() -> No
     """Tomorrow's forecasts have; those a week ahead overlap too much, and what never missed has no known error."""
     hits = np.arange(60) % 5 != 0
     (may, *_), (far, *_) = (list(days_of(hits, horizon, start=date(2026, 5, 1)).months())[::-1] for horizon in (1, 7))
-    assert may == LiveMonth(date(2026, 5, 1), 1, 31, 31, Estimate(0.774194, may.coverage.low, may.coverage.high))
+    assert may == LiveMonth(date(2026, 5, 1), 1, None, 31, 31, Estimate(0.774194, may.coverage.low, may.coverage.high))
     assert may.coverage.low is not None
     assert may.coverage.high is not None
     assert 0.5 < may.coverage.low < 0.75

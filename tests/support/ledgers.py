@@ -3,18 +3,20 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 from crypto_predict.baked.ledger import (
     DAYS,
     HOURS,
+    HOURS_A_DAY,
     MODEL_DAYS,
     NO_ENTRY,
     Content,
-    HourOutcome,
+    HourlyOutcome,
     Ledger,
     Outcome,
     Release,
@@ -23,11 +25,13 @@ from crypto_predict.baked.ledger import (
 )
 from crypto_predict.baked.models import Quantiles
 from crypto_predict.baked.schema import Anchor
+from crypto_predict.forecasting.record import Record
 from crypto_predict.market import DAY, Pair
 from crypto_predict.market.forecast import LEVELS
 from tests.support.models import BTC
 
 START = date(2024, 5, 17)  # the last candle of the first release
+TOUCHED = (0.02, 0.1, 0.2, 0.4, 0.8, 0.8, 0.4, 0.2, 0.1, 0.02)  # the probabilities of a touch, at each horizon
 SCORES = [NormalDist().inv_cdf(level) for level in LEVELS]
 
 
@@ -53,6 +57,7 @@ def make_release(last: date = START, pair: Pair = BTC) -> Release:
         volatility=0.03,
         models={name: make_quantiles(width) for name, width in (("combined", 1.0), ("garch", 0.8))},
         hours=make_quantiles(days=[hours / 24 for hours in HOURS]),
+        touched=(TOUCHED,) * 6,
     )
 
 
@@ -65,11 +70,14 @@ def make_quantiles(width: float = 1.0, shift: float = 0.0, days: Sequence[float]
 
 
 def make_outcome(day: date = START + DAY, close: float = 101.0, pair: Pair = BTC) -> Outcome:
-    return Outcome(pair, False, day, close, "alpaca")
+    return Outcome(pair, False, day, close, 1.01 * close, 0.99 * close, "alpaca")
 
 
-def make_hour(at: datetime, close: float = 101.0, pair: Pair = BTC) -> HourOutcome:
-    return HourOutcome(pair, False, at, close, "alpaca")
+def make_hours(day: date, closes: Mapping[int, float], pair: Pair = BTC) -> HourlyOutcome:
+    """The outcome of a day whose hours that open at these have a candle, with a range of 1 % around each close."""
+    of_hours = [closes.get(hour) for hour in range(HOURS_A_DAY)]
+    highs, lows = (tuple(None if close is None else share * close for close in of_hours) for share in (1.01, 0.99))
+    return HourlyOutcome(pair, False, day, tuple(of_hours), highs, lows, "alpaca")
 
 
 def make_ledger(*contents: Content) -> bytes:
@@ -77,6 +85,16 @@ def make_ledger(*contents: Content) -> bytes:
     for content in contents:
         ledger.append(content)
     return data_of(ledger)
+
+
+def record_of(folder: Path, *entries: Content, after: Record | None = None) -> Record:
+    """The record of a ledger with these entries, after those of another."""
+    ledger = Ledger() if after is None else after.ledger
+    for entry in entries:
+        ledger.append(entry)
+    path = folder / f"{len(list(folder.iterdir()))}.jsonl"
+    path.write_bytes(data_of(ledger))
+    return Record.read(path)
 
 
 def data_of(ledger: Ledger) -> bytes:

@@ -36,7 +36,7 @@ def test_the_hours_start_at_the_newest_price_and_are_scored_out_of_sample(
     assert "hours, out of sample in the second half of theirs" in report
 
 
-def test_the_next_release_scores_the_hours_of_the_one_before(tmp_path: Path) -> None:
+def test_the_next_release_scores_the_hours_and_touches_of_the_one_before(tmp_path: Path) -> None:
     """A release at the close of a day, and the next one a day later, which has read the hours between them."""
     output = ("--no-gate", "--hours", "70d", "--output", str(tmp_path / "model.pkl"))
     ledger = ("--ledger", str(tmp_path / "model.ledger.jsonl"))
@@ -45,6 +45,12 @@ def test_the_next_release_scores_the_hours_of_the_one_before(tmp_path: Path) -> 
         assert in_process(*MARKET, *output, "--until", day, *continued, environ=environ) == 0
     (live,) = store.load(tmp_path / "model.pkl").scorecard.simulated.values()
     assert [(score.horizon_hours, score.due) for score in live.hours] == [(1, 1), (6, 1), (24, 1)]
+    assert [(*score.horizon, score.cutoffs) for score in live.touches] == [
+        (1, "hour", 1),
+        (6, "hour", 1),
+        (24, "hour", 1),
+        (1, "day", 1),
+    ]
 
 
 def test_too_few_hours_are_no_reason_to_have_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

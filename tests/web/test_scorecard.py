@@ -27,7 +27,7 @@ from crypto_predict.baked.schema import (
 )
 from crypto_predict.market import Pair
 from tests.support.applications import client
-from tests.support.models import BTC, ETH, TRAINED_AT, make_model
+from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_model, make_touch_score
 
 MADE_AT = datetime(2024, 5, 17, 6, 10, tzinfo=UTC)
 
@@ -104,8 +104,8 @@ DUE = LiveRecord(
         LiveScore(30, 124, 31, 0.0, None, None, 1.0, None, 0.4, None, None),
     ),
     months=(
-        LiveMonth(date(2024, 5, 1), 1, 68, 17, Estimate(0.8, 0.6, 1.0)),
-        LiveMonth(date(2024, 5, 1), 30, 68, 17, Estimate(1.0, None, None)),
+        LiveMonth(date(2024, 5, 1), 1, None, 68, 17, Estimate(0.8, 0.6, 1.0)),
+        LiveMonth(date(2024, 5, 1), None, 6, 68, 17, Estimate(1.0, None, None)),
     ),
     lately=(CoverageTest(1, date(2024, 3, 19), 240, 60, Estimate(0.8, 0.7, 0.9), 0.97),),
     latest=(live_forecast(17), live_forecast(16)),
@@ -113,15 +113,16 @@ DUE = LiveRecord(
     models=MODELS,
     pairwise=PAIRWISE,
     hours=(
-        LiveHourScore(1, 240, 0.004, 0.99, 0.003, 0.95, 0.02, 0.9, 0.81, 0.52, 0.91),
-        LiveHourScore(24, 236, 0.02, None, 0.01, None, 0.09, None, 0.8, 0.5, 0.9),
+        blank(LiveHourScore, horizon_hours=1, due=240, relative_mae=0.99, probabilities=PROBABILITIES),
+        blank(LiveHourScore, horizon_hours=24, due=236, coverage_confidence=Confidence(0.7, 0.9)),
     ),
+    touches=(make_touch_score(None, 6), make_touch_score(7)),
 )
 NOTHING: dict[str, Any] = dict.fromkeys(
     ("mae", "relative_mae", "skill", "coverage", "coverage_confidence", "winkler", "distribution", "probabilities")
 )
 NOTHING |= {"releases": 1, "due": 0, "days": 0, "pending": 30, "overdue": 0, "by_horizon": (), "latest": ()}
-NOTHING |= {"models": MODELS[1:], "pairwise": (), "hours": (), "months": (), "lately": ()}
+NOTHING |= {"models": MODELS[1:], "pairwise": (), "hours": (), "touches": (), "months": (), "lately": ()}
 NONE_DUE = replace(DUE, **NOTHING, words="no forecast has come due yet")
 SCORECARD = Scorecard(
     entries=301, head="0123456789abcdef" * 4, pairs={BTC: DUE, ETH: NONE_DUE}, simulated={Pair("DOGE", "USD"): DUE}

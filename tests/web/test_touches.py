@@ -15,28 +15,19 @@ from openapi_schema_validator import OAS31Validator
 from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
 from crypto_predict.baked.extremes import Extremes
 from crypto_predict.baked.schema import HORIZON_DAYS, Model
-from crypto_predict.baked.touches import TouchScore, TouchTenth
 from crypto_predict.market import DAY as ONE_DAY
 from crypto_predict.web.documentation.openapi import document
 from tests.support.applications import client, snapshot_of
-from tests.support.models import BTC, ETH, LAST, make_forecast, make_model, with_hours, with_models
+from tests.support.models import BTC, ETH, LAST, make_forecast, make_model, make_touch_score, with_hours, with_models
 
 DAY = date(2024, 6, 1)  # 15 days after the last candle
 NEWEST = 67_010.0  # the price of the anchor
 PAST = date(2024, 5, 1)
 
 
-def score(horizon: int | None, hours: int | None = None) -> TouchScore:
-    """A backtest in which two points less came than were said, but nothing was said to be above 90 %."""
-    tenths = [
-        TouchTenth(1_000 + place if place < 9 else 0, place / 10 + 0.05, place / 10 + 0.03) for place in range(10)
-    ]
-    return TouchScore(horizon, hours, 100, 9_000, 0.4, 0.38, 0.1, 0.102, 0.001, 0.1, 0.2, tuple(tenths))
-
-
 def with_touches(model: Model) -> Model:
     """The model with touches of its first pair that were tested 1, 7 and 30 days ahead."""
-    card = replace(model.card.pairs[BTC], touches=tuple(map(score, (1, 7, 30))))
+    card = replace(model.card.pairs[BTC], touches=tuple(map(make_touch_score, (1, 7, 30))))
     return replace(model, card=replace(model.card, pairs=model.card.pairs | {BTC: card}))
 
 
@@ -287,7 +278,7 @@ def test_an_hour_ahead_the_forecast_of_hours_answers() -> None:
 def test_a_touch_within_the_next_hours_names_the_hours_that_were_measured() -> None:
     model = with_hours(MODEL)
     facts = model.card.pairs[BTC]
-    measured = (*(score(None, hours) for hours in (1, 6, 24)), *facts.touches)
+    measured = (*(make_touch_score(None, hours) for hours in (1, 6, 24)), *facts.touches)
     card = replace(model.card, pairs=model.card.pairs | {BTC: replace(facts, touches=measured)})
     app = client(replace(model, card=card))
     answer = json.loads(app.get("/probability/BTC-USD?date=2024-05-18T19:00Z&touches=67500").data)

@@ -20,7 +20,18 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from scipy import special
 
-from crypto_predict.baked.touches import REFLECTED, TENTHS, TOUCHED, TouchCurve, TouchScore, TouchTenth
+from crypto_predict.baked.touches import (
+    DAY_MOVES,
+    HOUR_MOVES,
+    REFLECTED,
+    SCORED_DAYS,
+    SCORED_HOURS,
+    TENTHS,
+    TOUCHED,
+    TouchCurve,
+    TouchScore,
+    TouchTenth,
+)
 from crypto_predict.forecasting.distribution import days, hours
 from crypto_predict.forecasting.distribution.quantiles import GAUSSIAN_MOVES
 from crypto_predict.forecasting.evaluation import metrics
@@ -29,7 +40,6 @@ from crypto_predict.market.forecast import LEVELS
 
 HORIZONS = (1, 7, 14, 30)  # days at which curves are learned
 HOUR_HORIZONS = (1, 3, 6, 12)  # hours at which curves are learned; that of a day is learned from days
-SCORED, SCORED_HOURS = (1, 7, 30), (1, 6, 24)
 LEVEL_SPANS = GAUSSIAN_MOVES  # weight of the prior level, in spans that do not overlap
 SHAPE_SPANS = LEVEL_SPANS / 4  # weight of the prior shape: it changes less from market to market
 
@@ -70,8 +80,8 @@ class Steps(NamedTuple):
     moves: tuple[float, ...]  # (10,) of the last price, that are asked for
 
 
-BY_DAY = Steps(days.BURN_IN, 730, 91, (-0.3, -0.2, -0.1, -0.05, -0.02, 0.02, 0.05, 0.1, 0.2, 0.3))
-BY_HOUR = Steps(hours.BURN_IN, 8_760, 168, (-0.05, -0.02, -0.01, -0.005, -0.002, 0.002, 0.005, 0.01, 0.02, 0.05))
+BY_DAY = Steps(days.BURN_IN, 730, 91, DAY_MOVES)
+BY_HOUR = Steps(hours.BURN_IN, 8_760, 168, HOUR_MOVES)
 
 
 class TouchForecasts(NamedTuple):
@@ -190,7 +200,8 @@ def by_reflection(quantiles: FloatArray, moves: FloatArray) -> tuple[FloatArray,
 
     `quantiles` (n, 7) are those of the move until the close.
     """
-    below = np.stack([metrics.pit(column, quantiles, _LEVELS) for column in moves.T], axis=1)
+    of_each = np.repeat(quantiles, moves.shape[1], axis=0)
+    below = metrics.pit(moves.ravel(), of_each, _LEVELS).reshape(moves.shape)
     start = metrics.pit(np.zeros(len(quantiles)), quantiles, _LEVELS)[:, None]
     closed, ahead = np.where(moves < 0, below, 1 - below), np.where(moves < 0, start, 1 - start)
     ratio = np.divide(closed, ahead, out=np.ones_like(closed), where=ahead > closed)
@@ -215,8 +226,8 @@ def _answers(quantiles: FloatArray, curves: FloatArray, asked_moves: FloatArray)
 
 
 def touch_scores(learned: Sequence[LearnedTouches], kind: Steps = BY_DAY) -> tuple[TouchScore, ...]:
-    """Return the scores at the horizons of `SCORED`, or `SCORED_HOURS`, that something has come due at."""
-    scored = SCORED if kind is BY_DAY else SCORED_HOURS
+    """Return the scores at the horizons of `SCORED_DAYS`, or `SCORED_HOURS`, that something has come due at."""
+    scored = SCORED_DAYS if kind is BY_DAY else SCORED_HOURS
     scores = [score_touches(each.horizon, each.forecasts, kind) for each in learned if each.horizon in scored]
     return tuple(filter(None, scores))
 
@@ -224,32 +235,59 @@ def touch_scores(learned: Sequence[LearnedTouches], kind: Steps = BY_DAY) -> tup
 def score_touches(horizon: int, forecasts: TouchForecasts, kind: Steps = BY_DAY) -> TouchScore | None:
     """Return the scores of one horizon, in steps; None if nothing has come due."""
     _, closed, probability, touched = forecasts
-    if not len(touched):
-        return None
-    came = float(touched.mean())
-    place = np.minimum((probability * TENTHS).astype(int), TENTHS - 1)
-    tenths = [_tenth(probability[place == tenth], touched[place == tenth]) for tenth in range(TENTHS)]
-    shares = [(tenth.questions / touched.size, tenth) for tenth in tenths]
+    return score_of(touch_sums(closed, probability, touched), horizon, kind) if len(touched) else None
+
+
+class TouchSums(NamedTuple):
+    """What the scores of answers rest on; the sums of some answers and of others add up."""
+
+    cutoffs: int
+    squares: FloatArray  # (2,) of the errors of the answers, and of the rule of reflection
+    tenths: FloatArray  # (10, 3) by the probability that was said: questions, what was said, what came
+
+    def plus(self, other: "TouchSums") -> "TouchSums":
+        """Return the sums over both."""
+        return TouchSums(self.cutoffs + other.cutoffs, self.squares + other.squares, self.tenths + other.tenths)
+
+
+def touch_sums(closed: FloatArray, probability: FloatArray, touched: BoolArray) -> TouchSums:
+    """Return the sums over answers at m cutoffs, as in `TouchForecasts`: (m, 10) each."""
+    errors = (probability - touched, np.minimum(2 * closed, 1) - touched)
+    place = np.minimum((probability * TENTHS).astype(int), TENTHS - 1).ravel()
+    columns = (np.ones(touched.size), probability.ravel(), touched.ravel().astype(np.float64))
+    return TouchSums(
+        cutoffs=len(touched),
+        squares=np.array([np.sum(error**2) for error in errors]),
+        tenths=np.stack([np.bincount(place, column, TENTHS) for column in columns], axis=1),
+    )
+
+
+def score_of(sums: TouchSums, horizon: int, kind: Steps) -> TouchScore:
+    """Return the scores of one horizon, in steps, from the sums over one answer or more."""
+    questions, said, came = sums.tenths.sum(axis=0)
+    share = came / questions
+    tenths = [_tenth(*row) for row in sums.tenths.tolist()]
+    shares = [(tenth.questions / questions, tenth) for tenth in tenths]
     return TouchScore(
         horizon_days=horizon if kind is BY_DAY else None,
         horizon_hours=None if kind is BY_DAY else horizon,
-        cutoffs=len(touched),
-        questions=touched.size,
-        said=_figure(probability.mean()),
-        came=_figure(came),
-        brier=_figure(np.mean((probability - touched) ** 2)),
-        brier_reflection=_figure(np.mean((np.minimum(2 * closed, 1) - touched) ** 2)),
-        reliability=_figure(sum(share * (tenth.said - tenth.came) ** 2 for share, tenth in shares)),
-        resolution=_figure(sum(share * (tenth.came - came) ** 2 for share, tenth in shares)),
-        uncertainty=_figure(came * (1 - came)),
+        cutoffs=sums.cutoffs,
+        questions=round(questions),
+        said=_figure(said / questions),
+        came=_figure(share),
+        brier=_figure(sums.squares[0] / questions),
+        brier_reflection=_figure(sums.squares[1] / questions),
+        reliability=_figure(sum(part * (tenth.said - tenth.came) ** 2 for part, tenth in shares)),
+        resolution=_figure(sum(part * (tenth.came - share) ** 2 for part, tenth in shares)),
+        uncertainty=_figure(share * (1 - share)),
         tenths=tuple(tenths),
     )
 
 
-def _tenth(probability: FloatArray, touched: BoolArray) -> TouchTenth:
-    if not len(touched):
+def _tenth(questions: float, said: float, came: float) -> TouchTenth:
+    if not questions:
         return TouchTenth(0, 0.0, 0.0)
-    return TouchTenth(len(touched), _figure(probability.mean()), _figure(touched.mean()))
+    return TouchTenth(round(questions), _figure(said / questions), _figure(came / questions))
 
 
 def _figure(value: float | np.floating[Any]) -> float:

@@ -7,7 +7,10 @@ counts the different closes they were measured by. Forecasts of simulated prices
 
 `months` has the coverage of the 80 % interval by the month of the target, and `lately` that of the newest year with the
 p value of a difference from 80 %. `probabilities` scores the probability of a close above each round price near a
-forecast: the Brier score with its parts, beside that of persistence, and what was said beside what came.
+forecast: the Brier score with its parts, beside that of persistence, and what was said beside what came. `hours` has
+the same of 1, 6 and 24 hours after the newest price. `touches` scores the probability that prices around the newest one
+are touched, within these hours and until the closes 1, 7 and 30 days after its last candle, beside twice the
+probability of a close beyond them.
 
 `models` has the record of each model, 1, 7, 30 and 90 days ahead, with the figures of the backtest: errors and CRPS
 relative to persistence, Winkler score and coverage, each with its 95 % confidence interval, and the number of outcomes.

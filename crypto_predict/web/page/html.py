@@ -19,6 +19,7 @@ from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Anchor, LiveHourScore, LiveScore, PairForecast
+from crypto_predict.baked.touches import TouchScore
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
 from crypto_predict.market.forecast import LEVELS
@@ -210,10 +211,8 @@ def _environment() -> Environment:
     return environment
 
 
-def _ahead(score: LiveScore | LiveHourScore) -> str:
-    if isinstance(score, LiveHourScore):
-        return counted(score.horizon_hours, "hour")
-    return counted(score.horizon_days, "day")
+def _ahead(score: LiveScore | LiveHourScore | TouchScore) -> str:
+    return counted(*score.horizon)
 
 
 def _ratio(ratio: float | None) -> str:
@@ -229,7 +228,7 @@ def _estimate(estimate: Estimate | None, factor: int = 1, decimals: int = 3) -> 
     return f"{factor * estimate.value:.{decimals}f}" + (f" ({interval})" if ends else "")
 
 
-def _held(score: LiveScore) -> str:
+def _held(score: LiveScore | LiveHourScore) -> str:
     """Format how often the range held of 100 times, as `_estimate` does: ``81 (78 to 84)``, with a dash."""
     interval = score.coverage_confidence
     ends = (interval.low, interval.high) if interval else (None, None)

@@ -52,6 +52,7 @@ from tests.support.models import (
     make_forecast,
     make_model,
     make_report,
+    make_touch_score,
     with_hindcasts,
     with_models,
 )
@@ -165,17 +166,18 @@ def recorded(*, simulated: bool = False) -> Model:
         blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5, probabilities=asked),
         blank(LiveScore, horizon_days=7, due=2, days=900, coverage=0.81, coverage_confidence=Confidence(0.78, 0.84)),
     )
-    newest = LiveMonth(date(2024, 12, 1), 3, 120, 30, Estimate(0.25, None, None))
+    newest = LiveMonth(date(2024, 12, 1), 3, None, 120, 30, Estimate(0.25, None, None))
     months = [
-        LiveMonth(date(2024 - n // 12, 12 - n % 12, 1), horizon, 120, 30, Estimate(0.7, 0.6, 0.8))
+        LiveMonth(date(2024 - n // 12, 12 - n % 12, 1), horizon, None, 120, 30, Estimate(0.7, 0.6, 0.8))
         for n in range(1, 14)
         for horizon in (3, 7)
     ]
-    hours = (blank(LiveHourScore, horizon_hours=1, due=7, relative_mae=0.997, coverage=0.7125),)
+    hours = (blank(LiveHourScore, horizon_hours=1, due=7, days=2, relative_mae=0.997, coverage=0.7125),)
     live = blank(
         LiveRecord,
         since=at,
         hours=hours,
+        touches=(make_touch_score(None, 6), make_touch_score(30)),
         releases=4,
         due=2,
         days=2,
@@ -441,13 +443,22 @@ def test_the_record_begins_with_its_picture_then_a_sentence_and_the_paragraphs_a
 
 def test_coverage_by_month_is_a_table_beside_that_of_all_months() -> None:
     """The newest twelve, with an interval where there is one. A month without an outcome at a horizon says so."""
-    table = Page(rendered(recorded())).words().partition("Month 3 days ahead 7 days ahead")[2].partition("Days")[0]
-    assert table.startswith(" All 50 2 days 81 (78\N{EN DASH}84) 900 days 2024-12 25 30 days none due 2024-11 70 (60")
+    table = (
+        Page(rendered(recorded()))
+        .words()
+        .partition("Month 1 hour ahead 3 days ahead 7 days ahead")[2]
+        .partition("Days")[0]
+    )
+    assert table.startswith(
+        " All 71 2 days 50 2 days 81 (78\N{EN DASH}84) 900 days 2024-12 none due 25 30 days none due "
+        "2024-11 none due 70 (60"
+    )
     assert re.findall(r"20\d\d-\d\d", table) == [f"2024-{month:02}" for month in range(12, 0, -1)]
 
 
-def test_probabilities_at_round_prices_have_their_score_and_what_came_of_each_tenth() -> None:
+def test_probabilities_have_their_score_and_what_came_of_them() -> None:
     words = Page(rendered(recorded())).words()
+    assert "6 hours 100 9,000 40.0 % 38.0 % 0.100 0.980 30 days 100 9,000 40.0 % 38.0 % 0.100 0.980" in words
     assert "3 days 14 2 0.100 0.909 (0.850\N{EN DASH}0.970) 0.010 0.155 of 0.245" in words
     assert "Said Came Questions 4.1 % 12.5 % 8 96.1 % 100.0 % 6" in words
 
