@@ -34,6 +34,9 @@ GOALS = {"SQLite": 0.46, "PostgreSQL": 0.59}
 SERIES = SeriesKey("bench", Pair("BTC", "USDT"), Interval.MINUTE_1)
 
 
+PEER = "peer"  # a table as the candles have it, without months
+
+
 class Base(DeclarativeBase):
     """What the ORM maps."""
 
@@ -41,7 +44,7 @@ class Base(DeclarativeBase):
 class Row(Base):
     """A candle of the peer, in the same table."""
 
-    __table__ = price_history
+    __table__ = price_history.to_metadata(Base.metadata, name=PEER)
 
 
 def measure(folder: Path) -> list[Figure]:
@@ -100,9 +103,9 @@ def _driver_rate(url: str, number: int) -> float:
 
     def insert(rows: Sequence[Sequence[float | None]]) -> None:
         if isinstance(connection, sqlite3.Connection):
-            connection.executemany(f"INSERT INTO price_history VALUES ({', '.join('?' * len(rows[0]))})", rows)
+            connection.executemany(f"INSERT INTO {PEER} VALUES ({', '.join('?' * len(rows[0]))})", rows)
         else:
-            with connection.cursor() as cursor, cursor.copy("COPY price_history FROM STDIN") as copy:
+            with connection.cursor() as cursor, cursor.copy(f"COPY {PEER} FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
         connection.commit()
@@ -195,7 +198,7 @@ def _orm_rate(url: str, number: int) -> float:
 
 def _growth(url: str) -> Figure:
     """Return the size of the table after the same candles were written again, relative to the size before."""
-    query = "SELECT pg_relation_size('price_history')"
+    query = "SELECT sum(pg_relation_size(relid)) FROM pg_partition_tree('price_history')"
     with open_writer(url) as database, psycopg.connect(url, autocommit=True) as connection:
         sizes: list[int] = []
         for _ in range(2):

@@ -1,6 +1,7 @@
 """A database of the market: candles, quotes, gaps and what became of them, on SQLite or PostgreSQL.
 
 - `tables`, `migrations`: the tables and their version, and the steps that make them
+- `partitions`: the months of the candles on PostgreSQL
 - `database`: addresses, connections and errors
 - `reading`, `writing`: the implementations of the ports
 - `columns`: what instants and numbers are in a row

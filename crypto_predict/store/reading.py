@@ -140,7 +140,9 @@ _LAST_PRICES = select(  # each price is one look into the primary key of the can
     symbols.c.last_open.is_(None) | symbols.c.last_open.between(LEAST_SECONDS, MOST_SECONDS)
 )
 _BYTES = {  # of all candles, by the kind of database; nearly all pages of a file hold candles
-    "postgresql": statement("SELECT pg_total_relation_size('price_history')"),
+    "postgresql": statement(
+        "SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('price_history')"
+    ),
     "sqlite": statement(
         "SELECT (page_count - freelist_count) * page_size"
         " FROM pragma_page_count(), pragma_freelist_count(), pragma_page_size()"

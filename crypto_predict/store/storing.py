@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
 
 from crypto_predict.market import Candle, SeriesKey
 from crypto_predict.market.candle import DAY_SECONDS, Session, differ, session_end
-from crypto_predict.store import bulk
+from crypto_predict.store import bulk, partitions
 from crypto_predict.store.tables import price_history, revisions, symbols
 
 _HEAD = ("candles", "first_open", "last_open", "session_turnover", "session_volume")
@@ -121,6 +121,7 @@ def store(connection: Connection, changes: Sequence[Change], now: int) -> None:
     changes = [change for change in changes if len(change)]
     revised = [(*row, now) for change in changes for row in change.revised]
     bulk.insert(connection, revisions, ("series", "open_time", *Candle._fields[1:], "changed_at_us"), revised)
+    partitions.make(connection, chain.from_iterable(partitions.months_of(change.openings) for change in changes))
     bulk.upsert(connection, price_history, chain.from_iterable(change.rows() for change in changes))
     if changes:
         heads = [(change.symbol.id, change.head()) for change in changes]

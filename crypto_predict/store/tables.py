@@ -5,11 +5,12 @@ not their end. ``series`` is the number of a row of `symbols`.
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0005"  # the newest step of `migrations`
+SCHEMA = "0006"  # the newest step of `migrations`
 _TABLE = "crypto_predict_schema"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
 
@@ -73,12 +74,15 @@ symbols = sa.Table(
 
 # One table holds every candle: a candle takes some 100 bytes on SQLite. `series` is not a foreign key, which would
 # double the time of a write on PostgreSQL: every write has locked that row.
-price_history = _keyed(
+price_history = sa.Table(
     "price_history",
+    metadata,
     *_keys(sa.Integer, "series"),
     *_keys(sa.BigInteger, "open_time"),
     *_candle(),
     sa.Column("vwap", sa.Double),
+    sqlite_with_rowid=False,
+    postgresql_partition_by="RANGE (open_time)",  # `partitions` makes one for each month
 )
 
 top_of_book = _keyed(
@@ -199,13 +203,19 @@ def check_version(connection: sa.Connection) -> str | None:
     return None
 
 
+def prepare(connection: sa.Connection, step: Callable[[sa.Connection], None]) -> None:
+    """Do a step that precedes the upgrade of an earlier schema, in this transaction."""
+    _wait_for_upgrades(connection)
+    if (_version(connection) or SCHEMA) < SCHEMA:
+        step(connection)
+
+
 def upgrade(connection: sa.Connection) -> str | None:
     """Create or upgrade the tables in this transaction; return why that is not possible, or None.
 
     Of two processes the second waits. A database whose upgrade fails or is killed stays as it was.
     """
-    if connection.dialect.name == "postgresql":  # a transaction of SQLite is a lock already
-        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    _wait_for_upgrades(connection)
     version = _version(connection)
     if version == SCHEMA:
         return None
@@ -224,6 +234,12 @@ def upgrade(connection: sa.Connection) -> str | None:
     config.attributes["options"] = {"connection": connection, "version_table": _TABLE, "transactional_ddl": True}
     command.upgrade(config, SCHEMA)
     return None
+
+
+def _wait_for_upgrades(connection: sa.Connection) -> None:
+    """Wait until no other process upgrades the tables, and let none do so until the end of the transaction."""
+    if connection.dialect.name == "postgresql":  # a transaction of SQLite is a lock already
+        connection.execute(sa.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
 
 
 def _version(connection: sa.Connection) -> str | None:

@@ -14,6 +14,7 @@ from crypto_predict.market.forecast import HourForecast, MinuteModel
 from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, purging, streams, tables
 from crypto_predict.store.columns import THE_SERIES, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
+from crypto_predict.store.migrations import single_table
 from crypto_predict.store.storing import Change, Openings, Symbol, by_opening, lock, store
 from crypto_predict.store.tables import built_candles, minute_models, quarantine, symbols, top_of_book
 
@@ -143,6 +144,9 @@ class WritableDatabase(ReservableDatabase):
         if path is not None:
             with self.errors():
                 path.parent.mkdir(parents=True, exist_ok=True)
+        for step in (single_table.announce, single_table.check):
+            with self.transaction() as connection:
+                tables.prepare(connection, step)
         with self.transaction() as connection:
             fault = tables.upgrade(connection)
         if fault is None and path is not None:

@@ -258,7 +258,7 @@ def test_a_stopped_run_asks_for_no_further_window(file: WritableDatabase) -> Non
 )
 def test_a_fault_that_stays_keeps_every_window_before_it(fault: Fault, reason: str, database: WritableDatabase) -> None:
     market = minutes(3 * WINDOW)
-    policy = QUICK.__class__(attempts=2, first_wait=0.01, longest_wait=0.02, connect_timeout=5, read_timeout=0.5)
+    policy = QUICK.__class__(attempts=2, first_wait=0.01, longest_wait=0.02, connect_timeout=5, read_timeout=3)
     with ReplayServer(AlpacaExchange({(BTC, "1Min"): market, (BTC, "1Day"): market[:1]})) as server:
         source = Alpaca(Settings(server.url), policy=policy)
         server.inject(fault, 9, when=lambda request: request.query["start"] > (START + 7 * DAY).isoformat())

@@ -2,6 +2,7 @@
 
 * ``env``: what Alembic executes
 * ``versions``: the steps
+* ``single_table``: how the one table of candles became partitions
 
 An applied step is never edited: a change of the tables is a new step.
 """
