@@ -1,9 +1,10 @@
 """How often prices were touched that were given a probability: ``python -m bench.touches``.
 
 At every close after the first year prices 2 to 30 % above and below it are asked for, 1, 7 and 30 days ahead. The curve
-behind an answer is learned from what had come due by then. Printed are the Brier score beside that of twice the
-probability of a close beyond the price, its parts, and the answers by tenths: said, came, questions. The forecasts
-overlap, and so do the questions: neighbours come about together.
+behind an answer is learned from what had come due by then. So are corridors: whether the price stays between two of
+these that are opposite. Printed are the Brier score beside that of twice the probability of a close beyond the price,
+its parts, and the answers by tenths: said, came, questions. The forecasts overlap, and so do the questions: neighbours
+come about together.
 """
 
 import argparse
@@ -16,7 +17,13 @@ from bench.distributions import read
 from crypto_predict.baked.touches import SCORED_DAYS, TouchScore
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF
-from crypto_predict.forecasting.evaluation.touches import HORIZONS, TouchForecasts, learn_touches, score_touches
+from crypto_predict.forecasting.evaluation.touches import (
+    HORIZONS,
+    TouchForecasts,
+    learn_touches,
+    score_corridors,
+    score_touches,
+)
 from crypto_predict.forecasting.series import DailySeries
 from crypto_predict.market import Pair
 from crypto_predict.wording import counted
@@ -58,18 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pairs = list(map(Pair.parse, options.pair.split(",")))
     histories = [DailySeries.of(read(options.source, pair, options.until)) for pair in pairs]
     found = [answered(series, len(series) // 2 if options.second_half else FIRST_CUTOFF - 1) for series in histories]
-    for horizon in SCORED_DAYS:
-        print(
-            f"\n{counted(horizon, 'day')} ahead: questions, Brier score, to that of the rule, (parts), said minus came"
-        )
-        for pair, answers in zip(pairs, found, strict=True):
-            if (score := score_touches(horizon, answers[horizon])) is not None:
-                print(_row(str(pair), score))
-        if (score := score_touches(horizon, pooled([answers[horizon] for answers in found]))) is None:
-            continue
-        print(_row("all", score))
-        for tenth in score.tenths:
-            print(f"{100 * tenth.said:6.1f} % {100 * tenth.came:6.1f} % {tenth.questions:9,}")
+    for asked, score_answers in (("touches", score_touches), ("corridors", score_corridors)):
+        for horizon in SCORED_DAYS:
+            ahead = f"{asked}, {counted(horizon, 'day')} ahead"
+            print(f"\n{ahead}: questions, Brier score, to that of the rule, (parts), said minus came")
+            for pair, answers in zip(pairs, found, strict=True):
+                if (score := score_answers(horizon, answers[horizon])) is not None:
+                    print(_row(str(pair), score))
+            if (score := score_answers(horizon, pooled([answers[horizon] for answers in found]))) is None:
+                continue
+            print(_row("all", score))
+            for tenth in score.tenths:
+                print(f"{100 * tenth.said:6.1f} % {100 * tenth.came:6.1f} % {tenth.questions:9,}")
 
 
 if __name__ == "__main__":

@@ -633,6 +633,7 @@ class PairCard:
     hours: tuple[HourScore, ...]  # 1, 3, 6, 12 and 24 hours ahead; none if the forecast has no hours
     no_hours: str | None  # why it has none
     touches: tuple[TouchScore, ...]  # 1, 6 and 24 hours and 1, 7 and 30 days ahead, of ours, as far as any has come due
+    corridors: tuple[TouchScore, ...]  # the same, of staying between two prices
 
     def faults(self) -> Iterator[str]:
         yield from _not_printable("source", self.source)

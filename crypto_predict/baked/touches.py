@@ -25,9 +25,9 @@ MOST_CURVES = 16  # of a pair
 
 _NORMAL = NormalDist()
 _MOST_SCORE = 100.0  # of a curve; the probability that belongs to it is 0
-_SERIES = 1.5  # the distance of two borders, in deviations, from which few reflections tell more than few waves
-_TERMS = 3  # of either series: the next one is less than 1e-15
-_LEAST = 1e-300  # probability of a touch that has a score
+SERIES = 1.5  # the distance of two borders, in deviations, from which few reflections tell more than few waves
+TERMS = 3  # of either series: the next one is less than 1e-15
+LEAST_TOUCH = 1e-300  # probability of a touch that has a score
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,9 @@ class TouchTenth:
 class TouchScore:
     """How probabilities of a touch did over one horizon: out of sample in a backtest, or as they were published.
 
+    Or how those did that the price stays between two of these prices as far below as above; `came` are then the
+    corridors that held.
+
     At every cutoff the prices 2, 5, 10, 20 and 30 % above and below its close are asked for; where the horizon is of
     hours 0.2, 0.5, 1, 2 and 5 %. The curve was learned from what had come due by then. A cutoff of what was published
     is the newest price of a release.
@@ -71,7 +74,7 @@ class TouchScore:
     said: float  # mean probability
     came: float  # the share that was touched
     brier: float  # mean squared error of the probability
-    brier_reflection: float  # of twice the probability of a close beyond the price
+    brier_reflection: float  # of the rule of reflection: a touch is twice as probable as a close beyond the price
     reliability: float  # the part of the Brier score that is from tenths whose share is not what was said; 0 is best
     resolution: float  # the part that is gained as tenths differ; more is better
     uncertainty: float  # the Brier score of the mean share
@@ -148,7 +151,7 @@ def stay(touched: float, other: float = 0.0) -> float:
     they are near, over the waves between them.
     """
     most, least = 1 - max(touched, other), max(0.0, 1 - touched - other)
-    if most <= 0 or min(touched, other) < _LEAST:
+    if most <= 0 or min(touched, other) < LEAST_TOUCH:
         return most
     up, down = score(touched), score(other)
     return min(max(_between(up, down), least), most)
@@ -157,15 +160,15 @@ def stay(touched: float, other: float = 0.0) -> float:
 def _between(up: float, down: float) -> float:
     """Return the probability that a Brownian motion stays in (-down, up), distances above 0, for a unit of time."""
     width = up + down
-    if width > _SERIES:
+    if width > SERIES:
         return sum(
             _NORMAL.cdf(up + shift)
             - _NORMAL.cdf(shift - down)
             - _NORMAL.cdf(shift - up)
             + _NORMAL.cdf(shift - up - width)
-            for shift in (2 * turn * width for turn in range(-_TERMS, _TERMS + 1))
+            for shift in (2 * turn * width for turn in range(-TERMS, TERMS + 1))
         )
-    waves = range(1, 2 * _TERMS, 2)
+    waves = range(1, 2 * TERMS, 2)
     return sum(
         4 / (math.pi * wave) * math.sin(math.pi * wave * down / width) * math.exp(-((math.pi * wave / width) ** 2) / 2)
         for wave in waves

@@ -139,7 +139,8 @@ def _sums(table: FloatArray, moves: Sequence[float]) -> TouchSums:
     quantiles, touched = table[:, 3 : 3 + len(LEVELS)], table[:, 3 + len(LEVELS) :]
     asked = np.tile(moves, (len(table), 1))
     came = np.where(asked > 0, highest >= price * (1 + asked), lowest <= price * (1 + asked))
-    return touch_sums(by_reflection(quantiles, np.log1p(asked))[0], touched, came)
+    rule = np.minimum(2 * by_reflection(quantiles, np.log1p(asked))[0], 1)
+    return touch_sums(rule, touched, came)
 
 
 def _end(day: date) -> datetime:

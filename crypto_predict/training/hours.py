@@ -16,6 +16,7 @@ from crypto_predict.forecasting.evaluation.touches import (
     BY_HOUR,
     HOUR_HORIZONS,
     LearnedTouches,
+    corridor_scores,
     curve_of,
     learn_touches,
     touch_scores,
@@ -66,13 +67,14 @@ class HourlyForecast:
     scores: tuple[HourScore, ...]
     touches: tuple[TouchCurve, ...]  # 1, 3, 6 and 12 hours ahead
     touch_scores: tuple[TouchScore, ...]
+    corridor_scores: tuple[TouchScore, ...]
     missing: str | None  # why there are none
 
 
 def learn_hours(read: HourlyHistory, describe: Callable[[str], object]) -> HourlyForecast:
     """Forecast the next hours, and score the forecasts of the second half of the history."""
     if isinstance(read, str):
-        return HourlyForecast((), (), (), (), read)
+        return HourlyForecast((), (), (), (), (), read)
     describe(f"{read.pair}: {len(read.candles):,} hours, running the backtest")
     past = Hours.of(read.candles)
     try:
@@ -80,7 +82,7 @@ def learn_hours(read: HourlyHistory, describe: Callable[[str], object]) -> Hourl
         distribution, issued = learn(past, hours.HORIZONS)
         due = hours.due(past, issued, hours.HORIZONS)
     except UnusableHistory as error:
-        return HourlyForecast((), (), (), (), "; ".join(error.faults))
+        return HourlyForecast((), (), (), (), (), "; ".join(error.faults))
     rows = distribution.ahead().round(_DECIMALS).tolist()
     touches = list(learned_touches(past, issued))
     return HourlyForecast(
@@ -88,6 +90,7 @@ def learn_hours(read: HourlyHistory, describe: Callable[[str], object]) -> Hourl
         scores=tuple(hours.score(past, forecasts) for forecasts in due),
         touches=tuple(curve_of(each, HOURS_AHEAD) for each in touches if each.horizon in HOUR_HORIZONS),
         touch_scores=touch_scores(touches, BY_HOUR),
+        corridor_scores=corridor_scores(touches, BY_HOUR),
         missing=None,
     )
 

@@ -16,7 +16,7 @@ from crypto_predict.forecasting.combined.combination import LEARNED
 from crypto_predict.forecasting.daily import forecast_pair
 from crypto_predict.forecasting.evaluation.replay import HORIZONS, LEAST_HISTORY, Row, replay, splits
 from crypto_predict.forecasting.evaluation.scoring import only, score, volatility
-from crypto_predict.forecasting.evaluation.touches import touch_scores
+from crypto_predict.forecasting.evaluation.touches import corridor_scores, touch_scores
 from crypto_predict.forecasting.gate.quality import anchor_faults, cross_check_faults, history_faults
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.forecasting.gate.verdict import calibration_faults, champion_faults
@@ -95,6 +95,7 @@ def read_pair(sources: Sequence[CandleSource], pair: Pair, settings: TrainSettin
         hours=(),
         no_hours=None,
         touches=(),
+        corridors=(),
     )
     objections = () if enforced else (*judge(past), *faults)
     return past, source, card, objections, read_hours(history, source, anchor, settings, now)
@@ -182,6 +183,7 @@ def train_pair(
     )
     evaluator = Evaluator(forecast)
     days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
+    touches = () if replayed is None else replayed.touches
     card = replace(
         card,
         forecast=tuple(Standing(horizon, day, *evaluator.at(day, tested.served)) for horizon, day in days.items()),
@@ -192,7 +194,8 @@ def train_pair(
         not_served=tested.not_served,
         hours=hours.scores,
         no_hours=hours.missing,
-        touches=(*hours.touch_scores, *(() if replayed is None else touch_scores(replayed.touches))),
+        touches=(*hours.touch_scores, *touch_scores(touches)),
+        corridors=(*hours.corridor_scores, *corridor_scores(touches)),
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)

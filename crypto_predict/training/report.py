@@ -179,7 +179,9 @@ def _backtest_parts(card: Card) -> Iterator[str]:
         yield "\n".join(map(wrapped, _verdicts(tested)))
     touches = [(pair, score) for pair, facts in card.pairs.items() for score in facts.touches]
     if touches:
-        yield table([_touch_row(pair, score) for pair, score in touches])
+        corridors = [(pair, score) for pair, facts in card.pairs.items() for score in facts.corridors]
+        yield table([_touch_row(pair, score, "touched in") for pair, score in touches])
+        yield table([_touch_row(pair, score, "stays for") for pair, score in corridors])
         yield table([_tenths_row(pair, score) for pair, score in touches])
         yield wrapped(_TOUCH_FOOT)
     for pair, facts in card.pairs.items():
@@ -256,10 +258,10 @@ def _spread_rows(pair: Pair, backtest: Backtest) -> Iterator[Row]:
         }
 
 
-def _touch_row(pair: Pair, score: TouchScore) -> Row:
+def _touch_row(pair: Pair, score: TouchScore, column: str) -> Row:
     return {
         "pair": str(pair),
-        "touched in": counted(*score.horizon),
+        column: counted(*score.horizon),
         "questions": f"{score.questions:,}",
         "said": f"{score.said:.1%}",
         "came": f"{score.came:.1%}",

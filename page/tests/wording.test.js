@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bracketText, frequencyText, intervalTexts, isKnown, limitsText, probabilityText } from "../scripts/ask/wording.js";
+import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../scripts/ask/wording.js";
 
 test("a probability is never said to be 0 or 100 %", () => {
   assert.deepEqual([0, 0.004, 0.37, 0.996, 1].map(probabilityText), ["Below 0.5 %", "Below 0.5 %", "37 %", "Above 99.5 %", "Above 99.5 %"]);
@@ -11,20 +11,6 @@ test("a probability is said as a frequency", () => {
   assert.equal(frequencyText(0.01), "That should come true about once in 100.");
   assert.equal(frequencyText(0.001), "That should come true less than once in 200 times.");
   assert.equal(frequencyText(0.999), "That should fail less than once in 200 times.");
-});
-
-test("what has happened, or happens at once, is known", () => {
-  const calibration = {};
-  const border = { price: 5, touched: 1, calibration: null };
-  const [open, stays] = [{ probability: 0.5, happened: null }, { stays_above: 5, stays_below: 9 }];
-  assert.ok(isKnown({ ...open, happened: { day: "2026-11-20" } }, { touches: 5 }, 7));
-  assert.ok(isKnown({ ...open, borders: [border] }, { touches: 5 }, 7));
-  assert.ok(!isKnown({ ...open, borders: [{ ...border, calibration }, { ...border, touched: 0.9 }] }, stays, 7));
-  assert.ok(!isKnown(open, { above: 5 }, 7));
-  for (const [newest, known] of /** @type {[number | null, boolean][]} */ ([[4, true], [5, true], [7, false], [9, true], [null, false]])) {
-    assert.equal(isKnown({ ...open, probability: 0 }, stays, newest), known);
-  }
-  assert.ok(!isKnown(open, stays, 4)); // a newer price than that of the page, which the API has seen
 });
 
 test("a bracket without an end says so", () => {

@@ -264,6 +264,7 @@ def _pair_card(pair: Pair, forecast: PairForecast, *, simulated: bool) -> PairCa
         models=(),
         pairwise=(),
         touches=(),
+        corridors=(),
         served="combined",
         not_served=None,
         hours=(),

@@ -27,7 +27,9 @@ PAST = date(2024, 5, 1)
 
 def with_touches(model: Model) -> Model:
     """The model with touches of its first pair that were tested 1, 7 and 30 days ahead."""
-    card = replace(model.card.pairs[BTC], touches=tuple(map(make_touch_score, (1, 7, 30))))
+    scores = tuple(map(make_touch_score, (1, 7, 30)))
+    corridors = tuple(replace(score, brier=0.2) for score in scores)
+    card = replace(model.card.pairs[BTC], touches=scores, corridors=corridors)
     return replace(model, card=replace(model.card, pairs=model.card.pairs | {BTC: card}))
 
 
@@ -75,7 +77,15 @@ def test_a_corridor_is_narrower_than_each_of_its_limits() -> None:
     both = ask(date=DAY, stays_above=60_000, stays_below=75_000)
     assert max(0, 1 - up - down) < both["probability"] < 1 - max(up, down)
     assert [(border["price"], border["touched"]) for border in both["borders"]] == [(60_000, down), (75_000, up)]
-    assert "BTC/USD stays above 60,000 and below 75,000 until the close of 2024-06-01." in both["words"]
+    place = int(10 * both["probability"])
+    assert both["known"] is False
+    assert (both["corridor"]["at_least"], both["corridor"]["questions"]) == (place / 10, 1_000 + place)
+    assert both["corridor"]["brier"] == 0.2
+    assert both["words"] == (
+        f"Probability {100 * both['probability']:.0f} %: BTC/USD stays above 60,000 and below 75,000 until the close "
+        f"of 2024-06-01. Out of sample {10 * place + 3}.0 % of {1_000 + place:,} corridors said to hold the price for "
+        f"7 days with a probability of {10 * place} to {10 * place + 10} % did; nothing nearer to 15 days was measured."
+    )
 
 
 def test_the_answer_says_how_such_answers_came_true() -> None:
@@ -95,7 +105,7 @@ def test_the_answer_says_how_such_answers_came_true() -> None:
         "brier": 0.1,
         "brier_reflection": 0.102,
     }
-    assert answer["happened"] is None
+    assert (answer["happened"], answer["known"], answer["corridor"]) == (None, False, None)
     assert answer["based_on"]["horizon_days"] == 15
     assert answer["words"] == (
         f"Probability {100 * answer['probability']:.0f} %: BTC/USD touches 75,000 by the close of 2024-06-01. "
@@ -128,7 +138,7 @@ def test_the_words_say_what_was_asked_and_what_it_rests_on(query: dict[str, obje
 
 def test_the_present_price_has_been_touched() -> None:
     answer = ask(date=DAY, touches=NEWEST)
-    assert answer["probability"] == 1
+    assert (answer["probability"], answer["known"]) == (1, True)
     assert answer["borders"] == [{"price": NEWEST, "touched": 1, "calibration": None}]
     assert "BTC/USD touches 67,010: the newest price, of 2024-05-18T12:00:00Z, is 67,010." in answer["words"]
 
@@ -145,7 +155,7 @@ def test_a_corridor_without_the_present_price_is_answered_with_0_and_the_reason(
     limits: dict[str, object], asked: str
 ) -> None:
     answer = ask(date=DAY, **limits)
-    assert answer["probability"] == 0
+    assert (answer["probability"], answer["known"], answer["corridor"]) == (0, True, None)
     newest = "as the newest price, of 2024-05-18T12:00:00Z, is 67,010."
     assert f"Probability 0: BTC/USD does not stay {asked}, {newest}" in answer["words"]
 
@@ -179,7 +189,7 @@ def day_of_the_past(**query: object) -> dict[str, Any]:
 def test_what_was_touched_on_a_day_of_the_past_is_known(query: dict[str, object], happened: int, said: str) -> None:
     """An instant is answered by its day; midnight is the end of the day before."""
     answer = day_of_the_past(**query)
-    assert answer["probability"] == happened
+    assert (answer["probability"], answer["known"]) == (happened, True)
     assert answer["kind"] == "fitted"
     assert answer["happened"]["day"] == "2024-05-01"
     assert f"BTC/USD {said} " in answer["words"]

@@ -11,6 +11,9 @@ of the past. While few spans are known that do not overlap, both are shrunk towa
 and those of the shortest towards the rule.
 
 These constants were chosen on the first half of four histories; ``python -m bench.touches`` scores the second.
+
+A corridor around the price is left when one of its borders is touched. That the price stays in it has the probability
+of `baked.touches.stay`, from those of the two touches; how often such corridors held is scored as touches are.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,10 +26,13 @@ from scipy import special
 from crypto_predict.baked.touches import (
     DAY_MOVES,
     HOUR_MOVES,
+    LEAST_TOUCH,
     REFLECTED,
     SCORED_DAYS,
     SCORED_HOURS,
+    SERIES,
     TENTHS,
+    TERMS,
     TOUCHED,
     TouchCurve,
     TouchScore,
@@ -235,7 +241,49 @@ def touch_scores(learned: Sequence[LearnedTouches], kind: Steps = BY_DAY) -> tup
 def score_touches(horizon: int, forecasts: TouchForecasts, kind: Steps = BY_DAY) -> TouchScore | None:
     """Return the scores of one horizon, in steps; None if nothing has come due."""
     _, closed, probability, touched = forecasts
-    return score_of(touch_sums(closed, probability, touched), horizon, kind) if len(touched) else None
+    rule = np.minimum(2 * closed, 1)
+    return score_of(touch_sums(rule, probability, touched), horizon, kind) if len(touched) else None
+
+
+def corridor_scores(learned: Sequence[LearnedTouches], kind: Steps = BY_DAY) -> tuple[TouchScore, ...]:
+    """Return the scores that the price stays between two of `Steps.moves` that are opposite, as `touch_scores`."""
+    scored = SCORED_DAYS if kind is BY_DAY else SCORED_HOURS
+    scores = [score_corridors(each.horizon, each.forecasts, kind) for each in learned if each.horizon in scored]
+    return tuple(filter(None, scores))
+
+
+def score_corridors(horizon: int, forecasts: TouchForecasts, kind: Steps = BY_DAY) -> TouchScore | None:
+    """Return the scores of the corridors of one horizon, in steps; None if nothing has come due.
+
+    By the rule of reflection a corridor is left as often as a close is beyond either border, twice.
+    """
+    if not len(forecasts.touched):
+        return None
+    below, above = slice(None, len(kind.moves) // 2), slice(None, len(kind.moves) // 2 - 1, -1)
+    _, closed, probability, touched = forecasts
+    rule = np.maximum(1 - 2 * (closed[:, below] + closed[:, above]), 0)
+    stays = _stay(probability[:, above], probability[:, below])
+    return score_of(touch_sums(rule, stays, ~(touched[:, below] | touched[:, above])), horizon, kind)
+
+
+def _stay(touched: FloatArray, other: FloatArray) -> FloatArray:
+    """Return `baked.touches.stay` of arrays, by the sum over reflections, or over waves where borders are near."""
+    most, least = 1 - np.maximum(touched, other), np.maximum(1 - touched - other, 0)
+    up, down = (-special.ndtri(np.clip(each, LEAST_TOUCH, 1) / 2) for each in (touched, other))
+    width = np.maximum(up + down, np.finfo(np.float64).tiny)
+    shifts = [2 * turn * width for turn in range(-TERMS, TERMS + 1)]
+    reflections = sum(
+        special.ndtr(up + shift)
+        - special.ndtr(shift - down)
+        - special.ndtr(shift - up)
+        + special.ndtr(shift - up - width)
+        for shift in shifts
+    )
+    waves = sum(
+        4 / (np.pi * wave) * np.sin(np.pi * wave * down / width) * np.exp(-((np.pi * wave / width) ** 2) / 2)
+        for wave in range(1, 2 * TERMS, 2)
+    )
+    return np.asarray(np.clip(np.where(width > SERIES, reflections, waves), least, most))
 
 
 class TouchSums(NamedTuple):
@@ -250,13 +298,13 @@ class TouchSums(NamedTuple):
         return TouchSums(self.cutoffs + other.cutoffs, self.squares + other.squares, self.tenths + other.tenths)
 
 
-def touch_sums(closed: FloatArray, probability: FloatArray, touched: BoolArray) -> TouchSums:
-    """Return the sums over answers at m cutoffs, as in `TouchForecasts`: (m, 10) each."""
-    errors = (probability - touched, np.minimum(2 * closed, 1) - touched)
+def touch_sums(rule: FloatArray, probability: FloatArray, came: BoolArray) -> TouchSums:
+    """Return the sums over k answers at each of m cutoffs, (m, k) each, beside those by the rule of reflection."""
+    errors = (probability - came, rule - came)
     place = np.minimum((probability * TENTHS).astype(int), TENTHS - 1).ravel()
-    columns = (np.ones(touched.size), probability.ravel(), touched.ravel().astype(np.float64))
+    columns = (np.ones(came.size), probability.ravel(), came.ravel().astype(np.float64))
     return TouchSums(
-        cutoffs=len(touched),
+        cutoffs=len(came),
         squares=np.array([np.sum(error**2) for error in errors]),
         tenths=np.stack([np.bincount(place, column, TENTHS) for column in columns], axis=1),
     )

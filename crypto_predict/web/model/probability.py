@@ -6,7 +6,8 @@ both, at that time. Whether the price is touched (`touches`) at any time until t
 
 `based_on` says what the answer rests on: `calibration` is how often the model's 80 % interval held out of sample, at
 the horizon of the backtest nearest to the question. `borders` are the prices that may be touched, each with its
-probability, and how often prices of similar probability were touched out of sample.
+probability, and how often prices of similar probability were touched out of sample; `corridor` is how often the price
+stayed between two prices with a similar probability.
 
 A day that has passed is answered from the fitted distribution (`kind` is `fitted`): how closes lay around the curve,
 not what happened. What was touched on it is known, and is answered with 0 or 1. If `extrapolated` is true, a limit lies
@@ -31,7 +32,15 @@ from crypto_predict.web.model.answers import KIND, MODEL, Answers, Row, Series
 from crypto_predict.web.model.basis import Basis, basis_of, reasons
 from crypto_predict.web.model.endpoint import PRICE, PRICE_EXPECTED, read_price
 from crypto_predict.web.model.snapshots import Snapshot
-from crypto_predict.web.model.touches import Answer, Border, Happened, Touch, answer_to, share_in_words
+from crypto_predict.web.model.touches import (
+    Answer,
+    Border,
+    Happened,
+    Touch,
+    TouchCalibration,
+    answer_to,
+    share_in_words,
+)
 from crypto_predict.wording import listed
 
 _DECIMALS = 6  # of a probability: what lies beyond is not known
@@ -48,7 +57,9 @@ class Probability:
     stays_above: float | None
     stays_below: float | None
     probability: float
+    known: bool  # whether a touch or a stay is no forecast: what happened, or the newest price, decides it
     borders: tuple[Border, ...]  # the prices that are touched or not; none if the price at that time is asked for
+    corridor: TouchCalibration | None  # how often staying between two prices came about; None of other questions
     happened: Happened | None  # what is known of a day that has passed, where touches are asked for
     prediction: float
     low: float  # of the central 80 % interval
@@ -105,7 +116,9 @@ def probability(answers: Answers, pair: str, query: str) -> Probability:
         date=moment,
         **question._asdict(),
         probability=round(answer.probability, _DECIMALS),
+        known=answer.known,
         borders=answer.borders,
+        corridor=answer.corridor,
         happened=answer.happened,
         prediction=row.price.price,
         low=row.price.low,
@@ -144,7 +157,7 @@ def _answer(question: _Question, pair: Pair, series: Series, row: Row, facts: Pa
     if (touch := question.touch) is not None:
         return answer_to(touch, pair, series, row, facts)
     share = _between(series.distribution(row.moment), question.above, question.below)
-    return Answer(share, (), None, _in_words(pair, row.moment, question.above, question.below, share), ())
+    return Answer(share, False, (), None, None, _in_words(pair, row.moment, question.above, question.below, share), ())
 
 
 def _between(distribution: Distribution, above: float | None, below: float | None) -> float:

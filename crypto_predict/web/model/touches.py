@@ -8,7 +8,7 @@ from typing import NamedTuple
 from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED
 from crypto_predict.baked.schema import PairCard
-from crypto_predict.baked.touches import TENTHS, stay
+from crypto_predict.baked.touches import TENTHS, TouchScore, stay
 from crypto_predict.market import Pair
 from crypto_predict.market.forecast import HOURS_AHEAD
 from crypto_predict.web.http.problems import BadParameter
@@ -16,11 +16,16 @@ from crypto_predict.web.model.answers import FORECAST, Row, Series
 from crypto_predict.wording import counted
 
 _DECIMALS = 6  # of a probability
+# What is measured, before the horizon, and that it came about.
+_TOUCHED, _HELD = ("prices said to be touched within", "were"), ("corridors said to hold the price for", "did")
 
 
 @dataclass(frozen=True, slots=True)
 class TouchCalibration:
-    """How often prices of similar probability were touched out of sample, at the horizon nearest to the question."""
+    """How often what was as probable came about out of sample, at the horizon nearest to the question.
+
+    It is of prices that are touched, or of corridors in which the price stays.
+    """
 
     horizon_days: int | None  # of the backtest of days
     horizon_hours: int | None  # of that of hours
@@ -28,9 +33,9 @@ class TouchCalibration:
     below: float
     questions: int  # whose answer was in this tenth
     said: float  # their mean probability
-    came: float  # the share that was touched
+    came: float  # the share that came about
     brier: float  # mean squared error of all probabilities at this horizon
-    brier_reflection: float  # of twice the probability of a close beyond the price
+    brier_reflection: float  # of the rule that a touch is twice as probable as a close beyond the price
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,9 @@ class Answer(NamedTuple):
     """A probability with what it rests on."""
 
     probability: float
+    known: bool  # whether it is no forecast: what happened, or the newest price, decides it
     borders: tuple[Border, ...]
+    corridor: TouchCalibration | None  # of staying between two prices; None where nothing was measured
     happened: Happened | None
     words: str  # the answer in a sentence
     measured: tuple[str, ...]  # how such answers came about, in sentences; none if nothing was measured
@@ -92,16 +99,23 @@ def answer_to(question: Touch, pair: Pair, series: Series, row: Row, facts: Pair
     extremes, hours = series.extremes, series.hours(row.moment)
     asked = series.horizon(row.moment) if hours is None else hours / HOURS_AHEAD
     touched = [extremes.touched(row.moment, limit) for limit in question.limits]
+    is_decided = series.newest_price == question.price or not extremes.contains(question.above, question.below)
     if question.price is not None:
         (probability,) = touched
     else:
-        probability = stay(*touched) if extremes.contains(question.above, question.below) else 0.0
+        probability = 0.0 if is_decided else stay(*touched)
     borders = tuple(
-        Border(limit, round(share, _DECIMALS), _calibration(facts, asked, share))
+        Border(limit, round(share, _DECIMALS), _calibration(facts.touches, asked, share))
         for limit, share in zip(question.limits, touched, strict=True)
     )
-    measured = tuple(dict.fromkeys(_measured(borders, series, row.moment)))
-    return Answer(probability, borders, None, _in_words(question, pair, series, row.moment, probability), measured)
+    corridor = None
+    if len(borders) > 1 and not is_decided:
+        corridor = _calibration(facts.corridors, asked, probability)
+        measured = tuple(_measured([corridor], _HELD, series, row.moment))
+    else:
+        measured = tuple(_measured([border.calibration for border in borders], _TOUCHED, series, row.moment))
+    words = _in_words(question, pair, series, row.moment, probability)
+    return Answer(probability, is_decided, borders, corridor, None, words, tuple(dict.fromkeys(measured)))
 
 
 def _known(question: Touch, pair: Pair, series: Series, moment: date | datetime) -> Answer:
@@ -119,7 +133,7 @@ def _known(question: Touch, pair: Pair, series: Series, moment: date | datetime)
     borders = tuple(Border(limit, float(low <= limit <= high), None) for limit in question.limits)
     said = question.in_words("touched", "stayed") if happened else question.in_words("did not touch", "did not stay")
     words = f"{pair} {said} on {day}: the price was between {_price(low)} and {_price(high)}."
-    return Answer(float(happened), borders, Happened(day, low, high), words, ())
+    return Answer(float(happened), True, borders, None, Happened(day, low, high), words, ())
 
 
 def _no_candle(series: Series, moment: date | datetime, day: date) -> str:
@@ -131,12 +145,12 @@ def _no_candle(series: Series, moment: date | datetime, day: date) -> str:
     return f"{day} has no candle"
 
 
-def _calibration(facts: PairCard, horizon: float, touched: float) -> TouchCalibration | None:
-    """Return how often prices of this probability were touched, at the measured horizon nearest to one in days."""
-    score = min(facts.touches, key=lambda score: abs(score.days - horizon), default=None)
-    if score is None or touched == 1:
+def _calibration(scores: Iterable[TouchScore], horizon: float, probability: float) -> TouchCalibration | None:
+    """Return how often what has this probability came about, at the measured horizon nearest to one in days."""
+    score = min(scores, key=lambda score: abs(score.days - horizon), default=None)
+    if score is None or probability == 1:
         return None
-    place = min(int(touched * TENTHS), TENTHS - 1)
+    place = min(int(probability * TENTHS), TENTHS - 1)
     tenth = score.tenths[place]
     return TouchCalibration(
         horizon_days=score.horizon_days,
@@ -151,9 +165,12 @@ def _calibration(facts: PairCard, horizon: float, touched: float) -> TouchCalibr
     )
 
 
-def _measured(borders: Iterable[Border], series: Series, moment: date | datetime) -> Iterator[str]:
-    """Yield how such answers came about, in words."""
-    for calibration in (border.calibration for border in borders):
+def _measured(
+    calibrations: Iterable[TouchCalibration | None], what: tuple[str, str], series: Series, moment: date | datetime
+) -> Iterator[str]:
+    """Yield how often `what` came about, in words."""
+    asked_of, came_about = what
+    for calibration in calibrations:
         if calibration is None:
             continue
         if calibration.horizon_hours is not None:
@@ -163,11 +180,12 @@ def _measured(borders: Iterable[Border], series: Series, moment: date | datetime
         tenth = f"{100 * calibration.at_least:.0f} to {100 * calibration.below:.0f} %"
         nearest = "" if measured == asked else f"; nothing nearer to {asked:.4g} {unit}s was measured"
         model = "" if series.model == COMBINED else f" by the model {COMBINED}, whose curve this answer uses"
-        said = f"prices said to be touched within {counted(measured, unit)} with a probability of {tenth}{model}"
+        said = f"{asked_of} {counted(measured, unit)} with a probability of {tenth}{model}"
         if not calibration.questions:
             yield f"Out of sample there were no {said}{nearest}."
         else:
-            yield f"Out of sample {100 * calibration.came:.1f} % of {calibration.questions:,} {said} were{nearest}."
+            came = f"{100 * calibration.came:.1f} % of {calibration.questions:,} {said}"
+            yield f"Out of sample {came} {came_about}{nearest}."
 
 
 def _in_words(question: Touch, pair: Pair, series: Series, moment: date | datetime, probability: float) -> str:

@@ -34,20 +34,6 @@ export function frequencyText(share) {
 }
 
 /**
- * Return whether an answer about touches is known, not probable: the day has passed, or the newest price decides it.
- *
- * @param {{ probability: number, happened?: object | null, borders?: { price: number, touched: number, calibration: object | null }[] }} answer
- *   of /probability
- * @param {Limits} limits
- * @param {number | null} newest price; null: it is not known
- */
-export function isKnown({ probability, happened = null, borders = [] }, { stays_above: least = 0, stays_below: most = Infinity }, newest) {
-  const isOutside = newest !== null && (newest <= least || newest >= most);
-  const isReached = borders.some(({ touched, calibration }) => touched === 1 && calibration === null);
-  return happened !== null || isReached || (isOutside && probability === 0);
-}
-
-/**
  * Return a range of probabilities: "Between 25 and 50 %", "At most 5 %".
  *
  * @param {{ low: number, high: number }} range shares

@@ -3,7 +3,7 @@
 import { readState, writeState } from "../address.js";
 import { announce } from "../announce.js";
 import { bracket, dayAfter, daysBetween, isOfCloses, kindOf, KINDS, LIMITS, pathOf, readQuestion } from "../ask/question.js";
-import { bracketText, frequencyText, intervalTexts, isKnown, limitsText, probabilityText } from "../ask/wording.js";
+import { bracketText, frequencyText, intervalTexts, limitsText, probabilityText } from "../ask/wording.js";
 import { element } from "../elements.js";
 import { formatMinute, formatPrice, secondsOf, sourceName } from "../format.js";
 import { getJson, RequestFailed } from "../requests.js";
@@ -230,7 +230,7 @@ function ofTheApi(question, site, forecastDocument, answer) {
   const newest = forecastDocument && forecastDocument.last === basis.newest_candle ? formatMinute(secondsOf(forecastDocument.anchor.at)) : basis.newest_candle;
   const prices = `${pricesText(answer.simulated, basis.source, site.pair)} up to ${newest}`;
   const paragraphs = [[`It rests on ${prices}, and on the model ${basis.build}.`]];
-  if (isKnown(answer, question.limits, forecastDocument?.anchor.price ?? null)) {
+  if (answer.known) {
     return { headline: [strong(probability > 0.5 ? "Yes" : "No"), "."], words, paragraphs };
   }
   paragraphs.unshift([forecastText(intervalTexts(answer, { quote, decimals }))]);

@@ -5,16 +5,20 @@ from statistics import NormalDist
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from crypto_predict.baked.touches import REFLECTED, TOUCHED
+from crypto_predict.baked.touches import REFLECTED, TOUCHED, stay
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.touches import (
     BY_DAY,
     HORIZONS,
     LearnedTouches,
     TouchForecasts,
+    corridor_scores,
     curve_of,
     learn_touches,
+    score_corridors,
     score_touches,
     touch_scores,
 )
@@ -154,6 +158,45 @@ def test_scores_are_those_of_the_answers() -> None:
     questions = [tenth.questions for tenth in scores.tenths]
     assert questions == [0, 0, 100, 0, 0, 0, 100, 0, 0, 0]
     assert (scores.tenths[2].said, scores.tenths[2].came) == (0.25, 0.4)
+
+
+@given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
+def test_corridors_are_asked_with_the_probability_that_is_served(pairs: list[tuple[float, float]]) -> None:
+    """Where both borders are near the price, far from it, or one of them is: those of five moves and their opposites."""
+    probability = np.tile(0.5, (len(pairs), 10))
+    probability[:, [3, 6]] = pairs
+    answers = TouchForecasts(
+        np.arange(len(pairs)), probability / 2, probability, np.zeros((len(pairs), 10), dtype=bool)
+    )
+    scores = score_corridors(1, answers)
+    assert scores is not None
+    assert scores.questions == 5 * len(pairs)
+    expected = [stay(down, up) for down, up in pairs] + [stay(0.5, 0.5)] * 4 * len(pairs)
+    assert scores.said == pytest.approx(np.mean(expected), abs=2e-6)
+
+
+def test_scores_of_corridors_are_those_computed_by_hand() -> None:
+    """Prices 2 % below and 5 % above were touched once each. By the rule all that is twice as probable is left."""
+    touched = np.zeros((2, 10), dtype=bool)
+    touched[0, 4] = touched[1, 6] = True
+    answers = TouchForecasts(np.arange(2), np.full((2, 10), 0.1), np.full((2, 10), 0.2), touched)
+    scores = score_corridors(7, answers)
+    assert scores is not None
+    assert (scores.horizon, scores.questions, scores.came) == ((7, "day"), 10, 0.8)
+    said, came = stay(0.2, 0.2), np.array([0, 0] + [1] * 8)
+    assert scores.brier == pytest.approx(np.mean((said - came) ** 2), rel=1e-5)
+    assert scores.brier_reflection == pytest.approx(np.mean((0.6 - came) ** 2), rel=1e-5)
+    assert corridor_scores([LearnedTouches(14, np.array(REFLECTED), answers)]) == ()
+
+
+def test_in_a_random_walk_corridors_hold_as_often_as_is_said() -> None:
+    """Six markets together. The highest price and the lowest are those of one path, which `stay` knows."""
+    markets = [learned(walk(seed)) for seed in range(6)]
+    answers = TouchForecasts(*map(np.concatenate, zip(*(market[1].forecasts for market in markets), strict=True)))
+    scores = score_corridors(7, answers)
+    assert scores is not None
+    assert scores.said == pytest.approx(scores.came, abs=0.02)
+    assert scores.brier < scores.brier_reflection < scores.uncertainty
 
 
 def test_the_card_has_a_day_a_week_and_a_month() -> None:
