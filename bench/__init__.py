@@ -8,6 +8,7 @@
 * ``backtest``: the backtest against Prophet's cross-validation
 * ``minutes``: the minute forecasts of real prices against a Gaussian band, and their speed
 * ``hours``: the same of hours
+* ``histories``: the options and histories of ``losses``, ``probabilities`` and ``touches``, commands of their own
 * ``distributions``: the CRPS of the forecast against those of GARCH(1,1), Prophet alone and persistence's Gaussian
 * ``lstm``: an LSTM on minutes against our minute forecast; a command of its own, as it needs libraries of its own
 * ``image``: the image against that of the tutorial

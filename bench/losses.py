@@ -5,21 +5,16 @@ for the mean of the losses beyond it. If it is calibrated, as many outcomes exce
 that mean. The forecasts overlap: neighbours exceed it together.
 """
 
-import argparse
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date
 from statistics import fmean
 from typing import NamedTuple
 
-from bench.distributions import read
-from bench.models import DAYS
+from bench.histories import backtests, parser_of
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
-from crypto_predict.forecasting.evaluation.replay import HORIZONS, replay
-from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.market import Pair
+from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
 
@@ -61,15 +56,9 @@ def summed(found: Sequence[Loss]) -> Iterator[tuple[float, float, float, float, 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask the backtests of all pairs, and print a table."""
-    parser = argparse.ArgumentParser(prog="python -m bench.losses", description=__doc__.partition("\n")[0])
-    parser.add_argument("--source", default="simulated", help="daily history (default: %(default)s)")
-    parser.add_argument("--pair", default="BTC/USD", help="pairs, with commas (default: %(default)s)")
-    parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
-    options = parser.parse_args(arguments)
+    options = parser_of("losses", __doc__).parse_args(arguments)
     found: dict[int, list[Loss]] = {horizon: [] for horizon in HORIZONS}
-    for pair in map(Pair.parse, options.pair.split(",")):
-        past = replay(DailySeries.of(read(options.source, pair, options.until)), HORIZONS, 1, DAYS)
-        assert past is not None, "the history is long enough for a backtest"
+    for _, past in backtests(options):
         for horizon in HORIZONS:
             found[horizon] += losses(past.forecasts(horizon))
     print("ahead: probability of a larger loss, share that came, mean loss said there and come, forecasts")

@@ -7,27 +7,23 @@ The forecasts overlap, and so do the questions: neighbours come about together.
 Then every forecast is asked for the round prices near it, as the live record does, and scored beside persistence.
 """
 
-import argparse
 import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import date
 from statistics import fmean
 from typing import NamedTuple
 
 import numpy as np
 
-from bench.distributions import read
-from bench.models import DAYS
+from bench.histories import backtests, parser_of
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.schema import LiveProbabilities
 from crypto_predict.forecasting import live_probabilities
 from crypto_predict.forecasting.evaluation.forecasts import Forecasts
-from crypto_predict.forecasting.evaluation.replay import HORIZONS, replay
+from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.forecasting.live_days import SUMS, LiveDays
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.market import Pair
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.wording import counted
 
@@ -77,17 +73,10 @@ def at_round_prices(found: Sequence[tuple[DailySeries, Forecasts]]) -> LiveProba
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask the backtests of all pairs, and print a table for each horizon."""
-    parser = argparse.ArgumentParser(prog="python -m bench.probabilities", description=__doc__.partition("\n")[0])
-    parser.add_argument("--source", default="simulated", help="daily history (default: %(default)s)")
-    parser.add_argument("--pair", default="BTC/USD", help="pairs, with commas (default: %(default)s)")
-    parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
-    options = parser.parse_args(arguments)
+    options = parser_of("probabilities", __doc__).parse_args(arguments)
     answers: dict[int, list[Asked]] = {horizon: [] for horizon in HORIZONS}
     forecasts: dict[int, list[tuple[DailySeries, Forecasts]]] = {horizon: [] for horizon in HORIZONS}
-    for pair in map(Pair.parse, options.pair.split(",")):
-        series = DailySeries.of(read(options.source, pair, options.until))
-        past = replay(series, HORIZONS, 1, DAYS)
-        assert past is not None, "the history is long enough for a backtest"
+    for series, past in backtests(options):
         for horizon in HORIZONS:
             found = past.forecasts(horizon)
             forecasts[horizon].append((series, found))

@@ -7,13 +7,11 @@ its parts, and the answers by tenths: said, came, questions. The forecasts overl
 come about together.
 """
 
-import argparse
 from collections.abc import Sequence
-from datetime import date
 
 import numpy as np
 
-from bench.distributions import read
+from bench.histories import parser_of, series_of
 from crypto_predict.baked.touches import SCORED_DAYS, TouchScore
 from crypto_predict.forecasting.distribution.days import learn
 from crypto_predict.forecasting.evaluation.replay import FIRST_CUTOFF
@@ -25,7 +23,6 @@ from crypto_predict.forecasting.evaluation.touches import (
     score_touches,
 )
 from crypto_predict.forecasting.series import DailySeries
-from crypto_predict.market import Pair
 from crypto_predict.wording import counted
 
 
@@ -56,23 +53,21 @@ def _row(name: str, score: TouchScore) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Ask the histories of all pairs, and print a table for each horizon."""
-    parser = argparse.ArgumentParser(prog="python -m bench.touches", description=__doc__.partition("\n")[0])
-    parser.add_argument("--source", default="simulated", help="daily history (default: %(default)s)")
-    parser.add_argument("--pair", default="BTC/USD", help="pairs, with commas (default: %(default)s)")
-    parser.add_argument("--until", type=date.fromisoformat, help="the last day of the histories")
+    parser = parser_of("touches", __doc__)
     parser.add_argument("--second-half", action="store_true", help="only the second half of each history")
     options = parser.parse_args(arguments)
-    pairs = list(map(Pair.parse, options.pair.split(",")))
-    histories = [DailySeries.of(read(options.source, pair, options.until)) for pair in pairs]
-    found = [answered(series, len(series) // 2 if options.second_half else FIRST_CUTOFF - 1) for series in histories]
+    found = {
+        pair: answered(series, len(series) // 2 if options.second_half else FIRST_CUTOFF - 1)
+        for pair, series in series_of(options)
+    }
     for asked, score_answers in (("touches", score_touches), ("corridors", score_corridors)):
         for horizon in SCORED_DAYS:
             ahead = f"{asked}, {counted(horizon, 'day')} ahead"
             print(f"\n{ahead}: questions, Brier score, to that of the rule, (parts), said minus came")
-            for pair, answers in zip(pairs, found, strict=True):
+            for pair, answers in found.items():
                 if (score := score_answers(horizon, answers[horizon])) is not None:
                     print(_row(str(pair), score))
-            if (score := score_answers(horizon, pooled([answers[horizon] for answers in found]))) is None:
+            if (score := score_answers(horizon, pooled([answers[horizon] for answers in found.values()]))) is None:
                 continue
             print(_row("all", score))
             for tenth in score.tenths:

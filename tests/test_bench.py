@@ -89,7 +89,9 @@ def test_losses_are_counted_with_the_mean_beyond_the_value_at_risk() -> None:
 def test_touches_of_several_pairs_are_scored_together(capsys: pytest.CaptureFixture[str]) -> None:
     touches.main(["--pair", "BTC/USD,ETH/USD", "--second-half", "--until", "2024-06-30"])
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" ahead")[0] for line in lines if "ahead" in line] == ["1 day", "7 days", "30 days"]
+    assert [line.split(" ahead")[0] for line in lines if "ahead" in line] == [
+        f"{asked}, {days}" for asked in ("touches", "corridors") for days in ("1 day", "7 days", "30 days")
+    ]
     btc, eth, both = (int(line.split()[1].replace(",", "")) for line in lines[2:5])
     assert (lines[4].split()[0], both) == ("all", btc + eth)
     assert sum(int(line.split()[-1].replace(",", "")) for line in lines[5:15]) == both

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Never
@@ -181,12 +181,10 @@ def train_pair(
         hours=hours.quantiles,
         touches=(*hours.touches, *forecast.touches),
     )
-    evaluator = Evaluator(forecast)
-    days = {horizon: forecast.last + timedelta(days=horizon) for horizon in HORIZONS}
     touches = () if replayed is None else replayed.touches
     card = replace(
         card,
-        forecast=tuple(Standing(horizon, day, *evaluator.at(day, tested.served)) for horizon, day in days.items()),
+        forecast=tuple(_standings(forecast, tested.served)),
         backtest=None if backtest is None else only(backtest, settings.horizons),
         models=tested.reports,
         pairwise=tested.pairwise,
@@ -199,6 +197,14 @@ def train_pair(
     )
     rows = () if replayed is None else tuple(replayed.rows(settings.horizons))
     return TrainedPair(forecast, card, prophet, rows, faults, time.perf_counter() - began)
+
+
+def _standings(forecast: PairForecast, model: str) -> Iterator[Standing]:
+    """Yield what a model predicts, by horizon."""
+    evaluator = Evaluator(forecast)
+    for horizon in HORIZONS:
+        day = forecast.last + timedelta(days=horizon)
+        yield Standing(horizon, day, *evaluator.at(day, model))
 
 
 def _default_of(champion: Model | None, pair: Pair, *, simulated: bool) -> tuple[str, tuple[Loss, ...]]:

@@ -87,9 +87,7 @@ def train(
             outputs.check_room({pair: len(past.candles) for pair, (past, *_) in histories.items()}, settings)
             progress.total = sum(1 + count_cutoffs(past, settings) for past, *_ in histories.values())
             trained = _train_pairs(histories, settings, champion, left_out, progress)
-        if settings.backtest is not None:  # also if the gate refuses the model: it shows why
-            rows = ((pair, *astuple(row)) for pair, result in trained.items() for row in result.rows)
-            write_atomically(settings.backtest, outputs.as_csv(("pair", *(field.name for field in fields(Row))), rows))
+        _write_backtest(trained, settings)  # also if the gate refuses the model: it shows why
         faults = {pair: result.faults for pair, result in trained.items()}
         if settings.collected and settings.enforced and not all(faults.values()):
             left_out |= {pair: faults.pop(pair) for pair in trained if faults[pair]}
@@ -108,19 +106,34 @@ def train(
         data = outputs.readable(model, output)
         _draw(histories, released, settings, card, now)
         outputs.keep_ledger(output, record.ledger)
-        # In this order, as readers drop the ledger entries after the one that the model names.
-        written: dict[Path, Content] = {ledger_beside(output): record.ledger.content(), output: data}
-        plan, every = schedule_beside(output), settings.trained_every if settings.repeat is None else None
-        if every is not None:
-            written = {plan: schedule.content(Schedule(every, trained_at + every)), **written}
-        write_in_order(written)
-        if settings.repeat is not None:  # whose trainer writes the schedule
+        _write(data, record, settings, trained_at)
+        if settings.repeat is not None:
             newest = max(forecast.anchor.at for forecast in forecasts.values())
             _log.info("%s was written; its newest price is of %s", output, f"{newest:%Y-%m-%d %H:%M} UTC")
-        elif every is None and plan.exists():
-            plan.unlink()  # nobody plans another training
     seconds = {pair: trained[pair].seconds if pair in trained else 0.0 for pair in model.forecasts}
     return model, seconds, not settings.collected or any(collected.values())
+
+
+def _write_backtest(trained: Mapping[Pair, TrainedPair], settings: TrainSettings) -> None:
+    """Write the forecasts of the past, if they are wanted."""
+    if settings.backtest is not None:
+        rows = ((pair, *astuple(row)) for pair, result in trained.items() for row in result.rows)
+        write_atomically(settings.backtest, outputs.as_csv(("pair", *(field.name for field in fields(Row))), rows))
+
+
+def _write(model: bytes, record: Record, settings: TrainSettings, trained_at: datetime) -> None:
+    """Write the ledger, then the model, as readers drop the entries after the one that it names; and the schedule.
+
+    A trainer that repeats its trainings writes the schedule by itself.
+    """
+    output, plan = settings.output, schedule_beside(settings.output)
+    written: dict[Path, Content] = {ledger_beside(output): record.ledger.content(), output: model}
+    if settings.repeat is None and settings.trained_every is not None:
+        next_at = trained_at + settings.trained_every
+        written = {plan: schedule.content(Schedule(settings.trained_every, next_at)), **written}
+    write_in_order(written)
+    if settings.repeat is None and settings.trained_every is None and plan.exists():
+        plan.unlink()  # nobody plans another training
 
 
 def _settle(record: Record, histories: Mapping[Pair, PairHistory]) -> None:

@@ -43,7 +43,8 @@ _HOUR_FOOT = (
 _TOUCH_FOOT = (
     "prices 2 to 30 %, for hours 0.2 to 5 %, above and below the last one that are touched on the way: mean "
     "probability said, and the share that came; Brier score (0 is best), beside twice the probability of a close "
-    "beyond the price; <10, <20: the share in % that came of what was said to be below 10 %, and from there below 20 %"
+    "beyond the price; stays for: between two of them, as far below as above; <10, <20: the share in % that came of "
+    "what was said to be below 10 %, and from there below 20 %"
 )
 _MODELS_FOOT = (
     "out of sample; combined is ours; error, CRPS and Winkler score: relative to persistence's, below 1 is better; the "

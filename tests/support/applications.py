@@ -2,11 +2,12 @@
 
 import json
 import threading
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from werkzeug.test import Client, TestResponse
 
@@ -51,6 +52,28 @@ def client(
 def administered(model: Model, clock: Callable[[], datetime], access: app.Access, token: str | None) -> Client:
     """A client of the whole application, which changes the collected pairs for whoever knows the token."""
     return Client(app.create_app(service_of(model, clock, None, access, token), None))
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """The address of probabilities of an application."""
+
+    app: Client
+
+    def answer_to(self, query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200) -> dict[str, Any]:
+        """Return the body of the answer, which must have this status."""
+        text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
+        response = self.app.get(f"/probability/{pair}?{text}")
+        assert response.status_code == status, response.get_data(as_text=True)
+        return dict(json.loads(response.data))
+
+    def ask(self, **query: object) -> dict[str, Any]:
+        """Return the answer about Bitcoin."""
+        return self.answer_to(query)
+
+    def probability(self, **query: object) -> float:
+        """Return the number of the answer."""
+        return float(self.ask(**query)["probability"])
 
 
 def problem(response: TestResponse, status: int) -> dict[str, Any]:

@@ -26,13 +26,16 @@ from crypto_predict.baked.schema import (
     KNOTS,
     Anchor,
     Band,
+    BrierScore,
     Card,
     CrossCheck,
     Gate,
     HourScore,
+    LiveProbabilities,
     Model,
     PairCard,
     PairForecast,
+    SaidAndCame,
     Scorecard,
     Seasonality,
     Standing,
@@ -116,6 +119,19 @@ def make_touch_score(horizon: int | None, hours: int | None = None) -> TouchScor
         TouchTenth(1_000 + place if place < 9 else 0, place / 10 + 0.05, place / 10 + 0.03) for place in range(10)
     ]
     return TouchScore(horizon, hours, 100, 9_000, 0.4, 0.38, 0.1, 0.102, 0.001, 0.1, 0.2, tuple(tenths))
+
+
+def make_live_probabilities() -> LiveProbabilities:
+    """Scores of 14 questions about two days."""
+    return LiveProbabilities(
+        questions=14,
+        days=2,
+        uncertainty=0.245,
+        ours=BrierScore(0.1, 0.01, 0.155),
+        persistence=BrierScore(0.11, 0.01, 0.145),
+        relative_brier=Estimate(0.909, 0.85, 0.97),
+        tenths=(SaidAndCame(0.0412, 0.125, 8), SaidAndCame(0.961, 1.0, 6)),
+    )
 
 
 def blank(kind: Any, **fields: Any) -> Any:

@@ -2,10 +2,8 @@
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
-from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -17,7 +15,7 @@ from crypto_predict.baked.evaluation import COMBINED, PROPHET, Evaluator
 from crypto_predict.baked.models import Estimate, ModelReport, ModelScore
 from crypto_predict.baked.schema import Backtest, Model, ProphetBacktest, ProphetScore
 from crypto_predict.web.documentation.openapi import document
-from tests.support.applications import client, snapshot_of
+from tests.support.applications import Probabilities, client, problem, snapshot_of
 from tests.support.models import BTC, ETH, blank, make_forecast, make_model, with_models
 
 DAY = date(2024, 6, 1)  # 15 days after the last candle
@@ -48,21 +46,8 @@ def backtested(model: Model) -> Model:
 MODEL = backtested(with_models(make_model(BTC, ETH, simulated={ETH}), "garch", "mine", pairs=[BTC]))
 MODELS = (COMBINED, PROPHET, "garch", "mine")
 CLIENT = client(MODEL)
-
-
-def answer_to(query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200) -> dict[str, Any]:
-    text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
-    response = CLIENT.get(f"/probability/{pair}?{text}")
-    assert response.status_code == status, response.get_data(as_text=True)
-    return dict(json.loads(response.data))
-
-
-def ask(**query: object) -> dict[str, Any]:
-    return answer_to(query)
-
-
-def probability(**query: object) -> float:
-    return float(ask(**query)["probability"])
+PROBABILITIES = Probabilities(CLIENT)
+answer_to, ask, probability = PROBABILITIES.answer_to, PROBABILITIES.ask, PROBABILITIES.probability
 
 
 def test_the_probability_is_that_of_the_distribution() -> None:
@@ -122,10 +107,10 @@ NOT_PRICES = [
 @pytest.mark.parametrize("name", ["above", "below"])
 @pytest.mark.parametrize("text", NOT_PRICES)
 def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> None:
-    problem = answer_to({"date": DAY, name: text}, status=400)
-    assert problem["parameter"] == name
-    assert "a number above 0 without thousands separators, such as 100000" in problem["detail"]
-    assert len(problem["detail"]) < 250
+    refused = answer_to({"date": DAY, name: text}, status=400)
+    assert refused["parameter"] == name
+    assert "a number above 0 without thousands separators, such as 100000" in refused["detail"]
+    assert len(refused["detail"]) < 250
 
 
 @pytest.mark.parametrize(
@@ -159,10 +144,8 @@ def test_what_is_not_a_price_is_refused_with_what_is(name: str, text: str) -> No
 def test_a_question_without_an_answer_is_refused_with_the_reason(
     query: str, status: int, parameter: str, detail: str
 ) -> None:
-    response = CLIENT.get(f"/probability/BTC-USD?{query}")
-    problem = json.loads(response.data)
-    assert (response.status_code, response.content_type) == (status, "application/problem+json")
-    assert (problem["parameter"], detail in problem["detail"]) == (parameter, True)
+    refused = problem(CLIENT.get(f"/probability/BTC-USD?{query}"), status)
+    assert (refused["parameter"], detail in refused["detail"]) == (parameter, True), refused
 
 
 @given(st.text(alphabet=st.characters(max_codepoint=255)))
@@ -175,7 +158,7 @@ def test_an_answer_says_what_it_is_based_on() -> None:
     answer = ask(date=DAY, above=70_000)
     assert list(answer) == [
         *("date", "above", "below", "touches", "stays_above", "stays_below"),
-        *("probability", "borders", "happened", "prediction", "low", "high"),
+        *("probability", "known", "borders", "corridor", "happened", "prediction", "low", "high"),
         *("kind", "as_of", "pair", "model", "simulated", "based_on", "words"),
     ]
     assert (answer["date"], answer["above"], answer["below"]) == ("2024-06-01", 70_000, None)

@@ -11,7 +11,6 @@ from werkzeug.test import Client
 from crypto_predict.baked import plain
 from crypto_predict.baked.models import Estimate, ModelScore, PairwiseScore
 from crypto_predict.baked.schema import (
-    BrierScore,
     Confidence,
     CoverageTest,
     LiveDistribution,
@@ -19,15 +18,13 @@ from crypto_predict.baked.schema import (
     LiveHourScore,
     LiveModel,
     LiveMonth,
-    LiveProbabilities,
     LiveRecord,
     LiveScore,
-    SaidAndCame,
     Scorecard,
 )
 from crypto_predict.market import Pair
 from tests.support.applications import client
-from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_model, make_touch_score
+from tests.support.models import BTC, ETH, TRAINED_AT, blank, make_live_probabilities, make_model, make_touch_score
 
 MADE_AT = datetime(2024, 5, 17, 6, 10, tzinfo=UTC)
 
@@ -58,15 +55,7 @@ MODELS = (
     LiveModel("combined", MADE_AT - timedelta(days=60), MADE_AT, 240, 128, (SCORE,)),
     LiveModel("mine", MADE_AT - timedelta(days=9), MADE_AT - timedelta(days=8), 4, 4, ()),
 )
-PROBABILITIES = LiveProbabilities(
-    questions=420,
-    days=60,
-    uncertainty=0.25,
-    ours=BrierScore(0.101, 0.002, 0.151),
-    persistence=BrierScore(0.11, 0.003, 0.143),
-    relative_brier=Estimate(0.918182, 0.87, 0.97),
-    tenths=(SaidAndCame(0.04, 0.05, 200), SaidAndCame(0.95, 0.93, 220)),
-)
+PROBABILITIES = make_live_probabilities()
 PAIRWISE = (
     PairwiseScore("combined", "garch", 1, 60, Estimate(0.9, 0.8, 0.98), 0.02, "combined is better than garch at 1 day"),
     PairwiseScore("combined", "mine", 1, 1, None, None, "combined cannot be compared with mine at 1 day"),

@@ -1,7 +1,6 @@
 """Whether a price is touched until some time, or the price stays within limits, over HTTP."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
@@ -17,7 +16,7 @@ from crypto_predict.baked.extremes import Extremes
 from crypto_predict.baked.schema import HORIZON_DAYS, Model
 from crypto_predict.market import DAY as ONE_DAY
 from crypto_predict.web.documentation.openapi import document
-from tests.support.applications import client, snapshot_of
+from tests.support.applications import Probabilities, client, problem, snapshot_of
 from tests.support.models import BTC, ETH, LAST, make_forecast, make_model, make_touch_score, with_hours, with_models
 
 DAY = date(2024, 6, 1)  # 15 days after the last candle
@@ -38,21 +37,8 @@ MODEL = with_touches(with_models(make_model(BTC, ETH, simulated={ETH}), "garch",
 MODEL = replace(MODEL, forecasts=MODEL.forecasts | {BTC: replace(WALK, models=MODEL.forecasts[BTC].models)})
 CLIENT = client(MODEL)
 EXTREMES = Extremes(Evaluator(MODEL.forecasts[BTC]), COMBINED)
-
-
-def answer_to(query: Mapping[str, object], pair: str = "BTC-USD", status: int = 200) -> dict[str, Any]:
-    text = "&".join(f"{name}={quote(str(value))}" for name, value in query.items())
-    response = CLIENT.get(f"/probability/{pair}?{text}")
-    assert response.status_code == status, response.get_data(as_text=True)
-    return dict(json.loads(response.data))
-
-
-def ask(**query: object) -> dict[str, Any]:
-    return answer_to(query)
-
-
-def probability(**query: object) -> float:
-    return float(ask(**query)["probability"])
+PROBABILITIES = Probabilities(CLIENT)
+answer_to, ask, probability = PROBABILITIES.answer_to, PROBABILITIES.ask, PROBABILITIES.probability
 
 
 def test_a_touch_is_more_probable_than_a_close_beyond() -> None:
@@ -193,7 +179,8 @@ def test_what_was_touched_on_a_day_of_the_past_is_known(query: dict[str, object]
     assert answer["kind"] == "fitted"
     assert answer["happened"]["day"] == "2024-05-01"
     assert f"BTC/USD {said} " in answer["words"]
-    assert "on 2024-05-01: the price was between " in answer["words"]
+    day = "2024-05-01, of which the whole day is known" if "date" in query else "2024-05-01"
+    assert f"on {day}: the price was between " in answer["words"]
     assert "fitted distribution" not in answer["words"]
     assert not answer["based_on"]["extrapolated"]
 
@@ -245,10 +232,8 @@ MISSING = next(
     ],
 )
 def test_a_question_without_an_answer_is_refused_with_the_reason(query: str, parameter: str, detail: str) -> None:
-    response = CLIENT.get(f"/probability/BTC-USD?{query}")
-    problem = json.loads(response.data)
-    assert (response.status_code, problem["parameter"]) == (400, parameter), problem
-    assert detail in problem["detail"]
+    refused = problem(CLIENT.get(f"/probability/BTC-USD?{query}"), 400)
+    assert (refused["parameter"], detail in refused["detail"]) == (parameter, True), refused
 
 
 @pytest.mark.parametrize("moment", ["2022-12-31", "2025-05-18", "9999-12-31T23:59-02:00"])

@@ -132,7 +132,8 @@ def _known(question: Touch, pair: Pair, series: Series, moment: date | datetime)
         happened = stays_above and (stays_below or high < (question.below or 0.0))
     borders = tuple(Border(limit, float(low <= limit <= high), None) for limit in question.limits)
     said = question.in_words("touched", "stayed") if happened else question.in_words("did not touch", "did not stay")
-    words = f"{pair} {said} on {day}: the price was between {_price(low)} and {_price(high)}."
+    known = f"{day}, of which the whole day is known" if isinstance(moment, datetime) else f"{day}"
+    words = f"{pair} {said} on {known}: the price was between {_price(low)} and {_price(high)}."
     return Answer(float(happened), True, borders, None, Happened(day, low, high), words, ())
 
 

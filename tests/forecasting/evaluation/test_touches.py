@@ -162,7 +162,7 @@ def test_scores_are_those_of_the_answers() -> None:
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=1, max_size=5))
 def test_corridors_are_asked_with_the_probability_that_is_served(pairs: list[tuple[float, float]]) -> None:
-    """Where both borders are near the price, far from it, or one of them is: those of five moves and their opposites."""
+    """Where both borders are near the price, far from it, or one of them is: of five moves and their opposites."""
     probability = np.tile(0.5, (len(pairs), 10))
     probability[:, [3, 6]] = pairs
     answers = TouchForecasts(

@@ -20,19 +20,16 @@ from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     Anchor,
     Backtest,
-    BrierScore,
     Confidence,
     LiveForecast,
     LiveHourScore,
     LiveModel,
     LiveMonth,
-    LiveProbabilities,
     LiveRecord,
     LiveScore,
     Model,
     ProphetBacktest,
     ProphetScore,
-    SaidAndCame,
     Score,
     Scorecard,
 )
@@ -50,6 +47,7 @@ from tests.support.models import (
     TRAINED_AT,
     blank,
     make_forecast,
+    make_live_probabilities,
     make_model,
     make_report,
     make_touch_score,
@@ -153,15 +151,7 @@ def recorded(*, simulated: bool = False) -> Model:
         LiveForecast(at, "0.3.0-1", LAST - n * DAY, 3, 64_000.0, 62_000.0, 66_000.0, 64_000.0, actual)
         for n, actual in enumerate((64_500.25, 66_000.5))
     )
-    asked = LiveProbabilities(
-        questions=14,
-        days=2,
-        uncertainty=0.245,
-        ours=BrierScore(0.1, 0.01, 0.155),
-        persistence=BrierScore(0.11, 0.01, 0.145),
-        relative_brier=Estimate(0.909, 0.85, 0.97),
-        tenths=(SaidAndCame(0.0412, 0.125, 8), SaidAndCame(0.961, 1.0, 6)),
-    )
+    asked = make_live_probabilities()
     by_horizon = (
         blank(LiveScore, horizon_days=3, due=2, days=2, relative_mae=1.0, coverage=0.5, probabilities=asked),
         blank(LiveScore, horizon_days=7, due=2, days=900, coverage=0.81, coverage_confidence=Confidence(0.78, 0.84)),
