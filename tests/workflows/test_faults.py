@@ -11,7 +11,7 @@ from tests.support.registries import digest_at
 from tests.support.workflows import First, World, after, ledger_of, needs_workflows
 
 first = workflows.first  # a fixture
-pytestmark = [needs_workflows, pytest.mark.repeats, pytest.mark.timeout(600)]
+pytestmark = [needs_workflows, pytest.mark.long, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
@@ -33,7 +33,6 @@ def tampered(first: First, tmp_path: Path) -> Iterator[World]:
         yield world
 
 
-@pytest.mark.long
 def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later: World) -> None:
     """The newest candle of the exchange is ten days old."""
     with market(closed=10) as exchange:
@@ -45,7 +44,6 @@ def test_a_model_that_the_gate_refuses_is_not_published_and_opens_an_issue(later
     assert (issue["state"], "`train`" in issue["body"]) == ("open", True)
 
 
-@pytest.mark.long
 def test_an_image_that_the_smoke_test_refuses_is_neither_attested_nor_published(later: World) -> None:
     """Simulated prices: the gate accepts them, a release does not."""
     before = list(later.attested)
@@ -90,7 +88,6 @@ def test_a_tag_that_github_refuses_stops_the_release_before_it_is_built(later: W
     assert "[release/train" not in run.stdout
 
 
-@pytest.mark.long
 def test_an_image_that_somebody_put_under_latest_is_not_followed(tampered: World, tmp_path: Path) -> None:
     """Nothing is taken from an unsigned image. By hand, a release can begin the record anew."""
     latest = f"{tampered.image}:latest"
