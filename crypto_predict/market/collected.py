@@ -76,6 +76,7 @@ class CollectedSeries:
     candles: int = 0  # that are stored
     price: float | None = None  # the close of the newest candle; None before the first one, or if it was not read
     earlier: float | None = None  # the close of a candle before it; None if it is missing, or was not read
+    is_rolled: bool = True  # whether its rollups lack no candle, so that a page of any interval has few parts
 
     def lag(self, now: datetime) -> timedelta | None:
         """Return the time from the newest close to the newest close that can exist; None before the first candle."""

@@ -8,26 +8,36 @@ from crypto_predict.errors import InvalidValue
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+MONDAY = datetime(1970, 1, 5, tzinfo=UTC)  # an opening of every interval
 FIRST_DAY = date(2009, 1, 3)  # of Bitcoin's first block: no market of a cryptocurrency is older
 FIRST_EXPECTED = f"a day from {FIRST_DAY} (Bitcoin's first block) on"
 
 
 class Interval(Enum):
-    """The length of a candle. Candles are aligned to whole multiples since the Unix epoch, in UTC."""
+    """The length of a candle. Candles are aligned to whole multiples since the Unix epoch, in UTC; weeks to Mondays."""
 
     MINUTE_1 = timedelta(minutes=1)
     MINUTE_5 = timedelta(minutes=5)
     MINUTE_10 = timedelta(minutes=10)
+    MINUTE_15 = timedelta(minutes=15)
+    MINUTE_30 = timedelta(minutes=30)
     HOUR_1 = timedelta(hours=1)
+    HOUR_4 = timedelta(hours=4)
     DAY_1 = timedelta(days=1)
+    WEEK_1 = timedelta(weeks=1)
 
     @classmethod
     def parse(cls, text: str) -> "Interval":
-        """Read ``1m``, ``5m``, ``10m``, ``1h`` or ``1d``; raise `InvalidValue` if the text is another."""
+        """Read a label such as ``1m`` or ``4h``; raise `InvalidValue`, which lists all, if the text is another."""
         for interval in cls:
             if interval.label == text:
                 return interval
         raise InvalidValue("interval", text, f"one of {', '.join(interval.label for interval in cls)}")
+
+    @classmethod
+    def of_seconds(cls, seconds: int) -> "Interval":
+        """Return the interval of this length; raise `ValueError` if there is none."""
+        return cls(timedelta(seconds=seconds))
 
     @property
     def label(self) -> str:
@@ -47,11 +57,11 @@ class Interval(Enum):
 
     def floor(self, instant: datetime) -> datetime:
         """Return the opening of the candle that contains `instant`."""
-        return instant - (instant - EPOCH) % self.value
+        return instant - (instant - MONDAY) % self.value
 
     def ceil(self, instant: datetime) -> datetime:
         """Return the first opening at or after `instant`."""
-        return instant + (EPOCH - instant) % self.value
+        return instant + (MONDAY - instant) % self.value
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,36 @@ class CandleReader(Protocol):
         """
 
 
+class JoinedReader(CandleReader, Protocol):
+    """Candles of every interval, made of the stored ones."""
+
+    def joined(self, series: SeriesKey, interval: Interval, span: Span, limit: int) -> Sequence[StoredCandle]:
+        """Return at most `limit` candles of `interval` that open in `span`, ascending, made of those of a series.
+
+        They are what `market.aggregate` makes of all stored candles, and of those that were deleted where a rollup has
+        them; the VWAP is that of the last part. Openings without a part stay missing. Which are complete, `covered`
+        says. The interval is a multiple of that of the series. The next page begins one interval after the last
+        opening.
+        """
+
+    def covered(self, series: SeriesKey, interval: Interval) -> Sequence[Span]:
+        """Return the spans, on the grid of `interval`, in which its candles are complete, ascending and apart.
+
+        The source was asked for everything in them, and what it answered is stored, or was deleted and is in a rollup.
+        """
+
+
+class RollupWriter(Protocol):
+    """Rollups: longer candles, which every write keeps up to date."""
+
+    def roll_up(self, series: SeriesKey, before: datetime | None = None) -> datetime | None:
+        """Make the rollups of at most a month that ends before a midnight (UTC) again, in one transaction.
+
+        None means the end of those that an earlier version has left, or else of all. Return where they begin, None if
+        nothing is stored before. What is read does not change, unless the database was altered by others.
+        """
+
+
 class CandleWriter(Protocol):
     """Sound candles, with all that follows from them."""
 
@@ -306,8 +336,9 @@ class Retention(Protocol):
         """Delete at most `limit` rows of what lies before an instant (UTC), oldest first, and return how many.
 
         They are the candles of `interval` and those built from ticks; with the minutes go quotes, states of streams and
-        forecasts, whose record stays. Coverage, gaps, revisions and the quarantine go with the candles. The VWAP
-        of the candles that stay remains right if the instant is a midnight. Fewer than `limit`: nothing is left.
+        forecasts, whose record stays. Coverage, gaps, revisions and the quarantine go with the candles; rollups stay.
+        The VWAP of the candles that stay remains right if the instant is a midnight. Fewer than `limit`: nothing is
+        left.
         """
 
 

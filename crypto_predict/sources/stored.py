@@ -7,9 +7,9 @@ from itertools import groupby
 from typing import Protocol
 
 from crypto_predict.errors import DatabaseError, Unreachable, UnusableHistory
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span, resample
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import CandleReader, CandleSource, SeriesReader
+from crypto_predict.market.ports import CandleSource, JoinedReader, SeriesReader
 
 STORE = "store"
 COLLECTED = "collected"  # as a pair: every one that is collected
@@ -27,7 +27,7 @@ def pair_or_collected(text: str) -> Pair | None:
     return None if text.strip().lower() == COLLECTED else Pair.parse(text)
 
 
-class CollectedMarket(SeriesReader, CandleReader, Protocol):
+class CollectedMarket(SeriesReader, JoinedReader, Protocol):
     """A database whose candles are a source."""
 
 
@@ -35,12 +35,13 @@ class Stored:
     """What was collected from one source. The id names that source: ``store:alpaca``."""
 
     def __init__(
-        self, reader: CandleReader, name: str, collected: Sequence[CollectedSeries], traded_at: TradedAt
+        self, reader: JoinedReader, name: str, collected: Sequence[CollectedSeries], traded_at: TradedAt
     ) -> None:
         self.id = f"{STORE}:{name}"
         self.simulated = any(each.simulated for each in collected)
-        shortest = min(each.series.interval.length for each in collected)
-        self.intervals = frozenset(interval for interval in Interval if interval.length >= shortest)
+        self.intervals = frozenset(
+            interval for interval in Interval if any(_is_part(each.series, interval) for each in collected)
+        )
         self._reader, self._name, self._traded_at = reader, name, traded_at
         # Each with the span from its first candle to the close of its newest one.
         self._series = {
@@ -84,14 +85,11 @@ class Stored:
             )
             _log.info("%s: `python collect.py --backfill %s` collects what is before", pair, options)
         request = Span(max(interval.floor(span.start), whole.start), min(interval.ceil(span.end), whole.end))
-        joined = resample(self._read(series, request), request, interval)
-        return (candle for candle in joined if candle.open_time in span)
+        return (candle for candle in self._read(series, interval, request) if candle.open_time in span)
 
     def _best(self, pair: Pair, interval: Interval) -> SeriesKey:
         """Return the series with the newest data; of several the one with the most data, then the longest candles."""
-        own = (
-            key for key in self._series if key.interval.length <= interval.length and _is_of(key, pair, self._traded_at)
-        )
+        own = (key for key in self._series if _is_part(key, interval) and _is_of(key, pair, self._traded_at))
 
         def rank(series: SeriesKey) -> tuple[datetime, timedelta, timedelta]:
             span = self._series[series]
@@ -103,17 +101,17 @@ class Stored:
             raise Unreachable(self.id, f"no candle of {pair} up to {interval.label} is stored; {_ADVICE.format(pair)}")
         return best
 
-    def _read(self, series: SeriesKey, span: Span) -> Iterator[Candle]:
+    def _read(self, series: SeriesKey, interval: Interval, span: Span) -> Iterator[Candle]:
         start = span.start
         while start < span.end:
             try:
-                page = self._reader.candles(series, Span(start, span.end), _PAGE)
+                page = self._reader.joined(series, interval, Span(start, span.end), _PAGE)
             except DatabaseError as error:
                 raise Unreachable(self.id, str(error)) from error
             yield from (stored_candle.candle for stored_candle in page)
             if len(page) < _PAGE:
                 return
-            start = page[-1].candle.open_time + series.interval.length
+            start = page[-1].candle.open_time + interval.length
 
 
 class Missing:
@@ -163,6 +161,11 @@ def open_stored(
     return sorted(
         (Stored(reader, name, list(group), traded_at) for name, group in groups), key=lambda source: source.rank
     )
+
+
+def _is_part(series: SeriesKey, interval: Interval) -> bool:
+    """Return whether candles of `interval` can be made of those of a series."""
+    return interval.seconds % series.interval.seconds == 0
 
 
 def _is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:

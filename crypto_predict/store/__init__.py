@@ -3,14 +3,15 @@
 - `tables`, `migrations`: the tables and their version, and the steps that make them
 - `partitions`: the months of the candles on PostgreSQL
 - `database`: addresses, connections and errors
-- `reading`, `writing`: the implementations of the ports
+- `reading`, `longer`, `writing`: the implementations of the ports
 - `columns`: what instants and numbers are in a row
 - `storing`, `bulk`, `gaps`, `holding`: candles, many rows at once, what is missing, and reservations
+- `joining`, `rollups`: candles made of shorter ones, and those of them that are kept
 - `forecasts`, `hour_forecasts`: those of minutes with their scores, and those of hours
 - `streams`, `purging`: states of streams, and what is deleted
 """
 
-from crypto_predict.store.reading import Database
+from crypto_predict.store.longer import Database
 from crypto_predict.store.writing import WritableDatabase
 
 __all__ = ["Database", "WritableDatabase", "open_reader", "open_writer"]

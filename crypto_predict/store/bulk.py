@@ -59,6 +59,11 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values], only_if
     connection.exec_driver_sql(_upsert(table, selected, "IS DISTINCT FROM", only_if))
 
 
+def upserting(dialect: str, table: Table, selected: str) -> str:
+    """Return the statement that inserts the whole rows of a query, or updates those that exist and differ."""
+    return _upsert(table, selected, "IS NOT" if dialect == "sqlite" else "IS DISTINCT FROM", "TRUE")
+
+
 @cache
 def _upsert(table: Table, rows: str, differs: str, only_if: str) -> str:
     keys = ", ".join(column.name for column in table.primary_key)

@@ -12,6 +12,7 @@ from sqlalchemy import Row, bindparam, select
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey, Span
+from crypto_predict.market.interval import MONDAY
 from crypto_predict.store.tables import symbols
 
 # The number of a series, for queries that are built once: to build one takes longer than to execute it.
@@ -26,6 +27,9 @@ THE_SERIES = (
 LEAST_SECONDS, MOST_SECONDS = -62_104_060_800, 253_370_764_800
 
 _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
+
+# Since 1970: an opening of every interval, and so of weeks.
+MONDAY_SECONDS = (MONDAY - EPOCH) // _SECOND
 
 
 def seconds_up(time: datetime) -> int:
@@ -87,4 +91,4 @@ def series_of(row: Row[*tuple[Any, ...]]) -> SeriesKey:
     pair = Pair.parse(text(row.pair))
     if str(pair) != row.pair:  # no query would find it
         raise ValueError(f"{row.pair} is not written as {pair}")
-    return SeriesKey(text(row.source), pair, Interval(timedelta(seconds=row.interval)))
+    return SeriesKey(text(row.source), pair, Interval.of_seconds(row.interval))

@@ -13,7 +13,8 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
-from crypto_predict.store.storing import Change, Openings, Symbol
+from crypto_predict.store.columns import MONDAY_SECONDS
+from crypto_predict.store.storing import Change, Openings, Symbol, united
 from crypto_predict.store.tables import coverage, gaps, price_history, quarantine
 
 OPEN, FINAL = "open", "the source does not have it"
@@ -45,7 +46,7 @@ def cover(
         before[series].append(Openings(start, end))
     gone, grown = [], []
     for series, added in answered.items():
-        after = list(_united([*before[series], *added]))
+        after = list(united([*before[series], *added]))
         starts = {span.start for span in after}
         gone += [{"key": series, "start": span.start} for span in before[series] if span.start not in starts]
         grown += [(series, *span) for span in after if span not in before[series]]
@@ -70,18 +71,6 @@ def cover_candles(connection: Connection, changes: Sequence[Change], now: int) -
         is_asked_beyond = any(span.end > change.newest_end for span in before[change.symbol.id])
         if change.new and (is_asked_beyond or not change.is_appended):
             renew(connection, change.symbol, now, change.span, None)
-
-
-def _united(spans: Sequence[Openings]) -> Iterator[Openings]:
-    """Return spans in ascending order, merged where they overlap or touch."""
-    merged, *others = sorted(spans)
-    for span in others:
-        if span.start > merged.end:
-            yield merged
-            merged = span
-        else:
-            merged = Openings(merged.start, max(merged.end, span.end))
-    yield merged
 
 
 def renew(connection: Connection, symbol: Symbol, now: int, changed: Openings, answered: Openings | None) -> None:
@@ -157,7 +146,7 @@ def _rejected(connection: Connection, symbol: Symbol, span: Openings) -> Sequenc
         .distinct()
         .where(quarantine.c.series == symbol.id)
         .where(opening >= span.start * _SECOND, opening < span.end * _SECOND)
-        .where(opening % (symbol.interval * _SECOND) == 0)
+        .where((opening - MONDAY_SECONDS * _SECOND) % (symbol.interval * _SECOND) == 0)
         .order_by(opening)
     )
     return [opening_us // _SECOND for (opening_us,) in rows]

@@ -15,7 +15,7 @@ from crypto_predict import locks
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import SeriesKey
 from crypto_predict.market.collected import Shard
-from crypto_predict.store.reading import Database
+from crypto_predict.store.longer import Database
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"

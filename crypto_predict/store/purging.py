@@ -6,8 +6,9 @@ from datetime import datetime
 from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, update
 
 from crypto_predict.market import Interval
-from crypto_predict.store import tables
+from crypto_predict.store import rollups, tables
 from crypto_predict.store.columns import microseconds, seconds_up
+from crypto_predict.store.storing import Openings
 from crypto_predict.store.tables import (
     built_candles,
     coverage,
@@ -43,8 +44,8 @@ def purge(connection: Connection, interval: Interval, before: datetime, limit: i
 
 def _purge_candles(connection: Connection, series: int, end: int, limit: int) -> int:
     """Delete the first candles of a series before `end`, and what is known of the time in which they were."""
-    row = select(symbols.c.first_open).where(symbols.c.id == series).with_for_update()
-    first_open = connection.execute(row).scalar_one()
+    row = select(symbols.c.first_open, symbols.c.unrolled).where(symbols.c.id == series).with_for_update()
+    first_open, unrolled = connection.execute(row).one()
     opening, own = price_history.c.open_time, price_history.c.series == series
     cut = _cut(connection, opening, [own, opening >= first_open], end, limit)
     removed = connection.execute(delete(price_history).where(own, opening < cut)).rowcount
@@ -56,6 +57,9 @@ def _purge_candles(connection: Connection, series: int, end: int, limit: int) ->
         .values(candles=symbols.c.candles - removed, version=symbols.c.version + 1, **values)
     )
     covered = coverage.c.series == series
+    gone = select(coverage.c.start_time, coverage.c.end_time).where(covered, coverage.c.start_time < cut)
+    if unrolled is None:  # otherwise nothing is left of them
+        rollups.keep(connection, series, [Openings(start, min(end, cut)) for start, end in connection.execute(gone)])
     connection.execute(delete(coverage).where(covered, coverage.c.end_time <= cut))
     connection.execute(update(coverage).where(covered, coverage.c.start_time < cut).values(start_time=cut))
     for table, time, begin in (

@@ -81,9 +81,9 @@ def _page_of(table: Table, *names: str, newest: bool = False) -> _Select:
     return query.limit(bindparam("limit")).offset(bindparam("offset"))
 
 
-_FIELDS = Candle._fields[1:]
-_CANDLES = _page_of(price_history, "open_time", *_FIELDS, "vwap")
-_REVISIONS = _in_span(tables.revisions, "open_time", *_FIELDS)
+FIELDS = Candle._fields[1:]
+_CANDLES = _page_of(price_history, "open_time", *FIELDS, "vwap")
+_REVISIONS = _in_span(tables.revisions, "open_time", *FIELDS)
 _QUARANTINE = _in_span(tables.quarantine, "open_time_us", "numbers", "reason")
 _COVERAGE = (
     select(coverage.c.start_time, coverage.c.end_time)
@@ -150,8 +150,8 @@ _BYTES = {  # of all candles, by the kind of database; nearly all pages of a fil
 }
 
 
-class Database(Connections):
-    """A database of the market, open for reading, as `ports` describes it. Safe to share between threads.
+class Rows(Connections):
+    """The rows of a database of the market, open for reading, as `ports` describes it. Safe to share between threads.
 
     It is not changed, and another process may write to it.
     """
@@ -182,10 +182,10 @@ class Database(Connections):
         return sorted(rows, key=_order)
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
-        return self._rows("coverage", _COVERAGE, _span, parameters(series))
+        return self._rows("coverage", _COVERAGE, span_of, parameters(series))
 
     def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
-        return self._page("price_history", _CANDLES, _candle, parameters(series, span), limit)
+        return self._page("price_history", _CANDLES, candle_of, parameters(series, span), limit)
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
         values = parameters(SeriesKey(source, pair, Interval.MINUTE_1), span)
@@ -197,7 +197,7 @@ class Database(Connections):
 
     def revisions(self, series: SeriesKey, span: Span) -> Sequence[Candle]:
         """Return the candles that open in `span` as they were before they were replaced, by opening and change."""
-        return self._rows("revisions", _REVISIONS, lambda row: _candle((*row, None)).candle, parameters(series, span))
+        return self._rows("revisions", _REVISIONS, lambda row: candle_of((*row, None)).candle, parameters(series, span))
 
     def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
         """Return the rejected rows that open in `span`, ascending."""
@@ -320,6 +320,7 @@ def _collected(row: _Row, price: object = None, earlier: object = None) -> Colle
         mismatched=whole(row.mismatched),
         version=whole(row.version),
         candles=whole(row.candles),
+        is_rolled=row.unrolled is None,
         price=_price(price),
         earlier=_price(earlier),
     )
@@ -329,14 +330,15 @@ def _price(value: object) -> float | None:
     return value if isinstance(value, float) and 0 < value < math.inf else None
 
 
-def _span(row: Sequence[Any]) -> Span:
+def span_of(row: Sequence[Any]) -> Span:
+    """Return the span of a row that begins with its ends."""
     span = Span(instant(row[0]), instant(row[1]))
     if span.start >= span.end:
         raise ValueError("it ends before it begins")
     return span
 
 
-def _candle(row: Sequence[Any]) -> StoredCandle:
+def candle_of(row: Sequence[Any]) -> StoredCandle:
     """Return a candle whose numbers can be those of a market, each by itself: `history` judges what they mean."""
     opening, first, high, low, close, volume, quote, trades, taker_base, taker_quote, vwap = row
     # written out, because answers have thousands of them
@@ -385,6 +387,6 @@ def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
 
 
 def _gap(row: _Row, interval: Interval) -> StoredGap:
-    span, (*_, cause, attempts, verdict, found_at) = _span(row), row
+    span, (*_, cause, attempts, verdict, found_at) = span_of(row), row
     missing = (span.end - span.start) // interval.length
     return StoredGap(span.start, span.end, missing, text(cause), whole(attempts), text(verdict), instant_us(found_at))

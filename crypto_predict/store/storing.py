@@ -6,9 +6,10 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
 
-from crypto_predict.market import Candle, SeriesKey
+from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.candle import DAY_SECONDS, Session, differ, session_end
 from crypto_predict.store import bulk, partitions
+from crypto_predict.store.columns import MONDAY_SECONDS
 from crypto_predict.store.tables import price_history, revisions, symbols
 
 _HEAD = ("candles", "first_open", "last_open", "session_turnover", "session_volume")
@@ -29,7 +30,8 @@ class Openings(NamedTuple):
     end: int  # not included
 
 
-Symbol = Row[*tuple[Any, ...]]  # the row of a series, locked against other writers: its id, interval and `_HEAD`
+# The row of a series, locked against other writers: its name, id, interval, `_HEAD` and how far its rollups reach.
+Symbol = Row[*tuple[Any, ...]]
 
 
 def lock(connection: Connection, series: Sequence[SeriesKey]) -> dict[SeriesKey, Symbol]:
@@ -38,7 +40,14 @@ def lock(connection: Connection, series: Sequence[SeriesKey]) -> dict[SeriesKey,
     columns = symbols.c
     name = tuple_(columns.source, columns.pair, columns.interval)
     query = (
-        select(columns.id, columns.source, columns.pair, columns.interval, *(columns[head] for head in _HEAD))
+        select(
+            columns.id,
+            columns.source,
+            columns.pair,
+            columns.interval,
+            *(columns[head] for head in _HEAD),
+            columns.unrolled,
+        )
         .where(name.in_(list(keys)))
         .order_by(columns.id)  # two writers that lock the same series do so in the same order
         .with_for_update()
@@ -50,7 +59,7 @@ def by_opening(candles: Sequence[Candle], step: int) -> dict[int, Candle]:
     """Return the candles by their openings in seconds since 1970. Of two with one opening the last one is taken."""
     openings = [candle[0].timestamp() for candle in candles]
     for opening in openings:
-        if opening % step:
+        if (opening - MONDAY_SECONDS) % step:
             raise ValueError(
                 f"a candle of {step} s cannot open at {opening} s after 1970: it belongs in the quarantine"
             )
@@ -71,6 +80,7 @@ class Change:
         stored = {} if self.is_appended else _stored(connection, symbol, first, last)
         self._changed = incoming if not stored else dict[int, Candle]()
         self.revised: list[bulk.Values] = []  # as they were, ascending
+        self.written: Openings | None = None  # from the first to the last of `rows`, once all were taken
         for opening in self.openings if stored else ():
             candle, row = incoming[opening], stored.get(opening)
             if row is not None and differ(row[2:-1], candle[1:]):
@@ -90,21 +100,32 @@ class Change:
             else:
                 self._session = session
 
+    @property
+    def base(self) -> Interval:
+        """The length of its candles."""
+        return Interval.of_seconds(self.symbol.interval)
+
     def rows(self) -> Iterator[bulk.Values]:
         """Return the rows that are new, or differ in a number or in the VWAP that follows from it."""
         series, old, add = self.symbol.id, self._old, self._session.add
         merged: dict[int, bulk.Values] = {opening: row[1:-1] for opening, row in old.items()} | self._changed
+        first_written = last_written = None
         for opening in sorted(merged):
             candle = merged[opening]
             _, first, high, low, close, volume, quote, trades, taker_base, taker_quote = candle  # faster than a slice
             vwap = add(opening, candle)
             row = (series, opening, first, high, low, close, volume, quote, trades, taker_base, taker_quote, vwap)
             if old.get(opening) != row:
+                last_written = opening
+                if first_written is None:
+                    first_written = opening
                 yield row
+        if first_written is not None and last_written is not None:
+            self.written = Openings(first_written, last_written + self.symbol.interval)
 
     def head(self) -> bulk.Values:
         """Return the values of `_HEAD` after the change, once all `rows` were taken."""
-        count, first_open, last_open, turnover, volume = self.symbol[4:]
+        count, first_open, last_open, turnover, volume = self.symbol[4:9]
         first, last = min(self._changed), max(self._changed)
         first = first if first_open is None else min(first, first_open)
         last = last if last_open is None else max(last, last_open)
@@ -126,6 +147,20 @@ def store(connection: Connection, changes: Sequence[Change], now: int) -> None:
     if changes:
         heads = [(change.symbol.id, change.head()) for change in changes]
         connection.execute(_UPDATE, [{"key": key, **dict(zip(_HEAD, head, strict=True))} for key, head in heads])
+
+
+def united(spans: Sequence[Openings]) -> Iterator[Openings]:
+    """Return spans in ascending order, merged where they overlap or touch."""
+    merged: Openings | None = None
+    for span in sorted(spans):
+        if merged is None or span.start > merged.end:
+            if merged is not None:
+                yield merged
+            merged = span
+        else:
+            merged = Openings(merged.start, max(merged.end, span.end))
+    if merged is not None:
+        yield merged
 
 
 def _session_before(symbol: Symbol, opening: int) -> Session | None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0006"  # the newest step of `migrations`
+SCHEMA = "0007"  # the newest step of `migrations`
 _TABLE = "crypto_predict_schema"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
 
@@ -69,6 +69,7 @@ symbols = sa.Table(
     # the session; null after an upgrade and while there are no candles.
     sa.Column("session_turnover", sa.Double),
     sa.Column("session_volume", sa.Double),
+    sa.Column("unrolled", sa.BigInteger),  # the midnight before which `rollups` lack candles; null: they lack none
     sa.Index("symbols_by_name", "source", "pair", "interval", unique=True),
 )
 
@@ -83,6 +84,16 @@ price_history = sa.Table(
     sa.Column("vwap", sa.Double),
     sqlite_with_rowid=False,
     postgresql_partition_by="RANGE (open_time)",  # `partitions` makes one for each month
+)
+
+# Candles made of shorter ones, of the lengths that `rollups` keeps; a table of their own, which outlives the candles.
+rollups = _keyed(
+    "rollups",
+    *_keys(sa.Integer, "series"),
+    *_keys(sa.Integer, "interval"),  # seconds
+    *_keys(sa.BigInteger, "open_time"),
+    *_candle(),
+    sa.Column("vwap", sa.Double),
 )
 
 top_of_book = _keyed(
@@ -116,6 +127,9 @@ streams = _keyed(
 
 # The spans for which the source was asked and its answer is stored; they neither overlap nor touch.
 coverage = _keyed("coverage", _series(), *_keys(sa.BigInteger, "start_time"), *_values(sa.BigInteger, "end_time"))
+
+# Spans that were covered and whose candles are deleted, so that their rollups are all that is left of them.
+purged = _keyed("purged", _series(), *_keys(sa.BigInteger, "start_time"), *_values(sa.BigInteger, "end_time"))
 
 gaps = _keyed(
     "gaps",

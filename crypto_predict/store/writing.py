@@ -11,8 +11,8 @@ from crypto_predict.errors import UnknownSeries
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
 from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, StreamSpan
 from crypto_predict.market.forecast import HourForecast, MinuteModel
-from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, purging, streams, tables
-from crypto_predict.store.columns import THE_SERIES, microseconds, parameters, seconds_up
+from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, purging, rollups, streams, tables
+from crypto_predict.store.columns import THE_SERIES, instant, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
 from crypto_predict.store.migrations import single_table
 from crypto_predict.store.storing import Change, Openings, Symbol, by_opening, lock, store
@@ -76,6 +76,7 @@ class WritableDatabase(ReservableDatabase):
             if spans:
                 touched = Openings(min(span.start for span in spans), max(span.end for span in spans))
                 gaps.renew(connection, symbol, now, touched, answered)
+            rollups.renew(connection, changes)
         return sum(map(len, changes))
 
     def write_closed(self, closed: Mapping[SeriesKey, Sequence[Candle]]) -> int:
@@ -91,6 +92,7 @@ class WritableDatabase(ReservableDatabase):
             if changes:
                 store(connection, changes, now)
                 gaps.cover_candles(connection, changes, now)
+                rollups.renew(connection, changes)
         return sum(map(len, changes))
 
     def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
@@ -138,6 +140,12 @@ class WritableDatabase(ReservableDatabase):
         """See the port. Only one series is locked, and only for the time of so many rows."""
         with self.transaction() as connection:
             return purging.purge(connection, interval, before, limit)
+
+    def roll_up(self, series: SeriesKey, before: datetime | None = None) -> datetime | None:
+        with self.transaction() as connection:
+            end = None if before is None else seconds_up(before)
+            start = rollups.build(connection, self._lock(connection, series), end)
+        return None if start is None else instant(start)
 
     def _fault(self) -> str | None:
         path = self.path

@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, Span, aggregate
+from crypto_predict.market import DAY, EPOCH, Candle, Interval, Pair, Span, aggregate
 
 NOON = datetime(2024, 5, 17, 12, tzinfo=UTC)
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
@@ -61,7 +61,7 @@ def test_an_instant_belongs_to_the_candle_that_opened_last(interval: Interval, i
     """Before 1970 too, where a remainder of the wrong sign would round up."""
     opening = interval.floor(instant)
     assert timedelta(0) <= instant - opening < interval.length
-    assert (opening - EPOCH) % interval.length == timedelta(0)
+    assert (opening - (EPOCH + 4 * DAY)) % interval.length == timedelta(0), "1970 began on a Thursday"
     assert interval.floor(opening) == opening
 
 
@@ -85,13 +85,13 @@ def test_the_whole_part_of_a_span_lies_on_the_grid_and_cannot_be_longer(
 
 
 def test_the_intervals_are_those_of_the_command_line() -> None:
-    assert [Interval.parse(label) for label in ("1m", "5m", "10m", "1h", "1d")] == [*Interval]
+    assert [Interval.parse(label) for label in ("1m", "5m", "10m", "15m", "30m", "1h", "4h", "1d", "1w")] == [*Interval]
     assert [Interval.parse(interval.label) for interval in Interval] == [*Interval]
 
 
 @pytest.mark.parametrize("text", ["", "1", "m", "1M", "01m", "2h", "1m ", "1m" * 1000])
 def test_a_text_that_is_not_an_interval_is_refused(text: str) -> None:
-    with pytest.raises(InvalidValue, match="1m, 5m, 10m, 1h, 1d"):
+    with pytest.raises(InvalidValue, match="1m, 5m, 10m, 15m, 30m, 1h, 4h, 1d, 1w"):
         Interval.parse(text)
 
 

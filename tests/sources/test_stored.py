@@ -146,7 +146,7 @@ def test_a_pair_that_another_one_of_the_run_has_is_missing_by_itself(database: W
 def test_hours_cannot_be_made_from_days(database: WritableDatabase) -> None:
     collect(database, "alpaca", BTC, Interval.DAY_1, START, START + 5 * DAY)
     (source,) = sources(database)
-    assert source.intervals == {Interval.DAY_1}
+    assert source.intervals == {Interval.DAY_1, Interval.WEEK_1}
     with pytest.raises(SourceError, match="no candle of BTC/USD up to 1h is stored"):
         source.newest_close(BTC, Interval.HOUR_1, START)
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from crypto_predict.errors import DatabaseError
-from crypto_predict.market import Span
+from crypto_predict.market import Interval, Span, aggregate
 from crypto_predict.store import Database, open_reader, open_writer
 from tests.support.databases import ON_BOTH, new_postgresql, stopped_server
 from tests.support.minutes import EVER, KEEP, MANY, MINUTE, MINUTES, START, candle, candles, scores, span, vwap
@@ -75,6 +75,9 @@ def check(reader: Database) -> int:
     assert [state.span.start for state in seen] in ([START], [])
     assert all(state.span.end <= covered[0].end for state in seen)
     assert check_forecasts(reader) <= len(stored)
+    for interval in (Interval.MINUTE_30, Interval.DAY_1):
+        made = [row.candle[:5] for row in reader.joined(MINUTES, interval, EVER, MANY)]
+        assert made == [each[:5] for each in aggregate(candles(0, len(stored)), interval)]
     if stored:
         session = [candle(minute) for minute in range(len(stored)) if candle(minute).open_time.date() == START.date()]
         assert stored[len(session) - 1].vwap == vwap(session)

@@ -13,6 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from crypto_predict.errors import DatabaseError
+from crypto_predict.market import Interval
 from crypto_predict.market.collected import BuiltCandle, Quarantined
 from crypto_predict.store import open_reader, open_writer
 from crypto_predict.store.tables import SCHEMA, metadata
@@ -76,6 +77,7 @@ def test_another_schema_is_refused(url: str) -> None:
 
 # What takes each step back, on PostgreSQL alone where it says so.
 BACK = {
+    "0006": ["DROP TABLE rollups", "DROP TABLE purged", "ALTER TABLE symbols DROP COLUMN unrolled"],
     "0005": [
         "CREATE TABLE single (LIKE price_history INCLUDING ALL)",
         "INSERT INTO single SELECT * FROM price_history",
@@ -112,6 +114,11 @@ def test_a_filled_database_of_an_earlier_schema_is_upgraded(version: str, url: s
         (collected,) = reader.collected()
         assert (collected.since, collected.compared, collected.mismatched) == (None, 0, 0)
         assert (collected.gaps, collected.missing) == (1, 10)
+        assert not collected.is_rolled
+        (day,) = reader.joined(MINUTES, Interval.DAY_1, EVER, MANY)
+        assert writer.roll_up(MINUTES) is None
+        assert [collected.is_rolled for collected in reader.collected()] == [True]
+        assert reader.joined(MINUTES, Interval.DAY_1, EVER, MANY)[0].candle[:5] == day.candle[:5]
         writer.write_closed({MINUTES: [candle(90)]})
         stored = reader.candles(MINUTES, EVER, MANY)
         assert [row.candle for row in stored] == [*candles(0, 50), *candles(60, 91)]

@@ -30,7 +30,10 @@ EXCHANGE = Exchange(
     intervals={
         Interval.MINUTE_1: "1m",
         Interval.MINUTE_5: "5m",
+        Interval.MINUTE_15: "15m",
+        Interval.MINUTE_30: "30m",
         Interval.HOUR_1: "1h",
+        Interval.HOUR_4: "4h",
         Interval.DAY_1: "1d",
     },
     page=1_000,

@@ -15,7 +15,7 @@ EXCHANGE = Exchange(
     stream=Address("COINBASE_STREAM_URL", "wss://ws-feed.exchange.coinbase.com"),
     intervals={
         interval: str(interval.seconds)
-        for interval in (Interval.MINUTE_1, Interval.MINUTE_5, Interval.HOUR_1, Interval.DAY_1)
+        for interval in (Interval.MINUTE_1, Interval.MINUTE_5, Interval.MINUTE_15, Interval.HOUR_1, Interval.DAY_1)
     },
     page=300,
     rate=Rate(weight=10, seconds=1),

@@ -13,7 +13,7 @@ EXCHANGE = Exchange(
     symbols=Symbols("_", longest=41, substitutes={"USD": "USDT"}),
     api=Address("POLONIEX_API_URL", "https://api.poloniex.com"),
     stream=Address("POLONIEX_STREAM_URL", "wss://ws.poloniex.com/ws/public"),
-    intervals={interval: interval.name for interval in Interval},
+    intervals={interval: interval.name for interval in Interval if interval is not Interval.WEEK_1},
     page=500,
     rate=Rate(weight=200, seconds=1),
     source="crypto_predict.sources.poloniex.rest:Poloniex",

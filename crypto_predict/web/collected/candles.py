@@ -3,21 +3,21 @@
 Candles ascend, one a row; the opening names a candle. `vwap` is the volume-weighted average price of its UTC day up to
 its end, of typical prices `(high + low + close) / 3`.
 
-An interval that is not stored is resampled from the shortest stored one, which `resampled_from` names. A candle is
-complete once the source was asked for everything from its opening to its close; incomplete ones are left out. Times
-without candles stay gaps. A page rests on 50,000 stored candles at most.
+An interval that is not stored is made of the shortest stored one, which `resampled_from` names. A candle is complete
+once the source was asked for everything from its opening to its close; incomplete ones are left out. Times without
+candles stay gaps. Weeks begin on Monday. Half hours and longer candles stay when minutes are deleted.
 
 Without `start` the answer is the newest `limit` intervals before `end`, and `Link` has the page before it
 (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`). A page may have fewer than
 `limit` candles; the last one has no link.
 """
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
-from itertools import groupby, islice
 from typing import Any
 
-from crypto_predict.market import EPOCH, Candle, Interval, SeriesKey, Span, StoredCandle, aggregate
+from crypto_predict.market import Candle, Interval, Span, StoredCandle
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.endpoint import INSTANT, NULL, NUMBER, Question, instant
@@ -25,9 +25,8 @@ from crypto_predict.web.collected.series import INTERVAL
 from crypto_predict.web.collected.tables import Page, Table
 from crypto_predict.web.http.schemas import or_null
 
-MOST_PARTS = 50_000  # stored candles read for one page of resampled ones; the page ends early then
+MOST_PARTS = 50_000  # stored candles read for one page of longer ones that have no rollups yet; it ends early then
 ARRIVAL = timedelta(seconds=1)  # after its close, at which a candle of a live stream is stored
-_PAGE = 10_000  # stored candles in memory at once
 
 
 def until_next(page: Page[Any], asks: Question, now: datetime) -> timedelta:
@@ -41,9 +40,9 @@ def until_next(page: Page[Any], asks: Question, now: datetime) -> timedelta:
 def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page[StoredCandle]:
     """Return a page of candles of the interval of the question of a series that open from `start` on and before `end`.
 
-    Without a start it is the newest `limit` intervals before the end. Candles that are not stored are resampled from
-    shorter ones, but only where the source was asked for all of the interval. The VWAP of a resampled candle is that of
-    its last part. A page of them may end before its limit.
+    Without a start it is the newest `limit` intervals before the end. Candles that are not stored are made of shorter
+    ones, but only where the source was asked for all of the interval. The VWAP of such a candle is that of its last
+    part. A page of them may end before its limit.
     """
     interval = asks.interval or collected.series.interval
     spans = _readable(reader, collected, interval)
@@ -51,54 +50,36 @@ def read(reader: Connection, collected: CollectedSeries, asks: Question) -> Page
         return Page(collected, ())
     limit, newest, parts = asks.limit, spans[-1].end, interval.seconds // collected.series.interval.seconds
     end = newest if asks.end is None else min(interval.ceil(asks.end), newest)
-    longest = min(limit, MOST_PARTS // parts) * interval.length
-    start = end - longest if asks.start is None else interval.ceil(asks.start)
-    parted = [Span(max(span.start, start), min(span.end, end)) for span in spans]
-    stored = _read(reader, collected.series, parted, min(_PAGE, (limit + 1) * parts))
-    if parts > 1:
-        rows, following = _join(stored, interval, limit)
-    else:
-        rows = list(islice(stored, limit + 1))
-        following = rows[limit].candle.open_time if len(rows) > limit else None
-        rows = rows[:limit]
+    longest = (limit if collected.is_rolled else min(limit, MOST_PARTS // parts)) * interval.length
+    start = end - longest if asks.start is None else max(interval.ceil(asks.start), spans[0].start)
+    until = end if collected.is_rolled or parts == 1 else min(end, start + longest)
+    rows = reader.joined(collected.series, interval, Span(start, until), limit + 1)
+    following = rows[limit].candle.open_time if len(rows) > limit else until if until < end else None
     has_earlier = asks.start is None and spans[0].start < start
-    return Page(collected, rows, following, start if has_earlier else None)
+    return Page(collected, complete(rows[:limit], spans), following, start if has_earlier else None)
 
 
-def _readable(reader: Connection, collected: CollectedSeries, interval: Interval) -> list[Span]:
+def complete(rows: Iterable[StoredCandle], spans: Sequence[Span]) -> list[StoredCandle]:
+    """Return those of ascending candles that open in ascending spans."""
+    remaining, result = deque(spans), list[StoredCandle]()
+    for row in rows:
+        while remaining and remaining[0].end <= row.candle.open_time:
+            remaining.popleft()
+        if remaining and row.candle.open_time in remaining[0]:
+            result.append(row)
+    return result
+
+
+def _readable(reader: Connection, collected: CollectedSeries, interval: Interval) -> Sequence[Span]:
     """Return the ascending spans, on its grid, in which `interval` can be read; if resampled, those asked for."""
-    if collected.first_open is None or collected.newest_close is None:
-        return []
+    first, newest = collected.first_open, collected.newest_close
     if collected.series.interval is interval:
-        return [Span(collected.first_open, collected.newest_close)]
-    latest = interval.ceil(collected.newest_close)
-    spans = [covered.whole(interval) for covered in reader.coverage(collected.series)]
-    return [Span(span.start, min(span.end, latest)) for span in spans if span.start < min(span.end, latest)]
-
-
-def _join(parts: Iterable[StoredCandle], interval: Interval, limit: int) -> tuple[list[StoredCandle], datetime | None]:
-    """Return at most `limit` candles made of ascending parts, and the opening of the next one, if there is one."""
-    rows: list[StoredCandle] = []
-    read = 0
-    for number, group in groupby(parts, key=lambda part: part.candle.open_time.timestamp() // interval.seconds):
-        if len(rows) == limit or read >= MOST_PARTS:
-            return rows, EPOCH + number * interval.length
-        members = list(group)
-        read += len(members)
-        (joined,) = aggregate((member.candle for member in members), interval)
-        if not joined.faults():  # the sum of enormous volumes is infinite
-            rows.append(StoredCandle(joined, members[-1].vwap))
-    return rows, None
-
-
-def _read(reader: Connection, key: SeriesKey, spans: Iterable[Span], page: int) -> Iterator[StoredCandle]:
-    """Yield the stored candles of ascending spans."""
-    for span in spans:
-        start = span.start
-        while start < span.end:
-            rows = reader.candles(key, Span(start, span.end), page)
-            yield from rows
-            start = rows[-1].candle.open_time + key.interval.length if len(rows) == page else span.end
+        return [] if first is None or newest is None else [Span(first, newest)]
+    spans = reader.covered(collected.series, interval)
+    if newest is None:  # all candles are deleted; there may be rollups of them
+        return spans
+    latest = interval.ceil(newest)
+    return [Span(span.start, min(span.end, latest)) for span in spans if span.start < latest]
 
 
 def _members(page: Page[StoredCandle], asks: Question) -> dict[str, object]:

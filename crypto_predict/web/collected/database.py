@@ -11,9 +11,9 @@ from crypto_predict import logs
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Span
 from crypto_predict.market.ports import (
-    CandleReader,
     CoverageReader,
     ForecastReader,
+    JoinedReader,
     QuoteReader,
     RecordReader,
     SeriesReader,
@@ -30,7 +30,7 @@ _log = logging.getLogger("crypto_predict.database")
 
 
 class Connection(
-    SeriesReader, CandleReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, RecordReader, Protocol
+    SeriesReader, JoinedReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, RecordReader, Protocol
 ):
     """An open database."""
 

@@ -10,10 +10,11 @@ from datetime import UTC, date, datetime, time
 from typing import Annotated
 
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import DAY, EPOCH, Pair
+from crypto_predict.market import DAY, EPOCH, Interval, Pair, Span, StoredCandle, aggregate
 from crypto_predict.market import digest as digest_of
-from crypto_predict.web.collected import candles, endpoint
+from crypto_predict.web.collected import endpoint
 from crypto_predict.web.collected.calls import Call
+from crypto_predict.web.collected.candles import complete
 from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.endpoint import LATEST, Question, Sample
 from crypto_predict.web.collected.series import INTERVAL, choose, of_pair
@@ -40,10 +41,15 @@ def digest(reader: Connection, asks: Question, day: date) -> DayDigest:
     """Return the digest of one day; if the database does not hold such candles, raise `NotCollected`."""
     start = datetime.combine(day, time(), UTC)
     collected, interval = choose(of_pair(reader, asks.pair), asks.interval, asks.source)
-    page = Question(asks.pair, interval, start, start + DAY, DAY // interval.length)
-    rows = [candle for candle, _ in candles.read(reader, collected, page).rows]
-    complete = any(span.start <= start and start + DAY <= span.end for span in reader.coverage(collected.series))
-    facts = (interval.label, day, len(rows), complete, digest_of(rows, interval), collected.simulated)
+    whole, base = Span(start, start + DAY), collected.series.interval
+    stored = reader.candles(collected.series, whole, DAY // base.length)
+    if interval is not base:  # here and not in the database, whose sums may differ in their last bits
+        made = aggregate((row.candle for row in stored), interval)
+        rows_of_day = (StoredCandle(candle, None) for candle in made if not candle.faults())
+        stored = complete(rows_of_day, reader.covered(collected.series, interval))
+    rows = [row.candle for row in stored]
+    is_complete = any(span.start <= start and whole.end <= span.end for span in reader.coverage(collected.series))
+    facts = (interval.label, day, len(rows), is_complete, digest_of(rows, interval), collected.simulated)
     return DayDigest(asks.pair, collected.series.source, *facts)
 
 
@@ -51,6 +57,9 @@ def answer(call: Call, pair: str) -> Rendered:
     """Return the digest as JSON."""
     names = ("day", "interval", "source")
     asks = endpoint.question(pair, call.query, *names)
+    if asks.interval is not None and asks.interval.length > DAY:
+        lengths = [interval.label for interval in Interval if interval.length <= DAY]
+        raise InvalidValue("interval", asks.interval.label, f"one of {', '.join(lengths)}: the digest is that of a day")
     text = queries.parameters(call.query, names).get("day")
     if text is None:
         raise BadParameter("day", "day is missing: it must be an ISO date such as 2024-06-01")

@@ -34,7 +34,10 @@ _INTERVALS = {
     "1Min": Interval.MINUTE_1,
     "5Min": Interval.MINUTE_5,
     "10Min": Interval.MINUTE_10,
+    "15Min": Interval.MINUTE_15,
+    "30Min": Interval.MINUTE_30,
     "1Hour": Interval.HOUR_1,
+    "4Hour": Interval.HOUR_4,
     "1Day": Interval.DAY_1,
 }
 _PRICES = {"o": 1.5, "h": 1.5, "l": 1.5, "c": 1.5, "v": 1.5}
