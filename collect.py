@@ -61,6 +61,8 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
         with store.open_reader(settings.database) as reader:
             return commands.report(settings, reader, now), DONE
     with store.open_writer(settings.database) as database:
+        if settings.mode is Mode.REBUILD_ROLLUPS:
+            return commands.rebuild_rollups(settings, database), DONE
         outcomes = commands.collect(settings, database, now)
         return commands.summary(outcomes, database), commands.worst_code(outcomes)
 

@@ -7,6 +7,7 @@
 * ``fetching``, ``windows``: the candles of one series, window by window
 * ``live``: streams, REST beside them, and minute forecasts
 * ``retention``: deletes candles that are older than they are kept
+* ``rollups``: makes the longer candles of what is stored already
 * ``gaps``, ``status``: reports about what is stored
 
 Whatever uses the database raises `DatabaseError` if it cannot be used; what was stored before is stored.

@@ -12,7 +12,7 @@ from threading import Event
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from crypto_predict.collecting import gaps, status
+from crypto_predict.collecting import gaps, rollups, status
 from crypto_predict.collecting.backfill import backfill, catch_up
 from crypto_predict.collecting.fetching import Collected, FetchDatabase, Progress, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
@@ -56,6 +56,13 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
         return json.dumps(document, indent=1) if settings.as_json else status.as_table(rows)
     holes = gaps.find(database, [collected.series for collected in stored], settings, now)
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
+
+
+def rebuild_rollups(settings: CollectSettings, database: rollups.RollupDatabase) -> str:
+    """Run ``--rebuild-rollups`` and return its report. Raise `InvalidValue` for what is not stored."""
+    stored = _selected(database, settings)
+    with logging_redirect_tqdm(), closing(Progress()) as progress:
+        return rollups.rebuild(database, stored, progress)
 
 
 def summary(outcomes: Mapping[str, Outcome], database: SeriesReader) -> str:

@@ -53,11 +53,12 @@ class Mode(Enum):
     ONCE = "--once"
     STATUS = "--status"
     EXPLAIN_GAP = "--explain-gap"
+    REBUILD_ROLLUPS = "--rebuild-rollups"
 
     @property
     def writes(self) -> bool:
         """Whether the database is written."""
-        return self in {Mode.LIVE, Mode.BACKFILL, Mode.ONCE}
+        return self in {Mode.LIVE, Mode.BACKFILL, Mode.ONCE, Mode.REBUILD_ROLLUPS}
 
     @property
     def chooses(self) -> bool:
@@ -88,6 +89,7 @@ OPTIONS = (
     Option("--once", boolean, "fetch what is missing up to now for every stored series, and end"),
     Option("--status", boolean, "print what is stored, and how complete it is"),
     Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
+    Option("--rebuild-rollups", boolean, "make the longer candles again that are kept beside the stored ones"),
     Option(
         "--pair",
         pair_or_collected,
@@ -143,7 +145,7 @@ OPTIONS = (
 )
 COMMAND = CommandLine(
     "collect.py",
-    "Collect the candles of exchanges in a database: live, or with one of the first four options.",
+    "Collect the candles of exchanges in a database: live, or with one of the first five options.",
     OPTIONS,
     EXAMPLES,
 )
@@ -203,7 +205,7 @@ def read_settings(
     Exit with 2 after a bad argument, whose value is named, and with 0 after ``--help``.
     """
     options = command.parse(arguments, environ)
-    flags = (options.backfill, options.once, options.status, options.explain_gap)
+    flags = (options.backfill, options.once, options.status, options.explain_gap, options.rebuild_rollups)
     modes = [mode for mode, flag in zip(tuple(Mode)[1:], flags, strict=True) if flag] or [Mode.LIVE]
     if len(modes) > 1:
         named = listed([mode.value for mode in modes])

@@ -86,6 +86,8 @@ def build(connection: Connection, symbol: Symbol, before: int | None) -> int | N
             connection.execute(
                 delete(rollups).where(own, rollups.c.open_time >= run.start, rollups.c.open_time < run.end)
             )
+    if span.end >= session_end(symbol.last_open):
+        connection.execute(delete(rollups).where(rollups.c.series == symbol.id, rollups.c.open_time >= span.end))
     _make(connection, base, [symbol.id], span, runs)
     rest = span.start if span.start > first else None
     if symbol.unrolled is not None and before >= symbol.unrolled:

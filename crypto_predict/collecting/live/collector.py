@@ -23,6 +23,7 @@ from crypto_predict.collecting.live.streams.stream import Stream
 from crypto_predict.collecting.live.writer import StreamDatabase, Writer
 from crypto_predict.collecting.options import CollectSettings
 from crypto_predict.collecting.retention import purge
+from crypto_predict.collecting.rollups import RollupDatabase, complete
 from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
@@ -35,7 +36,7 @@ from crypto_predict.wording import counted
 
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
 SETTLED = 10  # seconds of a minute by which the candle before it should have come
-PURGED = 3600.0  # seconds from one purge to the next
+PURGED = 3600.0  # seconds from one purge, and look for missing rollups, to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # wall-clock seconds (not the clock of the market) to end the streams, and as many to store what waits
 ENDING = 0.3  # the same for tasks that are left then
@@ -50,7 +51,7 @@ Part = Callable[[], Coroutine[None, None, None]]
 _log = logging.getLogger(__name__)
 
 
-class LiveDatabase(FillDatabase, StreamDatabase, ForecastDatabase, HourDatabase, Retention, Protocol):
+class LiveDatabase(FillDatabase, StreamDatabase, ForecastDatabase, HourDatabase, Retention, RollupDatabase, Protocol):
     """What a collector reads and writes."""
 
 
@@ -147,7 +148,7 @@ class Collector:
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
         parts: list[Part] = [partial(self._writer.run, renew), self._every_second]
         parts += [partial(self._repeat, EVERY, self._refresh)]  # pairs are added and removed in the database
-        parts += [partial(self._repeat, PURGED, self._purge)] if self._settings.keep else []
+        parts += [partial(self._repeat, PURGED, self._tend)]
         if self._settings.forecasts:
             parts += [self._forecasts.run, self._forecasts.prepare, self._hours.run]
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
@@ -285,13 +286,14 @@ class Collector:
                     minute = _MINUTE.floor(now)
                     stream.every_minute()
 
-    async def _purge(self) -> None:
-        """Delete what need not be kept."""
+    async def _tend(self) -> None:
+        """Make the rollups that an earlier version has left, and then delete what need not be kept."""
         old = partial(purge, self._database, self._settings.keep, self._clock.now(), self._is_stopped)
         try:
+            await in_thread(partial(complete, self._database, self._is_stopped), "rollups")
             await in_thread(old, "purge")
         except DatabaseError as error:
-            event(_log, logging.WARNING, "purge interrupted; it goes on later", reason=error.reason)
+            event(_log, logging.WARNING, "rollups or purge interrupted; they go on later", reason=error.reason)
 
     def _publish(self, news: Event) -> None:
         """Pass an event on to the parts that it concerns, in the thread that publishes it."""
