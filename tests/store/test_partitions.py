@@ -23,6 +23,7 @@ SINGLE = (
     "DROP TABLE price_history",
     "ALTER TABLE single RENAME TO price_history",
     "ALTER INDEX single_pkey RENAME TO price_history_pkey",
+    *("DROP TABLE rollups", "DROP TABLE purged", "ALTER TABLE symbols DROP COLUMN unrolled"),
     "UPDATE crypto_predict_schema SET version_num = '0005'",
 )
 
