@@ -171,6 +171,7 @@ COPY crypto_predict/outages.py crypto_predict/threads.py /app/crypto_predict/
 COPY crypto_predict/sources /app/crypto_predict/sources
 COPY crypto_predict/history /app/crypto_predict/history
 COPY crypto_predict/store /app/crypto_predict/store
+COPY crypto_predict/dataset /app/crypto_predict/dataset
 COPY crypto_predict/collecting /app/crypto_predict/collecting
 # Of forecasting only the minutes, which need NumPy alone.
 COPY crypto_predict/forecasting/__init__.py /app/crypto_predict/forecasting/

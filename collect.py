@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 from crypto_predict.prerequisites import needed, quick_imports
 
@@ -41,6 +42,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | No
         text, code = run(settings, datetime.now(UTC))
     except CryptoPredictError as error:
         return failed(PROGRAM, str(error), error)
+    except OSError as error:  # of an exported folder
+        where = error.filename or settings.folder
+        advice = "make room or check the permissions; the files before it are whole, and the same command continues"
+        return failed(PROGRAM, f"cannot use {where}: {error.strerror}; {advice}", error)
     except KeyboardInterrupt as error:
         return failed(PROGRAM, "interrupted; what was collected is stored, and the same command continues", error)
     try:
@@ -57,6 +62,8 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
         from crypto_predict import store  # noqa: PLC0415 see above
         from crypto_predict.collecting import commands  # noqa: PLC0415 see above
 
+    if settings.folder is not None:
+        return run_folder(settings, settings.folder, now)
     if not settings.mode.writes:
         with store.open_reader(settings.database) as reader:
             return commands.report(settings, reader, now), DONE
@@ -65,6 +72,24 @@ def run(settings: CollectSettings, now: datetime) -> tuple[str, int]:
             return commands.rebuild_rollups(settings, database), DONE
         outcomes = commands.collect(settings, database, now)
         return commands.summary(outcomes, database), commands.worst_code(outcomes)
+
+
+def run_folder(settings: CollectSettings, folder: Path, now: datetime) -> tuple[str, int]:
+    """Export, import or verify a folder; return the report and the exit code. `now` is in UTC."""
+    with quick_imports():
+        from crypto_predict import store  # noqa: PLC0415 as in `run`
+        from crypto_predict.collecting import folders  # noqa: PLC0415 as in `run`
+
+    if settings.mode is Mode.IMPORT:
+        selection = folders.described(settings, folder)  # before a database is made
+        with store.open_writer(settings.database) as database:
+            return folders.import_folder(database, folder, selection, now), DONE
+    if settings.mode is Mode.VERIFY and not settings.has_database:
+        return folders.verify(settings, folder, None)
+    with store.open_reader(settings.database) as reader:
+        if settings.mode is Mode.VERIFY:
+            return folders.verify(settings, folder, reader)
+        return folders.export(settings, folder, reader), DONE
 
 
 def run_live(settings: CollectSettings, clock: Clock) -> int:

@@ -8,7 +8,7 @@ The parts stand on floors, and imports run downwards only:
 1. ``baked`` (the model file and the ledger: schema, safe loading, evaluation in plain Python), ``settings`` and
    ``command_line`` (options and environment)
 2. ``sources`` (an adapter for each exchange), ``history`` (checks, gaps, choice of a source), ``store`` (the database:
-   tables, migrations, reads and writes)
+   tables, migrations, reads and writes), ``dataset`` (a folder of Parquet files with a manifest)
 3. ``forecasting``: ``combined`` (prices), ``distribution`` (interval), ``evaluation`` (backtest and scores), ``gate``
    (what may be released), ``record`` (released forecasts)
 4. ``training`` (history to model file), ``collecting`` (sources to database), ``web`` (model file and database to

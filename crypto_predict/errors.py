@@ -9,6 +9,7 @@ not depend on HTTP or exit codes: the commands and the web application each have
     ├── SourceError ── Unreachable, RefusedKeys     a source did not deliver
     ├── UnusableHistory, Refused                    no model can be fitted, or the release gate refused it
     ├── UnusableModel ── OtherSchema                a model file
+    ├── UnusableDataset                             an exported folder
     ├── BrokenLedger                                a ledger of released forecasts
     ├── DatabaseError ── SeriesHeld, UnknownSeries  a database of the market
     └── ReleaseFailed, UnfitImage                   a step of a release
@@ -76,6 +77,14 @@ class UnusableModel(CryptoPredictError):
 
 class OtherSchema(UnusableModel):
     """The model file was written with another schema; it may be whole."""
+
+
+class UnusableDataset(CryptoPredictError):
+    """The exported folder at `path` cannot be used because of `reason`."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(f"no usable export in {path}: {reason}")
+        self.path, self.reason = path, reason
 
 
 class BrokenLedger(CryptoPredictError):

@@ -40,6 +40,7 @@ PARTS = {
     "version": part(0),
     "wording": part(0),
     "baked": part(1),
+    "dataset": part(2, "pyarrow", parts=BASE | {"baked"}),
     "command_line": part(1, "click"),
     "settings": part(1),
     "history": part(2, "numpy"),
@@ -49,7 +50,8 @@ PARTS = {
     "release": part(4, parts=BASE | {"baked"}),
     "launch": part(4, parts=set()),
     "collecting": part(
-        4, "numpy", "prometheus_client", "threadpoolctl", "tqdm", parts=SERVING | {"sources", "history"} | MINUTES
+        *(4, "numpy", "prometheus_client", "pyarrow", "threadpoolctl", "tqdm"),
+        parts=SERVING | {"dataset", "sources", "history"} | MINUTES,
     ),
     "training": part(
         *(4, "matplotlib", "numpy", "pandas", "threadpoolctl", "tqdm"),
@@ -123,7 +125,11 @@ STREAMS = {name for name in MODULES if re.fullmatch(r"crypto_predict\.sources\..
     ("extras", "parts", "absent"),
     [
         ({"api"}, SERVING | {"http_server", "web"}, set()),
-        ({"api", "live"}, SERVING | {"http_server", "web", "sources", "history", "store", "collecting"}, set()),
+        (
+            {"api", "live"},
+            SERVING | {"http_server", "web", "dataset", "sources", "history", "store", "collecting"},
+            set(),
+        ),
         ({"train"}, SERVING | {"sources", "history", "forecasting", "training"}, STREAMS),
     ],
 )

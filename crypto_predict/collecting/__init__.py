@@ -9,6 +9,7 @@
 * ``retention``: deletes candles that are older than they are kept
 * ``rollups``: makes the longer candles of what is stored already
 * ``gaps``, ``status``: reports about what is stored
+* ``folders``: what the modes do that have an exported folder: ``exporting``, ``importing``, ``verifying``
 
 Whatever uses the database raises `DatabaseError` if it cannot be used; what was stored before is stored.
 """

@@ -49,7 +49,7 @@ def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -
 
 def report(settings: CollectSettings, database: status.ReportDatabase, now: datetime) -> str:
     """Return the report of ``--status`` or ``--explain-gap``. Raise `InvalidValue` for what is not stored."""
-    stored = _selected(database, settings)
+    stored = selected(database, settings)
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
         document = {"time": status.iso(now), "series": rows}
@@ -90,7 +90,7 @@ def worst_code(outcomes: Mapping[str, Outcome]) -> int:
     return next((code for code in (FAILED, NO_HISTORY, BAD_ARGUMENTS) if code in codes), DONE)
 
 
-def _selected(database: SeriesReader, settings: CollectSettings) -> list[CollectedSeries]:
+def selected(database: SeriesReader, settings: CollectSettings) -> list[CollectedSeries]:
     """Return the stored series of the pairs, sources and interval that `settings` name; all where they name none."""
     stored = database.collected()
     for pair in settings.pairs if stored else ():
@@ -127,7 +127,7 @@ def _backfills(settings: CollectSettings, run: Run) -> dict[str, Job]:
 
 
 def _catch_ups(settings: CollectSettings, run: Run) -> dict[str, Job]:
-    stored = _selected(run.database, settings)
+    stored = selected(run.database, settings)
     names = sorted({collected.series.source for collected in stored} & {*EXCHANGES, SIMULATED})
     sources = {source.id: source for source in open_sources(names, settings.environ, 0, ())}
 

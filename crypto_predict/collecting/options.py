@@ -5,13 +5,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
+from pathlib import Path
 from textwrap import fill
 from types import SimpleNamespace
 
 from crypto_predict.collecting.retention import parse_keep
 from crypto_predict.command_line import CommandLine, Option
+from crypto_predict.dataset.layout import KINDS, PARQUET
 from crypto_predict.errors import InvalidValue
-from crypto_predict.market import EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair
+from crypto_predict.market import DAY, EPOCH, FIRST_DAY, FIRST_EXPECTED, Interval, Pair, Span
 from crypto_predict.market.collected import Shard
 from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, whole_number
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, SIMULATED
@@ -36,6 +38,9 @@ examples:
   python collect.py --once                                            what is missing up to now; for cron
   python collect.py --status                                          what is stored, and how complete it is
   python collect.py --explain-gap --pair BTC/USD --since 2024-03-01   why candles are missing
+  python collect.py --export data/market                              a Parquet file for each month, and a manifest
+  python collect.py --verify data/market                              whether these files are whole, and as stored
+  python collect.py --import data/market --database /tmp/copy.db      back into a database
 
 Collecting may be ended at any time: the same command continues it. SIGTERM ends live collecting with 0.
 
@@ -54,11 +59,14 @@ class Mode(Enum):
     STATUS = "--status"
     EXPLAIN_GAP = "--explain-gap"
     REBUILD_ROLLUPS = "--rebuild-rollups"
+    EXPORT = "--export"
+    IMPORT = "--import"
+    VERIFY = "--verify"
 
     @property
     def writes(self) -> bool:
         """Whether the database is written."""
-        return self in {Mode.LIVE, Mode.BACKFILL, Mode.ONCE, Mode.REBUILD_ROLLUPS}
+        return self in {Mode.LIVE, Mode.BACKFILL, Mode.ONCE, Mode.REBUILD_ROLLUPS, Mode.IMPORT}
 
     @property
     def chooses(self) -> bool:
@@ -84,12 +92,24 @@ def shard(text: str) -> Shard:
     return Shard(int(match[1]), int(match[2]))
 
 
+def export_kind(text: str) -> str:
+    """Read the kind of files of an export."""
+    if text not in KINDS:
+        raise InvalidValue("format", text, f"one of {', '.join(KINDS)}")
+    return text
+
+
 OPTIONS = (
     Option("--backfill", boolean, "fetch everything from --since on that is not stored yet"),
     Option("--once", boolean, "fetch what is missing up to now for every stored series, and end"),
     Option("--status", boolean, "print what is stored, and how complete it is"),
     Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
     Option("--rebuild-rollups", boolean, "make the longer candles again that are kept beside the stored ones"),
+    Option(
+        "--export", Path, "write the stored candles into a folder, a file for each month, if they changed", "FOLDER"
+    ),
+    Option("--import", Path, "store the candles of an exported folder", "FOLDER"),
+    Option("--verify", Path, "check an exported folder, and compare it with the database", "FOLDER"),
     Option(
         "--pair",
         pair_or_collected,
@@ -126,6 +146,14 @@ OPTIONS = (
         variable="DATABASE_URL",
         default=DEFAULT_DATABASE,
     ),
+    Option(
+        "--format",
+        export_kind,
+        f"of the files of --export: {' or '.join(KINDS)}",
+        "NAME",
+        variable="EXPORT_FORMAT",
+        default=PARQUET,
+    ),
     Option("--shard", shard, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
     Option(
         "--keep",
@@ -145,7 +173,7 @@ OPTIONS = (
 )
 COMMAND = CommandLine(
     "collect.py",
-    "Collect the candles of exchanges in a database: live, or with one of the first five options.",
+    "Collect the candles of exchanges in a database: live, or with one of the first eight options.",
     OPTIONS,
     EXAMPLES,
 )
@@ -170,12 +198,27 @@ class CollectSettings:
     since: date | None  # the first UTC day
     until: date | None  # the last UTC day; None: up to now
     as_json: bool
+    folder: Path | None  # of --export, --import and --verify
+    files: str  # the kind of files of --export
     shard: Shard
     keep: Mapping[Interval, timedelta]  # how long candles are kept; others for ever
     forecasts: bool  # whether the minutes and hours of the pairs are forecast
     metrics_port: int | None  # None: figures are not served
     metrics_host: str
     environ: Mapping[str, str] = field(repr=False)  # settings of the sources, with their keys
+
+    @property
+    def has_database(self) -> bool:
+        """Whether there is a database to compare with: a server, or a file that exists."""
+        return "://" in self.database or Path(self.database).exists()
+
+    @property
+    def span(self) -> Span:
+        """From the first to the last day, both included; without one, from 1970 to the end of 9998."""
+        end = (
+            datetime(9999, 1, 1, tzinfo=UTC) if self.until is None else datetime.combine(self.until, time(), UTC) + DAY
+        )
+        return Span(self.start, end)
 
     @property
     def start(self) -> datetime:
@@ -205,7 +248,7 @@ def read_settings(
     Exit with 2 after a bad argument, whose value is named, and with 0 after ``--help``.
     """
     options = command.parse(arguments, environ)
-    flags = (options.backfill, options.once, options.status, options.explain_gap, options.rebuild_rollups)
+    flags = [getattr(options, mode.value.strip("-").replace("-", "_")) for mode in tuple(Mode)[1:]]
     modes = [mode for mode, flag in zip(tuple(Mode)[1:], flags, strict=True) if flag] or [Mode.LIVE]
     if len(modes) > 1:
         named = listed([mode.value for mode in modes])
@@ -227,6 +270,8 @@ def read_settings(
         since=options.since,
         until=options.until,
         as_json=options.json,
+        folder=options.export or getattr(options, "import") or options.verify,
+        files=options.format,
         shard=options.shard or Shard(),
         keep=options.keep or {},
         forecasts=not options.no_forecasts,
@@ -242,9 +287,11 @@ def _fault(mode: Mode, options: SimpleNamespace, given: Collection[str], now: da
     if mode is not Mode.LIVE and (names := [name for name in _ONLY_LIVE if name in given]):
         use = f"{mode.value} does not use {listed(names)}, only live collecting does"
         return f"{use}; leave {listed(names)} out, or {mode.value}"
-    if mode.writes and "--json" in given:
+    if mode not in {Mode.STATUS, Mode.EXPLAIN_GAP} and "--json" in given:
         use = f"{mode.value} does not use --json, only --status and --explain-gap do"
         return f"{use}; leave --json out, or ask for one of them"
+    if mode is not Mode.EXPORT and "--format" in given:
+        return f"{mode.value} does not use --format, only --export does; leave --format out, or ask for --export"
     needed = "the first day of the backfill, such as --since 2021-01-01"
     endless = "used by live collecting, which does not end; add --backfill"
     only, label, is_live = DEFAULT_INTERVAL.label, interval and interval.label, mode is Mode.LIVE

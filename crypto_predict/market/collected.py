@@ -1,11 +1,13 @@
 """The values of a collection, as a database has them: its series, gaps, streams and records."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
+from typing import Any
 
-from crypto_predict.market.candle import Candle
+from crypto_predict.market.candle import Candle, StoredGap
 from crypto_predict.market.forecast import MinuteForecast, MinuteScores
 from crypto_predict.market.interval import Span
 from crypto_predict.market.pair import Pair, SeriesKey
@@ -81,6 +83,17 @@ class CollectedSeries:
     def lag(self, now: datetime) -> timedelta | None:
         """Return the time from the newest close to the newest close that can exist; None before the first candle."""
         return None if self.newest_close is None else self.series.interval.floor(now) - self.newest_close
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMonth:
+    """What is stored of a month of one series, all as of one moment."""
+
+    span: Span  # UTC: the openings of the month from the first candle of the series to the end of its newest one
+    columns: Sequence[Sequence[Any]]  # of its candles, as `ColumnReader` returns them
+    coverage: tuple[Span, ...]  # what the source was asked for, in the month, or before or after all candles
+    gaps: tuple[StoredGap, ...]  # that overlap `span`
+    streams: tuple[StreamSpan, ...]  # the states of the stream of the pair in `span`
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from crypto_predict.market.candle import Candle, Quote, StoredCandle, StoredGap
 from crypto_predict.market.collected import (
@@ -183,6 +183,16 @@ class RollupWriter(Protocol):
         """
 
 
+class ColumnReader(Protocol):
+    """Many candles as columns, in a fraction of the time that objects take."""
+
+    def columns(self, series: SeriesKey, span: Span) -> Sequence[Sequence[Any]]:
+        """Return the candles that open in `span`, ascending, which are all in memory then.
+
+        The columns are the opening in seconds since 1970, the other fields of `Candle`, and the VWAP.
+        """
+
+
 class CandleWriter(Protocol):
     """Sound candles, with all that follows from them."""
 
@@ -217,6 +227,13 @@ class CoverageReader(Protocol):
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
         """Return the gaps that overlap `span`, ascending."""
+
+
+class GapWriter(Protocol):
+    """What was known of gaps in another database."""
+
+    def restore_gaps(self, series: SeriesKey, known: Sequence[StoredGap]) -> None:
+        """Give each gap that has the same ends its cause, attempts, verdict and time."""
 
 
 class QuoteReader(Protocol):

@@ -11,9 +11,10 @@ from typing import cast
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
+from crypto_predict.market import StoredGap
 from crypto_predict.market.collected import MOST_ATTEMPTS
 from crypto_predict.store import bulk, tables
-from crypto_predict.store.columns import MONDAY_SECONDS
+from crypto_predict.store.columns import MONDAY_SECONDS, microseconds, seconds_up
 from crypto_predict.store.storing import Change, Openings, Symbol, united
 from crypto_predict.store.tables import coverage, gaps, price_history, quarantine
 
@@ -71,6 +72,27 @@ def cover_candles(connection: Connection, changes: Sequence[Change], now: int) -
         is_asked_beyond = any(span.end > change.newest_end for span in before[change.symbol.id])
         if change.new and (is_asked_beyond or not change.is_appended):
             renew(connection, change.symbol, now, change.span, None)
+
+
+def restore(connection: Connection, series: int, known: Sequence[StoredGap]) -> None:
+    """Write what another database knew of the gaps of a locked series that have the same ends there and here."""
+    facts = ("cause", "attempts", "verdict", "found_at_us")
+    columns = gaps.c
+    same = [columns[name] == bindparam(f"of_{name}") for name in ("series", "start_time", "end_time")]
+    statement = update(gaps).where(*same)
+    rows = [
+        {
+            "of_series": series,
+            "of_start_time": seconds_up(gap.start),
+            "of_end_time": seconds_up(gap.end),
+            "known_cause": gap.cause,
+            "known_attempts": gap.attempts,
+            "known_verdict": gap.verdict,
+            "known_found_at_us": microseconds(gap.found_at),
+        }
+        for gap in known
+    ]
+    connection.execute(statement.values({name: bindparam(f"known_{name}") for name in facts}), rows)
 
 
 def renew(connection: Connection, symbol: Symbol, now: int, changed: Openings, answered: Openings | None) -> None:

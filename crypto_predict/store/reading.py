@@ -47,6 +47,8 @@ from crypto_predict.store.tables import coverage, gaps, minute_models, price_his
 MOST_LOGGED = 1_000  # damaged rows
 
 _SECOND = timedelta(seconds=1)
+_MOST = 1.7976931348623157e308  # the greatest finite number
+_FEW = 200  # rows fetched at once: so few that Python does not search them for garbage
 _MOST_ROWS = 2**31 - 1  # that a statement can be limited to
 _MOST_READS, _READ_AGAIN = 100, 1_000  # statements for one page that damaged rows leave short; rows of each
 _DAMAGE = (ValueError, TypeError, AttributeError, ArithmeticError, OSError, InvalidValue)
@@ -83,6 +85,16 @@ def _page_of(table: Table, *names: str, newest: bool = False) -> _Select:
 
 FIELDS = Candle._fields[1:]
 _CANDLES = _page_of(price_history, "open_time", *FIELDS, "vwap")
+# `candle_of` in SQL: text and NaN are greater than every number
+_COLUMNS = _in_span(price_history, "open_time", *FIELDS, "vwap").where(
+    *(price_history.c[name].between(5e-324, _MOST) for name in ("open", "high", "low", "close")),
+    price_history.c.volume.between(0, _MOST),
+    *(
+        price_history.c[name].is_(None) | price_history.c[name].between(0, _MOST)
+        for name in ("quote_volume", "trades", "taker_base_volume", "taker_quote_volume", "vwap")
+    ),
+)
+_COUNT = _in_span(price_history, "open_time").with_only_columns(func.count()).order_by(None)
 _REVISIONS = _in_span(tables.revisions, "open_time", *FIELDS)
 _QUARANTINE = _in_span(tables.quarantine, "open_time_us", "numbers", "reason")
 _COVERAGE = (
@@ -186,6 +198,19 @@ class Rows(Connections):
 
     def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
         return self._page("price_history", _CANDLES, candle_of, parameters(series, span), limit)
+
+    def columns(self, series: SeriesKey, span: Span) -> Sequence[Sequence[Any]]:
+        values = parameters(series, span)
+        with self.snapshot() as connection:
+            count = connection.execute(_COUNT, values).scalar_one()
+            cursor = connection.execute(_COLUMNS, values).cursor
+            columns: list[list[Any]] = [[] for _ in cursor.description]
+            while rows := cursor.fetchmany(_FEW):
+                for column, values_of_rows in zip(columns, zip(*rows, strict=True), strict=True):
+                    column.extend(values_of_rows)
+        if len(columns[0]) < count:
+            self.candles(series, span, count)  # counts the damaged ones, and logs them
+        return columns
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
         values = parameters(SeriesKey(source, pair, Interval.MINUTE_1), span)

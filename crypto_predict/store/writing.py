@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select, text, update
 
 from crypto_predict.errors import UnknownSeries
-from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span
+from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span, StoredGap
 from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, StreamSpan
 from crypto_predict.market.forecast import HourForecast, MinuteModel
 from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, purging, rollups, streams, tables
@@ -78,6 +78,11 @@ class WritableDatabase(ReservableDatabase):
                 gaps.renew(connection, symbol, now, touched, answered)
             rollups.renew(connection, changes)
         return sum(map(len, changes))
+
+    def restore_gaps(self, series: SeriesKey, known: Sequence[StoredGap]) -> None:
+        if known:
+            with self.transaction() as connection:
+                gaps.restore(connection, self._lock(connection, series).id, known)
 
     def write_closed(self, closed: Mapping[SeriesKey, Sequence[Candle]]) -> int:
         now = microseconds(datetime.now(UTC))
