@@ -1,13 +1,12 @@
 """An exported folder, open for reading like a database of the market."""
 
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
-from itertools import islice
+from itertools import groupby, islice
 from pathlib import Path
 
 from crypto_predict.dataset.manifest import Entry, load
 from crypto_predict.errors import UnusableDataset, UnusableHistory
-from crypto_predict.market import Pair, SeriesKey, Span, StoredCandle
+from crypto_predict.market import Interval, Pair, SeriesKey, Span, StoredCandle, aggregate
 from crypto_predict.market.collected import CollectedSeries
 
 
@@ -41,13 +40,17 @@ class ExportedFolder:
             if series.files and pair in {None, series.pair}
         ]
 
-    def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[CollectedSeries]:  # noqa: ARG002 the port's signature
-        """Return every series, without prices."""
-        return self.collected()
+    def joined(self, series: SeriesKey, interval: Interval, span: Span, limit: int) -> Sequence[StoredCandle]:
+        """Return at most `limit` candles of `interval` that open in `span`, made of those of a series, as `JoinedReader`.
 
-    def candles(self, series: SeriesKey, span: Span, limit: int) -> Sequence[StoredCandle]:
-        """Return at most `limit` candles that open in `span`; raise `UnusableHistory` for a file that is not sound."""
-        return list(islice(self._in_span(series, span), limit))
+        Raise `UnusableHistory` for a file that is not sound.
+        """
+        return list(islice(self._joined(series, interval, span), limit))
+
+    def _joined(self, series: SeriesKey, interval: Interval, span: Span) -> Iterator[StoredCandle]:
+        for _, group in groupby(self._in_span(series, span), lambda stored: interval.floor(stored.candle.open_time)):
+            parts = list(group)
+            yield StoredCandle(next(aggregate((part.candle for part in parts), interval)), parts[-1].vwap)
 
     def _in_span(self, series: SeriesKey, span: Span) -> Iterator[StoredCandle]:
         for entry in self._manifest.files_of(series):
@@ -55,8 +58,11 @@ class ExportedFolder:
                 yield from (stored for stored in self._month(series, entry) if stored.candle.open_time in span)
 
     def _month(self, series: SeriesKey, entry: Entry) -> Sequence[StoredCandle]:
-        from crypto_predict.dataset import files, tables  # noqa: PLC0415 pyarrow is needed only here
-
+        try:
+            from crypto_predict.dataset import files, tables  # noqa: PLC0415 pyarrow is needed only here
+        except ModuleNotFoundError as error:
+            reason = f"the package {error.name} is not installed; install requirements-live.txt with pip"
+            raise UnusableHistory(f"file:{self._path}", [reason]) from error
         path, month = self._months
         if path != entry.path:
             try:

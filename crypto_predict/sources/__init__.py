@@ -8,6 +8,8 @@
     What the adapters of exchanges share: HTTP and websockets.
 ``csv_file``
     ``file:PATH``: CSV files as exchanges, data sites and spreadsheets write them.
+``exported``
+    ``file:FOLDER``: a folder that ``collect.py --export`` has written.
 ``stored``
     ``store``: candles that ``collect.py`` has stored.
 ``deribit``

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 from crypto_predict.errors import InvalidValue, UnusableHistory
 from crypto_predict.market import Pair
@@ -12,6 +12,7 @@ from crypto_predict.market.ports import CandleFeed, CandleSource
 from crypto_predict.sources import alpaca, binance, coinbase, poloniex
 from crypto_predict.sources.csv_file import CsvFile
 from crypto_predict.sources.exchange import Bounds, Exchange
+from crypto_predict.sources.exported import open_exported
 from crypto_predict.sources.simulated import Simulated, SimulatedFeed
 from crypto_predict.sources.stored import STORE, CollectedMarket, open_stored
 
@@ -88,6 +89,8 @@ def open_sources(
             if open_database is None:
                 raise InvalidValue("source", name, "usable here: a database was not opened")
             sources += open_stored(open_database, pairs, traded_at)
+        elif (path := Path(name.removeprefix(FILE))).is_dir():
+            sources += open_exported(str(path), pairs, traded_at)
         else:
             file = CsvFile(name.removeprefix(FILE), bounds.candles)
             if len({file.path_for(pair) for pair in pairs}) < len(set(pairs)):

@@ -27,6 +27,13 @@ def pair_or_collected(text: str) -> Pair | None:
     return None if text.strip().lower() == COLLECTED else Pair.parse(text)
 
 
+class JoinedCandles(Protocol):
+    """What is read: `JoinedReader` without what is complete."""
+
+    def joined(self, series: SeriesKey, interval: Interval, span: Span, limit: int) -> Sequence[StoredCandle]:
+        """See `JoinedReader`."""
+
+
 class CollectedMarket(SeriesReader, JoinedReader, Protocol):
     """A database whose candles are a source."""
 
@@ -35,9 +42,14 @@ class Stored:
     """What was collected from one source. The id names that source: ``store:alpaca``."""
 
     def __init__(
-        self, reader: JoinedReader, name: str, collected: Sequence[CollectedSeries], traded_at: TradedAt
+        self,
+        reader: JoinedCandles,
+        name: str,
+        collected: Sequence[CollectedSeries],
+        traded_at: TradedAt,
+        place: str = STORE,
     ) -> None:
-        self.id = f"{STORE}:{name}"
+        self.id = f"{place}:{name}"
         self.simulated = any(each.simulated for each in collected)
         self.intervals = frozenset(
             interval for interval in Interval if any(_is_part(each.series, interval) for each in collected)
@@ -89,7 +101,7 @@ class Stored:
 
     def _best(self, pair: Pair, interval: Interval) -> SeriesKey:
         """Return the series with the newest data; of several the one with the most data, then the longest candles."""
-        own = (key for key in self._series if _is_part(key, interval) and _is_of(key, pair, self._traded_at))
+        own = (key for key in self._series if _is_part(key, interval) and is_of(key, pair, self._traded_at))
 
         def rank(series: SeriesKey) -> tuple[datetime, timedelta, timedelta]:
             span = self._series[series]
@@ -115,26 +127,26 @@ class Stored:
 
 
 class Missing:
-    """A database that cannot be used: whoever asks it gets the reason, and may go on to another source."""
+    """A database or a folder that cannot be used: whoever asks it gets the error, and may go on to another source."""
 
-    id = STORE
     simulated = False
     intervals = frozenset(Interval)
 
-    def __init__(self, reason: str) -> None:
-        self._reason = reason
+    def __init__(self, name: str, error: Unreachable | UnusableHistory) -> None:
+        self.id = name
+        self._error = error
 
     def traded(self, pair: Pair) -> Pair:
         """Return the pair itself."""
         return pair
 
     def newest_close(self, pair: Pair, interval: Interval, limit: datetime) -> datetime:  # noqa: ARG002 the port's signature
-        """Raise `Unreachable`."""
-        raise Unreachable(self.id, self._reason)
+        """Raise the error."""
+        raise self._error
 
     def candles(self, pair: Pair, interval: Interval, span: Span) -> Iterator[Candle]:  # noqa: ARG002 the port's signature
-        """Raise `Unreachable`."""
-        raise Unreachable(self.id, self._reason)
+        """Raise the error."""
+        raise self._error
 
 
 def open_stored(
@@ -151,12 +163,13 @@ def open_stored(
         collected = [
             each
             for each in reader.collected()
-            if each.first_open and each.newest_close and any(_is_of(each.series, pair, traded_at) for pair in pairs)
+            if each.first_open and each.newest_close and any(is_of(each.series, pair, traded_at) for pair in pairs)
         ]
     except DatabaseError as error:
-        return [Missing(str(error))]
+        return [Missing(STORE, Unreachable(STORE, str(error)))]
     if not collected:
-        return [Missing(f"no candle of {', '.join(map(str, pairs))} is stored; {_ADVICE.format(pairs[0])}")]
+        reason = f"no candle of {', '.join(map(str, pairs))} is stored; {_ADVICE.format(pairs[0])}"
+        return [Missing(STORE, Unreachable(STORE, reason))]
     groups = groupby(collected, key=lambda each: each.series.source)
     return sorted(
         (Stored(reader, name, list(group), traded_at) for name, group in groups), key=lambda source: source.rank
@@ -168,7 +181,7 @@ def _is_part(series: SeriesKey, interval: Interval) -> bool:
     return interval.seconds % series.interval.seconds == 0
 
 
-def _is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:
+def is_of(series: SeriesKey, pair: Pair, traded_at: TradedAt) -> bool:
     """Return whether a series has the prices of `pair`, or of the pair that its source trades in place of it."""
     try:
         return series.pair in {pair, traded_at(series.source, pair)}
