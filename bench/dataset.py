@@ -32,8 +32,8 @@ _REAL = ROOT.parent / "shared" / "data" / "bitfinex_BTC-USD_1m_2019Q1.csv.gz"
 _FILL = """
     INSERT INTO price_history
     WITH RECURSIVE minutes(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM minutes WHERE n < :rows - 1)
-    SELECT 1, :start + 60 * n, price, price + 3, price - 2, price + 1, volume, volume * price, 17, volume / 2, price / 2,
-           price + 0.5
+    SELECT 1, :start + 60 * n, price, price + 3, price - 2, price + 1,
+           volume, volume * price, 17, volume / 2, price / 2, price + 0.5
     FROM (SELECT n, 60000 + n % 9973 / 100.0 AS price, (n * 7919) % 100003 / 1000.0 AS volume FROM minutes)
 """
 
@@ -56,11 +56,11 @@ def measure(folder: Path) -> list[Figure]:
         output = _run("--export", folder / "real", _real(folder / "real.db"))[2]
         rows, size = (int(text.replace(",", "")) for text in re.findall(r"([\d,]+) (?:rows|bytes)", output))
         figures.append(Figure("export of real minutes: bytes a row", size / rows, 25, "limit", "", 1))
-    return [*figures, Figure(f"failures after {KILLS} kills of an export", _kills(part, folder), 0, "limit", "", 1)]
+    return [*figures, _kills(part, folder)]
 
 
 def _run(option: str, folder: Path | str = "", database: Path | str = "", seconds: float = 0) -> tuple[float, int, str]:
-    """Run the command, kill it after `seconds` if they are not 0; return its seconds, its peak of memory and its report."""
+    """Run the command, or kill it after `seconds`; return the seconds it took, its peak of memory and its report."""
     words = [option, str(folder), "--database", str(database)] if database else [option]
     began = time.perf_counter()
     with tempfile.TemporaryFile("w+") as report:
@@ -76,8 +76,8 @@ def _run(option: str, folder: Path | str = "", database: Path | str = "", second
         return took, usage.ru_maxrss * 1024, report.read()
 
 
-def _kills(database: Path, folder: Path) -> int:
-    """Kill exports into one folder, and imports of it, at random moments; return how often that did harm."""
+def _kills(database: Path, folder: Path) -> Figure:
+    """Kill exports into one folder, and imports of it, at random moments; return how often that did no harm."""
     target, copy, failures = folder / "killed", folder / "copy.db", 0
     chance = random.Random(1)
     longest = _run("--export", folder / "unharmed", database)[0]
@@ -92,8 +92,9 @@ def _kills(database: Path, folder: Path) -> int:
         _run("--import", target, copy, chance.uniform(0, 2 * longest))
     _run("--import", target, copy)
     failures += "sound" not in _run("--verify", target, copy)[2]
-    same = [path.relative_to(target) for path in target.rglob("*.parquet")]
-    return failures + sum((target / path).read_bytes() != (folder / "unharmed" / path).read_bytes() for path in same)
+    paths = [path.relative_to(target) for path in target.rglob("*.parquet")]
+    failures += sum((target / path).read_bytes() != (folder / "unharmed" / path).read_bytes() for path in paths)
+    return Figure("export and import killed: unharmed", 2 * KILLS - failures, 2 * KILLS, "kills", "", 1, at_least=True)
 
 
 def _filled(path: Path, rows: int) -> Path:
@@ -117,10 +118,15 @@ def _filled(path: Path, rows: int) -> Path:
 def _real(path: Path) -> Path:
     with gzip.open(_REAL, "rt", newline="") as file, open_writer(str(path)) as database:
         rows = list(csv.reader(file))[1:]
-        candles = [Candle(EPOCH + timedelta(milliseconds=int(row[0])), *map(float, row[1:])) for row in rows]
+        candles = [_candle(*row) for row in rows]
         database.follow(SERIES, simulated=False)
         database.write(SERIES, candles, Span(candles[0].open_time, candles[-1].open_time + MINUTE))
     return path
+
+
+def _candle(milliseconds: str, *numbers: str) -> Candle:
+    first, high, low, close, volume = map(float, numbers)
+    return Candle(EPOCH + timedelta(milliseconds=int(milliseconds)), first, high, low, close, volume)
 
 
 if __name__ == "__main__":
