@@ -127,6 +127,8 @@ def _opened(folder: Path, kind: str) -> Iterator[Manifest]:
                 raise InvalidValue("--export", str(folder), expected)
             manifest.save(folder, Manifest(kind))
         described = manifest.load(folder)
+        if (folder / manifest.JOURNAL).exists():  # of a killed export; its last line may be torn
+            manifest.save(folder, described)
         if described.kind != kind:
             raise InvalidValue("--format", kind, f"{described.kind}, which {folder} has; name another folder")
         for leftover in folder.glob("**/.*.tmp"):

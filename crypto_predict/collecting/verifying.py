@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from crypto_predict.collecting.exporting import MonthDatabase, read_month
 from crypto_predict.dataset import files, tables
 from crypto_predict.dataset.layout import month_of
-from crypto_predict.dataset.manifest import Entry, Series
+from crypto_predict.dataset.manifest import Entry, Series, load
 from crypto_predict.errors import UnusableDataset
 from crypto_predict.market import SeriesKey
 from crypto_predict.wording import counted
@@ -35,12 +35,13 @@ class Verified:
 
 
 def verify(folder: Path, selection: Sequence[Series], database: MonthDatabase | None) -> Verified:
-    """Check the bytes, the rows and the digest of each file, and compare it with the database, if there is one.
+    """Check the bytes, the rows and the digest of some files, and compare them with the database, if there is one.
 
+    A file of any series that the manifest does not have is a fault.
     Candles that only the database has, after the end of a file, or only the file, before its beginning, are no faults.
     """
     verified = Verified(is_compared=database is not None)
-    listed = {entry.path for series in selection for entry in series.files}
+    listed = {entry.path for series in load(folder).described() for entry in series.files}
     for series in selection:
         for entry in series.files:
             verified.files += 1

@@ -251,6 +251,7 @@ def test_verify_names_what_differs_from_the_database(url: str, folder: Path) -> 
     assert f"{OF_MINUTES}/2026-12.parquet: it is not in the manifest" in run.output
     run = collect_here(str(folder / "absent.db"), "--verify", str(folder), "--until", "2026-10-31")
     assert "not compared with a database" in run.output
+    assert run.output.count("it is not in the manifest") == 1
 
 
 def test_damaged_rows_of_the_database_are_not_exported(url: str, folder: Path) -> None:
@@ -316,6 +317,16 @@ def test_the_lock_of_a_killed_export_locks_nothing(url: str, folder: Path) -> No
     exported(url, folder)
     assert not leftover.exists()
     assert not (folder / ".export.lock").exists()
+
+
+def test_a_torn_line_of_the_journal_describes_nothing(url: str, folder: Path) -> None:
+    """A kill in the middle of a line; the next export must not continue that line."""
+    exported(url, folder)
+    whole = content(folder)
+    (folder / ".manifest.journal").write_text('{"source": "bin')
+    assert collect_here(url, "--verify", str(folder)).code == 0
+    exported(url, folder)
+    assert content(folder) == whole
 
 
 def test_without_pyarrow_one_line_says_what_to_install(url: str, folder: Path) -> None:

@@ -177,6 +177,12 @@ def test_the_status_is_shown_in_the_container(live: Live) -> None:
     assert series["rows"] >= (DAYS - 1) * 1440
 
 
+def test_the_market_is_exported_in_the_container(live: Live) -> None:
+    """With all that pyarrow needs, which the image has without its largest parts."""
+    assert " written" in live.collect("--export", "/tmp/market")
+    assert " sound" in live.collect("--verify", "/tmp/market", "--database", "/tmp/absent.db")
+
+
 def test_the_collector_streams_and_is_healthy(live: Live) -> None:
     """Its figures are at a port that is not published."""
     address = f"http://127.0.0.1:{live.metrics_port}"
@@ -226,7 +232,16 @@ def test_it_contains_what_the_collector_imports_and_nothing_of_the_training(
     forecasting = {name.split("/")[3] for name in files if name.startswith("app/crypto_predict/forecasting/")}
     assert {name for name in forecasting if not name.startswith("__")} == {"distribution", "minutes"}
     libraries = {name.split("/")[1] for name in files if name.startswith("packages/")}
-    assert {"sqlalchemy", "alembic", "psycopg", "flask", "websockets", "msgpack", "prometheus_client"} <= libraries
+    assert {
+        "sqlalchemy",
+        "alembic",
+        "psycopg",
+        "flask",
+        "websockets",
+        "msgpack",
+        "prometheus_client",
+        "pyarrow",
+    } <= libraries
     assert bundle_of(files) == BUNDLE
     assert not libraries & {"prophet", "scipy", "statsmodels", "matplotlib"}
     assert sorted(layers[-1]) == ["app/model.ledger.jsonl", "app/model.pkl"]  # so a new model is a small layer
