@@ -155,10 +155,10 @@ FROM serving AS collecting
 COPY requirements-live.txt /build/
 RUN rm -rf /layers \
     && xargs pip install --requirement /build/requirements-live.txt < /build/options \
-    # of pyarrow: its tests, what C++ is compiled with, and what a local folder does not need (Flight, S3)
-    && rm -rf /packages/bin /packages/pandas/tests \
-        /packages/pyarrow/tests /packages/pyarrow/include /packages/pyarrow/includes /packages/pyarrow/src \
-        /packages/pyarrow/*_flight* /packages/pyarrow/*_s3* \
+    # all tests, and of pyarrow what C++ is compiled with and what a local folder does not need (Flight, S3)
+    && find /packages -type d '(' -name tests -o -name SelfTest ')' -prune -exec rm -rf {} + \
+    && rm -rf /packages/bin /packages/pyarrow/include /packages/pyarrow/includes /packages/pyarrow/src \
+        /packages/pyarrow/*_flight* /packages/pyarrow/*_s3* /packages/pyarrow/libarrow_python*.so /packages/pyarrow/*.so.*.* \
         /packages/flask_swagger_ui/dist/swagger-ui.js \
         /packages/flask_swagger_ui/dist/swagger-ui-standalone-preset.js \
     && gzip -9n /packages/flask_swagger_ui/dist/swagger-ui-bundle.js /packages/flask_swagger_ui/dist/swagger-ui.css \
