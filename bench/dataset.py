@@ -40,7 +40,7 @@ _FILL = """
 
 def measure(folder: Path) -> list[Figure]:
     """Return the figures; the databases are made in `folder`."""
-    part, whole = _filled(folder / "part.db", PART), _filled(folder / "whole.db", ROWS)
+    part, whole = _written(folder / "part.db"), _filled(folder / "whole.db", ROWS)
     start = min(_run("--help")[0] for _ in range(3))
     seconds = min(_run("--export", folder / f"market-{turn}", part)[0] for turn in range(3))
     took, peak, _ = _run("--export", folder / "whole", whole)
@@ -113,6 +113,22 @@ def _filled(path: Path, rows: int) -> Path:
             )
             connection.execute(sqlalchemy.text("INSERT INTO coverage VALUES (1, :start, :start + 60 * :rows)"), values)
     return path
+
+
+def _written(path: Path) -> Path:
+    """Make a database of minutes as a collector does, with the VWAP that an import computes again."""
+    with open_writer(str(path)) as database:
+        database.follow(SERIES, simulated=True)
+        for first in range(0, PART, 50_000):
+            candles = [_minute(number) for number in range(first, first + 50_000)]
+            database.write(SERIES, candles, Span(candles[0].open_time, candles[-1].open_time + MINUTE))
+    return path
+
+
+def _minute(number: int) -> Candle:
+    price, volume = 60_000 + number % 9_973 / 100, number * 7_919 % 100_003 / 1000
+    prices = price, price + 3, price - 2, price + 1
+    return Candle(START + number * MINUTE, *prices, volume, volume * price, 17, volume / 2, price / 2)
 
 
 def _real(path: Path) -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -54,7 +54,9 @@ def verify(folder: Path, selection: Sequence[Series], database: MonthDatabase | 
             if database is not None:
                 verified.faults += _differences(database, series.key, entry, month)
     found = (path.relative_to(folder).as_posix() for path in sorted(folder.glob("source=*/**/*.*")) if path.is_file())
-    verified.faults += [f"{path}: it is not in the manifest" for path in found if path not in listed]
+    # hidden ones are temporary files of a killed export
+    others = [path for path in found if path not in listed and not PurePath(path).name.startswith(".")]
+    verified.faults += [f"{path}: it is not in the manifest" for path in others]
     return verified
 
 

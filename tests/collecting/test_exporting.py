@@ -313,6 +313,7 @@ def test_the_lock_of_a_killed_export_locks_nothing(url: str, folder: Path) -> No
     exported(url, folder)
     leftover = folder / OF_MINUTES / ".2026-10.parquet.0a1b2c3d.tmp"
     leftover.write_bytes(b"half")
+    assert collect_here(url, "--verify", str(folder)).code == 0
     (folder / ".export.lock").write_text("process 1 on example")
     exported(url, folder)
     assert not leftover.exists()
