@@ -60,7 +60,7 @@ def report(settings: CollectSettings, database: status.ReportDatabase, now: date
 
 def rebuild_rollups(settings: CollectSettings, database: rollups.RollupDatabase) -> str:
     """Run ``--rebuild-rollups`` and return its report. Raise `InvalidValue` for what is not stored."""
-    stored = _selected(database, settings)
+    stored = selected(database, settings)
     with logging_redirect_tqdm(), closing(Progress()) as progress:
         return rollups.rebuild(database, stored, progress)
 

@@ -41,7 +41,7 @@ class ExportedFolder:
         ]
 
     def joined(self, series: SeriesKey, interval: Interval, span: Span, limit: int) -> Sequence[StoredCandle]:
-        """Return at most `limit` candles of `interval` that open in `span`, made of those of a series, as `JoinedReader`.
+        """Return at most `limit` candles of `interval` that open in `span`, made of those of a series.
 
         Raise `UnusableHistory` for a file that is not sound.
         """

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Protocol
 
 from crypto_predict.errors import DatabaseError, Unreachable, UnusableHistory
-from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, SeriesKey, Span, StoredCandle
 from crypto_predict.market.collected import CollectedSeries
 from crypto_predict.market.ports import CandleSource, JoinedReader, SeriesReader
 
