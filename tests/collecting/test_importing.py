@@ -109,7 +109,7 @@ _numbers = itertools.count()
 
 @pytest.mark.repeats
 @settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],

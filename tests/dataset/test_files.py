@@ -148,8 +148,8 @@ except files.UnusableDataset as error:
 
 
 def bomb() -> bytes:
-    """Return a small file whose column of texts takes half a gigabyte, while its footer says that it is small."""
-    text = pa.array([None] * (COUNT - 1) + ["x" * 2**29], pa.string())
+    """Return a small file whose column of texts takes a quarter of a gigabyte, while its footer says that it is small."""
+    text = pa.array([None] * (COUNT - 1) + ["x" * 2**28], pa.string())
     table = month().set_column(13, "reason", text)
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd", use_dictionary=False, write_statistics=False)
