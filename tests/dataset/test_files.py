@@ -148,7 +148,7 @@ except files.UnusableDataset as error:
 
 
 def bomb() -> bytes:
-    """Return a small file whose column of texts takes a quarter of a gigabyte, while its footer says that it is small."""
+    """Return a small file whose column of texts takes 256 MB, while its footer says that it is small."""
     text = pa.array([None] * (COUNT - 1) + ["x" * 2**28], pa.string())
     table = month().set_column(13, "reason", text)
     sink = pa.BufferOutputStream()
