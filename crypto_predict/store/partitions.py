@@ -7,8 +7,9 @@ stored before there were partitions stays in one table, the partition of all mon
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import Connection, text
 
@@ -19,7 +20,33 @@ _PARTITIONS = text(
     "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = to_regclass(:table)"
 )
 
+_LOCK_SECONDS = 3  # that a change of the partitions waits for those who read, and makes others wait
+
 Month = tuple[int, int]  # year, and number from 1 on
+
+
+class Partition(NamedTuple):
+    """A table of the candles of one month, or of all months before it."""
+
+    name: str
+    month: Month
+    is_before: bool
+
+    @property
+    def start(self) -> int | None:
+        """The first opening, in seconds since 1970; None: there is none."""
+        return None if self.is_before else start_of(self.month)
+
+    @property
+    def end(self) -> int:
+        """The opening that follows, in seconds since 1970."""
+        return start_of(self.month if self.is_before else month_after(self.month))
+
+    @property
+    def attaching(self) -> str:
+        """The statement that makes a table of this name the partition."""
+        start = "MINVALUE" if self.start is None else f"'{self.start}'"
+        return f"ALTER TABLE {TABLE} ATTACH PARTITION {self.name} FOR VALUES FROM ({start}) TO ('{self.end}')"
 
 
 def month_of(opening: int) -> Month:
@@ -73,14 +100,56 @@ def make(connection: Connection, months: Iterable[Month]) -> None:
 
 def attach(connection: Connection, month: Month) -> None:
     """Make the partition of a month. Unlike ``PARTITION OF``, it does not wait for those who read the table."""
-    ends = f"FROM ('{start_of(month)}') TO ('{start_of(month_after(month))}')"
-    connection.exec_driver_sql(f"CREATE TABLE {name_of(month)} (LIKE {TABLE})")
-    connection.exec_driver_sql(f"ALTER TABLE {TABLE} ATTACH PARTITION {name_of(month)} FOR VALUES {ends}")
+    partition = Partition(name_of(month), month, is_before=False)
+    connection.exec_driver_sql(f"CREATE TABLE {partition.name} (LIKE {TABLE})")
+    connection.exec_driver_sql(partition.attaching)
+
+
+def passed(connection: Connection, since: int, end: int) -> Partition | None:
+    """Return the first partition with openings from `since` on that ends by `end`, in seconds since 1970."""
+    if connection.dialect.name != "postgresql":
+        return None
+    partitions = sorted(_partitions(connection), key=lambda partition: partition.end)
+    return next((partition for partition in partitions if since < partition.end <= end), None)
+
+
+def count(connection: Connection, partition: Partition) -> dict[int, int]:
+    """Return how many candles each series has in a partition, which nobody writes to until the transaction ends."""
+    connection.exec_driver_sql(f"LOCK TABLE {partition.name} IN SHARE MODE")
+    query = f"SELECT series, count(*) AS candles FROM {partition.name} GROUP BY series"  # noqa: S608 - our own name
+    return {row.series: row.candles for row in connection.exec_driver_sql(query)}
+
+
+def drop(connection: Connection, partition: Partition, kept: Collection[int]) -> None:
+    """Drop a partition, but for the candles of the series that are `kept`.
+
+    These are copied first: nobody else reads or writes candles only while tables change places.
+    """
+    rest = f"{partition.name}_rest"
+    if kept:
+        connection.exec_driver_sql(f"CREATE TABLE {rest} (LIKE {TABLE})")
+        copy = f"INSERT INTO {rest} SELECT * FROM {partition.name} WHERE series = ANY(%s)"  # noqa: S608 - our own names
+        connection.exec_driver_sql(copy, (list(kept),))
+        connection.exec_driver_sql(f"ALTER TABLE {rest} ADD PRIMARY KEY (series, open_time)")
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
+    connection.exec_driver_sql(f"ALTER TABLE {TABLE} DETACH PARTITION {partition.name}")
+    connection.exec_driver_sql(f"DROP TABLE {partition.name}")
+    if kept:
+        connection.exec_driver_sql(f"ALTER TABLE {rest} RENAME TO {partition.name}")
+        connection.exec_driver_sql(f"ALTER INDEX {rest}_pkey RENAME TO {partition.name}_pkey")
+        connection.exec_driver_sql(partition.attaching)
+
+
+def _partitions(connection: Connection) -> Iterator[Partition]:
+    for name in connection.execute(_PARTITIONS, {"table": TABLE}).scalars():
+        if match := _NAME.fullmatch(name):
+            month = int(match[2]), int(match[3])
+            yield Partition(name, month, is_before=match[1] is not None)
 
 
 def _missing(connection: Connection, months: set[Month]) -> set[Month]:
     """Return those of the months that have no partition."""
-    names = map(_NAME.fullmatch, connection.execute(_PARTITIONS, {"table": TABLE}).scalars())
-    partitions = [((int(name[2]), int(name[3])), name[1] is not None) for name in names if name]
-    before = max((month for month, is_before in partitions if is_before), default=(0, 0))
-    return {month for month in months if month >= before} - {month for month, _ in partitions}
+    partitions = list(_partitions(connection))
+    before = max((partition.month for partition in partitions if partition.is_before), default=(0, 0))
+    present = {partition.month for partition in partitions if not partition.is_before}
+    return {month for month in months if month >= before} - present

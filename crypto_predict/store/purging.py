@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, update
+from sqlalchemy.exc import OperationalError
 
 from crypto_predict.market import Interval
-from crypto_predict.store import rollups, tables
+from crypto_predict.store import partitions, rollups, tables
 from crypto_predict.store.columns import microseconds, seconds_up
 from crypto_predict.store.storing import Openings
 from crypto_predict.store.tables import (
@@ -26,9 +28,12 @@ _Condition = ColumnElement[bool]
 
 
 def purge(connection: Connection, interval: Interval, before: datetime, limit: int) -> int:
-    """Delete at most `limit` rows of `interval` that lie before an instant (UTC); return how many."""
-    left = limit
+    """Delete at most `limit` rows of `interval` that lie before an instant (UTC), or a month; return how many."""
     end, end_us = seconds_up(interval.ceil(before)), microseconds(before)
+    dropped = _drop(connection, interval, end)
+    if dropped >= limit:
+        return dropped
+    left = limit - dropped
     old = (symbols.c.interval == interval.seconds) & (symbols.c.first_open < end)
     for (series,) in connection.execute(select(symbols.c.id).where(old).order_by(symbols.c.id)).all():
         if left > 0:
@@ -42,13 +47,46 @@ def purge(connection: Connection, interval: Interval, before: datetime, limit: i
     return limit - left
 
 
+def _drop(connection: Connection, interval: Interval, end: int) -> int:
+    """Drop the first month of PostgreSQL that has candles of `interval` and ends by `end`; return how many they were.
+
+    Those of other intervals stay. Where readers do not let it go in time, nothing is dropped.
+    """
+    own, columns = symbols.c.interval == interval.seconds, symbols.c
+    since = connection.execute(select(func.min(columns.first_open)).where(own)).scalar()
+    partition = None if since is None else partitions.passed(connection, since, end)
+    if partition is None:
+        return 0
+    try:
+        with connection.begin_nested():
+            counts = partitions.count(connection, partition)
+            query = select(columns.id).where(own, columns.first_open < partition.end).order_by(columns.id)
+            ours = [series for (series,) in connection.execute(query.with_for_update()).all()]
+            for series in ours:
+                _forget(connection, series, partition.end, counts.get(series, 0))
+            partitions.drop(connection, partition, counts.keys() - set(ours))
+    except OperationalError as error:
+        if isinstance(error.orig, LockNotAvailable):
+            return 0
+        raise
+    return sum(counts.get(series, 0) for series in ours)
+
+
 def _purge_candles(connection: Connection, series: int, end: int, limit: int) -> int:
     """Delete the first candles of a series before `end`, and what is known of the time in which they were."""
-    row = select(symbols.c.first_open, symbols.c.unrolled).where(symbols.c.id == series).with_for_update()
-    first_open, unrolled = connection.execute(row).one()
+    row = select(symbols.c.first_open).where(symbols.c.id == series).with_for_update()
+    first_open = connection.execute(row).scalar_one()
     opening, own = price_history.c.open_time, price_history.c.series == series
     cut = _cut(connection, opening, [own, opening >= first_open], end, limit)
     removed = connection.execute(delete(price_history).where(own, opening < cut)).rowcount
+    _forget(connection, series, cut, removed)
+    return removed
+
+
+def _forget(connection: Connection, series: int, cut: int, removed: int) -> None:
+    """Forget what is known of a locked series before `cut`, where so many candles are deleted."""
+    opening, own = price_history.c.open_time, price_history.c.series == series
+    unrolled = connection.execute(select(symbols.c.unrolled).where(symbols.c.id == series)).scalar_one()
     oldest = connection.execute(select(func.min(opening)).where(own, opening >= cut)).scalar()
     values = _NO_CANDLES if oldest is None else {"first_open": oldest}
     connection.execute(
@@ -68,7 +106,6 @@ def _purge_candles(connection: Connection, series: int, end: int, limit: int) ->
         (tables.quarantine, tables.quarantine.c.open_time_us, cut * _SECOND),
     ):
         connection.execute(delete(table).where(table.c.series == series, time < begin))
-    return removed
 
 
 def _purge(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:

@@ -1,17 +1,20 @@
 """The months of the candles on PostgreSQL, and what becomes of a database with a single table."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
+from crypto_predict.market import Interval, Pair
 from crypto_predict.store import Database, WritableDatabase, open_reader, open_writer, tables
 from crypto_predict.store.migrations import single_table
 from crypto_predict.store.partitions import month_of, months_of
-from tests.support.databases import PASSWORD, USER, execute, with_user
-from tests.support.minutes import EVER, MANY, MINUTES, candle, candles, span
+from tests.support.databases import PASSWORD, USER, connected, execute, with_user
+from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 from tests.support.processes import child
 
 ON_POSTGRESQL = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
@@ -127,3 +130,40 @@ def test_an_upgrade_that_was_killed_goes_on(url: str, steps: int) -> None:
         (past,) = partitions(url)
         checks = f"SELECT convalidated FROM pg_constraint WHERE conname = 'price_history_{past}'"
         assert execute(url, checks) == [True], "it was checked before names changed, or else every candle is read then"
+
+
+@ON_POSTGRESQL
+def test_a_month_that_is_too_old_is_dropped_but_for_longer_candles(
+    writer: WritableDatabase, reader: Database, url: str
+) -> None:
+    """What is known of it goes with it; of two pairs one has nothing left. The days of the month have its table now."""
+    other, days = replace(MINUTES, pair=Pair("ETH", "USDT")), replace(MINUTES, interval=Interval.DAY_1)
+    for series in (other, days):
+        writer.follow(series, simulated=False)
+    writer.write(MINUTES, [*candles(0, 90), *candles(100, 120), *candles(MONTH, MONTH + 30)], span(0, MONTH + 30))
+    writer.write(other, candles(0, 40), span(0, 40))
+    writer.write(days, [candle(day * 1440) for day in range(-3, 20)])
+    before = reader.candles(days, EVER, MANY)
+    assert writer.purge(Interval.MINUTE_1, START + (MONTH + 10) * MINUTE, 5) == 150
+    assert [row.candle for row in reader.candles(MINUTES, EVER, MANY)] == candles(MONTH, MONTH + 30)
+    assert (reader.coverage(MINUTES), reader.gaps(MINUTES, EVER)) == ([span(MONTH, MONTH + 30)], [])
+    facts = {row.series: (row.candles, row.first_open) for row in reader.collected()}
+    assert facts == {MINUTES: (30, START + MONTH * MINUTE), other: (0, None), days: (23, START - 3 * 1440 * MINUTE)}
+    assert reader.candles(days, EVER, MANY) == before
+    assert partitions(url) == ["2024_05", "2024_06", "2024_07"]
+    assert writer.purge(Interval.MINUTE_1, START + (MONTH + 10) * MINUTE, 50) == 10
+    assert writer.purge(Interval.DAY_1, START + MONTH * MINUTE, 50) == 18
+    assert partitions(url) == ["2024_06", "2024_07"]
+    writer.write(MINUTES, candles(0, 9), span(0, 9))
+    assert [row.candle for row in reader.candles(MINUTES, EVER, 9)] == candles(0, 9)
+
+
+@ON_POSTGRESQL
+def test_a_month_that_somebody_reads_is_deleted_row_by_row(writer: WritableDatabase, url: str) -> None:
+    """A reader that stays in its transaction makes nobody wait for longer than some seconds."""
+    writer.write(MINUTES, [*candles(0, 90), *candles(MONTH, MONTH + 30)], span(0, MONTH + 30))
+    with connected(url) as other:
+        assert other.execute(text("SELECT count(*) FROM price_history")).scalar_one() == 120
+        assert writer.purge(Interval.MINUTE_1, START + MONTH * MINUTE, 60) == 60
+    assert writer.purge(Interval.MINUTE_1, START + MONTH * MINUTE, 60) == 30
+    assert partitions(url) == ["2024_06", "2024_07"]
