@@ -55,7 +55,7 @@ def main() -> None:
         print(
             f"a month of {dropped:,} candles dropped in {seconds:.2f} s; meanwhile the slowest of {len(taken):,} pages"
         )
-        print(f"took {1000 * max(taken):.0f} ms, the median {1000 * statistics.median(taken):.1f} ms")
+        print(f"meanwhile took {1000 * max(taken):.0f} ms, the median {1000 * statistics.median(taken):.1f} ms")
 
 
 def _fill(url: str) -> None:
