@@ -15,6 +15,7 @@ from bench import (
     distributions,
     hours,
     image,
+    intervals,
     live,
     minutes,
     page,
@@ -44,6 +45,7 @@ def main() -> None:
         "training",
         "distributions",
         "candles",
+        "intervals",
         "store",
         "image",
         "backfill",
@@ -72,6 +74,8 @@ def main() -> None:
             figures += distributions.measure(options.source, pairs, options.until)
         if options.only in {None, "candles"}:
             figures += candles.measure(options.source, Path(folder))
+        if options.only in {None, "intervals"}:
+            figures += intervals.measure(options.source, Path(folder))
         if options.only in {None, "store"}:
             figures += store.measure(Path(folder))
         if options.only in {None, "image"} and _has_engine():

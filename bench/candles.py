@@ -30,7 +30,7 @@ def measure(source: str, folder: Path) -> Iterator[Figure]:
     model, small, large = folder / "model.pkl", folder / "small.db", folder / "large.db"
     if not model.exists():
         models.bake(source, model)
-    candles = _candles()
+    candles = random_candles(START, MINUTES, 0)
     _write(candles, large, 0)
     shutil.copy(large, small)
     for number in range(1, PAIRS):
@@ -51,15 +51,15 @@ def measure(source: str, folder: Path) -> Iterator[Figure]:
     yield Figure("the same, against out of 0.5 million", times["large"], times["small"], "itself", "ms", 1.2)
 
 
-def _candles() -> list[Candle]:
+def random_candles(first: datetime, count: int, seed: int) -> list[Candle]:
     """Return minutes with every column and as many digits as an exchange has."""
-    chance, price, found = random.Random(0), 60_000.0, []
-    for number in range(MINUTES):
+    chance, price, found = random.Random(seed), 60_000.0, []
+    for number in range(count):
         volume, trades = round(chance.expovariate(0.2), 5), chance.randrange(5_000)
         close = round(price * (1 + chance.gauss(0, 0.0005)), 2)
         high, low = round(max(price, close) * 1.0003, 2), round(min(price, close) * 0.9997, 2)
         turnover = round(volume * close, 7)
-        opening = START + timedelta(minutes=number)
+        opening = first + timedelta(minutes=number)
         found.append(
             Candle(opening, price, high, low, close, volume, turnover, trades, round(volume / 3, 5), turnover / 4)
         )

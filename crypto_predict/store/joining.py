@@ -11,12 +11,12 @@ from crypto_predict.store.columns import MONDAY_SECONDS
 MOST = 1e304
 
 _OPTIONAL = ("quote_volume", "trades", "taker_base_volume", "taker_quote_volume")
-# What no market can have made was altered outside of this program, and is not part of a longer candle.
+# What no market can have made was altered outside of this program, and is not part of a longer candle. The first open
+# and the last close are looked at where they are read.
 _SOUND = " AND ".join(
     [
-        "low > 0 AND open BETWEEN low AND high AND close BETWEEN low AND high AND high < :most",
-        "volume >= 0 AND volume < :most",
-        *(f"({name} IS NULL OR {name} >= 0 AND {name} < :most)" for name in _OPTIONAL),
+        "low > 0 AND high >= low AND high < :most AND volume >= 0 AND volume < :most",
+        *(f"({name} BETWEEN 0 AND :most) IS NOT FALSE" for name in _OPTIONAL),
     ]
 )
 _LEAST = {"sqlite": "min", "postgresql": "least"}

