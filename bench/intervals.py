@@ -22,7 +22,8 @@ from crypto_predict.store import open_writer
 MINUTES, BATCH = 5_000_000, 10_000
 CANDLES, REQUESTS = 500, 30
 PARTS = 7_500  # the most rows that 500 candles are made of: quarter hours, of minutes
-LIMIT = 1.5  # times the bare driver, which reads as many rows: 15 ms on a quiet machine, where it takes 10 ms
+# Times the bare driver of SQLite, which reads as many rows: 15 ms on a quiet machine, where it takes 10 ms.
+LIMIT = 1.5
 MOST_SHARE = 0.08
 SERIES = SeriesKey("binance", Pair("BTC", "USDT"), Interval.MINUTE_1)
 MINUTE = Interval.MINUTE_1.length
@@ -38,33 +39,29 @@ def measure(source: str, folder: Path) -> Iterator[Figure]:
     model = folder / "model.pkl"
     if not model.exists():
         models.bake(source, model)
+    file = str(folder / "intervals.db")
     with get_server(folder / "postgresql", cleanup_mode="stop") as server:
-        for name, url in (("SQLite", str(folder / "intervals.db")), ("PostgreSQL", server.get_uri())):
+        for name, url in (("SQLite", file), ("PostgreSQL", server.get_uri())):
             _fill(url)
-            yield from _measure(name, url, model)
+            with running(["api.py", "--model", str(model), "--database", url, "--host", "127.0.0.1"], "/series") as api:
+                yield from _pages(name, api, file)
+            yield _size(name, url)
 
 
-def _measure(name: str, url: str, model: Path) -> Iterator[Figure]:
+def _pages(name: str, api: Server, file: str) -> Iterator[Figure]:
     chance = random.Random(0)
-    command = ["api.py", "--model", str(model), "--database", url, "--host", "127.0.0.1"]
-    with (
-        running(command, "/series") as server,
-        closing(psycopg.connect(url) if "://" in url else sqlite3.connect(url)) as driver,
-    ):
-        bare = statistics.median(_bare(driver, chance) for _ in range(REQUESTS))
-        for interval in Interval:
-            what = f"{name}: {CANDLES} candles of {interval.label} out of 5 million minutes"
-            yield Figure(
-                what, _milliseconds(server, interval, chance), bare, f"bare driver, {PARTS:,} rows", "ms", LIMIT
-            )
-        table = _SIZES[name]
-        if name == "PostgreSQL":
-            rollups = driver.execute("SELECT pg_total_relation_size('rollups')").fetchone()
-        else:
-            rollups = driver.execute(table.format("rollups")).fetchone()
-        minutes = driver.execute(table.format("price_history")).fetchone()
-    sizes = [float((row or (0,))[0]) / 1e6 for row in (rollups, minutes)]
-    yield Figure(f"{name}: size of the rollups", sizes[0], sizes[1], "minutes", "MB", MOST_SHARE)
+    peer = f"SQLite's bare driver, {PARTS:,} rows"
+    for interval in Interval:
+        what = f"{name}: {CANDLES} candles of {interval.label} out of 5 million minutes"
+        bare = statistics.median(_bare(file, chance) for _ in range(REQUESTS))
+        yield Figure(what, _milliseconds(api, interval, chance), bare, peer, "ms", LIMIT)
+
+
+def _size(name: str, url: str) -> Figure:
+    with closing(psycopg.connect(url) if "://" in url else sqlite3.connect(url)) as driver:
+        rows = [driver.execute(_SIZES[name].format(table)).fetchone() for table in ("rollups", "price_history")]
+    rollups, minutes = (float((row or (0,))[0]) / 1e6 for row in rows)
+    return Figure(f"{name}: size of the rollups", rollups, minutes, "minutes", "MB", MOST_SHARE)
 
 
 def _fill(url: str) -> None:
@@ -85,9 +82,10 @@ def _milliseconds(server: Server, interval: Interval, chance: random.Random) -> 
     return 1000 * drive(server.port, paths, 1).median_latency
 
 
-def _bare(driver: psycopg.Connection[tuple[object, ...]] | sqlite3.Connection, chance: random.Random) -> float:
-    """Return the milliseconds in which a driver reads as many minutes as a page is made of."""
+def _bare(file: str, chance: random.Random) -> float:
+    """Return the milliseconds in which the driver of SQLite reads as many minutes as a page is made of."""
     start = int((START - timedelta(days=3_650)).timestamp()) + chance.randrange(MINUTES - PARTS) * 60
-    began = time.perf_counter()
-    driver.execute(_READ.format(start)).fetchall()
-    return 1000 * (time.perf_counter() - began)
+    with closing(sqlite3.connect(file)) as driver:
+        began = time.perf_counter()
+        driver.execute(_READ.format(start)).fetchall()
+        return 1000 * (time.perf_counter() - began)
