@@ -1,7 +1,8 @@
 """Rollups: longer candles that are kept beside the shorter ones, so that a page of any interval has few parts.
 
-They are made again from their parts in the transaction that changes these, never counted on: what is stored is what the
-parts are. The shortest rollup is made of the stored candles, the longer one of the shorter. Where candles were deleted,
+They are made again from their parts in the transaction that changes these: what is stored is what the parts are. Only
+the next candle of a live series is added to those that it belongs to, which is quicker with many pairs. The shortest
+rollup is made of the stored candles, the longer one of the shorter. Where candles were deleted,
 their rollups stay, unless the source was asked again for all of what a rollup is made of.
 """
 
@@ -9,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from functools import cache
 
-from sqlalchemy import Connection, TextClause, delete, select, update
+from sqlalchemy import Connection, TextClause, bindparam, delete, select, text, update
 
 from crypto_predict.market import Interval
 from crypto_predict.market.candle import DAY_SECONDS, session_end
@@ -20,6 +21,10 @@ from crypto_predict.store.tables import coverage, purged, rollups, symbols
 
 LEVELS = (Interval.MINUTE_30, Interval.DAY_1)  # ascending, each a part of the next
 BUILT_DAYS = 30  # whose rollups are made in one transaction: 43,200 minutes take a tenth of a second
+
+_SUMS = ("volume", "quote_volume", "trades", "taker_base_volume", "taker_quote_volume")
+_MOST_ADDED = 1e15  # where no sum can be more than its column holds
+
 
 _LEAST_PARTS = 6  # of fewer a rollup would save too little
 _Spans = Sequence[Openings]
@@ -53,6 +58,10 @@ def renew(connection: Connection, changes: Sequence[Change]) -> None:
             if start < end:
                 spans[change.symbol.id] = Openings(start, end)
     kept = _kept(connection, spans)
+    following = [change for change in changes if change.symbol.id in spans.keys() - kept and _is_next(change)]
+    _add(connection, following)
+    for change in following:
+        del spans[change.symbol.id]
     together: dict[tuple[Interval, Openings], list[int]] = defaultdict(list)  # series, in one statement
     for change in changes:
         series = change.symbol.id
@@ -63,6 +72,38 @@ def renew(connection: Connection, changes: Sequence[Change]) -> None:
             together[change.base, spans[series]].append(series)
     for (base, span), numbers in together.items():
         _make(connection, base, numbers, span, [span])
+
+
+def _is_next(change: Change) -> bool:
+    """Return whether a change is one candle after all others, with volumes that can be added up."""
+    values = change.last_row[2:]
+    is_single = len(change) == 1 and change.is_appended and change.symbol.last_open is not None
+    return is_single and all(value is None or value < _MOST_ADDED for value in values)
+
+
+def _add(connection: Connection, changes: Sequence[Change]) -> None:
+    """Add one candle after all others to the rollups of each series."""
+    together: dict[tuple[Interval, int], list[int]] = defaultdict(list)
+    for change in changes:
+        together[change.base, change.openings[0]].append(change.symbol.id)
+    for (base, opening), series in together.items():
+        for level in levels(base):
+            connection.execute(_adding(connection.dialect.name, level), {"series": series, "opening": opening})
+
+
+@cache
+def _adding(dialect: str, level: Interval) -> TextClause:
+    """Return the statement that adds a candle to a rollup, or begins it; what one of them lacks is null in the sum."""
+    greatest, least = ("max", "min") if dialect == "sqlite" else ("greatest", "least")
+    sums = [f"{name} = rollups.{name} + excluded.{name}" for name in _SUMS]
+    others = f"high = {greatest}(rollups.high, excluded.high), low = {least}(rollups.low, excluded.low)"
+    values = ", ".join(column.name for column in list(rollups.columns)[3:])
+    statement = (
+        f"INSERT INTO rollups SELECT series, {level.seconds}, open_time - open_time % {level.seconds}, {values}"  # noqa: S608 - names of tables.py
+        " FROM price_history WHERE series IN :series AND open_time = :opening ON CONFLICT (series, interval, open_time)"
+        f" DO UPDATE SET {others}, close = excluded.close, vwap = excluded.vwap, {', '.join(sums)}"
+    )
+    return text(statement).bindparams(bindparam("series", expanding=True))
 
 
 def build(connection: Connection, symbol: Symbol, before: int | None) -> int | None:

@@ -80,7 +80,9 @@ class Change:
         stored = {} if self.is_appended else _stored(connection, symbol, first, last)
         self._changed = incoming if not stored else dict[int, Candle]()
         self.revised: list[bulk.Values] = []  # as they were, ascending
-        self.written: Openings | None = None  # from the first to the last of `rows`, once all were taken
+        # From the first to the last of `rows`, and the last one, once all were taken.
+        self.written: Openings | None = None
+        self.last_row: bulk.Values = ()
         for opening in self.openings if stored else ():
             candle, row = incoming[opening], stored.get(opening)
             if row is not None and differ(row[2:-1], candle[1:]):
@@ -116,12 +118,12 @@ class Change:
             vwap = add(opening, candle)
             row = (series, opening, first, high, low, close, volume, quote, trades, taker_base, taker_quote, vwap)
             if old.get(opening) != row:
-                last_written = opening
+                last_written, last_row = opening, row
                 if first_written is None:
                     first_written = opening
                 yield row
         if first_written is not None and last_written is not None:
-            self.written = Openings(first_written, last_written + self.symbol.interval)
+            self.written, self.last_row = Openings(first_written, last_written + self.symbol.interval), last_row
 
     def head(self) -> bulk.Values:
         """Return the values of `_HEAD` after the change, once all `rows` were taken."""
