@@ -10,6 +10,7 @@
 * ``rollups``: makes the longer candles of what is stored already
 * ``gaps``, ``status``: reports about what is stored
 * ``folders``: what the modes do that have an exported folder: ``exporting``, ``importing``, ``verifying``
+* ``outages``: the register of outages, when it is brought up to date, and its report
 
 Whatever uses the database raises `DatabaseError` if it cannot be used; what was stored before is stored.
 """

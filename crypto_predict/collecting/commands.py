@@ -9,10 +9,11 @@ from contextlib import closing
 from datetime import datetime
 from functools import partial
 from threading import Event
+from typing import Protocol
 
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from crypto_predict.collecting import gaps, rollups, status
+from crypto_predict.collecting import gaps, outages, rollups, status
 from crypto_predict.collecting.backfill import backfill, catch_up
 from crypto_predict.collecting.fetching import Collected, FetchDatabase, Progress, Run
 from crypto_predict.collecting.options import DEFAULT_INTERVAL, CollectSettings, Mode
@@ -20,7 +21,7 @@ from crypto_predict.collecting.registry import is_named
 from crypto_predict.command_line import BAD_ARGUMENTS, DONE, FAILED, NO_HISTORY, exit_code
 from crypto_predict.errors import CryptoPredictError, InvalidValue, SeriesHeld, UnusableHistory
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import SeriesReader
+from crypto_predict.market.ports import OutageWriter, SeriesReader
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_sources
 from crypto_predict.threads import started
 from crypto_predict.wording import counted
@@ -33,7 +34,11 @@ Outcome = Collected | CryptoPredictError | str
 Job = Callable[[], Collected | str]
 
 
-def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -> dict[str, Outcome]:
+class CollectDatabase(FetchDatabase, OutageWriter, Protocol):
+    """What ``--backfill`` and ``--once`` read and write."""
+
+
+def collect(settings: CollectSettings, database: CollectDatabase, now: datetime) -> dict[str, Outcome]:
     """Run ``--backfill`` or ``--once`` and return what became of each series, by its name.
 
     A failed one does not harm the others. After an interrupt everything that was reported as stored is stored. Raise
@@ -44,16 +49,20 @@ def collect(settings: CollectSettings, database: FetchDatabase, now: datetime) -
         run = Run(database, now, settings.until, progress, Event())
         jobs = _backfills(settings, run) if settings.mode is Mode.BACKFILL else _catch_ups(settings, run)
         outcomes = _in_threads(jobs, run.stopped)
+    outages.bring_up_to_date(database, now)
     return {name: outcomes[name] for name in jobs}
 
 
-def report(settings: CollectSettings, database: status.ReportDatabase, now: datetime) -> str:
-    """Return the report of ``--status`` or ``--explain-gap``. Raise `InvalidValue` for what is not stored."""
+def report(settings: CollectSettings, database: outages.RegisterDatabase, now: datetime) -> str:
+    """Return the report of a mode that does not write. Raise `InvalidValue` for what is not stored."""
     stored = selected(database, settings)
     if settings.mode is Mode.STATUS:
         rows = status.rows(database, stored, now)
         document = {"time": status.iso(now), "series": rows}
         return json.dumps(document, indent=1) if settings.as_json else status.as_table(rows)
+    if settings.mode is Mode.OUTAGES:
+        register = outages.Register(database, stored, settings, now)
+        return outages.as_json(register) if settings.as_json else outages.as_text(register)
     holes = gaps.find(database, [collected.series for collected in stored], settings, now)
     return gaps.as_json(holes) if settings.as_json else gaps.as_text(holes, now)
 

@@ -38,6 +38,7 @@ examples:
   python collect.py --once                                            what is missing up to now; for cron
   python collect.py --status                                          what is stored, and how complete it is
   python collect.py --explain-gap --pair BTC/USD --since 2024-03-01   why candles are missing
+  python collect.py --outages --since 2024-03-01                      outages of the exchanges and of the collector
   python collect.py --export data/market                              a Parquet file for each month, and a manifest
   python collect.py --verify data/market                              whether these files are whole, and as stored
   python collect.py --import data/market --database /tmp/copy.db      back into a database
@@ -59,6 +60,7 @@ class Mode(Enum):
     STATUS = "--status"
     EXPLAIN_GAP = "--explain-gap"
     REBUILD_ROLLUPS = "--rebuild-rollups"
+    OUTAGES = "--outages"
     EXPORT = "--export"
     IMPORT = "--import"
     VERIFY = "--verify"
@@ -105,6 +107,7 @@ OPTIONS = (
     Option("--status", boolean, "print what is stored, and how complete it is"),
     Option("--explain-gap", boolean, "print why candles are missing, and whether they can still come"),
     Option("--rebuild-rollups", boolean, "make the longer candles again that are kept beside the stored ones"),
+    Option("--outages", boolean, "print the outages of the exchanges and of the collector, and what became of them"),
     Option(
         "--export", Path, "write the stored candles into a folder, a file for each month, if they changed", "FOLDER"
     ),
@@ -169,11 +172,11 @@ OPTIONS = (
         "PORT",
     ),
     Option("--metrics-host", str, "live: the address at which --metrics-port listens", "HOST", default="127.0.0.1"),
-    Option("--json", boolean, "print --status or --explain-gap as JSON"),
+    Option("--json", boolean, "print --status, --explain-gap or --outages as JSON"),
 )
 COMMAND = CommandLine(
     "collect.py",
-    "Collect the candles of exchanges in a database: live, or with one of the first eight options.",
+    "Collect the candles of exchanges in a database: live, or with one of the first nine options.",
     OPTIONS,
     EXAMPLES,
 )
@@ -287,8 +290,8 @@ def _fault(mode: Mode, options: SimpleNamespace, given: Collection[str], now: da
     if mode is not Mode.LIVE and (names := [name for name in _ONLY_LIVE if name in given]):
         use = f"{mode.value} does not use {listed(names)}, only live collecting does"
         return f"{use}; leave {listed(names)} out, or {mode.value}"
-    if mode not in {Mode.STATUS, Mode.EXPLAIN_GAP} and "--json" in given:
-        use = f"{mode.value} does not use --json, only --status and --explain-gap do"
+    if mode not in {Mode.STATUS, Mode.EXPLAIN_GAP, Mode.OUTAGES} and "--json" in given:
+        use = f"{mode.value} does not use --json, only --status, --explain-gap and --outages do"
         return f"{use}; leave --json out, or ask for one of them"
     if mode is not Mode.EXPORT and "--format" in given:
         return f"{mode.value} does not use --format, only --export does; leave --format out, or ask for --export"

@@ -8,6 +8,8 @@
 * ``clock``: the clock that live collecting goes by
 * ``events``: what a live stream sends
 * ``collected``: the values of a collection, as a database has them
+* ``register``: outages of exchanges and of the collector, each as one event
+* ``downtime``: the same as it is reported, and the downtime of each month
 * ``ports``: the interfaces between the parts
 
 Every instant is a time-zone-aware datetime in UTC. A candle is named by its opening, which it includes; it ends where

@@ -17,6 +17,7 @@ STOPPED = "stopped"  # it was removed from collection; its candles stay
 DELISTED = "delisted"  # the exchange no longer has the pair
 SERIES_STATES = (ACTIVE, STOPPED, DELISTED)
 
+QUARANTINED = "quarantined"  # the cause of a gap: what the source has there cannot be candles
 MOST_ATTEMPTS = 4  # questions for the candles of a gap, after which it is final
 
 
@@ -94,6 +95,15 @@ class StoredMonth:
     coverage: tuple[Span, ...]  # what the source was asked for, in the month, or before or after all candles
     gaps: tuple[StoredGap, ...]  # that overlap `span`
     streams: tuple[StreamSpan, ...]  # the states of the stream of the pair in `span`
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How often the stream of a source has differed from REST, since its pairs are collected."""
+
+    source: str
+    compared: int  # candles
+    mismatched: int  # of these, those that differed
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,16 +9,19 @@ from crypto_predict.market.candle import Candle, Quote, StoredCandle, StoredGap
 from crypto_predict.market.collected import (
     BuiltCandle,
     CollectedSeries,
+    Difference,
     ForecastStep,
     MinuteRecord,
     Quarantined,
     Shard,
     StreamSpan,
 )
+from crypto_predict.market.downtime import MonthOfOutages
 from crypto_predict.market.events import FeedEvent
 from crypto_predict.market.forecast import HourForecast, MinuteForecast, MinuteModel
 from crypto_predict.market.interval import Interval, Span
 from crypto_predict.market.pair import Pair, SeriesKey
+from crypto_predict.market.register import OutageKey, RegisteredOutage
 
 
 class CandleSource(Protocol):
@@ -271,6 +274,41 @@ class StreamWriter(Protocol):
 
     def write_built(self, built: Mapping[SeriesKey, Sequence[BuiltCandle]]) -> None:
         """Store candles built from ticks; of two with one opening, the one of more ticks stays."""
+
+
+class OutageReader(Protocol):
+    """The register of outages, as it is at `now` (UTC).
+
+    If the collector does not run, the outage that this is goes on until `now`, though nobody records it.
+    """
+
+    def outages(
+        self, span: Span, limit: int, now: datetime, *, source: str | None = None, pair: Pair | None = None
+    ) -> Sequence[RegisteredOutage]:
+        """Return the outages that overlap `span`, the newest first: at most `limit`.
+
+        Those that began at the same instant as the last one follow it, so that the next page ends at its start.
+        """
+
+    def outage(self, key: OutageKey, now: datetime) -> RegisteredOutage | None:
+        """Return the outage of this name, or the one into which it has been joined; None if there is none."""
+
+    def outage_months(self, span: Span, now: datetime, *, source: str | None = None) -> Sequence[MonthOfOutages]:
+        """Return the whole months (UTC) with outages that overlap `span`, the newest first."""
+
+    def differences(self, source: str | None = None) -> Sequence[Difference]:
+        """Return how often the stream of each source has differed from REST, by source."""
+
+
+class OutageWriter(Protocol):
+    """The register of outages."""
+
+    def record_outages(self, since: datetime, now: datetime) -> None:
+        """Bring the register up to `now`, and look again at what has become of the outages since `since` (both UTC).
+
+        What happened since it was last brought up to date is always looked at. Older outages stay as they are, also
+        when what they were made of has been deleted.
+        """
 
 
 class ComparisonWriter(Protocol):

@@ -9,9 +9,10 @@
 - `joining`, `rollups`: candles made of shorter ones, and those of them that are kept
 - `forecasts`, `hour_forecasts`: those of minutes with their scores, and those of hours
 - `streams`, `purging`: states of streams, and what is deleted
+- `outages`: the register of outages
 """
 
-from crypto_predict.store.longer import Database
+from crypto_predict.store.outages import RegisterDatabase as Database
 from crypto_predict.store.writing import WritableDatabase
 
 __all__ = ["Database", "WritableDatabase", "open_reader", "open_writer"]

@@ -12,14 +12,14 @@ from typing import cast
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 
 from crypto_predict.market import StoredGap
-from crypto_predict.market.collected import MOST_ATTEMPTS
+from crypto_predict.market.collected import MOST_ATTEMPTS, QUARANTINED
 from crypto_predict.store import bulk, tables
 from crypto_predict.store.columns import MONDAY_SECONDS, microseconds, seconds_up
 from crypto_predict.store.storing import Change, Openings, Symbol, united
 from crypto_predict.store.tables import coverage, gaps, price_history, quarantine
 
 OPEN, FINAL = "open", "the source does not have it"
-NOT_RETURNED, QUARANTINED, PARTLY = "not returned by the source", "quarantined", "partly quarantined"
+NOT_RETURNED, PARTLY = "not returned by the source", "partly quarantined"
 
 _SECOND = 1_000_000  # microseconds
 _COLUMNS = ("start_time", "end_time", "cause", "attempts", "verdict", "found_at_us")

@@ -15,7 +15,7 @@ from crypto_predict import locks
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import SeriesKey
 from crypto_predict.market.collected import Shard
-from crypto_predict.store.longer import Database
+from crypto_predict.store.outages import RegisterDatabase
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
@@ -52,7 +52,7 @@ class _Lock:
         return (number - self.shard.number) % math.gcd(of, self.shard.of) == 0  # whether a pair can be in both
 
 
-class ReservableDatabase(Database):
+class ReservableDatabase(RegisterDatabase):
     """A database of which this process can reserve parts."""
 
     def __init__(self, url: str) -> None:

@@ -218,7 +218,7 @@ class Rows(Connections):
         return quotes[::-1] if newest else quotes
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
-        return self._rows("gaps", _GAPS, lambda row: _gap(row, series.interval), parameters(series, span))
+        return self._rows("gaps", _GAPS, lambda row: gap_of(row, series.interval), parameters(series, span))
 
     def revisions(self, series: SeriesKey, span: Span) -> Sequence[Candle]:
         """Return the candles that open in `span` as they were before they were replaced, by opening and change."""
@@ -356,7 +356,7 @@ def _price(value: object) -> float | None:
 
 
 def span_of(row: Sequence[Any]) -> Span:
-    """Return the span of a row that begins with its ends."""
+    """Return the span of a row that begins with its ends in seconds."""
     span = Span(instant(row[0]), instant(row[1]))
     if span.start >= span.end:
         raise ValueError("it ends before it begins")
@@ -411,7 +411,8 @@ def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
     return series_of(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
 
 
-def _gap(row: _Row, interval: Interval) -> StoredGap:
+def gap_of(row: Sequence[Any], interval: Interval) -> StoredGap:
+    """Return the gap of a row that has the columns of `gaps` without its series."""
     span, (*_, cause, attempts, verdict, found_at) = span_of(row), row
     missing = (span.end - span.start) // interval.length
     return StoredGap(span.start, span.end, missing, text(cause), whole(attempts), text(verdict), instant_us(found_at))

@@ -10,7 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-SCHEMA = "0007"  # the newest step of `migrations`
+SCHEMA = "0008"  # the newest step of `migrations`
 _TABLE = "crypto_predict_schema"
 _LOCK = 7_164_035_212  # of PostgreSQL, for as long as a process upgrades
 
@@ -203,6 +203,22 @@ minute_models = _keyed(
     *_values(sa.BigInteger, "fitted_at_us"),
     *_values(sa.Text, "content"),  # JSON, which is not read here
 )
+
+# The register of outages, which outlives what it was made of. `pairs` is a JSON list.
+outages = _keyed(
+    "outages",
+    *_keys(sa.BigInteger, "start_us"),  # first: pages are read in this order
+    *_keys(sa.Text, "source"),
+    *_keys(sa.Boolean, "is_ours"),
+    *_values(sa.BigInteger, "end_us"),
+    *_values(sa.Boolean, "is_over"),
+    *_values(sa.Text, "cause", "reason", "pairs"),
+    *_values(sa.BigInteger, "filled", "awaited", "lost", "rejected"),  # minutes of the pairs
+    sa.Index("outages_by_start", "start_us", "end_us"),
+)
+
+# Up to when the register is complete.
+outage_records = _keyed("outage_records", *_keys(sa.Text, "source"), *_values(sa.BigInteger, "until_us"))
 
 
 def check_version(connection: sa.Connection) -> str | None:

@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection, select, text, update
 
 from crypto_predict.errors import UnknownSeries
-from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span, StoredGap
+from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, SeriesKey, Span, StoredGap
 from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, StreamSpan
 from crypto_predict.market.forecast import HourForecast, MinuteModel
-from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, purging, rollups, streams, tables
+from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, outages, purging, rollups, streams, tables
 from crypto_predict.store.columns import THE_SERIES, instant, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
 from crypto_predict.store.migrations import single_table
@@ -140,6 +140,17 @@ class WritableDatabase(ReservableDatabase):
         with self.transaction() as connection:
             row = (self._lock(connection, series).id, microseconds(model.fitted_at), model.content)
             bulk.upsert(connection, minute_models, iter([row]))
+
+    def record_outages(self, since: datetime, now: datetime) -> None:
+        """See the port. What is read for it does not keep others from writing."""
+        with self.snapshot() as connection:
+            renewals = {
+                source: self._renewal(connection, source, min(since, until or EPOCH), now)
+                for source, until in self._complete_until(connection).items()
+            }
+        if renewals:
+            with self.transaction() as connection:
+                outages.write(connection, renewals, now)
 
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """See the port. Only one series is locked, and only for the time of so many rows."""

@@ -81,7 +81,7 @@ MISTAKES = [
     ("--status --keep 1m:90d", "--status does not use --keep, only live collecting does"),
     ("--explain-gap --metrics-host ::1", "--explain-gap does not use --metrics-host, only live collecting"),
     ("BACKFILL --metrics-port 0 --keep 1m:90d", "--backfill does not use --keep and --metrics-port, only live"),
-    ("--json", "live collecting does not use --json, only --status and --explain-gap do; leave --json out, or ask"),
+    ("--json", "live collecting does not use --json, only --status, --explain-gap and --outages do; leave"),
     ("--once --json", "--once does not use --json"),
     ("--shard 3/2", "--shard: '3/2' is not a part of all pairs such as 2/8"),
     ("--metrics-port 65536", "--metrics-port: '65536' is not a whole number from 0 to 65535"),
@@ -254,7 +254,7 @@ def holes(path: str, *arguments: str) -> list[dict[str, Any]]:
     return list(json.loads(collect_here(path, "--explain-gap", "--json", *arguments).output)["gaps"])
 
 
-@pytest.mark.parametrize("mode", ["--status", "--explain-gap", "--once"])
+@pytest.mark.parametrize("mode", ["--status", "--explain-gap", "--outages", "--once"])
 def test_a_pair_a_source_or_an_interval_that_is_not_stored_is_named(mode: str, path: str) -> None:
     """It does not look as if nothing were stored."""
     store(path, [])

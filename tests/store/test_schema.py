@@ -77,6 +77,7 @@ def test_another_schema_is_refused(url: str) -> None:
 
 # What takes each step back, on PostgreSQL alone where it says so.
 BACK = {
+    "0007": ["DROP TABLE outages", "DROP TABLE outage_records"],
     "0006": ["DROP TABLE rollups", "DROP TABLE purged", "ALTER TABLE symbols DROP COLUMN unrolled"],
     "0005": [
         "CREATE TABLE single (LIKE price_history INCLUDING ALL)",

@@ -22,6 +22,7 @@ from crypto_predict.collecting.live.pairs import EVERY, Roster, expected
 from crypto_predict.collecting.live.streams.stream import Stream
 from crypto_predict.collecting.live.writer import StreamDatabase, Writer
 from crypto_predict.collecting.options import CollectSettings
+from crypto_predict.collecting.outages import since
 from crypto_predict.collecting.retention import purge
 from crypto_predict.collecting.rollups import RollupDatabase, complete
 from crypto_predict.errors import DatabaseError, SeriesHeld
@@ -29,13 +30,15 @@ from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import CollectedSeries
-from crypto_predict.market.ports import CandleSource, Retention
+from crypto_predict.market.ports import CandleSource, OutageWriter, Retention
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 from crypto_predict.threads import in_thread
 from crypto_predict.wording import counted
 
 HEARTBEATS = 15.0  # seconds after which the state of a stream is stored
 SETTLED = 10  # seconds of a minute by which the candle before it should have come
+REGISTERED = 60.0  # seconds from one renewal of the register of outages to the next
+HOURLY = 60  # renewals of which one looks far back
 PURGED = 3600.0  # seconds from one purge, and look for missing rollups, to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
 CLOSING = 1.0  # wall-clock seconds (not the clock of the market) to end the streams, and as many to store what waits
@@ -51,7 +54,16 @@ Part = Callable[[], Coroutine[None, None, None]]
 _log = logging.getLogger(__name__)
 
 
-class LiveDatabase(FillDatabase, StreamDatabase, ForecastDatabase, HourDatabase, Retention, RollupDatabase, Protocol):
+class LiveDatabase(
+    FillDatabase,
+    StreamDatabase,
+    ForecastDatabase,
+    HourDatabase,
+    Retention,
+    RollupDatabase,
+    OutageWriter,
+    Protocol,
+):
     """What a collector reads and writes."""
 
 
@@ -78,6 +90,7 @@ class Collector:
         self._followed: Sequence[CollectedSeries] = ()  # once they have their streams
         self._streams: dict[str, Stream] = {}
         self._stream_tasks: list[asyncio.Task[None]] = []
+        self._renewals = 0  # of the register of outages
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._writer = Writer(database, self._clock, self._publish)
         self._roster = Roster(database, settings.shard, self._sources, self._clock)
@@ -148,7 +161,7 @@ class Collector:
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
         parts: list[Part] = [partial(self._writer.run, renew), self._every_second]
         parts += [partial(self._repeat, EVERY, self._refresh)]  # pairs are added and removed in the database
-        parts += [partial(self._repeat, PURGED, self._tend)]
+        parts += [partial(self._repeat, REGISTERED, self._register), partial(self._repeat, PURGED, self._tend)]
         if self._settings.forecasts:
             parts += [self._forecasts.run, self._forecasts.prepare, self._hours.run]
         tasks = [asyncio.create_task(_forever(part, self._clock)) for part in parts]
@@ -285,6 +298,16 @@ class Collector:
                 if is_minute_due:
                     minute = _MINUTE.floor(now)
                     stream.every_minute()
+
+    async def _register(self) -> None:
+        """Bring the register of outages up to date."""
+        now, kept = self._clock.now(), self._settings.keep.get(_MINUTE)
+        begin = since(now, self._renewals % HOURLY > 0, kept)
+        try:
+            await in_thread(partial(self._database.record_outages, begin, now), "register")
+        except DatabaseError:  # the writer reports it
+            return
+        self._renewals += 1
 
     async def _tend(self) -> None:
         """Make the rollups that an earlier version has left, and then delete what need not be kept."""
