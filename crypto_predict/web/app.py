@@ -34,6 +34,7 @@ from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations.access_log import ROUTE, Log, observed
 from crypto_predict.web.operations.health import Health
 from crypto_predict.web.operations.metrics import Metrics
+from crypto_predict.web.page import outages as outage_routes
 from crypto_predict.web.page import routes as page_routes
 from crypto_predict.web.page.html import Site
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 OPENAPI = "/openapi.json"
 
 _FILES = [f"{operation.rule}.csv" for operation in openapi.of_database() if operation.is_file]
-_SLOW = [*(operation.rule for operation in openapi.of_database()), *_FILES, OPENAPI]
+_SLOW = [*(operation.rule for operation in openapi.of_database()), *_FILES, *outage_routes.RULES, OPENAPI]
 # Whether an address reads the database, and so may keep a thread for long.
 is_slow = re.compile("|".join(re.sub("<.*>", ".+", rule) for rule in _SLOW)).fullmatch
 # The requests whose body is used, by method and path, and the limit of its size in bytes (exclusive).
@@ -80,7 +81,7 @@ class Service:
             stale_after=settings.stale_after,
             repository_url=settings.repository_url,
         )
-        self.settings, self.clock, self.draining = settings, clock, draining  # the clock is in UTC
+        self.settings, self.clock, self.draining, self.site = settings, clock, draining, site  # the clock is in UTC
         self.editions = Editions(model, settings, site, clock)
         self.metrics = Metrics(self.editions.state)
         self.database: Database | None = None
@@ -118,6 +119,7 @@ def create_flask_app(service: Service) -> Flask:
     _add_operations(app, service)
     _add_documentation(app, service)
     page_routes.add_routes(app, lambda: service.editions.current)
+    outage_routes.add_routes(app, service.call, service.site)
     for kind in problems.ANSWERED:
         app.register_error_handler(kind, lambda error: sending.problem_response(problems.of_error(error)))
     app.register_error_handler(HTTPException, lambda error: sending.error_response(request, error))

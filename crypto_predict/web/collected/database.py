@@ -14,6 +14,7 @@ from crypto_predict.market.ports import (
     CoverageReader,
     ForecastReader,
     JoinedReader,
+    OutageReader,
     QuoteReader,
     RecordReader,
     SeriesReader,
@@ -30,7 +31,15 @@ _log = logging.getLogger("crypto_predict.database")
 
 
 class Connection(
-    SeriesReader, JoinedReader, CoverageReader, QuoteReader, StreamReader, ForecastReader, RecordReader, Protocol
+    SeriesReader,
+    JoinedReader,
+    CoverageReader,
+    QuoteReader,
+    StreamReader,
+    ForecastReader,
+    RecordReader,
+    OutageReader,
+    Protocol,
 ):
     """An open database."""
 

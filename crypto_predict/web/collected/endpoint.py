@@ -50,13 +50,19 @@ def question(pair: str, query: str, *names: str) -> Question:
     pair, chosen = queries.file_format(pair, query) if queries.FORMAT in names else (pair, None)
     parsed = Pair.parse(pair)
     values = queries.parameters(query, names)
-    start, end = (read_instant(name, values[name]) if name in values else None for name in ("start", "end"))
-    if start is not None and end is not None and end < start:
-        raise BadParameter("end", f"end {values['end']} lies before start {values['start']}")
+    start, end = read_span(values)
     limit = _limit(values["limit"]) if "limit" in values else DEFAULT_LIMIT
     interval = Interval.parse(values["interval"]) if "interval" in values else None
     horizon = _horizon(values["horizon"]) if "horizon" in values else MINUTES_AHEAD
     return Question(parsed, interval, start, end, limit, values.get("source"), chosen, horizon)
+
+
+def read_span(values: Mapping[str, str]) -> tuple[datetime | None, datetime | None]:
+    """Parse the parameters `start` and `end`, as `read_instant` does; None for one that was not given."""
+    start, end = (read_instant(name, values[name]) if name in values else None for name in ("start", "end"))
+    if start is not None and end is not None and end < start:
+        raise BadParameter("end", f"end {values['end']} lies before start {values['start']}")
+    return start, end
 
 
 def read_instant(name: str, text: str) -> datetime:

@@ -8,6 +8,7 @@
 * ``releases``: past releases, from the ledger
 * ``feed``: the same as an Atom feed
 * ``assets``: the built scripts and styles
+* ``outages``: the register of outages, as pages and as an Atom feed
 * ``pages``: what the server has rendered, by address
 * ``routes``: the addresses, in the Flask application
 

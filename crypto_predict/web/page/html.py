@@ -22,6 +22,7 @@ from crypto_predict.baked.schema import Anchor, LiveHourScore, LiveScore, PairFo
 from crypto_predict.baked.touches import TouchScore
 from crypto_predict.errors import shortened
 from crypto_predict.market import DAY, Pair, price_decimals
+from crypto_predict.market.downtime import OutageReport
 from crypto_predict.market.forecast import LEVELS
 from crypto_predict.version import __version__
 from crypto_predict.web.model import risk
@@ -103,6 +104,12 @@ def missing(slug: str | None, pairs: Sequence[Pair], site: Site, root: str) -> s
     """Return the page that says that the model lacks a pair, of whatever name, or without one that there is no page."""
     name = None if slug is None else shortened(slug)
     return _render("missing.html", site, root, version=__version__, slug=name, pairs=pairs)
+
+
+def outages(shown: Sequence[OutageReport], title: str, site: Site, root: str, **more: Any) -> str:
+    """Return a page of the register of outages, the newest first; `more` are the other values of its template."""
+    defaults: dict[str, Any] = {"months": (), "differences": (), "following": None}
+    return _render("outages.html", site, root, version=__version__, outages=shown, title=title, **(defaults | more))
 
 
 def policy(live: str | None) -> str:
@@ -197,11 +204,15 @@ def _environment() -> Environment:
         "ahead": _ahead,
         "count": lambda number: f"{number:,}",
         "days": lambda number: counted(number, "day"),
+        "decimal": lambda number: f"{number:,.1f}",
         "direction": lambda change: "up" if change >= 0 else "down",
         "encoded": plain.encode,
+        "duration": lambda seconds: duration(timedelta(seconds=seconds)),
         "estimate": _estimate,
         "held": _held,
+        "minutes": lambda number: counted(number, "minute"),
         "month": lambda month: f"{month:%Y-%m}",
+        "percent": lambda share: f"{100 * share:.2f}{_NO_BREAK}%",
         "price": lambda price, decimals: f"{price:,.{decimals}f}",
         "ratio": _ratio,
         "share": lambda share: f"{100 * share:.1f}{_NO_BREAK}%",

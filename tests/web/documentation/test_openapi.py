@@ -37,6 +37,8 @@ UNLISTED = {  # routes that the document leaves out, and why
     **dict.fromkeys(("/", "/page/{slug}/", "/page/{slug}"), "are pages for people"),
     **dict.fromkeys((f"/page/{{slug}}{end}.json" for end in ("", "/record", "/releases")), "are what the page reads"),
     "/feed.xml": "is for readers of news",
+    **dict.fromkeys(("/page/outages/", "/page/outages/{name}/"), "are pages of the register for people"),
+    "/page/outages/feed.xml": "is for readers of news",
     "/page/{slug}/releases/{day}.json": "has a day of the list of releases, which may be empty",
     **dict.fromkeys((f"/page/{{slug}}/{part}/{{model}}.json" for part in ("models", "hindcasts")), "are what it draws"),
     "/page/built/{file}": "is what the page loads",
