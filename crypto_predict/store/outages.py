@@ -190,6 +190,8 @@ class RegisterDatabase(Database):
         for query in (_STATES_BEFORE, _STATES):
             for pair, stream in self._sound("streams", connection.execute(query, values).all(), state):
                 states[pair][stream.span.start] = stream
+        if not states:  # nothing was ever listened to, as where only backfills write
+            return []
         ends = [min(stream.span.end for stream in of_pair.values()) for of_pair in states.values()]
         values["since"] = seconds_up(min([since, *ends]))
         covered = _by_series(self._sound("coverage", connection.execute(_COVERED, values).all(), _covered))
