@@ -260,6 +260,8 @@ def test_the_running_server_conforms_to_the_document(database: str, tmp_path: Pa
         "date: .* has passed",
         "day: .* is not a day from 1970-01-01",
         "(pair|source|interval): .* is not collected",
+        "interval: '1w' is not one of .*: the digest is that of a day",
+        "id: .* is not the id of an outage|id: the register has no outage",
         "end .* lies before start",
         "(stays_)?below .* must be more than (stays_)?above",
         ".* are different questions: ask one at a time",
