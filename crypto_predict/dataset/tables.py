@@ -4,7 +4,8 @@ Prices are null where the candle is missing, and so are the values that the sour
 """
 
 import math
-from collections.abc import Iterator
+from array import array
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Any
@@ -38,7 +39,7 @@ def table(month: StoredMonth, interval: Interval) -> pa.Table:
     start, end = ((edge - EPOCH) // _SECOND for edge in (month.span.start, month.span.end))
     openings = range(start, end, interval.seconds)
     fields = [*_NUMBERS, SCHEMA.field("vwap")]
-    columns = [pa.array(values, field.type) for values, field in zip(numbers, fields, strict=True)]
+    columns = [_array(values, field.type) for values, field in zip(numbers, fields, strict=True)]
     if len(seconds) < len(openings):
         places = {second: place for place, second in enumerate(seconds)}
         present = pa.array([places.get(opening) for opening in openings], pa.int64())
@@ -95,6 +96,15 @@ def candles(month: pa.Table) -> Iterator[StoredCandle]:
     """Yield the candles of a table."""
     for opening, *values, vwap in zip(*columns(month), strict=True):
         yield StoredCandle(Candle(datetime.fromtimestamp(opening, UTC), *values), vwap)
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    """Return what `pyarrow.array` does, in a fifth of the time where no value is missing."""
+    try:
+        numbers = array("q" if kind == pa.int64() else "d", values)
+    except TypeError:  # None is among them
+        return pa.array(values, kind)
+    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
 
 
 def _judged(month: StoredMonth, interval: Interval, numbers: dict[str, pa.Array]) -> list[pa.Array]:
