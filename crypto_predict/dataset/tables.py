@@ -99,12 +99,10 @@ def candles(month: pa.Table) -> Iterator[StoredCandle]:
 
 
 def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
-    """Return what `pyarrow.array` does, in a fifth of the time where no value is missing."""
-    try:
-        numbers = array("q" if kind == pa.int64() else "d", values)
-    except TypeError:  # None is among them
+    """Return numbers as an array of pyarrow, without a copy if they are one of Python."""
+    if not isinstance(values, array):
         return pa.array(values, kind)
-    return pa.Array.from_buffers(kind, len(numbers), [None, pa.py_buffer(numbers)])
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
 def _judged(month: StoredMonth, interval: Interval, numbers: dict[str, pa.Array]) -> list[pa.Array]:

@@ -192,7 +192,8 @@ class ColumnReader(Protocol):
     def columns(self, series: SeriesKey, span: Span) -> Sequence[Sequence[Any]]:
         """Return the candles that open in `span`, ascending, which are all in memory then.
 
-        The columns are the opening in seconds since 1970, the other fields of `Candle`, and the VWAP.
+        The columns are the opening in seconds since 1970, the other fields of `Candle`, and the VWAP. One without a
+        missing value is an `array` with the type code ``q`` (opening, trades) or ``d``.
         """
 
 
