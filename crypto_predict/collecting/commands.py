@@ -57,9 +57,9 @@ def report(settings: CollectSettings, database: outages.RegisterDatabase, now: d
     """Return the report of a mode that does not write. Raise `InvalidValue` for what is not stored."""
     stored = selected(database, settings)
     if settings.mode is Mode.STATUS:
-        rows = status.rows(database, stored, now)
-        document = {"time": status.iso(now), "series": rows}
-        return json.dumps(document, indent=1) if settings.as_json else status.as_table(rows)
+        rows, shards = status.rows(database, stored, now), status.shard_rows(database)
+        document = {"time": status.iso(now), "series": rows, "shards": shards}
+        return json.dumps(document, indent=1) if settings.as_json else status.as_table(rows, shards)
     if settings.mode is Mode.OUTAGES:
         register = outages.Register(database, stored, settings, now)
         return outages.as_json(register) if settings.as_json else outages.as_text(register)

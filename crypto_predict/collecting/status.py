@@ -14,6 +14,7 @@ from crypto_predict.market.ports import (
     HourForecastReader,
     RecordReader,
     SeriesReader,
+    ShardReader,
     SizeReader,
     StreamReader,
 )
@@ -27,6 +28,7 @@ _HEAD = ("pair", "source", "every", "from", "to (UTC)", "lag", "gaps", "missing"
 _FORECAST_HEAD = ("pair", "source", "forecast (UTC)", "fitted (UTC)", "outcomes", "error", "interval")
 _HOURS_HEAD = ("pair", "source", "next hours from (UTC)", "price")
 _LIVE_HEAD = ("pair", "source", "state", "differing", "stream (UTC)")
+_SHARD_HEAD = ("shard", "collected by", "beside its own")
 _RIGHT = frozenset({"gaps", "missing", "rows", "size", "differing", "outcomes", "error", "interval", "price"})
 
 _EVER = Span(EPOCH, datetime.max.replace(tzinfo=UTC))
@@ -36,12 +38,20 @@ ENDED = "the collector does not run, or cannot use the database"
 
 
 class ReportDatabase(
-    SeriesReader, CoverageReader, StreamReader, SizeReader, ForecastReader, HourForecastReader, RecordReader, Protocol
+    SeriesReader,
+    CoverageReader,
+    StreamReader,
+    SizeReader,
+    ForecastReader,
+    HourForecastReader,
+    RecordReader,
+    ShardReader,
+    Protocol,
 ):
     """What reports read."""
 
 
-Row = dict[str, Any]  # one series, as it stands in JSON; times are in UTC
+Row = dict[str, Any]  # one series, or one shard, as it stands in JSON; times are in UTC
 
 
 def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datetime) -> list[Row]:
@@ -80,6 +90,14 @@ def rows(database: ReportDatabase, stored: Sequence[CollectedSeries], now: datet
     return table
 
 
+def shard_rows(database: ShardReader) -> list[Row]:
+    """Return one row for each shard that a live collector collects or was started for; none of a file of SQLite."""
+    return [
+        {"shard": str(state.shard), "collector": state.collector or None, "is_guest": state.is_guest}
+        for state in database.shards()
+    ]
+
+
 def _forecasts(cutoff: datetime | None, model: MinuteModel | None, record: MinuteRecord | None) -> Row | None:
     """Return what is known of the minute forecasts of a series; None if there never were any.
 
@@ -107,8 +125,8 @@ def present(database: StreamReader, series: SeriesKey, now: datetime) -> StreamS
     return StreamSpan(Span(spans[-1].span.end, now), StreamState.DISCONNECTED, ENDED)
 
 
-def as_table(table: Sequence[Row]) -> str:
-    """Format the rows for a terminal, at most `WIDEST` columns wide: pairs with long names are cut."""
+def as_table(table: Sequence[Row], shards: Sequence[Row] = ()) -> str:
+    """Format series and shards for a terminal, at most `WIDEST` columns wide: pairs with long names are cut."""
     if not table:
         return NOTHING
     parts = [_format(_HEAD, [_cells(row) for row in table])]
@@ -119,6 +137,8 @@ def as_table(table: Sequence[Row]) -> str:
         parts.append(_format(_FORECAST_HEAD, forecasts))
     if hours := [_hours_cells(row) for row in table if row["hour_forecast"]]:
         parts.append(_format(_HOURS_HEAD, hours))
+    if shards:
+        parts.append(_format(_SHARD_HEAD, [_shard_cells(row) for row in shards]))
     return "\n\n".join(parts)
 
 
@@ -175,6 +195,10 @@ def _forecast_cells(row: Row) -> list[str]:
 def _hours_cells(row: Row) -> list[str]:
     facts = row["hour_forecast"]
     return [row["pair"], row["source"], _minute(facts["cutoff"]), f"{facts['price']:,.10g}"]
+
+
+def _shard_cells(row: Row) -> list[str]:
+    return [row["shard"], row["collector"] or "no process yet", "yes" if row["is_guest"] else ""]
 
 
 def _minute(time: str | None) -> str:

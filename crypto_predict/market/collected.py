@@ -1,6 +1,7 @@
 """The values of a collection, as a database has them: its series, gaps, streams and records."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -137,3 +138,17 @@ class Shard:
 
     def __str__(self) -> str:
         return f"{self.number}/{self.of}"
+
+    def overlaps(self, other: "Shard") -> bool:
+        """Whether a pair can be in both."""
+        return (other.number - self.number) % math.gcd(other.of, self.of) == 0
+
+
+@dataclass(frozen=True, slots=True)
+class ShardState:
+    """Who collects a shard. Processes are named with their host and start; an empty name: no process."""
+
+    shard: Shard
+    collector: str  # which collects its pairs
+    claimed_by: str  # which was started for it
+    is_guest: bool  # whether the collector was started for another shard, and gives this one back to who claims it

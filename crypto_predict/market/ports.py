@@ -14,6 +14,7 @@ from crypto_predict.market.collected import (
     MinuteRecord,
     Quarantined,
     Shard,
+    ShardState,
     StreamSpan,
 )
 from crypto_predict.market.downtime import MonthOfOutages
@@ -385,6 +386,13 @@ class SizeReader(Protocol):
         """Estimate the bytes of every series: its share in those of all candles; with SQLite, in those of the file."""
 
 
+class ShardReader(Protocol):
+    """Who collects which shard."""
+
+    def shards(self) -> Sequence[ShardState]:
+        """Return the shards that a live collector collects or claims now, ascending; of a file none."""
+
+
 class Retention(Protocol):
     """Deletes what need not be kept."""
 
@@ -403,6 +411,12 @@ class Reservations(Protocol):
 
     def hold(self, series: SeriesKey) -> AbstractContextManager[None]:
         """Reserve a series inside the context; raise `SeriesHeld` if another process, which it names, has done that."""
+
+    def claim(self, shard: Shard) -> AbstractContextManager[Callable[[], None]]:
+        """Claim a shard for the collector that was started for it, inside the context, as `hold_collector` does.
+
+        Another process that collects its pairs sees that, and gives them back. A file has no claims.
+        """
 
     def hold_collector(self, shard: Shard) -> AbstractContextManager[Callable[[], None]]:
         """Reserve the pairs of a shard for one live collector inside the context.

@@ -6,6 +6,7 @@
 - `reading`, `longer`, `writing`: the implementations of the ports
 - `columns`: what instants and numbers are in a row
 - `storing`, `bulk`, `gaps`, `holding`: candles, many rows at once, what is missing, and reservations
+- `shards`: which process collects which shard
 - `joining`, `rollups`: candles made of shorter ones, and those of them that are kept
 - `forecasts`, `hour_forecasts`: those of minutes with their scores, and those of hours
 - `streams`, `purging`: states of streams, and what is deleted

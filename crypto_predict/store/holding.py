@@ -2,7 +2,6 @@
 
 import contextlib
 import hashlib
-import math
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,21 +14,17 @@ from crypto_predict import locks
 from crypto_predict.errors import SeriesHeld
 from crypto_predict.market import SeriesKey
 from crypto_predict.market.collected import Shard
+from crypto_predict.store import shards
 from crypto_predict.store.outages import RegisterDatabase
 
 _LOCK = "SELECT pg_try_advisory_lock(%s, %s)"
 _UNLOCK = "SELECT pg_advisory_unlock(%s, %s)"
-_HOLDERS = (
-    "SELECT objid::bigint, application_name || ' since '"
-    " || to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS UTC')"
-    " FROM pg_locks JOIN pg_stat_activity USING (pid)"
-    " WHERE locktype = 'advisory' AND granted AND classid = %s AND objsubid = 2"
-    " AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database()) ORDER BY objid"
-)
+_HOLDERS = f"{shards.LOCKS} AND classid = %s ORDER BY objid"
 _BACKEND = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"  # waits 5 s
 _PATIENCE = 5.0  # seconds for an answer: none of these statements waits for anything
-_MOST_SHARDS = 2**15 - 1
+# A server notices within 25 s that a machine is gone which holds locks. A connection of a socket file ignores these.
+_KEEPALIVES = ("tcp_keepalives_idle = 10", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3")
 _Server = psycopg.Connection[tuple[Any, ...]]
 
 
@@ -48,8 +43,7 @@ class _Lock:
         """Whether what a lock with the same first number reserves cannot be reserved together with this."""
         if self.shard is None or second == self.second:
             return second == self.second
-        number, of = second & _MOST_SHARDS, second >> 15
-        return (number - self.shard.number) % math.gcd(of, self.shard.of) == 0  # whether a pair can be in both
+        return self.shard.overlaps(shards.shard_of(second))
 
 
 class ReservableDatabase(RegisterDatabase):
@@ -65,7 +59,18 @@ class ReservableDatabase(RegisterDatabase):
     def hold(self, series: SeriesKey) -> contextlib.AbstractContextManager[None]:
         name = f"{series.source} {series.pair} {series.interval.label}"  # also of earlier versions, which it excludes
         advice = ", which writes it; wait until that process ends, or stop it"
-        return self._reserve(_Lock(name, *_numbers(name), f"{series} is held by", advice))
+        return self._reserve(_Lock(name, *shards.numbers(name), f"{series} is held by", advice))
+
+    @contextlib.contextmanager
+    def claim(self, shard: Shard) -> Iterator[Callable[[], None]]:
+        if self.path is not None:
+            yield lambda: None
+            return
+        advice = "; stop that process, or take another --shard"
+        name = f"claim of {shard}"
+        lock = _Lock(name, shards.CLAIMS, shards.number_of(shard), "its pairs are collected by", advice)
+        with self._reserve(lock):
+            yield lambda: self._renew(lock)
 
     @contextlib.contextmanager
     def hold_collector(self, shard: Shard) -> Iterator[Callable[[], None]]:
@@ -73,10 +78,10 @@ class ReservableDatabase(RegisterDatabase):
             shard, advice = Shard(), "; stop that process, or use another database"
         else:
             advice = "; stop that process, or take another --shard"
-        if not 1 <= shard.number <= shard.of <= _MOST_SHARDS:
-            raise ValueError(f"shard {shard} is not 1/{_MOST_SHARDS} or one with fewer parts")
-        first, second = _numbers("collector")[0], shard.of << 15 | shard.number
-        lock = _Lock("collector", first, second, "its pairs are collected by", advice, shard)
+        if not 1 <= shard.number <= shard.of <= shards.MOST_SHARDS:
+            raise ValueError(f"shard {shard} is not 1/{shards.MOST_SHARDS} or one with fewer parts")
+        number = shards.number_of(shard)
+        lock = _Lock("collector", shards.COLLECTS, number, "its pairs are collected by", advice, shard)
         with self._reserve(lock):
             yield lambda: self._renew(lock)
 
@@ -136,6 +141,8 @@ class ReservableDatabase(RegisterDatabase):
         try:
             if self._locks:  # the server may not have noticed that the old connection was lost, and keep its locks
                 server.execute(_END, self._backend)
+            for setting in _KEEPALIVES:
+                server.execute(f"SET {setting}")
             self._backend = server.execute(_BACKEND).fetchone()
             for lock in self._locks:
                 self._lock_on(server, lock)
@@ -151,7 +158,9 @@ class ReservableDatabase(RegisterDatabase):
         # collectors with another number of shards may have some of the same pairs
         others = [] if locked and lock.shard is None else server.execute(_HOLDERS, (lock.first,)).fetchall()
         rivals = [
-            holder for second, holder in others if lock.overlaps(second) and not (locked and second == lock.second)
+            holder
+            for _, second, _, holder in others
+            if lock.overlaps(second) and not (locked and second == lock.second)
         ]
         if locked and not rivals:
             self._locks[lock] = server
@@ -172,11 +181,6 @@ class ReservableDatabase(RegisterDatabase):
             server, self._server = self._server, None
             with contextlib.suppress(psycopg.Error):
                 server.close()
-
-
-def _numbers(name: str) -> tuple[int, int]:
-    digest = hashlib.sha256(name.encode()).digest()
-    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF, int.from_bytes(digest[4:8], "big") & 0x7FFFFFFF
 
 
 def _lock_file(path: Path, name: str) -> Path:

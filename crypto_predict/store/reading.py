@@ -25,11 +25,12 @@ from crypto_predict.market.collected import (
     CollectedSeries,
     MinuteRecord,
     Quarantined,
+    ShardState,
     StreamSpan,
     StreamState,
 )
 from crypto_predict.market.forecast import HourForecast, MinuteForecast, MinuteModel
-from crypto_predict.store import forecasts, hour_forecasts, tables
+from crypto_predict.store import forecasts, hour_forecasts, shards, tables
 from crypto_predict.store.columns import (
     LEAST_SECONDS,
     MOST_SECONDS,
@@ -255,6 +256,12 @@ class Rows(Connections):
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
         return dict(self._rows("minute_models", _MODELS, _minute_model))
+
+    def shards(self) -> Sequence[ShardState]:
+        if self.path is not None:
+            return ()
+        with self.snapshot() as connection:
+            return shards.read(connection)
 
     def sizes(self) -> Mapping[SeriesKey, int]:
         with self.snapshot() as connection:

@@ -3,6 +3,7 @@
 * ``collector``: puts everything together; start and end
 * ``events``: what happens between the parts
 * ``pairs``: which series are collected, as the database has them, and how much they lack
+* ``shards``: which parts of all pairs are collected here, and which were taken over from a process that is gone
 * ``streams``: the stream of each source
 * ``fetching``: REST beside the streams
 * ``forecasting``: minute forecasts of what is stored

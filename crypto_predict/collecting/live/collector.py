@@ -19,6 +19,7 @@ from crypto_predict.collecting.live.forecasting.loop import Forecasts
 from crypto_predict.collecting.live.forecasting.state import ForecastDatabase
 from crypto_predict.collecting.live.metrics import Figures
 from crypto_predict.collecting.live.pairs import EVERY, Roster, expected
+from crypto_predict.collecting.live.shards import LOOKED, ShardDatabase, Shards
 from crypto_predict.collecting.live.streams.stream import Stream
 from crypto_predict.collecting.live.writer import StreamDatabase, Writer
 from crypto_predict.collecting.options import CollectSettings
@@ -29,7 +30,7 @@ from crypto_predict.errors import DatabaseError, SeriesHeld
 from crypto_predict.logs import event
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey
 from crypto_predict.market.clock import Clock
-from crypto_predict.market.collected import CollectedSeries
+from crypto_predict.market.collected import CollectedSeries, Shard
 from crypto_predict.market.ports import CandleSource, OutageWriter, Retention
 from crypto_predict.sources.catalog import EXCHANGES, SIMULATED, open_feeds, open_sources
 from crypto_predict.threads import in_thread
@@ -41,6 +42,7 @@ REGISTERED = 60.0  # seconds from one renewal of the register of outages to the 
 HOURLY = 60  # renewals of which one looks far back
 PURGED = 3600.0  # seconds from one purge, and look for missing rollups, to the next
 AGAIN = 5.0  # seconds after which a part that has failed begins again
+STORING = 10.0  # seconds of the market to store what has arrived of a shard that is given back
 CLOSING = 1.0  # wall-clock seconds (not the clock of the market) to end the streams, and as many to store what waits
 ENDING = 0.3  # the same for tasks that are left then
 
@@ -62,6 +64,7 @@ class LiveDatabase(
     Retention,
     RollupDatabase,
     OutageWriter,
+    ShardDatabase,
     Protocol,
 ):
     """What a collector reads and writes."""
@@ -71,7 +74,7 @@ class Collector:
     """Collect the market until `stop` is called. It survives every failure of an exchange or of the database.
 
     It follows the pairs of the database, which it looks at every 20 s, those that `settings` name, and the default
-    ones if the database is empty.
+    ones if the database is empty. Of several shards it follows its own, and those that no process collects.
 
     Raises:
         InvalidValue: A setting of a source is not valid.
@@ -93,7 +96,10 @@ class Collector:
         self._renewals = 0  # of the register of outages
         self._newest: dict[SeriesKey, datetime] = {}  # UTC, the newest closes of streams that are stored
         self._writer = Writer(database, self._clock, self._publish)
-        self._roster = Roster(database, settings.shard, self._sources, self._clock)
+        self._shards = Shards(database, settings.shard, self._clock)
+        self._roster = Roster(database, self._shards, self._sources, self._clock)
+        self._shards_followed: frozenset[Shard] = frozenset()
+        self._refreshing = asyncio.Lock()
         self._filler = Filler(
             database,
             self._sources,
@@ -116,10 +122,10 @@ class Collector:
             UnusableHistory: Nothing can be followed: no source has any of the pairs.
             DatabaseError: The database cannot be used at the start; later it is waited for.
         """
-        with self._database.hold_collector(self._settings.shard) as renew:
+        with self._shards.reserved():
             loop = asyncio.new_event_loop()
             try:
-                loop.run_until_complete(self._collect(renew, begun))
+                loop.run_until_complete(self._collect(begun))
             finally:
                 loop.close()
 
@@ -151,7 +157,7 @@ class Collector:
             return False
         return loop is not None
 
-    async def _collect(self, renew: Callable[[], None], begun: Callable[[], object]) -> None:
+    async def _collect(self, begun: Callable[[], object]) -> None:
         """Run all parts until `stop` is called, and end them within a bounded time."""
         self._loop = asyncio.get_running_loop()
         if self._is_stopped.is_set():
@@ -159,8 +165,9 @@ class Collector:
         begun()
         facts = {"sources": ",".join(self._sources), "streams": ",".join(self._feeds)}
         event(_log, logging.INFO, "collecting", shard=self._settings.shard, **facts)
-        parts: list[Part] = [partial(self._writer.run, renew), self._every_second]
+        parts: list[Part] = [partial(self._writer.run, self._shards.renew), self._every_second]
         parts += [partial(self._repeat, EVERY, self._refresh)]  # pairs are added and removed in the database
+        parts += [partial(self._repeat, LOOKED, self._look_at_shards)] if self._settings.shard.of > 1 else []
         parts += [partial(self._repeat, REGISTERED, self._register), partial(self._repeat, PURGED, self._tend)]
         if self._settings.forecasts:
             parts += [self._forecasts.run, self._forecasts.prepare, self._hours.run]
@@ -202,7 +209,10 @@ class Collector:
             rows = counted(sum(waiting.values()), "row")
             faults.insert(0, f"the database has been away for {away:.0f} s; {rows} wait for it")
         values: dict[tuple[str, ...], dict[str, float | None]] = defaultdict(dict)
-        values[()] = {"database_away_seconds": away, "dropped_total": writer.dropped}
+        if self._shards.waits_for:
+            faults.insert(0, f"shard {self._shards.own} is still collected by {self._shards.waits_for}")
+        shards = len(self._shards.collected)
+        values[()] = {"database_away_seconds": away, "dropped_total": writer.dropped, "shards": shards}
         lags: dict[str, list[float]] = defaultdict(list)  # of the minutes of each source
         for followed in self._followed:
             series, stream = followed.series, self._streams.get(followed.series.source)
@@ -244,6 +254,8 @@ class Collector:
         """Follow the pairs that the settings name, from sources that stream; the others go on meanwhile."""
         settings = self._settings
         since = settings.start if settings.since else None
+        while self._shards.waits_for:  # pairs of other shards are left to them
+            await self._clock.sleep(LOOKED)
         while True:
             try:
                 await in_thread(lambda: self._roster.begin(settings.pairs, since, self._feeds), "begin")
@@ -262,11 +274,15 @@ class Collector:
             await self._clock.sleep(seconds)
 
     async def _refresh(self) -> None:
-        try:
-            await in_thread(self._roster.refresh, "roster")
-        except DatabaseError:  # the writer reports it
-            return
-        series = list(self._roster.series.values())
+        async with self._refreshing:
+            try:
+                await in_thread(self._roster.refresh, "roster")
+            except DatabaseError:  # the writer reports it
+                return
+            self._follow(list(self._roster.series.values()))
+
+    def _follow(self, series: Sequence[CollectedSeries]) -> None:
+        """Collect these series and no others."""
         self._filler.follow(series)
         for forecasts in (self._forecasts, self._hours):
             forecasts.follow(series if self._settings.forecasts else ())
@@ -281,6 +297,26 @@ class Collector:
                 self._stream_tasks.append(asyncio.create_task(_forever(stream.run, self._clock)))
             self._streams[name].follow(streamed)
         self._followed = series
+
+    async def _look_at_shards(self) -> None:
+        """Take over the pairs of a collector that is gone, and give them back when it runs again."""
+        before = self._shards_followed
+        try:
+            leaving = await in_thread(self._shards.look, "shards")
+        except SeriesHeld:
+            raise
+        except DatabaseError:  # the writer reports it
+            return
+        self._shards_followed = self._shards.collected
+        if self._shards_followed != before:
+            await self._refresh()
+        if not leaving:
+            return
+        with suppress(TimeoutError):
+            async with self._clock.timeout(STORING):
+                while any(pair in shard for _, pair in self._writer.waiting() for shard in leaving):
+                    await self._clock.sleep(1)
+        await in_thread(partial(self._shards.release, leaving), "shards")
 
     async def _every_second(self) -> None:
         """Save built candles; less often the states of streams; once a minute quotes, and ask for late candles."""

@@ -28,6 +28,7 @@ IDLE = 5.0  # seconds after which a connection without a request is closed
 METRICS = {
     "database_away_seconds": "Time since the database could not be written for the first time; 0 while it can.",
     "dropped_total": "Candles and quotes dropped while too many waited for the database.",
+    "shards": "Shards that are collected here: more than 1 if other collectors are gone.",
     "waiting": "Candles and quotes that are not stored yet.",
     "stream_connected": "Whether the stream is connected and delivers.",
     "stream_exchange_down": "Whether the exchange has answered that it is not available.",

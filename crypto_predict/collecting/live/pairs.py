@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from crypto_predict.collecting.backfill import announce
+from crypto_predict.collecting.live.shards import Shards
 from crypto_predict.collecting.options import DEFAULT_PAIRS
 from crypto_predict.collecting.registry import Registry, traded_or_none
 from crypto_predict.errors import SourceError, UnusableHistory
@@ -23,13 +24,17 @@ _log = logging.getLogger(__name__)
 
 
 class Roster:
-    """The active series of this shard, as of the last look at the database. `refresh` and `begin` block.
+    """The active series of these shards, as of the last look at the database. `refresh` and `begin` block.
 
     `sources` are those that are collected here, by name, in order of preference; more may be added to them later.
     """
 
     def __init__(
-        self, database: SeriesWriter, shard: Shard, sources: Mapping[str, CandleSource], clock: Clock | None = None
+        self,
+        database: SeriesWriter,
+        shard: Shard | Shards,
+        sources: Mapping[str, CandleSource],
+        clock: Clock | None = None,
     ) -> None:
         self.series: Mapping[SeriesKey, CollectedSeries] = {}  # sorted
         self._database, self._shard, self._sources, self._clock = database, shard, sources, clock or Clock()
