@@ -254,7 +254,7 @@ class Collector:
         """Follow the pairs that the settings name, from sources that stream; the others go on meanwhile."""
         settings = self._settings
         since = settings.start if settings.since else None
-        while self._shards.waits_for:  # pairs of other shards are left to them
+        while self._shards.own not in self._shards.collected:  # pairs of other shards are left to them
             await self._clock.sleep(LOOKED)
         while True:
             try:

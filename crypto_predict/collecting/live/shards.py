@@ -28,6 +28,7 @@ STAGGER = 10.0  # how much later the farthest process of the circle does
 PER_GUEST = 5.0  # how much later for each shard that it has taken already, so that several go to several processes
 LATEST = 45.0  # whatever the sum
 
+_NOBODY = ShardState(Shard(), "", "", is_guest=False)
 _log = logging.getLogger(__name__)
 
 
@@ -119,7 +120,7 @@ class Shards:
     def release(self, shards: Sequence[Shard]) -> None:
         """Release these shards."""
         with self._lock:
-            for shard in shards:
+            for shard in self._held.keys() & shards:  # without what was lost meanwhile
                 self._release(shard)
                 if shard != self.own:
                     event(_log, logging.INFO, "shard given back", shard=shard)
@@ -175,6 +176,3 @@ class Shards:
     def _release(self, shard: Shard) -> None:
         self.collected -= {shard}
         self._held.pop(shard).release()
-
-
-_NOBODY = ShardState(Shard(), "", "", is_guest=False)
