@@ -23,8 +23,8 @@ _HOLDERS = f"{shards.LOCKS} AND classid = %s ORDER BY objid"
 _BACKEND = "SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 _END = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE pid = %s AND backend_start = %s"  # waits 5 s
 _PATIENCE = 5.0  # seconds for an answer: none of these statements waits for anything
-# A server notices within 25 s that a machine is gone which holds locks. A connection of a socket file ignores these.
-_KEEPALIVES = ("tcp_keepalives_idle = 10", "tcp_keepalives_interval = 5", "tcp_keepalives_count = 3")
+# A server notices within 14 s that a machine is gone which holds locks. A connection of a socket file ignores these.
+_KEEPALIVES = ("tcp_keepalives_idle = 5", "tcp_keepalives_interval = 3", "tcp_keepalives_count = 3")
 _Server = psycopg.Connection[tuple[Any, ...]]
 
 
