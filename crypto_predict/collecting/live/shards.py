@@ -23,7 +23,7 @@ from crypto_predict.market.ports import Reservations, ShardReader
 LOOKED = 5.0  # seconds from one look at the shards to the next
 
 # All in seconds of the market. A restart, also of the database, is over within the first of them.
-GONE = 30.0  # without a collector, after which the next process in the circle takes a shard
+GONE = 30.0  # without a collector, after which another process takes a shard, in the order of a circle
 STAGGER = 10.0  # how much later the farthest process of the circle does
 PER_GUEST = 5.0  # how much later for each shard that it has taken already, so that several go to several processes
 LATEST = 45.0  # whatever the sum
