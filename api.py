@@ -179,6 +179,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         if settings.greet or (sys.stdout and sys.stdout.isatty()):
             lines.write(f"Open {base_url(*server.addresses[0])}")  # for a person at a terminal
         threading.Thread(target=service.editions.watch, args=(draining,), name="editions", daemon=True).start()
+        if service.live is not None:
+            threading.Thread(target=service.live.watch, args=(draining,), name="live", daemon=True).start()
         server.run()
     lines.close(LOG_SECONDS, lambda: server.is_hurried)
 

@@ -5,6 +5,7 @@
 * ``plain``: those dataclasses as dicts and lists, and back
 * ``store``: writing and safe loading of ``model.pkl``
 * ``evaluation``: the forecast for any day or instant, in plain Python
+* ``live``: the hours and minutes that were forecast since, by which the forecast is moved on
 * ``distribution``: the probability of a price, and the price of a probability, from a few quantiles
 * ``touches``: the probability that a price is touched on the way, from that of a close beyond it
 * ``extremes``: the highest and the lowest price until any day or instant

@@ -108,6 +108,12 @@ class Distribution:
         return lower * (prices[1] - prices[0]), upper * (prices[-1] - prices[-2])
 
 
+def mixed(before: float, after: float, share: float) -> float:
+    """Return the quantile at `share` of the time from one to another, as a distance from the middle."""
+    square = (1 - share) * before * abs(before) + share * after * abs(after)
+    return math.copysign(math.sqrt(abs(square)), square)
+
+
 def _price(log_price: float) -> float:
     return math.exp(min(max(log_price, _LEAST_LOG_PRICE), _MOST_LOG_PRICE))
 

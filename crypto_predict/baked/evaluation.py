@@ -9,6 +9,9 @@ For 24 hours after the anchor the combined forecast has the quantiles of hours, 
 within them has, too. From hour `SURE` on the quantiles of days are mixed in, and at hour 24 they are alone, so nothing
 jumps where the hours end. A quantile is never nearer than one of an earlier hour: wild hours widen the days after them.
 
+What was forecast live (`live`) moves the curve on: it then starts at a newer price, with minutes before the hours, and
+the quantiles of days lie as far ahead of that price as they were ahead of the price at the training.
+
 There are several models. `COMBINED` is the combination weighted by out-of-sample evidence; it starts at the anchor.
 `PROPHET` is the fitted curve of Prophet alone. The others have quantiles for each day after the last candle, with the
 median as their price, and start at its close. Up to that close all are the fitted curve.
@@ -20,7 +23,8 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
 from typing import NamedTuple
 
-from crypto_predict.baked.distribution import Distribution
+from crypto_predict.baked.distribution import Distribution, mixed
+from crypto_predict.baked.live import Live
 from crypto_predict.baked.schema import (
     HIGH,
     HORIZON_DAYS,
@@ -74,22 +78,30 @@ class Evaluator:
     Safe to share between threads: cached points are immutable, and equal however often they are computed.
     """
 
-    def __init__(self, forecast: PairForecast) -> None:
-        self.forecast = forecast
+    def __init__(self, forecast: PairForecast, live: Live | None = None) -> None:
+        self.forecast, self.live = forecast, live
+        self.anchor = forecast.anchor if live is None else live.anchor  # the newest price
+        self.hours = forecast.hours if live is None else live.hours  # after it
         self.decimals = price_decimals(forecast.last_close)
         self._curve = Curve(forecast.scale, forecast.trend, forecast.seasonalities)
         self._first, self._last, self._end = (day.toordinal() for day in (forecast.first, forecast.last, forecast.end))
         self._last_price, self._anchor = (
-            _Point(math.log(price), LEVELS, (0.0,) * len(LEVELS))
-            for price in (forecast.last_close, forecast.anchor.price)
+            _Point(math.log(price), LEVELS, (0.0,) * len(LEVELS)) for price in (forecast.last_close, self.anchor.price)
         )
-        self._anchor_share = (forecast.anchor.at - forecast.last_close_time) / DAY  # of the day after the last candle
+        # The days from the last close to the price at the training, and to the newest price.
+        self._trained, self._elapsed = (
+            (at - forecast.last_close_time) / DAY for at in (forecast.anchor.at, self.anchor.at)
+        )
+        self._base = self._last + int(self._elapsed)  # the day at whose close the day of the newest price begins
+        self._anchor_share = self._elapsed % 1  # of that day
+        self._level = forecast.level_correction if live is None else self._anchor.curve - self._at_anchor()
         self.models = (*MODELS, *forecast.models)
-        self._hours: list[_Point] = []  # at the anchor and each of 24 hours after it; or none
+        self.times: list[float] = []  # hours after the anchor: 0, each minute that is forecast, and 24 hours; or none
+        self._hours: list[_Point] = []  # at these times
         days = self._last - self._first + 2  # with the opening of the first
         self._fitted: list[_Point | None] = [None] * days
         self._ahead: dict[str, list[_Point | None]] = {model: [None] * HORIZON_DAYS for model in self.models}
-        self._hours = self._joined()
+        self.times, self._hours = self._joined()
 
     def at(self, moment: date | datetime, model: str = COMBINED) -> Prediction:
         """Return the prediction of one of `models` for the close of a UTC day, or for an instant with a time zone.
@@ -133,48 +145,51 @@ class Evaluator:
             raise OutOfRange(moment, self.forecast.first, self.forecast.end)
         if model == PROPHET and not self.forecast.prophet_bands and (ordinal, share) > (self._last, 0.0):
             raise NoProphetInterval(moment, self.forecast.last)
-        if model == COMBINED and self._hours and self._last <= ordinal <= self._last + 2:
-            hours = (ordinal - self._last + share - self._anchor_share) * HOURS_AHEAD
+        if model == COMBINED and self._hours and self._base <= ordinal <= self._base + 2:
+            hours = (ordinal - self._base + share - self._anchor_share) * HOURS_AHEAD
             if hours > 0:
                 return self._place_hours(hours, ordinal, share)
         return self._place_days(ordinal, share, model)
 
     def _place_hours(self, hours: float, ordinal: int, share: float) -> tuple[_Point, _Point, float]:
-        """Do the same for a time after the anchor, with points an hour apart as far as they reach."""
-        whole = int(hours)
+        """Do the same for a time after the anchor, with points of minutes and hours as far as they reach."""
         if hours < HOURS_AHEAD:
-            return self._hours[whole], self._hours[whole + 1], hours - whole
+            after = bisect_right(self.times, hours)
+            before, length = self.times[after - 1], self.times[after] - self.times[after - 1]
+            return self._hours[after - 1], self._hours[after], (hours - before) / length
         if not share:
             point = self._hours[-1] if hours == HOURS_AHEAD else self._point(ordinal, COMBINED)
             return point, point, share
-        if ordinal == self._last + 1:  # its close is before the end of the hours
+        if ordinal == self._base + 1:  # its close is before the end of the hours
             return self._hours[-1], self._point(ordinal + 1, COMBINED), 1 - (1 - share) / (1 - self._anchor_share)
         return self._point(ordinal, COMBINED), self._point(ordinal + 1, COMBINED), share
 
     def _place_days(self, ordinal: int, share: float, model: str) -> tuple[_Point, _Point, float]:
-        point = self._point(ordinal, model)
+        if model == COMBINED and 0 < (passed := ordinal - self._last + share) <= self._elapsed:
+            return self._last_price, self._anchor, passed / self._elapsed
         if not share:
+            point = self._point(ordinal, model)
             return point, point, share
-        if ordinal != self._last or model == PROPHET:
-            return point, self._point(ordinal + 1, model), share
-        if model != COMBINED:
-            return self._last_price, self._point(ordinal + 1, model), share
-        if share > self._anchor_share:
-            share = (share - self._anchor_share) / (1 - self._anchor_share)
-            return self._anchor, self._point(ordinal + 1, model), share
-        return self._last_price, self._anchor, share / self._anchor_share
+        following = self._point(ordinal + 1, model)
+        if model == COMBINED and ordinal == self._base:
+            return self._anchor, following, (share - self._anchor_share) / (1 - self._anchor_share)
+        if ordinal == self._last and model != PROPHET:
+            return self._last_price, following, share
+        return self._point(ordinal, model), following, share
 
-    def _joined(self) -> list[_Point]:
-        """Return the points of the hours, joined with those of the days."""
-        points = [self._anchor]
-        for hour, row in enumerate(self.forecast.hours, start=1):
-            day, share = divmod(self._anchor_share + hour / HOURS_AHEAD, 1)
-            curve, _, daily = _between(*self._place_days(self._last + int(day), share, COMBINED))
-            weight = max(hour - SURE, 0) / (HOURS_AHEAD - SURE)
+    def _joined(self) -> tuple[list[float], list[_Point]]:
+        """Return the times and points of minutes and hours, joined with those of the days."""
+        hours = ((float(hour), 0.0, row) for hour, row in enumerate(self.hours, start=1))
+        times, points = [0.0], [self._anchor]
+        for time, drift, row in hours if self.live is None else self.live.steps():
+            day, share = divmod(self._anchor_share + time / HOURS_AHEAD, 1)
+            curve, _, daily = _between(*self._place_days(self._base + int(day), share, COMBINED))
+            weight = max(time - SURE, 0) / (HOURS_AHEAD - SURE)
             distances = (mixed(hourly, later, weight) for hourly, later in zip(row, daily, strict=True))
-            points.append(_Point(curve, LEVELS, _outward(points[-1].distances, distances)))
+            times.append(time)
+            points.append(_Point(curve + drift, LEVELS, _outward(points[-1].distances, distances)))
         self._ahead[COMBINED] = [None] * HORIZON_DAYS  # they have to be as wide as the hours
-        return points if self.forecast.hours else []
+        return (times, points) if self.hours else ([], [])
 
     def _point(self, ordinal: int, model: str) -> _Point:
         points, index = self._fitted, ordinal - self._first + 1
@@ -197,9 +212,25 @@ class Evaluator:
         if model == PROPHET:
             return _Point(curve, (LOW, HIGH), _between_knots(forecast.prophet_bands, horizon))
         weight = forecast.prophet_weights[horizon - 1]
-        combined = weight * (curve + forecast.level_correction) + (1 - weight) * self._anchor.curve
-        distances = forecast.forecast_quantiles[horizon - 1]
+        combined = weight * (curve + self._level) + (1 - weight) * self._anchor.curve
+        distances = self._daily(horizon)
         return _Point(combined, LEVELS, _outward(self._hours[-1].distances, distances) if self._hours else distances)
+
+    def _at_anchor(self) -> float:
+        """Return the fitted curve at the newest price."""
+        before, after = self._curve.at(self._base), self._curve.at(self._base + 1)
+        return before + self._anchor_share * (after - before)
+
+    def _daily(self, horizon: int) -> tuple[float, ...]:
+        """Return the quantiles at the close of a day: as far ahead of the newest price as of that at the training."""
+        rows, days = self.forecast.forecast_quantiles, horizon - self._elapsed + self._trained
+        if self.live is None:
+            return rows[horizon - 1]
+        after = min(max(math.ceil(days), 1), HORIZON_DAYS)
+        start = self._trained if after == 1 else after - 1
+        before = self._anchor.distances if after == 1 else rows[after - 2]
+        share = (days - start) / (after - start)
+        return tuple(mixed(first, last, share) for first, last in zip(before, rows[after - 1], strict=True))
 
 
 class Curve:
@@ -281,12 +312,6 @@ def _outward(earlier: Sequence[float], distances: Iterable[float]) -> tuple[floa
         later if level == 0.5 else min(before, later) if level < 0.5 else max(before, later)
         for level, before, later in zip(LEVELS, earlier, distances, strict=True)
     )
-
-
-def mixed(before: float, after: float, share: float) -> float:
-    """Return the quantile at `share` of the time from one to another, as a distance from the curve."""
-    square = (1 - share) * before * abs(before) + share * after * abs(after)
-    return math.copysign(math.sqrt(abs(square)), square)
 
 
 def faults(forecast: PairForecast, served: str = COMBINED) -> list[str]:

@@ -28,6 +28,7 @@ _TOUCHED = (0.99, 0.95, 0.9, 0.82, 0.75, 0.65, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05,
 _CLOSED = (0.999, 0.99, 0.97, 0.95, 0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.01, 0.001, 0.0001, 0.000001)
 _LEAST = 1e-12  # probability of a close whose distance is distinguished
 _NORMAL, _HOUR = NormalDist(), timedelta(hours=1)
+_MINUTES = (1 / 60, 5 / 60, 10 / 60, 15 / 60, 30 / 60)  # hours, after which distances are kept, if there are minutes
 _TOUCH_SCORES = tuple(map(score, _TOUCHED))
 _CLOSE_SCORES = tuple(-_NORMAL.inv_cdf(level) for level in _CLOSED)
 
@@ -82,12 +83,14 @@ class Extremes:
         forecast = evaluator.forecast
         self._evaluator, self._model, self._curves = evaluator, model, forecast.touches
         is_ours, close = model == COMBINED, forecast.last_close_time
-        self.since = forecast.anchor.at if is_ours else close  # when `price` was traded, UTC
-        self.price = forecast.anchor.price if is_ours else forecast.last_close
+        self.since = evaluator.anchor.at if is_ours else close  # when `price` was traded, UTC
+        self.price = evaluator.anchor.price if is_ours else forecast.last_close
         self._log_price = math.log(self.price)
-        hours = (self.since + hour * _HOUR for hour in range(1, HOURS_AHEAD + 1)) if is_ours and forecast.hours else ()
+        minutes = evaluator.live is not None and evaluator.live.minutes is not None
+        times = (*(_MINUTES if minutes else ()), *range(1, HOURS_AHEAD + 1)) if is_ours and evaluator.hours else ()
         closes = (close + day * DAY for day in range(1, HORIZON_DAYS + 1))
-        self._stops = sorted({self.since, *hours, *closes})
+        stops = {*(self.since + time * _HOUR for time in times), *(each for each in closes if each > self.since)}
+        self._stops = [self.since, *sorted(stops)]
         start = (_NOWHERE, _NOWHERE)
         if model == PROPHET:  # which does not start at the price
             start = self._farther(evaluator.distribution(close, model), 0.0, *start)

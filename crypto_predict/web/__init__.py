@@ -7,6 +7,7 @@
 * ``documentation``: the OpenAPI document and Swagger UI
 * ``page``: the page of the product
 * ``editions``: what is served now, and its replacement without a restart
+* ``live``: the newest forecasts of a collector, in the answers of the model
 * ``hot``: the addresses that are asked for most, ``/bitcoin`` and the pages
 * ``app``: assembles the application: Flask for the other addresses
 * ``export``: the page as static files

@@ -30,6 +30,8 @@ from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.operation import template
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.response import COMMON, Rendered, render, simulated_header
+from crypto_predict.web.live import LiveForecasts
+from crypto_predict.web.model.endpoint import ModelOperation
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations.access_log import ROUTE, Log, observed
 from crypto_predict.web.operations.health import Health
@@ -85,10 +87,12 @@ class Service:
         self.editions = Editions(model, settings, site, clock)
         self.metrics = Metrics(self.editions.state)
         self.database: Database | None = None
+        self.live: LiveForecasts | None = None
         self.administration: Administration | None = None
         if access is not None:
             connect, registry = access
             self.database = database = Database(connect, max(1, settings.threads // 2))
+            self.live = LiveForecasts(self.editions, database, clock)
             meaning = "Rows of the database left out of answers because they are damaged."
             self.metrics.add_total("crypto_predict_damaged_rows", meaning, lambda: database.damaged)
             if settings.admin_token and registry:
@@ -138,9 +142,10 @@ class _HostlessFlask(Flask):
 
 
 def _add_operations(app: Flask, service: Service) -> None:
-    def of_model(answer: Callable[..., Rendered]) -> Callable[..., Response]:
+    def of_model(answer: Callable[..., Rendered], *, is_live: bool) -> Callable[..., Response]:
         def view(**path: str) -> Response:
-            snapshot, query = service.editions.current.snapshot, str(request.environ.get("QUERY_STRING", ""))
+            editions, query = service.editions, str(request.environ.get("QUERY_STRING", ""))
+            snapshot = editions.answering() if is_live else editions.current.snapshot
             return _sent(answer(snapshot, service.clock(), query, **path), *COMMON)
 
         return view
@@ -154,7 +159,10 @@ def _add_operations(app: Flask, service: Service) -> None:
 
     views: dict[tuple[str, str], Callable[..., Response]] = {}
     for operation in openapi.of_model():
-        view = of_server(operation.answer) if operation.tag == "operation" else of_model(operation.answer)
+        if operation.tag == "operation":
+            view = of_server(operation.answer)
+        else:
+            view = of_model(operation.answer, is_live=isinstance(operation, ModelOperation) and operation.live)
         views[operation.rule, operation.method] = view
     for extension in openapi.of_database():
         rule, method = extension.rule, extension.method

@@ -9,14 +9,16 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 
 from crypto_predict import logs
 from crypto_predict.baked import store
+from crypto_predict.baked.live import Live
 from crypto_predict.baked.schedule import schedule_beside
 from crypto_predict.baked.schema import Model
+from crypto_predict.market import Pair
 from crypto_predict.settings import ServeSettings, ledger_beside
 from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
@@ -48,10 +50,26 @@ class Editions:
         self.taken = self.refused = 0  # model files, since the start
         self.loaded_at = time.time()  # seconds since 1970, when the current model was loaded
         self.current = self._edition(Snapshot.of(model, planned_beside(settings.model), self._limits))
+        self._moved: tuple[Snapshot, Snapshot, datetime] | None = None  # one that was moved on, how, and until when
 
     def state(self) -> ModelState:
         """Return what the metrics show of the model."""
         return self.current.snapshot.answers.model, self.loaded_at, self.taken, self.refused
+
+    def answering(self) -> Snapshot:
+        """Return the snapshot that answers for prices: moved on by live forecasts while they are fresh."""
+        current, moved = self.current.snapshot, self._moved
+        if moved is None or moved[0] is not current or self._clock() > moved[2]:
+            return current
+        return moved[1]
+
+    def move_on(self, snapshot: Snapshot, lives: Mapping[Pair, Live]) -> None:
+        """Answer for prices with the live forecasts of some pairs, for as long as the snapshot is the current one."""
+        if not lives:
+            self._moved = None
+        elif self._moved is None or self._moved[0] is not snapshot or self._moved[1].validity.lives != lives:
+            until = min(live.holds_until for live in lives.values())
+            self._moved = snapshot, snapshot.moved_on(lives), until
 
     def watch(self, stop: threading.Event) -> None:
         """Prepare the current edition, then replace it whenever its files change, until `stop` is set."""

@@ -40,7 +40,7 @@ def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], 
                 response.allow.update(METHODS)
             else:
                 if resource is None:
-                    price = bitcoin.answer(pages.snapshot, clock(), environ["QUERY_STRING"])
+                    price = bitcoin.answer(editions.answering(), clock(), environ["QUERY_STRING"])
                     answer = Rendered(price.body, [*price.headers, *COMMON])
                 else:
                     answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))

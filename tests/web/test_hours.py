@@ -99,3 +99,34 @@ def test_what_may_be_lost_within_hours_is_of_the_hours() -> None:
         assert risk["value_at_risk"][1]["loss"] < daily["value_at_risk"][1]["loss"]
     asked = json.loads(HOURLY.get(f"/probability/BTC-USD?date={moment}&below={risk['falls'][0]['price']}").data)
     assert risk["falls"][0]["probability"] == pytest.approx(asked["probability"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("minutes", "hours", "words", "seconds"),
+    [
+        (59, 0, "outcomes after 6 hours; nothing nearer", 60),
+        (
+            60,
+            1,
+            "The newest price is 1 hour old, and the forecast starts there: it is that of 9 hours from then.",
+            3_600,
+        ),
+        (200, 3, "The newest price is 3 hours old, and the forecast starts there: it is that of 9 hours from", 2_400),
+    ],
+)
+def test_a_price_that_is_older_than_an_hour_is_called_so(minutes: int, hours: int, words: str, seconds: int) -> None:
+    """Where an instant of the next day is asked for. The answer changes with the hour, and so do its tag and expiry."""
+    now = FORECAST.anchor.at + timedelta(minutes=minutes)
+    app = client(MODEL, lambda: now)
+    fresh = client(MODEL, lambda: FORECAST.anchor.at + timedelta(minutes=11))
+    for query in ("probability/BTC-USD?date=2024-05-18T21:00Z&above=67000", "risk/BTC-USD?date=2024-05-18T21:00Z"):
+        response = app.get(f"/{query}")
+        answer = json.loads(response.data)
+        assert answer["based_on"]["newest_price_hours"] == hours
+        assert words in answer["words"]
+        assert ("old" in answer["words"]) == (hours > 0)
+        assert response.headers["Cache-Control"] == f"public, max-age={seconds}"
+        assert (response.headers["ETag"] != fresh.get(f"/{query}").headers["ETag"]) == (hours > 0)
+    day = json.loads(app.get("/probability/BTC-USD?date=2024-06-01&above=67000").data)
+    assert day["based_on"]["newest_price_hours"] is None
+    assert "old" not in day["words"]

@@ -167,7 +167,8 @@ def test_an_answer_says_what_it_is_based_on() -> None:
     confidence = {"low": pytest.approx(0.791), "high": pytest.approx(0.831)}
     coverages = {"coverage": 0.811, "confidence": confidence, "coverage_50": 0.51, "coverage_90": 0.91}
     calibration = {"horizon_days": 7, "horizon_hours": None, "forecasts": 993, "nominal": 0.8, **coverages}
-    horizon = {"horizon_days": 15, "horizon_hours": None, "no_hours": None}
+    clock = {"clock": "days", "cutoff": "2024-05-18T00:00:00Z", "live": False, "newest_price_hours": None}
+    horizon = clock | {"horizon_days": 15, "horizon_hours": None, "no_hours": None}
     basis = {"newest_candle": "2024-05-17", **horizon, "extrapolated": False, "calibration": calibration}
     assert answer["based_on"] == model | basis
     assert answer["words"] == (

@@ -15,10 +15,9 @@ from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
 from crypto_predict.web.http import representations
 from crypto_predict.web.http.response import COMMON, Headers, Rendered
-from crypto_predict.web.model.snapshots import Snapshot
+from crypto_predict.web.model.snapshots import STORED_AFTER, Snapshot
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
-STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
 
 
 @dataclass(frozen=True, slots=True)

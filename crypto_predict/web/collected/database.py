@@ -13,6 +13,7 @@ from crypto_predict.market import Span
 from crypto_predict.market.ports import (
     CoverageReader,
     ForecastReader,
+    HourForecastReader,
     JoinedReader,
     OutageReader,
     QuoteReader,
@@ -37,6 +38,7 @@ class Connection(
     QuoteReader,
     StreamReader,
     ForecastReader,
+    HourForecastReader,
     RecordReader,
     OutageReader,
     Protocol,

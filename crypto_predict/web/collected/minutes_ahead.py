@@ -16,7 +16,7 @@ from crypto_predict.market import EPOCH, Span
 from crypto_predict.market.collected import ACTIVE, CollectedSeries, StreamState
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD, MinuteForecast
 from crypto_predict.web.collected import endpoint
-from crypto_predict.web.collected.calls import STORED_AFTER, Call
+from crypto_predict.web.collected.calls import Call
 from crypto_predict.web.collected.database import Connection
 from crypto_predict.web.collected.endpoint import INSTANT, LATEST, MINUTE, DatabaseOperation, Question, Sample, instant
 from crypto_predict.web.collected.series import choose, of_pair
@@ -26,6 +26,7 @@ from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.queries import FORMAT
 from crypto_predict.web.http.response import PAIR, SERIES, Rendered, file_headers, render, simulated_header, table
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT, Schema
+from crypto_predict.web.model.snapshots import STORED_AFTER
 from crypto_predict.wording import duration
 
 OLDEST = timedelta(minutes=2)  # since its cutoff, that a forecast still answers: two of its minutes have passed then

@@ -1,5 +1,7 @@
 """The predictions of a model and what each rests on, as values."""
 
+from collections.abc import Mapping
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from functools import cached_property, lru_cache
@@ -9,16 +11,19 @@ from crypto_predict.baked import plain
 from crypto_predict.baked.distribution import Distribution
 from crypto_predict.baked.evaluation import COMBINED, Evaluator, Prediction
 from crypto_predict.baked.extremes import Extremes
+from crypto_predict.baked.live import Live
 from crypto_predict.baked.models import NAME
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import InvalidValue
 from crypto_predict.market import DAY, Pair
-from crypto_predict.market.forecast import HOURS_AHEAD
+from crypto_predict.market.forecast import HOURS_AHEAD, MINUTES_AHEAD
 from crypto_predict.web.http.response import PROVENANCE, Headers, simulated_header
 from crypto_predict.web.http.schemas import TEXT, Schema
 
 HOUR = timedelta(hours=1)
 FITTED, FORECAST = "fitted", "forecast"
+MINUTES, HOURS, DAYS = "minutes", "hours", "days"
+CLOCK: Schema = {"enum": [MINUTES, HOURS, DAYS, None]}
 KIND: Schema = {**TEXT, "enum": [FITTED, FORECAST]}
 MODEL: Schema = {**TEXT, "pattern": f"^{NAME.pattern}$"}
 _HORIZON_DECIMALS = 4  # of a day: some nine seconds
@@ -27,6 +32,15 @@ _HORIZON_DECIMALS = 4  # of a day: some nine seconds
 def closing(moment: date | datetime) -> datetime:
     """Return an instant, or that at which a day closes, UTC."""
     return moment if isinstance(moment, datetime) else datetime.combine(moment, time.min, UTC) + DAY
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The forecast that answers for a time: that of the finest unit which reaches it."""
+
+    name: str  # `MINUTES`, `HOURS` or `DAYS`
+    cutoff: datetime  # UTC, the newest close that it was made from
+    live: bool  # whether it is newer than the model, and was read from the database
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,10 +71,8 @@ class Series:
 
     def __init__(self, pair: Pair, model: str, evaluator: Evaluator, *, simulated: bool) -> None:
         forecast = evaluator.forecast
-        close = forecast.last_close_time
-        newest, self.newest_price = (
-            (forecast.anchor.at, forecast.anchor.price) if model == COMBINED else (close, forecast.last_close)
-        )
+        close, anchor = forecast.last_close_time, evaluator.anchor
+        newest, self.newest_price = (anchor.at, anchor.price) if model == COMBINED else (close, forecast.last_close)
         self.decimals = evaluator.decimals  # of a price
         self._evaluator, self.model = evaluator, model
         self.first_day, self.last_candle, self.last_day = forecast.first, forecast.last, forecast.end
@@ -81,11 +93,10 @@ class Series:
         has no interval, raise `NoProphetInterval`.
         """
         price = self._evaluator.at(moment, self.model)
-        if not isinstance(moment, datetime):
-            return Row(moment, price, self.fitted if moment <= self.last_candle else self.forecast)
-        if moment > self.forecast.as_of:
-            return Row(moment, price, self.forecast)
-        return Row(moment, price, self.fitted if moment <= self.fitted.as_of else self._between)
+        end = closing(moment)
+        if end <= self.fitted.as_of:
+            return Row(moment, price, self.fitted)
+        return Row(moment, price, self._between if end <= self.newest else self.forecast)
 
     def distribution(self, moment: date | datetime) -> Distribution:
         """Return the distribution of the price at the close of a day or at an instant. Errors are those of `row`."""
@@ -110,11 +121,21 @@ class Series:
 
     def hours(self, moment: date | datetime) -> float | None:
         """Return the hours from the newest price to the close of a day or to an instant, if the hours of it answer."""
-        forecast = self._evaluator.forecast
-        if self.model != COMBINED or not forecast.hours:
+        if self.model != COMBINED or not self._evaluator.hours:
             return None
-        hours = (closing(moment) - forecast.anchor.at) / HOUR
+        hours = (closing(moment) - self.newest) / HOUR
         return round(hours, _HORIZON_DECIMALS) if 0 < hours <= HOURS_AHEAD else None
+
+    def clock(self, moment: date | datetime) -> Clock:
+        """Return which forecast answers for a moment after the newest price."""
+        live, hours = self._evaluator.live, self.hours(moment)
+        if hours is None:
+            return Clock(DAYS, self.fitted.as_of, live=False)
+        if live is None:
+            return Clock(HOURS, self.newest, live=False)
+        if live.minutes is not None and hours * 60 <= MINUTES_AHEAD:
+            return Clock(MINUTES, live.minutes.cutoff, live=True)
+        return Clock(HOURS, live.hours_at, live=live.hours_at > self._evaluator.forecast.anchor.at)
 
     def horizon(self, moment: date | datetime) -> float:
         """Return the days from the last daily close to the close of a day or to an instant."""
@@ -140,6 +161,15 @@ class Answers:
             self.models[pair] = evaluator.models
             for name in evaluator.models:
                 self.series[pair, name] = Series(pair, name, evaluator, simulated=card.pairs[pair].simulated)
+
+    def moved_on(self, lives: Mapping[Pair, Live]) -> "Answers":
+        """Return the answers of the same model from newer prices of some pairs."""
+        moved, cards = copy(self), self.model.card.pairs
+        moved.series = dict(self.series)
+        for pair, live in lives.items():
+            evaluator = Evaluator(self.model.forecasts[pair], live)
+            moved.series[pair, COMBINED] = Series(pair, COMBINED, evaluator, simulated=cards[pair].simulated)
+        return moved
 
     def of(self, pair: Pair, model: str | None = None) -> Series:
         """Return the series of a pair and of one of its models, by default the one that is served.

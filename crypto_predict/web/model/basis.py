@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Annotated
 
+from crypto_predict.baked import plain
 from crypto_predict.baked.evaluation import COMBINED, PROPHET
 from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schema import COVERAGE, Confidence, PairCard
 from crypto_predict.market import DAY
-from crypto_predict.web.model.answers import FORECAST, Answers, Row, Series
+from crypto_predict.web.model.answers import CLOCK, FORECAST, HOUR, Answers, Row, Series
 from crypto_predict.wording import counted
 
 
@@ -34,6 +36,10 @@ class Basis:
     build: str  # version and training time of the model
     trained_at: datetime
     newest_candle: date  # the last day whose candle the model has seen
+    clock: Annotated[str | None, CLOCK]  # the forecast that answers; None for a fitted price
+    cutoff: datetime | None  # the newest close that this forecast was made from, UTC
+    live: bool  # whether it was read from the database, and is newer than the model
+    newest_price_hours: int | None  # whole hours since the newest price, of an instant at most a day after it
     horizon_days: float | None  # from the last daily close to the time that was asked for; None for a fitted price
     horizon_hours: float | None  # from the newest price to it, if the forecast of hours answers
     no_hours: str | None  # why an instant within 24 hours of the newest price is answered by days
@@ -41,18 +47,40 @@ class Basis:
     calibration: Calibration | None  # None for a fitted price, or without a backtest
 
 
-def basis_of(answers: Answers, series: Series, row: Row, *, extrapolated: bool) -> Basis:
-    """Return what an answer about a row of this series is based on."""
+def basis_of(answers: Answers, series: Series, row: Row, now: datetime | None, *, extrapolated: bool) -> Basis:
+    """Return what an answer about a row of this series is based on; without `now` (UTC) no price is old."""
     card, pair = answers.model.card, row.provenance.pair
-    facts = card.pairs[pair]
-    horizon = series.horizon(row.moment) if row.provenance.kind == FORECAST else None
+    facts, is_forecast = card.pairs[pair], row.provenance.kind == FORECAST
+    horizon = series.horizon(row.moment) if is_forecast else None
+    clock = series.clock(row.moment) if is_forecast else None
     hours = series.hours(row.moment)
     measured = _of_hours(facts) if hours else _of_days(facts, series.model)
-    calibration = None if horizon is None else _nearest(measured, hours or horizon)
-    model = (facts.source, card.build, card.trained_at, series.last_candle)
     is_near = horizon is not None and isinstance(row.moment, datetime) and row.moment - series.newest <= DAY
-    missing = facts.no_hours if is_near and hours is None and series.model == COMBINED else None
-    return Basis(*model, horizon, hours, missing, extrapolated, calibration)
+    return Basis(
+        source=facts.source,
+        build=card.build,
+        trained_at=card.trained_at,
+        newest_candle=series.last_candle,
+        clock=None if clock is None else clock.name,
+        cutoff=None if clock is None else clock.cutoff,
+        live=clock is not None and clock.live,
+        newest_price_hours=age_in_hours(series.newest, now or series.newest) if is_near else None,
+        horizon_days=horizon,
+        horizon_hours=hours,
+        no_hours=facts.no_hours if is_near and hours is None and series.model == COMBINED else None,
+        extrapolated=extrapolated,
+        calibration=None if horizon is None else _nearest(measured, hours or horizon),
+    )
+
+
+def newest_of(basis: Basis, as_of: datetime) -> datetime | None:
+    """Return the instant of the newest price (UTC) if the answer says how old that is."""
+    return None if basis.newest_price_hours is None else as_of
+
+
+def age_in_hours(newest: datetime, now: datetime) -> int:
+    """Return the whole hours since the newest price."""
+    return max(now - newest, timedelta()) // HOUR
 
 
 def reasons(basis: Basis, *, simulated: bool, measured: Sequence[str] = ()) -> list[str]:
@@ -72,6 +100,12 @@ def reasons(basis: Basis, *, simulated: bool, measured: Sequence[str] = ()) -> l
         shares = f"{100 * calibration.nominal:.0f} % interval held {100 * calibration.coverage:.1f} %"
         nearest = "" if nearest_horizon == asked else f"; nothing nearer to {asked:.4g} {unit}s was measured"
         sentences.append(f"Out of sample the {shares} of {outcomes}{nearest}.")
+    if basis.live and basis.cutoff is not None:
+        sentences.append(f"It is answered by a live forecast of {basis.clock}, made at {plain.encode(basis.cutoff)}.")
+    if basis.newest_price_hours:
+        age = counted(basis.newest_price_hours, "hour")
+        since = f": it is that of {basis.horizon_hours:.4g} hours from then" if basis.horizon_hours else ""
+        sentences.append(f"The newest price is {age} old, and the forecast starts there{since}.")
     if basis.no_hours:
         sentences.append(f"The time lies between the closes of days, without a forecast of hours: {basis.no_hours}.")
     return sentences

@@ -88,6 +88,7 @@ OPERATION = endpoint.ModelOperation(
     answer=answer,
     text=__doc__,
     tag="forecast",
+    live=True,
     place=1,
     parameters=_parameters,
     schemas={

@@ -35,6 +35,7 @@ class ModelOperation(Operation[Snapshot]):
     """An endpoint of the model: ``answer(snapshot, now, query, **path)``."""
 
     tag: str = "model"
+    live: bool = False  # whether it answers for prices, which live forecasts may move on
     headers: Callable[[Rendered], Mapping[str, Any]] = lambda _: refs("headers", VALIDATED)
 
 

@@ -59,7 +59,7 @@ class Forecast(NamedTuple):
     def moments(self) -> list[date] | list[datetime]:
         """The days, or the ends of the hours."""
         if self.hourly:
-            return [self.series.newest + n * HOUR for n in range(1, HOURS_AHEAD + 1)]
+            return [Interval.HOUR_1.floor(self.series.newest) + n * HOUR for n in range(1, HOURS_AHEAD + 1)]
         return [self.start + n * DAY for n in range((self.end - self.start).days + 1)]
 
     @property
@@ -191,6 +191,7 @@ OPERATION = endpoint.ModelOperation(
     answer=answer,
     text=__doc__,
     tag="forecast",
+    live=True,
     place=2,
     parameters=_parameters,
     schemas={"ForecastDay": schemas.listed(_ROW)},

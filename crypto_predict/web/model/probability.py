@@ -9,6 +9,9 @@ the horizon of the backtest nearest to the question. `borders` are the prices th
 probability, and how often prices of similar probability were touched out of sample; `corridor` is how often the price
 stayed between two prices with a similar probability.
 
+`clock` is the forecast that answers, that of the finest unit which reaches the time: of minutes, hours or days, made
+from the closes up to `cutoff`. If it is `live`, it was read from the database, and is newer than the model.
+
 A day that has passed is answered from the fitted distribution (`kind` is `fitted`): how closes lay around the curve,
 not what happened. What was touched on it is known, and is answered with 0 or 1. If `extrapolated` is true, a limit lies
 so far out that the shape of the distribution there is an assumption.
@@ -29,7 +32,7 @@ from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import Parameter, pair_parameter, parameter
 from crypto_predict.web.model import endpoint
 from crypto_predict.web.model.answers import KIND, MODEL, Answers, Row, Series
-from crypto_predict.web.model.basis import Basis, basis_of, reasons
+from crypto_predict.web.model.basis import Basis, basis_of, newest_of, reasons
 from crypto_predict.web.model.endpoint import PRICE, PRICE_EXPECTED, read_price
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.model.touches import (
@@ -92,8 +95,11 @@ class _Question(NamedTuple):
 _KINDS = (("above", "below"), ("touches",), ("stays_above", "stays_below"))
 
 
-def probability(answers: Answers, pair: str, query: str) -> Probability:
-    """Return the probability that path and query ask for, with its basis. Errors are also those of `Series.row`."""
+def probability(answers: Answers, pair: str, query: str, now: datetime | None = None) -> Probability:
+    """Return the probability that path and query ask for at `now` (UTC), with its basis.
+
+    Errors are also those of `Series.row`.
+    """
     named = endpoint.read_pair(pair, answers.names)
     values = parameters(query, ("date", *_Question._fields, "model"))
     moment = endpoint.read_date(values)
@@ -104,7 +110,7 @@ def probability(answers: Answers, pair: str, query: str) -> Probability:
     answer = _answer(question, named, series, row, answers.model.card.pairs[named])
     limits, distribution = filter(None, question), series.distribution(moment)
     extrapolated = answer.happened is None and not all(map(distribution.covers, limits))
-    basis = basis_of(answers, series, row, extrapolated=extrapolated)
+    basis = basis_of(answers, series, row, now, extrapolated=extrapolated)
     sentences = [answer.words]
     if answer.happened is None:
         sentences += reasons(basis, simulated=provenance.simulated, measured=answer.measured)
@@ -178,8 +184,9 @@ def _in_words(pair: Pair, moment: date | datetime, above: float | None, below: f
 
 def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:
     """Return the answer as JSON."""
-    estimate = probability(snapshot.answers, pair, query)
-    return snapshot.until_change(render(estimate, simulated=estimate.simulated, pair=estimate.pair), now)
+    estimate = probability(snapshot.answers, pair, query, now)
+    rendered = render(estimate, simulated=estimate.simulated, pair=estimate.pair)
+    return snapshot.until_change(rendered, now, newest_of(estimate.based_on, estimate.as_of))
 
 
 def _limit(snapshot: Snapshot) -> float:
@@ -210,6 +217,7 @@ OPERATION = endpoint.ModelOperation(
     answer=answer,
     text=__doc__,
     tag="forecast",
+    live=True,
     place=3,
     parameters=_parameters,
     schemas={"Probability": Probability},

@@ -22,7 +22,7 @@ from crypto_predict.web.http.response import PAIR, Rendered, file_headers, rende
 from crypto_predict.web.http.schemas import FORMAT_PARAMETER, Parameter, pair_parameter
 from crypto_predict.web.model import endpoint
 from crypto_predict.web.model.answers import FORECAST, KIND, MODEL, Answers, Row, Series
-from crypto_predict.web.model.basis import Basis, basis_of, reasons
+from crypto_predict.web.model.basis import Basis, basis_of, newest_of, reasons
 from crypto_predict.web.model.snapshots import Snapshot
 
 DEFAULT_DAYS = 7  # after the last candle
@@ -77,16 +77,19 @@ class Risk:
     words: str
 
 
-def risk(answers: Answers, pair: str, query: str) -> Risk:
-    """Return the risk that path and query ask for, by default in a week. Errors are also those of `Series.row`."""
+def risk(answers: Answers, pair: str, query: str, now: datetime | None = None) -> Risk:
+    """Return the risk that path and query ask for at `now` (UTC), by default in a week.
+
+    Errors are also those of `Series.row`.
+    """
     named = endpoint.read_pair(pair, answers.names)
     values = queries.parameters(query, ("date", "model", queries.FORMAT))
     series = answers.of(named, values.get("model"))
     week = series.last_candle + DEFAULT_DAYS * DAY
-    return of_row(answers, series, series.row(endpoint.read_date({"date": str(week), **values})))
+    return of_row(answers, series, series.row(endpoint.read_date({"date": str(week), **values})), now)
 
 
-def of_row(answers: Answers, series: Series, row: Row) -> Risk:
+def of_row(answers: Answers, series: Series, row: Row, now: datetime | None = None) -> Risk:
     """Return the risk until the time of a row. If that is not after the newest price, raise `BadParameter`."""
     moment, provenance = row.moment, row.provenance
     if provenance.kind != FORECAST:
@@ -104,7 +107,7 @@ def of_row(answers: Answers, series: Series, row: Row) -> Risk:
     falls = tuple(_fall(series, distribution, share) for share in FALLS)
     figures: list[Loss | Range] = [*at_risk, *shortfall, *ranges, *falls]
     extrapolated = any(figure.extrapolated for figure in figures)
-    basis = basis_of(answers, series, row, extrapolated=extrapolated)
+    basis = basis_of(answers, series, row, now, extrapolated=extrapolated)
     by = f"{'by' if isinstance(moment, datetime) else 'by the close of'} {plain.encode(moment)}"
     sentences = [
         in_words(str(provenance.pair), by, at_risk, shortfall),
@@ -185,8 +188,9 @@ def _figures(risk: Risk) -> Iterator[tuple[str, Loss | Range]]:
 def answer(snapshot: Snapshot, now: datetime, query: str, pair: str) -> Rendered:
     """Answer as JSON or CSV."""
     pair, chosen = queries.file_format(pair, query)
-    answered = risk(snapshot.answers, pair, query)
-    return snapshot.until_change(tabulated(answered) if chosen == "csv" else rendered(answered), now)
+    answered = risk(snapshot.answers, pair, query, now)
+    represented = tabulated(answered) if chosen == "csv" else rendered(answered)
+    return snapshot.until_change(represented, now, newest_of(answered.based_on, answered.as_of))
 
 
 def _parameters(snapshot: Snapshot) -> list[Parameter]:
@@ -208,6 +212,7 @@ OPERATION = endpoint.ModelOperation(
     answer=answer,
     text=__doc__,
     tag="forecast",
+    live=True,
     place=4,
     parameters=_parameters,
     schemas={"Risk": Risk},

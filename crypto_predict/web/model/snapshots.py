@@ -7,9 +7,11 @@ the former alone; the latter are read at each request.
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, time, timedelta
 from email.utils import format_datetime
+from functools import lru_cache
 from math import ceil
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +19,7 @@ from typing import NamedTuple
 from crypto_predict import logs
 from crypto_predict.baked import schedule as schedules
 from crypto_predict.baked import store
+from crypto_predict.baked.live import Live
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import UnusableModel
@@ -28,7 +31,11 @@ from crypto_predict.web.model.freshness import newest_price
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
+LIVE = timedelta(minutes=1)  # after which a live forecast may be followed by another one
+STORED_AFTER = timedelta(seconds=2)  # from a close, until the forecast made at it is stored
 OVERDUE_AFTER = timedelta(hours=1)  # a training takes minutes, and a release waits for its turn, too
+
+_HOUR = timedelta(hours=1)
 
 _log = logging.getLogger("crypto_predict.server")
 
@@ -56,30 +63,75 @@ class Validity:
         ages = {pair: max(self._changed_at - at, timedelta()) for pair, at in newest.items()}  # at the training
         self._lasts = lasts.total_seconds()
         self._stale_at = {pair: limit - age.total_seconds() for pair, age in ages.items()}
-        self._validators = [("ETag", etag), ("Last-Modified", format_datetime(self._changed_at, usegmt=True))]
+        self._limit = limit
+        # Of pairs that live forecasts have moved on: these, the tags of the answers, and when they changed.
+        self.lives: Mapping[Pair, Live] = {}
+        self.versions: Mapping[Pair | None, tuple[str, datetime]] = {}
+        self._baked = etag, self._changed_at
 
-    def until_change(self, now: datetime, pair: Pair | None = None) -> Headers:
-        """Return the headers of an answer about a pair, or all, that caches may keep until the next change."""
-        seconds, stale = self.state(now, pair)
-        return [("Cache-Control", f"public, max-age={seconds}"), *self._validators, *([STALE] if stale else [])]
+    def moved_on(self, lives: Mapping[Pair, Live]) -> "Validity":
+        """Return the validity of answers that live forecasts of some pairs have moved on."""
+        moved = copy(self)
+        moved.lives = dict(lives)
+        moved.versions = {
+            pair: (entity_tag(repr((self.etag, live)).encode()), max(self._changed_at, live.anchor.at, live.hours_at))
+            for pair, live in lives.items()
+        }
+        return moved
+
+    def until_change(self, now: datetime, pair: Pair | None = None, newest: datetime | None = None) -> Headers:
+        """Return the headers of an answer about a pair, or all, that caches may keep until the next change.
+
+        One that says how old the newest price is, which is then of the instant `newest` (UTC), changes with each hour.
+        """
+        (seconds, stale), (etag, changed_at) = (
+            self.state(now, pair),
+            self.versions.get(pair, self._baked),
+        )
+        if newest is not None:
+            hours = max(now - newest, timedelta()) // _HOUR
+            seconds = min(seconds, int((newest + (hours + 1) * _HOUR - now).total_seconds()))
+            if hours:
+                etag, changed_at = f'{etag[:-1]}-{hours}h"', max(changed_at, newest + hours * _HOUR)
+        return _headers(seconds, etag, changed_at, stale=stale)
 
     def until_midnight(self, now: datetime, pair: Pair | None = None) -> Headers:
         """Return the headers of an answer about the present UTC day, which caches may keep until that ends."""
+        (seconds, stale), (etag, changed_at) = (
+            self.state(now, pair),
+            self.versions.get(pair, self._baked),
+        )
         midnight = datetime.combine(now.date(), time(), UTC)
-        seconds = min(self.state(now, pair)[0], int((midnight + DAY - now).total_seconds()))
-        tag = "ETag", f'{self.etag[:-1]}-{midnight:%Y%m%d}"'
-        changed = "Last-Modified", format_datetime(max(midnight, self._changed_at), usegmt=True)
-        return [("Cache-Control", f"public, max-age={seconds}"), tag, changed, *self.until_change(now, pair)[3:]]
+        seconds = min(seconds, int((midnight + DAY - now).total_seconds()))
+        return _headers(seconds, f'{etag[:-1]}-{midnight:%Y%m%d}"', max(midnight, changed_at), stale=stale)
 
     def state(self, now: datetime, pair: Pair | None = None) -> tuple[int, bool]:
         """Return for how many seconds caches may keep an answer about a pair, or about all, and whether it is stale."""
         age = (now - self._changed_at).total_seconds()
+        if pair is not None and pair in self.lives:  # its newest price is new
+            return _lasts(self.lives[pair], now), age >= self._limit
         seconds, left = min(max(int(self._lasts - age), SHORTEST), LONGEST), self._stale_at[pair] - age
         return (min(seconds, ceil(left) - 1), False) if left > 0 else (seconds, True)
 
     def revalidated(self, now: datetime) -> Headers:
         """Return the headers of an answer about the model that caches must revalidate at each request."""
         return [("Cache-Control", "no-cache"), *self.until_change(now)[1:]]
+
+
+def _headers(seconds: int, etag: str, changed_at: datetime, *, stale: bool) -> Headers:
+    changed = "Last-Modified", _http_date(changed_at)
+    return [("Cache-Control", f"public, max-age={seconds}"), ("ETag", etag), changed, *([STALE] if stale else [])]
+
+
+@lru_cache(maxsize=100)
+def _http_date(instant: datetime) -> str:
+    return format_datetime(instant, usegmt=True)
+
+
+def _lasts(live: Live, now: datetime) -> int:
+    """Return the seconds until a newer forecast may be there."""
+    following = now + LIVE if live.minutes is None else live.minutes.cutoff + LIVE + STORED_AFTER
+    return max(int((min(following, live.holds_until) - now).total_seconds()), 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,10 +160,20 @@ class Snapshot:
             self.constants[render] = render(self)
         return self.constants[render]
 
-    def until_change(self, rendered: Rendered, now: datetime) -> Rendered:
-        """Return an answer that caches may keep until the next change."""
-        until = self.validity.until_change(now, rendered.pair)
+    def until_change(self, rendered: Rendered, now: datetime, newest: datetime | None = None) -> Rendered:
+        """Return an answer that caches may keep until the next change; for `newest` see `Validity.until_change`."""
+        until = self.validity.until_change(now, rendered.pair, newest)
         return Rendered(rendered.body, [*rendered.headers, *until], rendered.pair)
+
+    def moved_on(self, lives: Mapping[Pair, Live]) -> "Snapshot":
+        """Return the answers of the same model from newer prices of some pairs. What has passed stays rendered."""
+        answers = self.answers.moved_on(lives)
+        rows = {}
+        for series, days in self.rows.items():
+            moved = answers.of(series.fitted.pair)
+            known = len(days) if moved is series else (series.last_candle - series.first_day).days + 1
+            rows[moved] = days if moved is series else [*days[:known], *([b""] * (len(days) - known))]
+        return replace(self, answers=answers, validity=self.validity.moved_on(lives), rows=rows, closes={})
 
     def planned(self, schedule: Schedule | None, limits: Limits) -> "Snapshot":
         """Return the same answers with another schedule."""

@@ -12,7 +12,7 @@ from crypto_predict.baked.touches import TENTHS, TouchScore, stay
 from crypto_predict.market import Pair
 from crypto_predict.market.forecast import HOURS_AHEAD
 from crypto_predict.web.http.problems import BadParameter
-from crypto_predict.web.model.answers import FORECAST, Row, Series
+from crypto_predict.web.model.answers import FORECAST, Row, Series, closing
 from crypto_predict.wording import counted
 
 _DECIMALS = 6  # of a probability
@@ -139,10 +139,9 @@ def _known(question: Touch, pair: Pair, series: Series, moment: date | datetime)
 
 def _no_candle(series: Series, moment: date | datetime, day: date) -> str:
     if day > series.last_candle:
-        return (
-            f"{plain.encode(moment)} has passed, as the newest price is of {plain.encode(series.newest)}, and the day "
-            "has not closed"
-        )
+        newest = plain.encode(series.newest)
+        state = "its candle is newer than the model" if closing(day) <= series.newest else "the day has not closed"
+        return f"{plain.encode(moment)} has passed, as the newest price is of {newest}, and {state}"
     return f"{day} has no candle"
 
 

@@ -12,7 +12,7 @@ from datetime import date
 from itertools import pairwise
 from typing import NamedTuple
 
-from crypto_predict.baked.evaluation import mixed
+from crypto_predict.baked.distribution import mixed
 from crypto_predict.baked.models import Hindcast
 from crypto_predict.baked.schema import PairForecast
 from crypto_predict.market import DAY

@@ -14,9 +14,9 @@ from crypto_predict.market import Interval, Pair, Span
 from crypto_predict.market.collected import DELISTED, STOPPED, ForecastStep, StreamSpan, StreamState
 from crypto_predict.market.forecast import LEVELS, MINUTES_AHEAD
 from crypto_predict.store import WritableDatabase, open_writer
-from crypto_predict.web.collected.calls import STORED_AFTER
 from crypto_predict.web.collected.minutes_ahead import OLDEST
 from crypto_predict.web.collected.minutes_past import TABLE
+from crypto_predict.web.model.snapshots import STORED_AFTER
 from tests.support.applications import client, problem
 from tests.support.minutes import KEEP, MINUTE, MINUTES, START, candle, forecast, scores, step
 from tests.support.models import BTC, make_model
