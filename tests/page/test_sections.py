@@ -87,6 +87,7 @@ def test_a_question_is_answered_as_the_api_answers_it(kind: str, query: str, url
     assert said.startswith(f"{percent} %. That should" if percent else "Below 0.5 %. That should")
     shown = browser.text("#ask-answer")
     assert answer["words"] in shown
+    assert ("old, and the forecast starts there" in shown) == ("T21:00Z" in query), "of an hour that is asked for"
     assert all(f"{answer[name]:,.2f}" in shown for name in ("prediction", "low", "high"))
     assert browser.text("#ask-answer code") == f'curl "{url}{path}"'
     assert parse_qs(urlsplit(browser.driver.current_url).query) == parse_qs(query)

@@ -11,7 +11,7 @@ from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schema import COVERAGE, Confidence, PairCard
 from crypto_predict.market import DAY
 from crypto_predict.web.model.answers import CLOCK, FORECAST, HOUR, Answers, Row, Series
-from crypto_predict.wording import counted
+from crypto_predict.wording import counted, lasted
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ def reasons(basis: Basis, *, simulated: bool, measured: Sequence[str] = ()) -> l
     if basis.live and basis.cutoff is not None:
         sentences.append(f"It is answered by a live forecast of {basis.clock}, made at {plain.encode(basis.cutoff)}.")
     if basis.newest_price_hours:
-        age = counted(basis.newest_price_hours, "hour")
+        age = lasted(basis.newest_price_hours)
         since = f": it is that of {basis.horizon_hours:.4g} hours from then" if basis.horizon_hours else ""
         sentences.append(f"The newest price is {age} old, and the forecast starts there{since}.")
     if basis.no_hours:

@@ -227,8 +227,7 @@ function ofTheApi(question, site, forecastDocument, answer) {
     return ofAnInterval(question, site.pair, intervalTexts(answer[0], { quote, decimals }), forecastDocument);
   }
   const { probability, based_on: basis, words } = answer;
-  const newest = forecastDocument && forecastDocument.last === basis.newest_candle ? formatMinute(secondsOf(forecastDocument.anchor.at)) : basis.newest_candle;
-  const prices = `${pricesText(answer.simulated, basis.source, site.pair)} up to ${newest}`;
+  const prices = `${pricesText(answer.simulated, basis.source, site.pair)} up to ${formatMinute(secondsOf(answer.as_of))}`;
   const paragraphs = [[`It rests on ${prices}, and on the model ${basis.build}.`]];
   if (answer.known) {
     return { headline: [strong(probability > 0.5 ? "Yes" : "No"), "."], words, paragraphs };
