@@ -116,7 +116,7 @@ def locked(url: str) -> Iterator[None]:
     """Lock the tables of candles so that every reader waits."""
     if url.startswith("postgresql"):
         with psycopg.connect(url) as server:
-            server.execute("LOCK TABLE price_history IN ACCESS EXCLUSIVE MODE")
+            server.execute("LOCK TABLE price_history, rollups IN ACCESS EXCLUSIVE MODE")
             yield
         return
     connection = sqlite3.connect(url, isolation_level=None)
