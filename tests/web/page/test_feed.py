@@ -176,6 +176,7 @@ def releases(draw: st.DrawFn) -> Release:
         quantiles=(),
         volatility=None,
         hours=(),
+        touched=(),
         models={},
     )
 
