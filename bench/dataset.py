@@ -9,6 +9,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -67,7 +68,7 @@ def _run(option: str, folder: Path | str = "", database: Path | str = "", second
         process = subprocess.Popen([sys.executable, "collect.py", *words], cwd=ROOT, stdout=report)
         if seconds:
             time.sleep(seconds)
-            process.kill()
+            os.kill(process.pid, signal.SIGKILL)  # `Popen.kill` would take the status of one that has ended
         _, status, usage = os.wait4(process.pid, 0)
         took = time.perf_counter() - began
         if status and not seconds:
