@@ -4,7 +4,7 @@
 - `partitions`: the months of the candles on PostgreSQL
 - `database`: addresses, connections and errors
 - `reading`, `longer`, `writing`: the implementations of the ports
-- `columns`: what instants and numbers are in a row
+- `columns`, `rows`: what instants and numbers are in a row, and what a row means
 - `storing`, `bulk`, `gaps`, `holding`: candles, many rows at once, what is missing, and reservations
 - `shards`: which process collects which shard
 - `joining`, `rollups`: candles made of shorter ones, and those of them that are kept

@@ -11,7 +11,8 @@ from crypto_predict.market import Interval, SeriesKey, Span, StoredCandle, aggre
 from crypto_predict.store import rollups, tables
 from crypto_predict.store.columns import MOST_SECONDS, THE_SERIES, instant, parameters, seconds_up
 from crypto_predict.store.joining import bound, joined
-from crypto_predict.store.reading import FIELDS, Rows, candle_of, span_of
+from crypto_predict.store.reading import FIELDS, Rows
+from crypto_predict.store.rows import candle_of, span_of
 from crypto_predict.store.storing import Openings, united
 from crypto_predict.store.tables import price_history, purged, symbols
 

@@ -24,7 +24,7 @@ from crypto_predict.market.register import (
 from crypto_predict.store import bulk, tables
 from crypto_predict.store.columns import instant, instant_us, microseconds, seconds_up, text, whole
 from crypto_predict.store.longer import Database
-from crypto_predict.store.reading import gap_of, span_of
+from crypto_predict.store.rows import gap_of, span_of
 from crypto_predict.store.tables import coverage, gaps, outage_records, streams, symbols
 
 STALE = timedelta(seconds=150)  # a running collector brings the register up to date once a minute

@@ -4,9 +4,7 @@ Rows that were altered outside of this program, and cannot be what their columns
 counted, and logged once each.
 """
 
-import json
 import logging
-import math
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -20,30 +18,28 @@ from crypto_predict import logs
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.market import Candle, Interval, Pair, Quote, SeriesKey, Span, StoredCandle, StoredGap
 from crypto_predict.market.collected import (
-    SERIES_STATES,
     BuiltCandle,
     CollectedSeries,
     MinuteRecord,
     Quarantined,
     ShardState,
     StreamSpan,
-    StreamState,
 )
 from crypto_predict.market.forecast import HourForecast, MinuteForecast, MinuteModel
 from crypto_predict.store import forecasts, hour_forecasts, shards, tables
-from crypto_predict.store.columns import (
-    LEAST_SECONDS,
-    MOST_SECONDS,
-    THE_SERIES,
-    instant,
-    instant_us,
-    number,
-    parameters,
-    series_of,
-    text,
-    whole,
-)
+from crypto_predict.store.columns import LEAST_SECONDS, MOST_SECONDS, THE_SERIES, parameters
 from crypto_predict.store.database import Connections
+from crypto_predict.store.rows import (
+    built_of,
+    candle_of,
+    collected_of,
+    gap_of,
+    minute_model_of,
+    quarantined_of,
+    quote_of,
+    span_of,
+    stream_of,
+)
 from crypto_predict.store.tables import coverage, gaps, minute_models, price_history, symbols
 
 MOST_LOGGED = 1_000  # damaged rows
@@ -189,11 +185,11 @@ class Rows(Connections):
 
     def collected(self, pair: Pair | None = None) -> Sequence[CollectedSeries]:
         query = _COLLECTED if pair is None else _COLLECTED_OF_PAIR
-        return sorted(self._rows("symbols", query, _collected, {"of_pair": str(pair)}), key=_order)
+        return sorted(self._rows("symbols", query, collected_of, {"of_pair": str(pair)}), key=_order)
 
     def last_prices(self, ago: timedelta, tolerance: timedelta) -> Sequence[CollectedSeries]:
         values = {"ago": ago // _SECOND, "tolerance": tolerance // _SECOND}
-        rows = self._rows("symbols", _LAST_PRICES, lambda row: _collected(row, row.price, row.earlier), values)
+        rows = self._rows("symbols", _LAST_PRICES, lambda row: collected_of(row, row.price, row.earlier), values)
         return sorted(rows, key=_order)
 
     def coverage(self, series: SeriesKey) -> Sequence[Span]:
@@ -217,7 +213,7 @@ class Rows(Connections):
 
     def quotes(self, source: str, pair: Pair, span: Span, limit: int, *, newest: bool = False) -> Sequence[Quote]:
         values = parameters(SeriesKey(source, pair, Interval.MINUTE_1), span)
-        quotes = self._page("top_of_book", _QUOTES[newest], _quote, values, limit)
+        quotes = self._page("top_of_book", _QUOTES[newest], quote_of, values, limit)
         return quotes[::-1] if newest else quotes
 
     def gaps(self, series: SeriesKey, span: Span) -> Sequence[StoredGap]:
@@ -229,13 +225,13 @@ class Rows(Connections):
 
     def quarantine(self, series: SeriesKey, span: Span) -> Sequence[Quarantined]:
         """Return the rejected rows that open in `span`, ascending."""
-        return self._rows("quarantine", _QUARANTINE, _quarantined, parameters(series, span))
+        return self._rows("quarantine", _QUARANTINE, quarantined_of, parameters(series, span))
 
     def streams(self, source: str, pair: Pair, span: Span) -> Sequence[StreamSpan]:
-        return self._rows("streams", _STREAMS, _stream, parameters(SeriesKey(source, pair, Interval.MINUTE_1), span))
+        return self._rows("streams", _STREAMS, stream_of, parameters(SeriesKey(source, pair, Interval.MINUTE_1), span))
 
     def built(self, series: SeriesKey, span: Span, limit: int) -> Sequence[BuiltCandle]:
-        return self._page("built_candles", _BUILT, _built, parameters(series, span), limit)
+        return self._page("built_candles", _BUILT, built_of, parameters(series, span), limit)
 
     def minute_forecasts(
         self, series: SeriesKey, span: Span, limit: int, *, newest: bool = False
@@ -255,7 +251,7 @@ class Rows(Connections):
         return forecasts.grouped(self._rows("forecast_scores", query, forecasts.scored, values))
 
     def minute_models(self) -> Mapping[SeriesKey, MinuteModel]:
-        return dict(self._rows("minute_models", _MODELS, _minute_model))
+        return dict(self._rows("minute_models", _MODELS, minute_model_of))
 
     def shards(self) -> Sequence[ShardState]:
         if self.path is not None:
@@ -340,96 +336,3 @@ def _compact(column: list[Any], code: str) -> Sequence[Any]:
 
 def _order(collected: CollectedSeries) -> tuple[str, Pair, int]:
     return collected.series.source, collected.series.pair, collected.series.interval.seconds
-
-
-def _collected(row: _Row, price: object = None, earlier: object = None) -> CollectedSeries:
-    key = series_of(row)
-    first, last = (None if at is None else instant(at) for at in (row.first_open, row.last_open))
-    if (first is None) != (last is None) or (first is not None and last is not None and first > last):
-        raise ValueError(f"its first opening {first} and its last one {last} contradict each other")
-    if row.state not in SERIES_STATES:
-        raise ValueError(f"{row.state} is not one of {', '.join(SERIES_STATES)}")
-    return CollectedSeries(
-        series=key,
-        simulated=row.simulated,
-        state=row.state,
-        first_open=first,
-        newest_close=None if last is None else last + key.interval.length,
-        gaps=row.gaps or 0,
-        missing=int(row.length or 0) // key.interval.seconds,
-        since=None if row.since is None else instant(row.since),
-        compared=whole(row.compared),
-        mismatched=whole(row.mismatched),
-        version=whole(row.version),
-        candles=whole(row.candles),
-        is_rolled=row.unrolled is None,
-        price=_price(price),
-        earlier=_price(earlier),
-    )
-
-
-def _price(value: object) -> float | None:
-    return value if isinstance(value, float) and 0 < value < math.inf else None
-
-
-def span_of(row: Sequence[Any]) -> Span:
-    """Return the span of a row that begins with its ends in seconds."""
-    span = Span(instant(row[0]), instant(row[1]))
-    if span.start >= span.end:
-        raise ValueError("it ends before it begins")
-    return span
-
-
-def candle_of(row: Sequence[Any]) -> StoredCandle:
-    """Return a candle whose numbers can be those of a market, each by itself: `history` judges what they mean."""
-    opening, first, high, low, close, volume, quote, trades, taker_base, taker_quote, vwap = row
-    # written out, because answers have thousands of them
-    if not (
-        0 < first < math.inf
-        and 0 < high < math.inf
-        and 0 < low < math.inf
-        and 0 < close < math.inf
-        and 0 <= volume < math.inf
-        and (quote is None or 0 <= quote < math.inf)
-        and (trades is None or 0 <= trades < math.inf)
-        and (taker_base is None or 0 <= taker_base < math.inf)
-        and (taker_quote is None or 0 <= taker_quote < math.inf)
-        and (vwap is None or 0 <= vwap < math.inf)
-    ):
-        raise ValueError(f"{shown(str(row[1:]))} are not numbers of a market")
-    candle = Candle(instant(opening), first, high, low, close, volume, quote, trades, taker_base, taker_quote)
-    return StoredCandle(candle, vwap)
-
-
-def _quarantined(row: _Row) -> Quarantined:
-    numbers = json.loads(row[1])
-    if not all(value is None or isinstance(value, int | float) for value in numbers):
-        raise ValueError("its numbers are not numbers")
-    return Quarantined(Candle(instant_us(row[0]), *numbers), text(row[2]))
-
-
-def _quote(row: Sequence[Any]) -> Quote:
-    return Quote(instant_us(row[0]), *map(number, row[1:]))
-
-
-def _built(row: Sequence[Any]) -> BuiltCandle:
-    opening, first, high, low, close, ticks, late, partial, volume = row
-    prices = number(first), number(high), number(low), number(close)
-    size = None if volume is None else number(volume)
-    return BuiltCandle(instant(opening), *prices, whole(ticks), whole(late), bool(partial), size)
-
-
-def _stream(row: _Row) -> StreamSpan:
-    start, end, state, reason = row
-    return StreamSpan(Span(instant_us(start), instant_us(end)), StreamState(state), text(reason))
-
-
-def _minute_model(row: _Row) -> tuple[SeriesKey, MinuteModel]:
-    return series_of(row), MinuteModel(instant_us(row.fitted_at_us), text(row.content))
-
-
-def gap_of(row: Sequence[Any], interval: Interval) -> StoredGap:
-    """Return the gap of a row that has the columns of `gaps` without its series."""
-    span, (*_, cause, attempts, verdict, found_at) = span_of(row), row
-    missing = (span.end - span.start) // interval.length
-    return StoredGap(span.start, span.end, missing, text(cause), whole(attempts), text(verdict), instant_us(found_at))
