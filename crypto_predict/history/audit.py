@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
-from crypto_predict.market import DAY, EPOCH, Candle, Interval
+from crypto_predict.market import Candle, Interval
+from crypto_predict.market.interval import MONDAY
 
 # Kinds of defects. They complete "N candles ...".
 REPEATED = "repeat an opening"
@@ -12,6 +13,9 @@ UNORDERED = "stand after a later one"
 FUTURE = "open in the future"
 OFF_GRID = "open where none can"
 IMPOSSIBLE = "are impossible"
+
+# The openings that are expected, of intervals whose length does not tell them.
+_GRIDS = {Interval.DAY_1: "a day at 00:00 UTC", Interval.WEEK_1: "a week, on Monday at 00:00 UTC"}
 
 
 class Audit:
@@ -25,7 +29,7 @@ class Audit:
         self.received = 0  # candles so far
         self.quarantine: set[datetime] = set()  # UTC openings whose candle is off the grid, or has impossible values
         self._interval = interval
-        self._first_step = 0  # from the epoch, in intervals
+        self._first_step = 0  # from a Monday on, in intervals
         self._received = bytearray()  # 1 for an opening that was received, for each step from the first one on
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}  # by kind
@@ -38,7 +42,7 @@ class Audit:
         if opening > now:
             self._note(FUTURE, place(opening, line))
             return False
-        step, offset = divmod(opening - EPOCH, self._interval.length)
+        step, offset = divmod(opening - MONDAY, self._interval.length)
         if offset:
             is_repeated = opening in self.quarantine
         else:
@@ -84,9 +88,8 @@ class Audit:
             self._note(UNORDERED, f"{place(opening, line)} after {place(before, line_before)}")
 
     def _off_grid(self, opening: datetime) -> str:
-        length = self._interval.length
         since = f", {opening - self._previous[0]} after the one before" if self._previous else ""
-        grid = "a day at 00:00 UTC" if length == DAY else f"every {length} from 00:00 UTC on"
+        grid = _GRIDS.get(self._interval, f"every {self._interval.length} from 00:00 UTC on")
         return f"{since}; one {grid} is expected"
 
     def _note(self, kind: str, first: str) -> None:

@@ -185,7 +185,7 @@ def test_a_history_is_the_sound_last_copies_and_never_filled_in(
     """In any order, with any repetition: exchanges revise a candle and send it again."""
     sent, last = [], dict[int, Candle | None]()
     for number, (step, kind) in enumerate(stream):
-        sound = candle(TODAY + (step - 42) * interval.length, 100.0 + number / 8)
+        sound = candle(interval.floor(TODAY) + (step - 42) * interval.length, 100.0 + number / 8)
         last |= {step: sound if kind == "sound" else None} if kind != "off grid" else {}
         askew = sound._replace(open_time=sound.open_time + interval.length / 4)
         sent.append({"sound": sound, "impossible": sound._replace(close=-1.0), "off grid": askew}[kind])
@@ -195,7 +195,7 @@ def test_a_history_is_the_sound_last_copies_and_never_filled_in(
     off_grid = {step for step, kind in stream if kind == "off grid"}
     assert history.quarantined == len(last) - len(usable) + len(off_grid)
     missing = [(before + 1, after) for before, after in pairwise(usable) if after - before > 1]
-    at = {step: TODAY + (step - 42) * interval.length for step in range(41)}
+    at = {step: interval.floor(TODAY) + (step - 42) * interval.length for step in range(41)}
     assert history.gaps == tuple(Gap(at[first], at[end], end - first) for first, end in missing)
     repeated = len(stream) - len(last) - len(off_grid)
     assert history.defects.get("repeat an opening", "0 of").startswith(f"{repeated} of")

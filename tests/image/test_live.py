@@ -293,7 +293,9 @@ def test_the_commands_of_the_guide_back_database_and_model_up_and_restore_them(l
     before, ledger = live.get(candles).json()["candles"], live.project.compose(*shown)
     assert ledger
     run_lines(live, r"exec --no-TTY database pg_dump|-cf - -C /model")
-    live.project.compose(*database, "psql", "--username", "market", "--command", "DELETE FROM price_history; DELETE FROM rollups")
+    live.project.compose(
+        *database, "psql", "--username", "market", "--command", "DELETE FROM price_history; DELETE FROM rollups"
+    )
     live.project.compose(*trainer, "rm", "/model/model.ledger.jsonl")
     assert live.get(candles).json()["candles"] != before
     run_lines(live, r"-xf - -C /model")

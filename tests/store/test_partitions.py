@@ -13,24 +13,13 @@ from crypto_predict.market import Interval, Pair
 from crypto_predict.store import Database, WritableDatabase, open_reader, open_writer, tables
 from crypto_predict.store.migrations import single_table
 from crypto_predict.store.partitions import month_of, months_of
+from tests.store.test_schema import BACK
 from tests.support.databases import PASSWORD, USER, connected, execute, with_user
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
 from tests.support.processes import child
 
 ON_POSTGRESQL = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 MONTH = 15 * 1440  # the first minute of a month: `START` is its predecessor's seventeenth day
-# Makes a single table of the partitions, as databases of schema 0005 have it.
-SINGLE = (
-    "CREATE TABLE single (LIKE price_history INCLUDING ALL)",
-    "INSERT INTO single SELECT * FROM price_history",
-    "DROP TABLE price_history",
-    "ALTER TABLE single RENAME TO price_history",
-    "ALTER INDEX single_pkey RENAME TO price_history_pkey",
-    *("DROP TABLE rollups", "DROP TABLE purged", "ALTER TABLE symbols DROP COLUMN unrolled"),
-    "UPDATE crypto_predict_schema SET version_num = '0005'",
-)
-
-
 SIZE = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('price_history')"
 
 
@@ -40,8 +29,11 @@ def partitions(url: str) -> Sequence[str]:
 
 
 def make_single(url: str) -> None:
-    for statement in SINGLE:
-        execute(url, statement)
+    """Take the database back to its last schema with a single table."""
+    for passed, statements in BACK.items():
+        for statement in statements if passed >= "0005" else ():
+            execute(url, statement)
+    execute(url, "UPDATE crypto_predict_schema SET version_num = '0005'")
 
 
 @given(st.lists(st.integers(-30_000_000_000, 100_000_000_000)).map(sorted))

@@ -20,7 +20,6 @@ from crypto_predict.web.page import html, words
 from crypto_predict.web.page.releases import Releases
 from crypto_predict.wording import counted, listed
 
-CONTENT_TYPE = "application/atom+xml; charset=utf-8"
 NAME = "feed.xml"  # its address, and its template
 ARCHIVE = "feed/{}.xml"  # the address of a month
 HORIZONS = (1, 7, 30)  # days after the last candle, in the words of an entry

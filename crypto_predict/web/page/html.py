@@ -32,6 +32,7 @@ from crypto_predict.web.page.assets import Assets, find
 from crypto_predict.wording import counted, duration
 
 CONTENT_TYPE = "text/html; charset=utf-8"
+FEED_CONTENT_TYPE = "application/atom+xml; charset=utf-8"
 
 HORIZONS = (1, 2, 3, 7, 14, 30, 60, 90, 180, 365)  # days after the last candle, in the table of the forecast
 RANGES = ((0.25, 0.75), (0.1, 0.9), (0.05, 0.95))  # the levels at the ends of its ranges

@@ -21,7 +21,6 @@ from crypto_predict.web.collected.endpoint import LATEST, instant
 from crypto_predict.web.collected.outages import LASTS, NoSuchOutage
 from crypto_predict.web.http.response import Headers, Rendered
 from crypto_predict.web.page import html
-from crypto_predict.web.page.feed import CONTENT_TYPE
 from crypto_predict.web.page.html import Site
 from crypto_predict.web.page.pages import SECURITY
 from crypto_predict.wording import counted, duration
@@ -99,7 +98,7 @@ def _feed(call: Call, site: Site) -> Rendered:
             for outage in outages
         ],
     )
-    return _page(call, text, CONTENT_TYPE)
+    return _page(call, text, html.FEED_CONTENT_TYPE)
 
 
 def _page(call: Call, text: str, content_type: str = html.CONTENT_TYPE) -> Rendered:

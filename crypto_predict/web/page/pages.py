@@ -73,10 +73,10 @@ class Pages:
             return _represent(documents.rendered(content), JSON, simulated)
 
         def feed_of(month: str | None) -> Representations:
-            from crypto_predict.web.page.feed import CONTENT_TYPE, feed  # noqa: PLC0415 no other answer waits for it
+            from crypto_predict.web.page.feed import feed  # noqa: PLC0415 no other answer waits for it
 
             body = feed(model, releases, month, site.address, site.repository_url)
-            return _represent(body, CONTENT_TYPE, model.card.simulated)
+            return _represent(body, html.FEED_CONTENT_TYPE, model.card.simulated)
 
         self._documents = lru_cache(maxsize=MOST_RELEASES)(document)
         self._feeds = lru_cache(maxsize=MOST_FEEDS)(feed_of)

@@ -1,5 +1,5 @@
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 
@@ -11,7 +11,9 @@ from crypto_predict.errors import (
     OutOfRange,
     UnknownPair,
 )
+from crypto_predict.market.register import OutageKey
 from crypto_predict.web.collected.database import Overloaded
+from crypto_predict.web.collected.outages import NoSuchOutage
 from crypto_predict.web.collected.series import NotCollected
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.problems import BadParameter, Problem
@@ -27,6 +29,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (UnknownPair("DOGE/USD", ["BTC/USD"]), 404, {"parameter": "pair"}),
     (NoProphetInterval(date(2024, 6, 1), date(2024, 5, 17)), 422, {"parameter": "model"}),
     (NotCollected("source", "kraken", []), 404, {"parameter": "source"}),
+    (NoSuchOutage(OutageKey("binance", False, datetime(2026, 11, 1, tzinfo=UTC))), 404, {"parameter": "id"}),
     (Overloaded(), 503, {}),
     (ReleasesUnavailable("the ledger is being read", 10), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
