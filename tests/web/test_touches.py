@@ -144,6 +144,8 @@ def test_a_corridor_without_the_present_price_is_answered_with_0_and_the_reason(
     assert (answer["probability"], answer["known"], answer["corridor"]) == (0, True, None)
     newest = "as the newest price, of 2024-05-18T12:00:00Z, is 67,010."
     assert f"Probability 0: BTC/USD does not stay {asked}, {newest}" in answer["words"]
+    assert "Out of sample" not in answer["words"], "what was measured of forecasts does not bear on it"
+    assert "assumed" not in answer["words"]
 
 
 def day_of_the_past(**query: object) -> dict[str, Any]:

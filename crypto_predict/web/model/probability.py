@@ -109,10 +109,10 @@ def probability(answers: Answers, pair: str, query: str, now: datetime | None = 
     provenance = row.provenance
     answer = _answer(question, named, series, row, answers.model.card.pairs[named])
     limits, distribution = filter(None, question), series.distribution(moment)
-    extrapolated = answer.happened is None and not all(map(distribution.covers, limits))
+    extrapolated = not answer.known and not all(map(distribution.covers, limits))
     basis = basis_of(answers, series, row, now, extrapolated=extrapolated)
     sentences = [answer.words]
-    if answer.happened is None:
+    if not answer.known:
         sentences += reasons(basis, simulated=provenance.simulated, measured=answer.measured)
     elif provenance.simulated:
         sentences.append("The prices are simulated.")

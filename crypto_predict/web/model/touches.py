@@ -108,14 +108,15 @@ def answer_to(question: Touch, pair: Pair, series: Series, row: Row, facts: Pair
         Border(limit, round(share, _DECIMALS), _calibration(facts.touches, asked, share))
         for limit, share in zip(question.limits, touched, strict=True)
     )
-    corridor = None
-    if len(borders) > 1 and not is_decided:
+    corridor, what, calibrations = None, _TOUCHED, [border.calibration for border in borders]
+    if is_decided:
+        calibrations = []  # nothing that was measured bears on it
+    elif len(borders) > 1:
         corridor = _calibration(facts.corridors, asked, probability)
-        measured = tuple(_measured([corridor], _HELD, series, row.moment))
-    else:
-        measured = tuple(_measured([border.calibration for border in borders], _TOUCHED, series, row.moment))
+        what, calibrations = _HELD, [corridor]
+    measured = dict.fromkeys(_measured(calibrations, what, series, row.moment))
     words = _in_words(question, pair, series, row.moment, probability)
-    return Answer(probability, is_decided, borders, corridor, None, words, tuple(dict.fromkeys(measured)))
+    return Answer(probability, is_decided, borders, corridor, None, words, tuple(measured))
 
 
 def _known(question: Touch, pair: Pair, series: Series, moment: date | datetime) -> Answer:

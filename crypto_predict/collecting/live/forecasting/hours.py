@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from crypto_predict.collecting.live.events import Stored
 from crypto_predict.collecting.live.forecasting.hour_candles import HourReader, extended, read_hours
+from crypto_predict.collecting.live.forecasting.series import follow_minutes
 from crypto_predict.collecting.live.forecasting.turns import in_turns
 from crypto_predict.errors import DatabaseError
 from crypto_predict.forecasting.distribution.hours import LEAST_HISTORY, Hours, learn
@@ -96,11 +97,8 @@ class HourForecasts:
 
     def follow(self, series: Sequence[CollectedSeries]) -> None:
         """Forecast the hours of the minutes among these series, as the database describes them now, and no others."""
-        minutes = {stored.series: stored for stored in series if stored.series.interval is Interval.MINUTE_1}
         with self._lock:
-            for key in self._series.keys() - minutes.keys():
-                del self._series[key]
-            for key, stored in minutes.items():
+            for key, stored in follow_minutes(self._series, series).items():
                 followed = self._series.setdefault(key, HourSeries())
                 followed.newest = max(filter(None, (followed.newest, stored.newest_close)), default=None)
 

@@ -14,13 +14,20 @@ from datetime import datetime, timedelta
 from time import monotonic
 
 from crypto_predict.collecting.live.events import Stored
-from crypto_predict.collecting.live.forecasting.series import RETRY_DEFECT, RETRY_REFUSED, Fitted, ForecastSeries, Work
+from crypto_predict.collecting.live.forecasting.series import (
+    RETRY_DEFECT,
+    RETRY_REFUSED,
+    Fitted,
+    ForecastSeries,
+    Work,
+    follow_minutes,
+)
 from crypto_predict.collecting.live.forecasting.state import ForecastDatabase, fit, state_of
 from crypto_predict.collecting.live.forecasting.turns import in_turns
 from crypto_predict.errors import DatabaseError, InvalidValue, UnusableHistory
 from crypto_predict.forecasting.minutes.model import Coefficients
 from crypto_predict.logs import event
-from crypto_predict.market import Interval, SeriesKey
+from crypto_predict.market import SeriesKey
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
 from crypto_predict.market.forecast import MinuteModel
@@ -57,11 +64,8 @@ class Forecasts:
 
     def follow(self, series: Sequence[CollectedSeries]) -> None:
         """Forecast the minutes among these series, as the database describes them now, and no others."""
-        minutes = {stored.series: stored for stored in series if stored.series.interval is Interval.MINUTE_1}
         with self._lock:
-            for key in self._series.keys() - minutes.keys():
-                del self._series[key]
-            for key, stored in minutes.items():
+            for key, stored in follow_minutes(self._series, series).items():
                 self._series.setdefault(key, ForecastSeries(stored)).stored = stored
 
     def stored(self, news: Stored) -> None:

@@ -1,14 +1,15 @@
 """A forecast series: its inbox, its forecasts not yet stored, and its next fit."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import IntEnum
 from threading import Lock
+from typing import TypeVar
 
 from crypto_predict.collecting.live.forecasting.state import FULL, ForecastState
 from crypto_predict.forecasting.minutes.model import LEAST_MINUTES, Coefficients
-from crypto_predict.market import Candle, Interval
+from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.collected import CollectedSeries, ForecastStep
 
 MOST_PENDING = 60  # steps that wait for the database; of more, the oldest are dropped
@@ -22,6 +23,7 @@ RETRY_DEFECT = 300.0  # after a defect
 Fitted = tuple[datetime, Coefficients]  # and when (UTC) they were fitted
 
 _MINUTE = Interval.MINUTE_1.length
+_Followed = TypeVar("_Followed")  # what is kept of a series
 
 
 class Work(IntEnum):
@@ -34,6 +36,16 @@ class Work(IntEnum):
 
 # As above, from one preparation to the next.
 RETRIES = {Work.READ: 0.0, Work.REBUILD: 3_600.0, Work.FIT: 300.0}
+
+
+def follow_minutes(
+    followed: dict[SeriesKey, _Followed], series: Iterable[CollectedSeries]
+) -> Mapping[SeriesKey, CollectedSeries]:
+    """Return the minutes among these series, and drop what is followed of any other."""
+    minutes = {stored.series: stored for stored in series if stored.series.interval is Interval.MINUTE_1}
+    for key in followed.keys() - minutes.keys():
+        del followed[key]
+    return minutes
 
 
 @dataclass(slots=True)
