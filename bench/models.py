@@ -38,7 +38,8 @@ def bake(source: str, path: Path) -> tuple[int, int]:
 
 def pickle_prophet(source: str, path: Path) -> None:
     """Fit Prophet out of the box to the same closes and pickle it, which its own documentation advises against."""
-    path.write_bytes(pickle.dumps(fit_prophet(read(source))))
+    with pd.option_context("mode.string_storage", "python"):  # the peer's image has no pyarrow
+        path.write_bytes(pickle.dumps(fit_prophet(read(source))))
 
 
 def fit_prophet(history: History) -> Any:
