@@ -19,7 +19,8 @@ WINDOWS, WINDOW = 50, 50  # minutes
 EVERY = 10  # minutes there is a forecast
 
 # Continues at any window, as a backfill does, and prints each one that is stored. Every second one comes by a stream.
-# The forecasts of the window before are repeated: a process that was killed does not know whether they were stored.
+# The forecasts of the window before are repeated, those of the last one too: a process that was killed does not know whether they
+# were stored.
 BACKFILL = f"""
 import sys
 from crypto_predict.errors import DatabaseError
@@ -27,6 +28,11 @@ from crypto_predict.market.collected import StreamSpan, StreamState
 from crypto_predict.store import open_writer
 from tests.support.minutes import KEEP, step
 from tests.support.minutes import MINUTES, START, MINUTE, candles, span
+
+def forecast(writer, end):
+    steps = [step(minute, 1, 15) for minute in range(max(0, end - {2 * WINDOW}), end, {EVERY})]
+    writer.write_forecasts({{MINUTES: steps}}, KEEP)
+
 try:
     with open_writer(sys.argv[1]) as writer:
         writer.follow(MINUTES, simulated=False)
@@ -34,6 +40,7 @@ try:
             done = writer.coverage(MINUTES)
             first = (done[0].end - START) // MINUTE if done else 0
             if first >= {WINDOWS * WINDOW}:
+                forecast(writer, first)
                 break
             some = candles(first, first + {WINDOW})
             if first // {WINDOW} % 2:
@@ -42,8 +49,7 @@ try:
                 writer.write_streams(MINUTES.source, [MINUTES.pair], seen)
             else:
                 writer.write(MINUTES, some, span(first, first + {WINDOW}))
-            steps = [step(minute, 1, 15) for minute in range(max(0, first - {WINDOW}), first + {WINDOW}, {EVERY})]
-            writer.write_forecasts({{MINUTES: steps}}, KEEP)
+            forecast(writer, first + {WINDOW})
             print(first, flush=True)
     print("done", flush=True)
 except DatabaseError as error:
