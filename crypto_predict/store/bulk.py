@@ -1,18 +1,15 @@
 """Writing many rows at once, the fastest way that each database has."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Boolean, Connection, Double, Integer, Table
+from sqlalchemy import Connection, Double, Table
 
 Values = tuple[Any, ...]
 
 _FEW = 1000  # rows, below which single statements are quicker on PostgreSQL than a table to copy them into
-
-# BigInteger is an Integer too
-_TYPES = ((Double, "float8"), (Boolean, "bool"), (BigInteger, "int8"), (Integer, "int4"))
 
 
 def insert(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[Values]) -> None:
@@ -33,13 +30,13 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values], only_if
     if not some:
         return
     driver: Any = connection.connection.driver_connection
-    marks = f"VALUES ({', '.join(_mark(connection) for _ in table.columns)})"
     if connection.dialect.name == "sqlite":
+        marks = f"VALUES ({', '.join('?' for _ in table.columns)})"
         driver.executemany(_upsert(table, marks, "IS NOT", only_if), itertools.chain(some, rows)).close()
         return
+    types = [column.type.compile(connection.dialect).lower() for column in table.columns]
     if len(some) < _FEW:
-        with driver.cursor() as cursor:
-            cursor.executemany(_upsert(table, marks, "IS DISTINCT FROM", only_if), some)
+        connection.exec_driver_sql(_upsert(table, _unnested(types), "IS DISTINCT FROM", only_if), _arrays(table, some))
         return
     incoming = f"incoming_{table.name}"
     # emptied at the end of the transaction and used again by the next: new tables would bloat the system tables
@@ -50,9 +47,7 @@ def upsert(connection: Connection, table: Table, rows: Iterator[Values], only_if
         driver.cursor() as cursor,
         cursor.copy(f"COPY {incoming} ({_names(table)}) FROM STDIN (FORMAT BINARY)") as copy,
     ):
-        copy.set_types(
-            next((name for kind, name in _TYPES if isinstance(column.type, kind)), "text") for column in table.columns
-        )
+        copy.set_types(types)
         for row in itertools.chain(some, rows):
             copy.write_row(row)
     selected = f"SELECT {_names(table)} FROM {incoming}"  # noqa: S608 - names of tables.py
@@ -74,6 +69,21 @@ def _upsert(table: Table, rows: str, differs: str, only_if: str) -> str:
     return (
         f"INSERT INTO {table.name} ({_names(table)}) {rows}"
         f" ON CONFLICT ({keys}) DO UPDATE SET {update} WHERE ({old}) {differs} ({new}) AND {only_if}"
+    )
+
+
+def _unnested(types: Iterable[str]) -> str:
+    """Return the query of rows that are sent to PostgreSQL as one array a column, many times as fast as row by row."""
+    return f"SELECT * FROM unnest({', '.join(f'%s::{name}[]' for name in types)})"  # noqa: S608 - constants
+
+
+def _arrays(table: Table, rows: Sequence[Values]) -> Values:
+    """Return the arrays of `_unnested`. The driver refuses one in which numbers are of two types."""
+    return tuple(
+        [value if value is None else float(value) for value in values]
+        if isinstance(column.type, Double)
+        else list(values)
+        for column, values in zip(table.columns, zip(*rows, strict=True), strict=True)
     )
 
 

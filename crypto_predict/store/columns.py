@@ -5,10 +5,11 @@ PostgreSQL may hold numbers that are not finite: what reads a value raises an er
 """
 
 import math
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, bindparam, select
+from sqlalchemy import ARRAY, ColumnElement, Connection, Row, bindparam, func, literal, select, tuple_
 
 from crypto_predict.errors import shown
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey, Span
@@ -30,6 +31,20 @@ _SECOND, _MICROSECOND = timedelta(seconds=1), timedelta(microseconds=1)
 
 # Since 1970: an opening of every interval, and so of weeks.
 MONDAY_SECONDS = (MONDAY - EPOCH) // _SECOND
+
+
+def among(
+    connection: Connection, columns: Sequence[ColumnElement[Any]], rows: Iterable[Sequence[Any]]
+) -> ColumnElement[bool]:
+    """Return the condition that the values of columns are those of one of some rows.
+
+    PostgreSQL gets an array a column: so the statement has the same text for any number of rows, and is prepared once.
+    """
+    values = [list(row) for row in rows]
+    if connection.dialect.name == "sqlite":
+        return tuple_(*columns).in_(values)
+    arrays = (literal([row[number] for row in values], ARRAY(column.type)) for number, column in enumerate(columns))
+    return tuple_(*columns).in_(select(*map(func.unnest, arrays)))
 
 
 def seconds_up(time: datetime) -> int:

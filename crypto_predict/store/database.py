@@ -65,6 +65,7 @@ class Connections:
         )
         self._status: os.stat_result | None = None  # of the file that the connections have open
         self._turn = threading.Lock()  # of the threads that write to a file
+        self._own = threading.local()  # `snapshot`: the open snapshot of a thread
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Connection]:
@@ -81,11 +82,21 @@ class Connections:
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """Open a transaction that only reads, and does not wait for others that write."""
+        """Open a transaction that only reads, and does not wait for others that write.
+
+        Inside of another one of the same thread it is the same one: so an answer of several reads costs one.
+        """
+        if (outer := getattr(self._own, "snapshot", None)) is not None:
+            yield outer
+            return
         with self.errors():
             self._check_file()
             with self.engine.connect().execution_options(**_READS) as connection, connection.begin():
-                yield connection
+                self._own.snapshot = connection
+                try:
+                    yield connection
+                finally:
+                    self._own.snapshot = None
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, func, select, update
 from crypto_predict.market import StoredGap
 from crypto_predict.market.collected import MOST_ATTEMPTS, QUARANTINED
 from crypto_predict.store import bulk, tables
-from crypto_predict.store.columns import MONDAY_SECONDS, microseconds, seconds_up
+from crypto_predict.store.columns import MONDAY_SECONDS, among, microseconds, seconds_up
 from crypto_predict.store.storing import Change, Openings, Symbol, united
 from crypto_predict.store.tables import coverage, gaps, price_history, quarantine
 
@@ -38,7 +38,7 @@ def cover(
     since = [span.start for span in spans] + [change.newest_end for change in changes]
     query = (
         select(columns.series, columns.start_time, columns.end_time)
-        .where(columns.series.in_(answered))
+        .where(among(connection, [columns.series], ([series] for series in answered)))
         .where(columns.end_time >= min(since), columns.start_time <= max(span.end for span in spans))
         .order_by(columns.series, columns.start_time)
     )

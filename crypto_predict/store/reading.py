@@ -11,7 +11,7 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, bindparam, cast, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, bindparam, cast, false, func, literal, select
 from sqlalchemy import text as statement
 
 from crypto_predict import logs
@@ -87,11 +87,12 @@ _CANDLES = _page_of(price_history, "open_time", *FIELDS, "vwap")
 _COLUMNS = _in_span(price_history, "open_time", *FIELDS, "vwap").where(
     *(price_history.c[name].between(5e-324, _MOST) for name in ("open", "high", "low", "close")),
     price_history.c.volume.between(0, _MOST),
+    # not with IS NULL OR: SQLite would expect so few rows that it sorted them
     *(
-        price_history.c[name].is_(None) | price_history.c[name].between(0, _MOST)
+        price_history.c[name].between(0, _MOST).is_not(false())
         for name in ("quote_volume", "trades", "taker_base_volume", "taker_quote_volume", "vwap")
     ),
-    price_history.c.trades.is_(None) | (cast(price_history.c.trades, BigInteger) == price_history.c.trades),
+    (cast(price_history.c.trades, BigInteger) == price_history.c.trades).is_not(false()),
 )
 _COUNT = _in_span(price_history, "open_time").with_only_columns(func.count()).order_by(None)
 _REVISIONS = _in_span(tables.revisions, "open_time", *FIELDS)
@@ -201,13 +202,15 @@ class Rows(Connections):
     def columns(self, series: SeriesKey, span: Span) -> Sequence[Sequence[Any]]:
         values = parameters(series, span)
         with self.snapshot() as connection:
-            count = connection.execute(_COUNT, values).scalar_one()
             cursor = connection.execute(_COLUMNS, values).cursor
             named: dict[str, list[Any]] = {name: [] for name in ("open_time", *FIELDS, "vwap")}
             while rows := cursor.fetchmany(_FEW):
                 for column, values_of_rows in zip(named.values(), zip(*rows, strict=True), strict=True):
                     column.extend(values_of_rows)
-        if len(named["open_time"]) < count:
+            whole = len(named["open_time"])
+            is_full = whole == (span.end - span.start) // series.interval.length  # no row can be damaged then
+            count = whole if is_full else connection.execute(_COUNT, values).scalar_one()
+        if whole < count:
             self.candles(series, span, count)  # counts the damaged ones, and logs them
         return [_compact(column, "q" if name in {"open_time", "trades"} else "d") for name, column in named.items()]
 

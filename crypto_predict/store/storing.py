@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, select, tuple_, update
+from sqlalchemy import Connection, Row, bindparam, select, update
 
 from crypto_predict.market import Candle, Interval, SeriesKey
 from crypto_predict.market.candle import DAY_SECONDS, Session, differ, session_end
 from crypto_predict.store import bulk, partitions
-from crypto_predict.store.columns import MONDAY_SECONDS
+from crypto_predict.store.columns import MONDAY_SECONDS, among
 from crypto_predict.store.tables import price_history, revisions, symbols
 
 _HEAD = ("candles", "first_open", "last_open", "session_turnover", "session_volume")
@@ -38,7 +38,6 @@ def lock(connection: Connection, series: Sequence[SeriesKey]) -> dict[SeriesKey,
     """Lock series against other writers; those that do not exist are left out."""
     keys = {(key.source, str(key.pair), key.interval.seconds): key for key in series}
     columns = symbols.c
-    name = tuple_(columns.source, columns.pair, columns.interval)
     query = (
         select(
             columns.id,
@@ -48,7 +47,7 @@ def lock(connection: Connection, series: Sequence[SeriesKey]) -> dict[SeriesKey,
             *(columns[head] for head in _HEAD),
             columns.unrolled,
         )
-        .where(name.in_(list(keys)))
+        .where(among(connection, (columns.source, columns.pair, columns.interval), keys))
         .order_by(columns.id)  # two writers that lock the same series do so in the same order
         .with_for_update()
     )

@@ -19,8 +19,8 @@ WINDOWS, WINDOW = 50, 50  # minutes
 EVERY = 10  # minutes there is a forecast
 
 # Continues at any window, as a backfill does, and prints each one that is stored. Every second one comes by a stream.
-# The forecasts of the window before are repeated, those of the last one too: a process that was killed does not know whether they
-# were stored.
+# The forecasts of the window before are repeated, those of the last one too: a process that was killed does not know
+# whether they were stored.
 BACKFILL = f"""
 import sys
 from crypto_predict.errors import DatabaseError
@@ -81,7 +81,7 @@ def check(reader: Database) -> int:
     assert [state.span.start for state in seen] in ([START], [])
     assert all(state.span.end <= covered[0].end for state in seen)
     assert check_forecasts(reader) <= len(stored)
-    for interval in (Interval.MINUTE_30, Interval.DAY_1):
+    for interval in (Interval.MINUTE_15, Interval.DAY_1):
         made = [row.candle[:5] for row in reader.joined(MINUTES, interval, EVER, MANY)]
         assert made == [each[:5] for each in aggregate(candles(0, len(stored)), interval)]
     if stored:

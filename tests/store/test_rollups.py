@@ -18,7 +18,7 @@ from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, ca
 
 LONGER = [interval for interval in Interval if interval is not Interval.MINUTE_1]
 RULES = {interval.label: f"{interval.seconds // 60}min" for interval in Interval} | {"1w": "W-MON"}
-ROLLED = [interval for interval in LONGER if interval.length >= Interval.MINUTE_30.length]
+ROLLED = [interval for interval in LONGER if interval.length >= Interval.MINUTE_15.length]
 WEEK = 7 * 1440  # minutes
 SUMS = ("volume", "quote_volume", "trades", "taker_base_volume", "taker_quote_volume")
 
@@ -167,9 +167,9 @@ def purge(writer: WritableDatabase, minute: int, limit: int = 5_000) -> None:
 
 def check_rolled(writer: WritableDatabase) -> None:
     """Check that each level of rollups is what the one below it is."""
-    halves = writer.joined(MINUTES, Interval.MINUTE_30, EVER, MANY)
+    quarters = writer.joined(MINUTES, Interval.MINUTE_15, EVER, MANY)
     for interval in ROLLED[1:]:
-        assert_same(writer.joined(MINUTES, interval, EVER, MANY), with_pandas(halves, interval))
+        assert_same(writer.joined(MINUTES, interval, EVER, MANY), with_pandas(quarters, interval))
 
 
 @ON_BOTH
@@ -251,7 +251,7 @@ def test_damaged_rollups_are_made_again(writer: WritableDatabase, url: str) -> N
     position = writer.roll_up(MINUTES)
     assert position is None
     assert writer.joined(MINUTES, Interval.DAY_1, EVER, MANY) == before
-    assert len(writer.joined(MINUTES, Interval.MINUTE_30, EVER, MANY)) == -(-5000 // 30)
+    assert len(writer.joined(MINUTES, Interval.MINUTE_15, EVER, MANY)) == -(-5000 // 15)
 
 
 @ON_BOTH

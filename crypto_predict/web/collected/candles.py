@@ -5,7 +5,7 @@ its end, of typical prices `(high + low + close) / 3`.
 
 An interval that is not stored is made of the shortest stored one, which `resampled_from` names. A candle is complete
 once the source was asked for everything from its opening to its close; incomplete ones are left out. Times without
-candles stay gaps. Weeks begin on Monday. Half hours and longer candles stay when minutes are deleted.
+candles stay gaps. Weeks begin on Monday. Quarter hours and longer candles stay when minutes are deleted.
 
 Without `start` the answer is the newest `limit` intervals before `end`, and `Link` has the page before it
 (`rel="prev"`). With `start` it begins there, and `Link` has the next page (`rel="next"`). A page may have fewer than

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from threading import BoundedSemaphore, Lock
 from typing import Protocol, TypeVar
 
@@ -48,6 +48,9 @@ class Connection(
     @property
     def damaged(self) -> int:
         """Return how often a row was left out because it is damaged."""
+
+    def snapshot(self) -> AbstractContextManager[object]:
+        """Read what this thread reads inside the context in one transaction."""
 
     def close(self) -> None:
         """Release everything that is open."""
@@ -113,7 +116,8 @@ class Database:
         try:
             connection = self._opened()
             try:
-                yield connection
+                with connection.snapshot():
+                    yield connection
             except DatabaseError as error:
                 self._close(connection, error)
                 raise
