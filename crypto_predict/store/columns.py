@@ -42,7 +42,7 @@ def among(
     """
     values = [list(row) for row in rows]
     if connection.dialect.name == "sqlite":
-        return tuple_(*columns).in_(values)
+        return tuple_(*columns).in_(values) if len(columns) > 1 else columns[0].in_([value for (value,) in values])
     arrays = (literal([row[number] for row in values], ARRAY(column.type)) for number, column in enumerate(columns))
     return tuple_(*columns).in_(select(*map(func.unnest, arrays)))
 

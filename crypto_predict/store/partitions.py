@@ -19,6 +19,11 @@ _NAME = re.compile(rf"{TABLE}(_before)?_([0-9]{{4}})_([0-9]{{2}})")
 _PARTITIONS = text(
     "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = to_regclass(:table)"
 )
+_DETACHED = "_detached"
+_DETACHED_TABLES = text(
+    "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+    " AND relname ~ :pattern"
+)
 
 _LOCK_SECONDS = 3  # that a change of the partitions waits for those who read, and makes others wait
 
@@ -120,8 +125,8 @@ def count(connection: Connection, partition: Partition) -> dict[int, int]:
     return {row.series: row.candles for row in connection.exec_driver_sql(query)}
 
 
-def drop(connection: Connection, partition: Partition, kept: Collection[int]) -> None:
-    """Drop a partition, but for the candles of the series that are `kept`.
+def detach(connection: Connection, partition: Partition, kept: Collection[int]) -> None:
+    """Make a partition a table of its own, which `drop_detached` drops, but for the candles of the series `kept`.
 
     These are copied first: nobody else reads or writes candles only while tables change places.
     """
@@ -133,11 +138,20 @@ def drop(connection: Connection, partition: Partition, kept: Collection[int]) ->
         connection.exec_driver_sql(f"ALTER TABLE {rest} ADD PRIMARY KEY (series, open_time)")
     connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'")
     connection.exec_driver_sql(f"ALTER TABLE {TABLE} DETACH PARTITION {partition.name}")
-    connection.exec_driver_sql(f"DROP TABLE {partition.name}")
+    detached = partition.name + _DETACHED
+    connection.exec_driver_sql(f"ALTER TABLE {partition.name} RENAME TO {detached}")
+    connection.exec_driver_sql(f"ALTER INDEX IF EXISTS {partition.name}_pkey RENAME TO {detached}_pkey")
     if kept:
         connection.exec_driver_sql(f"ALTER TABLE {rest} RENAME TO {partition.name}")
         connection.exec_driver_sql(f"ALTER INDEX {rest}_pkey RENAME TO {partition.name}_pkey")
         connection.exec_driver_sql(partition.attaching)
+
+
+def drop_detached(connection: Connection) -> None:
+    """Drop the tables that were partitions, in a transaction of their own: to give back the disk takes its time."""
+    if connection.dialect.name == "postgresql":
+        for name in connection.execute(_DETACHED_TABLES, {"pattern": f"^{TABLE}.*{_DETACHED}$"}).scalars().all():
+            connection.exec_driver_sql(f"DROP TABLE IF EXISTS {name}")
 
 
 def _partitions(connection: Connection) -> Iterator[Partition]:

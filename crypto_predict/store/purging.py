@@ -1,15 +1,16 @@
 """Deleting what is too old, a limited number of rows at a time."""
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from psycopg.errors import LockNotAvailable
-from sqlalchemy import Column, ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import Column, ColumnElement, Connection, bindparam, delete, func, select, update
 from sqlalchemy.exc import OperationalError
 
 from crypto_predict.market import Interval
 from crypto_predict.store import partitions, rollups, tables
-from crypto_predict.store.columns import microseconds, seconds_up
+from crypto_predict.store.columns import among, microseconds, seconds_up
 from crypto_predict.store.storing import Openings
 from crypto_predict.store.tables import (
     built_candles,
@@ -23,14 +24,14 @@ from crypto_predict.store.tables import (
 )
 
 _SECOND = 1_000_000  # microseconds
-_NO_CANDLES = dict.fromkeys(("first_open", "last_open", "session_turnover", "session_volume"))
+_NO_CANDLES = dict.fromkeys(("last_open", "session_turnover", "session_volume"))
 _Condition = ColumnElement[bool]
 
 
 def purge(connection: Connection, interval: Interval, before: datetime, limit: int) -> int:
     """Delete at most `limit` rows of `interval` that lie before an instant (UTC), or a month; return how many."""
     end, end_us = seconds_up(interval.ceil(before)), microseconds(before)
-    dropped = _drop(connection, interval, end)
+    dropped = _detach(connection, interval, end)
     if dropped >= limit:
         return dropped
     left = limit - dropped
@@ -47,10 +48,11 @@ def purge(connection: Connection, interval: Interval, before: datetime, limit: i
     return limit - left
 
 
-def _drop(connection: Connection, interval: Interval, end: int) -> int:
-    """Drop the first month of PostgreSQL that has candles of `interval` and ends by `end`; return how many they were.
+def _detach(connection: Connection, interval: Interval, end: int) -> int:
+    """Detach the first month of PostgreSQL that has candles of `interval` and ends by `end`; return how many they were.
 
-    Those of other intervals stay. Where readers do not let it go in time, nothing is dropped.
+    It is detached here, and dropped by `partitions.drop_detached` once that is committed, so that nobody waits for the
+    disk. Candles of other intervals stay. Where readers do not let it go in time, nothing is dropped.
     """
     own, columns = symbols.c.interval == interval.seconds, symbols.c
     since = connection.execute(select(func.min(columns.first_open)).where(own)).scalar()
@@ -62,9 +64,8 @@ def _drop(connection: Connection, interval: Interval, end: int) -> int:
             counts = partitions.count(connection, partition)
             query = select(columns.id).where(own, columns.first_open < partition.end).order_by(columns.id)
             ours = [series for (series,) in connection.execute(query.with_for_update()).all()]
-            for series in ours:
-                _forget(connection, series, partition.end, counts.get(series, 0))
-            partitions.drop(connection, partition, counts.keys() - set(ours))
+            _forget(connection, partition.end, {series: counts.get(series, 0) for series in ours})
+            partitions.detach(connection, partition, counts.keys() - set(ours))
     except OperationalError as error:
         if isinstance(error.orig, LockNotAvailable):
             return 0
@@ -79,33 +80,45 @@ def _purge_candles(connection: Connection, series: int, end: int, limit: int) ->
     opening, own = price_history.c.open_time, price_history.c.series == series
     cut = _cut(connection, opening, [own, opening >= first_open], end, limit)
     removed = connection.execute(delete(price_history).where(own, opening < cut)).rowcount
-    _forget(connection, series, cut, removed)
+    _forget(connection, cut, {series: removed})
     return removed
 
 
-def _forget(connection: Connection, series: int, cut: int, removed: int) -> None:
-    """Forget what is known of a locked series before `cut`, where so many candles are deleted."""
-    opening, own = price_history.c.open_time, price_history.c.series == series
-    unrolled = connection.execute(select(symbols.c.unrolled).where(symbols.c.id == series)).scalar_one()
-    oldest = connection.execute(select(func.min(opening)).where(own, opening >= cut)).scalar()
-    values = _NO_CANDLES if oldest is None else {"first_open": oldest}
+def _forget(connection: Connection, cut: int, removed: Mapping[int, int]) -> None:
+    """Forget what is known of locked series before `cut`, where so many candles of each are deleted."""
+    columns, opening = symbols.c, price_history.c.open_time
+
+    def own(series: Column[int]) -> _Condition:
+        return among(connection, [series], ([number] for number in removed))
+
+    oldest = select(func.min(opening)).where(price_history.c.series == bindparam("key"), opening >= cut)
     connection.execute(
         update(symbols)
-        .where(symbols.c.id == series)
-        .values(candles=symbols.c.candles - removed, version=symbols.c.version + 1, **values)
+        .where(columns.id == bindparam("key"))
+        .values(
+            candles=columns.candles - bindparam("removed"),
+            version=columns.version + 1,
+            first_open=oldest.scalar_subquery(),
+        ),
+        [{"key": series, "removed": count} for series, count in removed.items()],
     )
-    covered = coverage.c.series == series
-    gone = select(coverage.c.start_time, coverage.c.end_time).where(covered, coverage.c.start_time < cut)
-    if unrolled is None:  # otherwise nothing is left of them
-        rollups.keep(connection, series, [Openings(start, min(end, cut)) for start, end in connection.execute(gone)])
+    connection.execute(update(symbols).where(own(columns.id), columns.first_open.is_(None)).values(_NO_CANDLES))
+    covered, start = own(coverage.c.series), coverage.c.start_time
+    rolled = select(columns.id).where(columns.unrolled.is_(None))  # otherwise nothing is left of what is deleted
+    gone = select(coverage.c.series, start, coverage.c.end_time).where(covered, start < cut)
+    spans: dict[int, list[Openings]] = defaultdict(list)
+    for series, begin, end in connection.execute(gone.where(coverage.c.series.in_(rolled))):
+        spans[series].append(Openings(begin, min(end, cut)))
+    rollups.keep(connection, spans)
     connection.execute(delete(coverage).where(covered, coverage.c.end_time <= cut))
-    connection.execute(update(coverage).where(covered, coverage.c.start_time < cut).values(start_time=cut))
+    connection.execute(update(coverage).where(covered, start < cut).values(start_time=cut))
+    first_open = select(columns.first_open).where(columns.id == tables.gaps.c.series).scalar_subquery()
     for table, time, begin in (
-        (tables.gaps, tables.gaps.c.start_time, cut if oldest is None else oldest),  # a gap follows on a candle
+        (tables.gaps, tables.gaps.c.start_time, func.coalesce(first_open, cut)),  # a gap follows on a candle
         (tables.revisions, tables.revisions.c.open_time, cut),
         (tables.quarantine, tables.quarantine.c.open_time_us, cut * _SECOND),
     ):
-        connection.execute(delete(table).where(table.c.series == series, time < begin))
+        connection.execute(delete(table).where(own(table.c.series), time < begin))
 
 
 def _purge(connection: Connection, time: Column[int], end: int, limit: int, *conditions: _Condition) -> int:

@@ -11,7 +11,7 @@ from dataclasses import fields
 from datetime import timedelta
 from typing import Any, Self, TypeVar
 
-from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, bindparam, cast, false, func, literal, select
+from sqlalchemy import BigInteger, ColumnElement, Row, Select, Table, and_, bindparam, case, cast, func, literal, select
 from sqlalchemy import text as statement
 
 from crypto_predict import logs
@@ -83,17 +83,16 @@ def _page_of(table: Table, *names: str, newest: bool = False) -> _Select:
 
 FIELDS = Candle._fields[1:]
 _CANDLES = _page_of(price_history, "open_time", *FIELDS, "vwap")
+_NUMBERS = [price_history.c[name] for name in FIELDS]
 # `candle_of` in SQL: text and NaN are greater than every number
-_COLUMNS = _in_span(price_history, "open_time", *FIELDS, "vwap").where(
-    *(price_history.c[name].between(5e-324, _MOST) for name in ("open", "high", "low", "close")),
+_SOUND = and_(
+    *(price.between(5e-324, _MOST) for price in _NUMBERS[:4]),
     price_history.c.volume.between(0, _MOST),
-    # not with IS NULL OR: SQLite would expect so few rows that it sorted them
-    *(
-        price_history.c[name].between(0, _MOST).is_not(false())
-        for name in ("quote_volume", "trades", "taker_base_volume", "taker_quote_volume", "vwap")
-    ),
-    (cast(price_history.c.trades, BigInteger) == price_history.c.trades).is_not(false()),
+    *(number.is_(None) | number.between(0, _MOST) for number in (*_NUMBERS[5:], price_history.c.vwap)),
+    price_history.c.trades.is_(None) | (cast(price_history.c.trades, BigInteger) == price_history.c.trades),
 )
+# As one condition: of so many SQLite would expect so few rows that it would sort them.
+_COLUMNS = _in_span(price_history, "open_time", *FIELDS, "vwap").where(case((_SOUND, 1), else_=0) == 1)
 _COUNT = _in_span(price_history, "open_time").with_only_columns(func.count()).order_by(None)
 _REVISIONS = _in_span(tables.revisions, "open_time", *FIELDS)
 _QUARANTINE = _in_span(tables.quarantine, "open_time_us", "numbers", "reason")

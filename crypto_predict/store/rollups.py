@@ -7,7 +7,7 @@ their rollups stay, unless the source was asked again for all of what a rollup i
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 
 from sqlalchemy import Connection, TextClause, bindparam, delete, select, text, update
@@ -139,19 +139,18 @@ def build(connection: Connection, symbol: Symbol, before: int | None) -> int | N
     return rest
 
 
-def keep(connection: Connection, series: int, spans: _Spans) -> None:
-    """Remember spans of the coverage of a series whose candles are deleted."""
-    if not spans:
-        return
+def keep(connection: Connection, spans: Mapping[int, _Spans]) -> None:
+    """Remember spans of the coverage of series, by their numbers, whose candles are deleted."""
     columns = purged.c
-    before = [
-        Openings(*row)
-        for row in connection.execute(select(columns.start_time, columns.end_time).where(columns.series == series))
-    ]
-    after = list(united([*before, *spans]))
-    if after != before:
-        connection.execute(delete(purged).where(columns.series == series))
-        bulk.insert(connection, purged, ("series", "start_time", "end_time"), [(series, *span) for span in after])
+    own = among(connection, [columns.series], ([series] for series in spans))
+    before: dict[int, list[Openings]] = defaultdict(list)
+    for series, start, end in connection.execute(
+        select(columns.series, columns.start_time, columns.end_time).where(own)
+    ):
+        before[series].append(Openings(start, end))
+    after = [(series, *span) for series, added in spans.items() for span in united([*before[series], *added])]
+    connection.execute(delete(purged).where(own))
+    bulk.insert(connection, purged, ("series", "start_time", "end_time"), after)
 
 
 def _note(connection: Connection, series: int, unrolled: int | None) -> None:

@@ -11,7 +11,18 @@ from crypto_predict.errors import UnknownSeries
 from crypto_predict.market import EPOCH, Candle, Interval, Pair, Quote, SeriesKey, Span, StoredGap
 from crypto_predict.market.collected import SERIES_STATES, BuiltCandle, ForecastStep, Quarantined, StreamSpan
 from crypto_predict.market.forecast import HourForecast, MinuteModel
-from crypto_predict.store import bulk, forecasts, gaps, hour_forecasts, outages, purging, rollups, streams, tables
+from crypto_predict.store import (
+    bulk,
+    forecasts,
+    gaps,
+    hour_forecasts,
+    outages,
+    partitions,
+    purging,
+    rollups,
+    streams,
+    tables,
+)
 from crypto_predict.store.columns import THE_SERIES, instant, microseconds, parameters, seconds_up
 from crypto_predict.store.holding import ReservableDatabase
 from crypto_predict.store.migrations import single_table
@@ -155,7 +166,10 @@ class WritableDatabase(ReservableDatabase):
     def purge(self, interval: Interval, before: datetime, limit: int) -> int:
         """See the port. Only one series is locked, and only for the time of so many rows."""
         with self.transaction() as connection:
-            return purging.purge(connection, interval, before, limit)
+            deleted = purging.purge(connection, interval, before, limit)
+        with self.transaction() as connection:
+            partitions.drop_detached(connection)
+        return deleted
 
     def roll_up(self, series: SeriesKey, before: datetime | None = None) -> datetime | None:
         with self.transaction() as connection:

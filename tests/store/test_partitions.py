@@ -1,5 +1,8 @@
 """The months of the candles on PostgreSQL, and what becomes of a database with a single table."""
 
+import os
+import random
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote
@@ -16,8 +19,9 @@ from crypto_predict.store.partitions import month_of, months_of
 from tests.store.test_schema import BACK
 from tests.support.databases import PASSWORD, USER, connected, execute, with_user
 from tests.support.minutes import EVER, MANY, MINUTE, MINUTES, START, candle, candles, span
-from tests.support.processes import child
+from tests.support.processes import child, line
 
+KILLS = int(os.environ.get("KILLS", "3"))  # of each kind; a moment that was missed costs as much as one that was not
 ON_POSTGRESQL = pytest.mark.parametrize("url", ["postgresql"], indirect=True)
 MONTH = 15 * 1440  # the first minute of a month: `START` is its predecessor's seventeenth day
 SIZE = "SELECT sum(pg_total_relation_size(relid)) FROM pg_partition_tree('price_history')"
@@ -122,6 +126,66 @@ def test_an_upgrade_that_was_killed_goes_on(url: str, steps: int) -> None:
         (past,) = partitions(url)
         checks = f"SELECT convalidated FROM pg_constraint WHERE conname = 'price_history_{past}'"
         assert execute(url, checks) == [True], "it was checked before names changed, or else every candle is read then"
+
+
+def kill(code: str, url: str, moments: random.Random) -> None:
+    """Run a program that says when it begins, and kill it soon afterwards."""
+    with child(code, url) as process:
+        assert line(process) == "begin"
+        time.sleep(moments.uniform(0, 0.15))
+        process.kill()
+
+
+UPGRADE = """
+import sys
+from crypto_predict.store import open_writer
+print("begin", flush=True)
+open_writer(sys.argv[1]).close()
+"""
+
+
+@ON_POSTGRESQL
+def test_an_upgrade_that_is_killed_at_any_moment_loses_no_candle(url: str) -> None:
+    moments = random.Random(1)
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=False)
+        writer.write(MINUTES, candles(0, 5_000), span(0, 5_000))
+    for _ in range(KILLS):
+        make_single(url)
+        kill(UPGRADE, url, moments)
+        with open_writer(url), open_reader(url) as reader:
+            assert [row.candle for row in reader.candles(MINUTES, EVER, MANY)] == candles(0, 5_000)
+            assert len(partitions(url)) == 1
+
+
+PURGE = """
+import sys
+from crypto_predict.market import Interval
+from crypto_predict.store import open_writer
+from tests.support.minutes import MINUTE, START
+with open_writer(sys.argv[1]) as writer:
+    print("begin", flush=True)
+    for month in range(12):
+        writer.purge(Interval.MINUTE_1, START + (month * 31 + 15) * 1440 * MINUTE, 5)
+"""
+
+
+@ON_POSTGRESQL
+def test_months_that_are_dropped_go_whole_whenever_the_process_is_killed(url: str) -> None:
+    """No table is left behind, and what is counted is what is stored."""
+    moments = random.Random(2)
+    first = [day * 1440 for day in range(365)]
+    with open_writer(url) as writer:
+        writer.follow(MINUTES, simulated=False)
+        for _ in range(KILLS):
+            writer.write(MINUTES, [candle(minute) for minute in first])
+            kill(PURGE, url, moments)
+            with open_reader(url) as reader:
+                stored = [row.candle for row in reader.candles(MINUTES, EVER, MANY)]
+                assert stored == [candle(minute) for minute in first[len(first) - len(stored) :]]
+                assert [(row.candles, row.first_open) for row in reader.collected()] == [(len(stored), stored[0][0])]
+            writer.purge(Interval.MINUTE_1, START, 5)
+            assert execute(url, "SELECT count(*) FROM pg_class WHERE relname LIKE '%detached'") == [0]
 
 
 @ON_POSTGRESQL
