@@ -191,7 +191,7 @@ def _joined(old: Entry, old_table: pa.Table, stored: StoredMonth) -> StoredMonth
     return StoredMonth(
         Span(old.start, stored.span.end),
         [[*before_it, *column] for before_it, column in zip(kept, stored.columns, strict=True)],
-        (*layout.within(old.coverage, before), *layout.within(stored.coverage, after)),
+        tuple(layout.joined([*layout.within(old.coverage, before), *layout.within(stored.coverage, after)])),
         (*(gap for gap in old.gaps if gap.start < since), *stored.gaps),
         (*_cut([entry.stream() for entry in old.streams], before), *_cut(stored.streams, after)),
     )

@@ -61,5 +61,16 @@ def within(spans: Iterable[Span], bounds: Span) -> list[Span]:
     return [part for part in parts if part.start < part.end]
 
 
+def joined(spans: Iterable[Span]) -> list[Span]:
+    """Return the same instants as spans that are ascending and apart."""
+    parts: list[Span] = []
+    for span in sorted(spans, key=lambda span: span.start):
+        if parts and span.start <= parts[-1].end:
+            parts[-1] = Span(parts[-1].start, max(parts[-1].end, span.end))
+        else:
+            parts.append(span)
+    return parts
+
+
 def _first_of_month(instant: datetime) -> datetime:
     return datetime(instant.year, instant.month, 1, tzinfo=UTC)
