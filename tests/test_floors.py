@@ -47,7 +47,7 @@ PARTS = {
     "sources": part(2, "alpaca", "binance", "msgpack", "pandas", "requests", "urllib3", "websockets"),
     "store": part(2, "alembic", "psycopg", "sqlalchemy", parts=BASE | {"logs", "settings"}),
     "forecasting": part(3, "arch", "cmdstanpy", "numpy", "pandas", "prophet", "scipy", "statsmodels", "threadpoolctl"),
-    "release": part(4, parts=BASE | {"baked"}),
+    "release": part(4, parts=BASE | {"baked", "dataset.layout", "dataset.manifest"}),
     "launch": part(4, parts=set()),
     "collecting": part(
         *(4, "numpy", "prometheus_client", "pyarrow", "threadpoolctl", "tqdm"),

@@ -232,11 +232,11 @@ def _fates(spans: Sequence[Span], record: PairRecord, now: datetime) -> Counter[
         counts[Fate.AWAITED] += (minutes.end - minutes.start) // _MINUTE.length - covered
         counts[Fate.FILLED] += covered - sum(_minutes(minutes, gap) for gap in gaps)
         for gap in gaps:
-            counts[_fate(gap)] += _minutes(minutes, gap)
+            counts[fate(gap)] += _minutes(minutes, gap)
     return counts
 
 
-def _fate(gap: StoredGap) -> Fate:
+def fate(gap: StoredGap) -> Fate:
     """Return what has become of the minutes of a gap."""
     if gap.attempts < MOST_ATTEMPTS:
         return Fate.AWAITED

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from crypto_predict.errors import BrokenLedger, CryptoPredictError, InvalidValue, UnfitImage
-from crypto_predict.release.alert import alert
+from crypto_predict.release.alert import ALERTS, alert
 from crypto_predict.release.champion import champion, locate
 from crypto_predict.release.coverage import coverage
+from crypto_predict.release.dataset.publishing import publish as publish_dataset
+from crypto_predict.release.dataset.restoring import restore as restore_dataset
 from crypto_predict.release.deploy import deploy
 from crypto_predict.release.images import publish
 from crypto_predict.release.job import Environ, set_outputs
@@ -34,8 +36,10 @@ COMMANDS: Mapping[str, tuple[Callable[..., Mapping[str, str] | None], str, str]]
     "publish": (publish, "--from --to --replacing", ""),
     "deploy": (deploy, "--image --build", "--site --previous --previous-build --patience --every"),
     "record": (record, "--image", "--pictures --repository"),
-    "alert": (alert, "--event", "--build"),
+    "alert": (alert, "--event", "--build --of"),
     "coverage": (coverage, "--build", ""),
+    "restore-dataset": (restore_dataset, "--folder", "--since --again --all"),
+    "publish-dataset": (publish_dataset, "--folder", ""),
 }
 _FOLDER = {"type": Path, "metavar": "FOLDER"}
 _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
@@ -57,6 +61,11 @@ _ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
     "--patience": {"help": "how long to wait (default: %(default)s)", "default": "15m"},
     "--every": {"help": "time between two requests (default: %(default)s)", "default": "5s"},
     "--pictures": {"help": "pictures to commit as well", **_FOLDER},
+    "--of": {"help": "the workflow (default: %(default)s)", "choices": tuple(ALERTS), "default": "release"},
+    "--folder": {"help": "an exported folder", **_FOLDER},
+    "--since": {"help": "the first day of the dataset, such as 2024-01-01", "default": ""},
+    "--again": {"help": "a day from which on every candle is asked for again", "default": ""},
+    "--all": {"help": "restore all files, and the manifest as it is", "action": "store_true", "dest": "everything"},
 }
 
 

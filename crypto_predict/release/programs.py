@@ -1,5 +1,6 @@
 """The programs that a release runs: git, gh, curl, and docker for `images`. Every runner has them."""
 
+import contextlib
 import json
 import logging
 import os
@@ -49,36 +50,52 @@ class ProgramFailed(ReleaseFailed):
 
 
 def output_of(
-    *words: str, seconds: float = 120, stdin: str = "", environ: Mapping[str, str] | None = None, both: bool = False
+    *words: str,
+    seconds: float = 120,
+    stdin: str = "",
+    environ: Mapping[str, str] | None = None,
+    both: bool = False,
+    into: Path | None = None,
 ) -> str:
     """Return the standard output of a program, and its standard error too if `both`.
 
-    Every user of the machine can see `words`: pass secrets by `stdin`. `environ` is added to the environment. Raise
-    `ReleaseFailed` if the program is not installed, fails (`ProgramFailed`), or does not end within `seconds`.
+    Every user of the machine can see `words`: pass secrets by `stdin`. `environ` is added to the environment. The bytes
+    of its standard output are written `into` a file, if one is given, and the text is empty then. Raise `ReleaseFailed`
+    if the program is not installed, fails (`ProgramFailed`), or does not end within `seconds`.
     """
     env = {**os.environ, **(environ or {})}
+    pipe = subprocess.PIPE
     try:
-        done = subprocess.run(  # noqa: S603 no shell reads the words
-            words, input=stdin, capture_output=True, text=True, errors="replace", timeout=seconds, check=False, env=env
-        )
+        with contextlib.nullcontext(pipe) if into is None else into.open("wb") as stdout:
+            done = subprocess.run(  # noqa: S603 no shell reads the words
+                words,
+                input=stdin,
+                stdout=stdout,
+                stderr=pipe,
+                text=True,
+                errors="replace",
+                timeout=seconds,
+                check=False,
+                env=env,
+            )
     except FileNotFoundError as error:
         raise ReleaseFailed(f"{words[0]} is needed and not installed") from error
     except subprocess.TimeoutExpired as error:
         raise ReleaseFailed(f"{' '.join(words[:3])} ... did not end within {seconds:.0f} s") from error
     if done.returncode:
         raise ProgramFailed(words, done.returncode, done.stderr.strip()[-2_000:])
-    return done.stdout + done.stderr if both else done.stdout
+    return (done.stdout or "") + (done.stderr if both else "")
 
 
-def gh(*words: str, stdin: str = "") -> str:
-    """Return the output of gh, which reads the token of the job from ``GH_TOKEN``.
+def gh(*words: str, stdin: str = "", into: Path | None = None) -> str:
+    """Return the output of gh, which reads the token of the job from ``GH_TOKEN``, or write it `into` a file.
 
     Raise `ProgramFailed` if GitHub refused, and `ReleaseFailed` if it did not answer after several attempts.
     """
     for pause in (0.0, *_PAUSES):
         time.sleep(pause)
         try:
-            return output_of("gh", *words, stdin=stdin, environ={"NO_COLOR": "1"})
+            return output_of("gh", *words, stdin=stdin, environ={"NO_COLOR": "1"}, into=into)
         except ProgramFailed as error:
             if not _TRANSIENT.search(error.complaint):
                 raise

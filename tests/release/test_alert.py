@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from crypto_predict.release.__main__ import DONE
-from crypto_predict.release.alert import TITLE
+from crypto_predict.release.alert import ALERTS
 from tests.support.github import BOT, GitHub
 from tests.support.jobs import RUN, Job
 from tests.support.replay.server import refused
@@ -40,7 +40,7 @@ def test_failures_open_an_issue_and_update_it_until_a_good_run_closes_it(job: Jo
     """An update of the body sends no notification; four comments a day would annoy those who follow the issue."""
     alert(job, "schedule", "--build", BUILD, test="success", train="failure", deploy="skipped")
     (issue,) = issues(job)
-    assert issue["title"] == TITLE
+    assert issue["title"] == ALERTS["release"].title
     assert "failed 1 time in a row. " in issue["body"]
     assert f"[run]({RUN}) of `{BUILD}`, which failed or was cancelled in `train`" in issue["body"]
     alert(job, test="cancelled", smoke="failure")
@@ -66,13 +66,16 @@ def test_a_failed_push_or_run_by_hand_opens_no_issue(job: Job) -> None:
 def test_only_our_own_issue_is_changed_whatever_page_lists_it(job: Job) -> None:
     """Each other issue differs from it in one property."""
     repository = job.github.repository
-    ours = [repository.open(TITLE, MARKER), repository.open(TITLE, MARKER)]  # two runs at once have opened one each
+    ours = [
+        repository.open(ALERTS["release"].title, MARKER),
+        repository.open(ALERTS["release"].title, MARKER),
+    ]  # two runs at once have opened one each
     users = ({"login": name, "type": kind} for name, kind in (("x", "User"), (BOT["login"], "User"), ("x[bot]", "Bot")))
     changes: list[dict[str, Any]] = [{"user": user} for user in users]
     changes += [{"pull_request": {"url": "x"}}, {"body": "failures=3"}]
     changes += [{"body": ""}, {"body": MARKER.replace("3", "-1")}, {"state": "closed"}]
     for change in changes:
-        repository.open(TITLE, MARKER).update(change)
+        repository.open(ALERTS["release"].title, MARKER).update(change)
     others = [dict(issue) for issue in repository.issues[2:]]
     for number in range(100):
         repository.open(f"other {number}", user={"login": "x", "type": "User"})
@@ -135,3 +138,11 @@ def test_a_static_page_that_was_not_published_is_a_warning_and_no_failure(
         assert done.code == DONE
         assert ("::warning::the static page was not published" in done.log) is warned
     assert issues(job) == []
+
+
+def test_the_scheduled_dataset_has_an_issue_of_its_own(job: Job) -> None:
+    alert(job, test="failure")
+    alert(job, "schedule", "--of", "dataset", collect="failure", publish="skipped")
+    assert [issue["title"] for issue in job.github.repository.issues] == [about.title for about in ALERTS.values()]
+    alert(job, "schedule", "--of", "dataset", collect="success", publish="success")
+    assert [issue["state"] for issue in job.github.repository.issues] == ["open", "closed"]

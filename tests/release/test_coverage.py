@@ -13,7 +13,7 @@ from crypto_predict.baked.models import Estimate
 from crypto_predict.baked.schema import CoverageTest, LiveRecord, Scorecard
 from crypto_predict.market import Pair
 from crypto_predict.release.__main__ import DONE
-from crypto_predict.release.alert import TITLE as FAILING
+from crypto_predict.release.alert import ALERTS
 from crypto_predict.release.coverage import LEAST_DAYS, OUTSIDE, TITLE, WITHIN
 from tests.support import repositories
 from tests.support.github import GitHub
@@ -137,7 +137,7 @@ def test_an_issue_names_all_pairs_that_left_at_once_and_a_later_one_has_its_own(
 def test_other_issues_stay_as_they_are(job: Job) -> None:
     """That about failing runs, and one of a person who quotes ours."""
     repository = job.github.repository
-    repository.open(FAILING, "<!-- crypto-predict scheduled release: failures=2 -->\n")
+    repository.open(ALERTS["release"].title, "<!-- crypto-predict scheduled release: failures=2 -->\n")
     marker = "<!-- crypto-predict live coverage: BTC/USD -->\n"
     repository.open(TITLE, marker, user={"login": "x", "type": "User"})
     before = [dict(issue) for issue in issues(job)]

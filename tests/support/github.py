@@ -1,7 +1,7 @@
 """GitHub on loopback, at its real addresses: REST at https://api.github.com, git at https://github.com.
 
-Programs are not patched. With the environment of `GitHub.environ()` they use a proxy, which connects to these two hosts
-only, and trust the certificate of this server.
+Programs are not patched. With the environment of `GitHub.environ()` they use a proxy, which connects to its hosts only,
+and trust the certificate of this server.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ import json
 import os
 import ssl
 import subprocess
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,15 @@ import certifi
 import trustme
 from aiohttp import hdrs, web
 
-from tests.support import repositories
+from tests.support import github_releases, repositories
+from tests.support.github_releases import Refused, body_of, invalid, page_of
 from tests.support.replay.server import ReplayServer
 
 REPOSITORY = "Owner/crypto-predict"
 TOKEN = "ghs_0123456789abcdefghijklmnopqrstuvwxyz"  # valid nowhere else
 BOT = {"login": "github-actions[bot]", "type": "Bot"}
 API, GIT = "api.github.com", "github.com"
+HOSTS = (API, GIT, github_releases.UPLOADS, github_releases.FILES)
 # Short names of predicate types, as the endpoint of attestations takes them.
 PREDICATES = {"provenance": "https://slsa.dev/provenance/*", "sbom": "https://spdx.dev/Document*"}
 
@@ -52,7 +55,9 @@ class Repository:
     issues: list[dict[str, Any]] = field(default_factory=list)  # oldest first, pull requests included
     comments: list[tuple[int, str]] = field(default_factory=list)  # issue number and text
     releases: list[dict[str, Any]] = field(default_factory=list)  # oldest first
+    files: dict[str, bytes] = field(default_factory=dict)  # of releases, by the number of the asset
     attestations: dict[str, list[dict[str, Any]]] = field(default_factory=dict)  # bundles by "sha256:..."
+    numbers: Iterator[int] = field(default_factory=lambda: count(1))  # of assets: none is used again
     refused: dict[str, str] = field(default_factory=dict)  # pattern of refs to the message that refuses their update
 
     def open(self, title: str, body: str = "", user: Mapping[str, str] = BOT) -> dict[str, Any]:
@@ -81,13 +86,6 @@ class Repository:
         return repositories.Repository(self.git).git(*words)
 
 
-class Refused(Exception):
-    """GitHub refuses a request."""
-
-    def __init__(self, status: int, message: str, **more: Any) -> None:
-        self.response = web.json_response({"message": message, "status": str(status), **more}, status=status)
-
-
 class GitHub(ReplayServer):
     """A context manager with the endpoints of GitHub that releases use, for one repository.
 
@@ -97,7 +95,7 @@ class GitHub(ReplayServer):
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        authority.issue_cert(API, GIT).configure_cert(tls)
+        authority.issue_cert(*HOSTS).configure_cert(tls)
         self.repository = Repository(folder / "crypto-predict.git")
         super().__init__(self, tls)
         _make_bare(self.repository.git)
@@ -139,7 +137,7 @@ class GitHub(ReplayServer):
         task.add_done_callback(self._clients.pop)
         with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             method, target, *_ = (await reader.readuntil(b"\r\n\r\n")).decode().split()
-            if method != "CONNECT" or target not in (f"{API}:443", f"{GIT}:443"):
+            if method != "CONNECT" or target not in {f"{host}:443" for host in HOSTS}:
                 writer.write(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
                 return
             inner, outer = await asyncio.open_connection("127.0.0.1", int(self.url.rpartition(":")[2]))
@@ -153,16 +151,15 @@ class GitHub(ReplayServer):
         issues, attestations = f"{base}/issues", f"{base}/attestations"
         services = r"{service:info/refs|git-upload-pack|git-receive-pack}"
         return [
-            web.get(base, self._rest("metadata", self._describe)),
-            web.get(issues, self._rest("issues", self._list_issues)),
-            web.post(issues, self._rest("issues", self._open_issue)),
-            web.patch(f"{issues}/{{number}}", self._rest("issues", self._change_issue)),
-            web.post(f"{issues}/{{number}}/comments", self._rest("issues", self._comment)),
-            web.get(f"{base}/contents/{{path:.+}}", self._rest("contents", self._show_file)),
-            web.get(f"{base}/releases/tags/{{tag:.+}}", self._rest("contents", self._show_release)),
-            web.post(f"{base}/releases", self._rest("contents", self._release)),
-            web.get(f"{attestations}/{{digest}}", self._rest("attestations", self._list_attestations)),
-            web.post(attestations, self._rest("attestations", self._attest)),
+            web.get(base, self.rest("metadata", self._describe)),
+            web.get(issues, self.rest("issues", self._list_issues)),
+            web.post(issues, self.rest("issues", self._open_issue)),
+            web.patch(f"{issues}/{{number}}", self.rest("issues", self._change_issue)),
+            web.post(f"{issues}/{{number}}/comments", self.rest("issues", self._comment)),
+            web.get(f"{base}/contents/{{path:.+}}", self.rest("contents", self._show_file)),
+            *github_releases.routes(base, self.repository, self.rest),
+            web.get(f"{attestations}/{{digest}}", self.rest("attestations", self._list_attestations)),
+            web.post(attestations, self.rest("attestations", self._attest)),
             web.get(f"/{REPOSITORY}.git/{services}", self._serve_git),
             web.post(f"/{REPOSITORY}.git/{services}", self._serve_git),
         ]
@@ -171,12 +168,12 @@ class GitHub(ReplayServer):
         """Answer that the endpoint does not exist."""
         return Refused(404, "Not Found").response
 
-    def _rest(self, permission: str, handler: Handler) -> Handler:
+    def rest(self, permission: str, handler: Handler, host: str = API) -> Handler:
         """Return the handler behind the checks of host, token and permission."""
 
         async def check_and_answer(request: web.Request) -> web.Response:
             try:
-                if request.host != API:
+                if request.host != host:
                     raise Refused(404, "Not Found")
                 if request.headers.get(hdrs.AUTHORIZATION) not in (f"token {TOKEN}", f"Bearer {TOKEN}"):
                     raise Refused(401, "Bad credentials")
@@ -200,22 +197,22 @@ class GitHub(ReplayServer):
         """List the newest first. GitHub lists pull requests too, even if issues are switched off."""
         state, has_issues = request.query.get("state", "open"), self.repository.has_issues
         shown = [issue for issue in self.repository.issues if has_issues or "pull_request" in issue]
-        return _page(request, [issue for issue in reversed(shown) if state in (issue["state"], "all")])
+        return page_of(request, [issue for issue in reversed(shown) if state in (issue["state"], "all")])
 
     async def _open_issue(self, request: web.Request) -> web.Response:
-        given = await _body(request)
+        given = await body_of(request)
         self._check_issues()
         if not given.get("title"):
-            raise _invalid("Issue", "missing_field", "title")
+            raise invalid("Issue", "missing_field", "title")
         return web.json_response(self.repository.open(given["title"], given.get("body", "")), status=201)
 
     async def _change_issue(self, request: web.Request) -> web.Response:
         issue = self._issue(request)
-        issue.update(await _body(request))
+        issue.update(await body_of(request))
         return web.json_response(issue)
 
     async def _comment(self, request: web.Request) -> web.Response:
-        number, text = self._issue(request)["number"], (await _body(request))["body"]
+        number, text = self._issue(request)["number"], (await body_of(request))["body"]
         self.repository.comments.append((number, text))
         return web.json_response({"id": len(self.repository.comments), "body": text, "user": BOT}, status=201)
 
@@ -240,25 +237,6 @@ class GitHub(ReplayServer):
             raise Refused(404, "Not Found") from None
         return web.Response(text=content, content_type="application/vnd.github.raw+json", charset="utf-8")
 
-    async def _show_release(self, request: web.Request) -> web.Response:
-        for release in self.repository.releases:
-            if release["tag_name"] == request.match_info["tag"]:
-                return web.json_response(release)
-        raise Refused(404, "Not Found")
-
-    async def _release(self, request: web.Request) -> web.Response:
-        """Publish a release. GitHub makes its tag at HEAD if the repository does not have it."""
-        given = await _body(request)
-        tag = given["tag_name"]
-        if any(release["tag_name"] == tag for release in self.repository.releases):
-            raise _invalid("Release", "already_exists", "tag_name")
-        if f"refs/tags/{tag}" not in self.repository.refs():
-            self.repository.run("update-ref", f"refs/tags/{tag}", "HEAD^{commit}", "")
-        self.repository.releases.append(
-            {"tag_name": tag, "name": given.get("name", tag), "body": given.get("body", "")}
-        )
-        return web.json_response(self.repository.releases[-1], status=201)
-
     async def _list_attestations(self, request: web.Request) -> web.Response:
         """List attestations. GitHub answers 404 without any, as `gh attestation verify` shows."""
         wanted = request.query.get("predicate_type", "*")
@@ -268,12 +246,12 @@ class GitHub(ReplayServer):
             for bundle in self.repository.attestations.get(request.match_info["digest"], ())
             if fnmatch.fnmatchcase(_statement(bundle)["predicateType"], pattern)
         ]
-        return _page(request, result, lambda rows: {"attestations": rows}) if result else self.unknown()
+        return page_of(request, result, lambda rows: {"attestations": rows}) if result else self.unknown()
 
     async def _attest(self, request: web.Request) -> web.Response:
         if self.repository.private:
             raise Refused(403, "Feature not available for user-owned private repositories.")
-        self.repository.attest((await _body(request))["bundle"])
+        self.repository.attest((await body_of(request))["bundle"])
         return web.json_response({"id": sum(map(len, self.repository.attestations.values()))}, status=201)
 
     async def _serve_git(self, request: web.Request) -> web.Response:
@@ -335,23 +313,6 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-async def _body(request: web.Request) -> dict[str, Any]:
-    given: dict[str, Any] = json.loads(await request.content.read())
-    return given
-
-
-def _page(
-    request: web.Request, rows: list[dict[str, Any]], wrap: Callable[[list[dict[str, Any]]], Any] = list
-) -> web.Response:
-    """Return the page of a list, with the address of the next one in its Link header."""
-    size = min(100, int(request.query.get("per_page", "30")))
-    number = int(request.query.get("page", "1"))
-    headers = {}
-    if number * size < len(rows):
-        headers["Link"] = f'<{request.url.update_query(page=str(number + 1))}>; rel="next"'
-    return web.json_response(wrap(rows[(number - 1) * size : number * size]), headers=headers)
-
-
 def _is_token(authorization: str | None) -> bool:
     """Return whether this is basic authentication with the token, for any user."""
     scheme, _, credentials = (authorization or "").partition(" ")
@@ -363,7 +324,3 @@ def _is_token(authorization: str | None) -> bool:
 def _statement(bundle: dict[str, Any]) -> dict[str, Any]:
     statement: dict[str, Any] = json.loads(base64.b64decode(bundle["dsseEnvelope"]["payload"]))
     return statement
-
-
-def _invalid(resource: str, code: str, name: str) -> Refused:
-    return Refused(422, "Validation Failed", errors=[{"resource": resource, "code": code, "field": name}])

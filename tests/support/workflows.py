@@ -49,11 +49,17 @@ def _program(name: str) -> str | None:
 
 def why_no_workflow() -> str:
     """Return why workflows cannot be run here; empty if they can."""
+    return why_no_engine() or why_no_act()
+
+
+def why_no_act() -> str:
+    """Return why workflows that need no image cannot be run here; empty if they can."""
     missing = [name for name in ("act", "skopeo", "git", "curl") if _program(name) is None]
-    return why_no_engine() or (f"not installed: {', '.join(missing)}" if missing else "")
+    return f"not installed: {', '.join(missing)}" if missing else ""
 
 
 needs_workflows = pytest.mark.engine(why=why_no_workflow)
+needs_act = pytest.mark.engine(why=why_no_act)
 
 
 @dataclass
@@ -61,7 +67,7 @@ class World:
     """A repository on GitHub with a developer's clone of it, and all services that its workflows use."""
 
     folder: Path
-    registry: str  # address of the registry where images are published
+    registry: str  # address of the registry where images are published; empty: no workflow has images
     github: github.GitHub
     render: render.Render
     authority: Authority  # signs attestations
@@ -139,7 +145,7 @@ class World:
             "SITE_URL": self.render.site,
             "DEPLOY_PATIENCE": "60s",
             "EVERY": "60",
-            "BASE": base(),
+            **({"BASE": base()} if self.registry else {}),
             **variables,
         }
         # Without a mirror the base image comes from Docker Hub, without the proxy.
@@ -220,6 +226,16 @@ def world(folder: Path, earlier: Path | None = None) -> Iterator[World]:
         yield made
         kept = {name: getattr(played.repository, name) for name in ("attestations", "releases")}
         (folder / "github.json").write_text(json.dumps(kept))
+
+
+@contextlib.contextmanager
+def world_without_images(folder: Path) -> Iterator[World]:
+    """Make a new world in a folder, for workflows that neither build nor start an image: it needs no engine."""
+    _make_repository(Repository(folder / "clone"))
+    with github.GitHub(folder) as played, render.Render(render.processes({})) as live:
+        made = World(folder, "", played, live, Authority(folder / "sigstore"))
+        made.clone.git("push", "--quiet", str(played.repository.git), "main")
+        yield made
 
 
 @dataclass(frozen=True)

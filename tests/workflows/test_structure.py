@@ -13,10 +13,13 @@ RELEASE = read_workflow("release.yml")
 JOBS = RELEASE["jobs"]
 
 
-@pytest.mark.parametrize("name", ["release.yml", "rollback.yml", "retention.yml"])
-def test_no_queued_run_is_lost(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "group"),
+    [("release.yml", "release"), ("rollback.yml", "release"), ("retention.yml", "release"), ("dataset.yml", "dataset")],
+)
+def test_no_queued_run_is_lost(name: str, group: str) -> None:
     """Without `queue: max` a newer run cancels the waiting one, even a rollback."""
-    assert read_workflow(name)["concurrency"] == {"group": "release", "cancel-in-progress": False, "queue": "max"}
+    assert read_workflow(name)["concurrency"] == {"group": group, "cancel-in-progress": False, "queue": "max"}
 
 
 def test_no_job_that_can_sign_runs_code_of_the_project() -> None:
