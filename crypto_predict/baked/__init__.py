@@ -4,6 +4,7 @@
 * ``schema``: the content of the model file, as frozen dataclasses of plain values
 * ``plain``: those dataclasses as dicts and lists, and back
 * ``store``: writing and safe loading of ``model.pkl``
+* ``index``: a folder of models and its ``index.json``
 * ``evaluation``: the forecast for any day or instant, in plain Python
 * ``live``: the hours and minutes that were forecast since, by which the forecast is moved on
 * ``distribution``: the probability of a price, and the price of a probability, from a few quantiles

@@ -1,6 +1,5 @@
 """The command line of ``collect.py`` and its environment, as one frozen value."""
 
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
@@ -86,14 +85,6 @@ def exchange_names(text: str) -> tuple[str, ...]:
     return (text,)
 
 
-def shard(text: str) -> Shard:
-    """Read ``2/8``: the second of eight parts of all pairs."""
-    match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
-    if match is None or not 1 <= int(match[1]) <= int(match[2]):
-        raise InvalidValue("shard", text, "a part of all pairs such as 2/8")
-    return Shard(int(match[1]), int(match[2]))
-
-
 def export_kind(text: str) -> str:
     """Read the kind of files of an export."""
     if text not in KINDS:
@@ -157,7 +148,7 @@ OPTIONS = (
         variable="EXPORT_FORMAT",
         default=PARQUET,
     ),
-    Option("--shard", shard, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
+    Option("--shard", Shard.parse, "live: collect one part of all pairs, beside others that use this database", "N/OF"),
     Option(
         "--keep",
         parse_keep,

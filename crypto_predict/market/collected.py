@@ -2,12 +2,14 @@
 
 import hashlib
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
+from crypto_predict.errors import InvalidValue
 from crypto_predict.market.candle import Candle, StoredGap
 from crypto_predict.market.forecast import MinuteForecast, MinuteScores
 from crypto_predict.market.interval import Span
@@ -127,10 +129,18 @@ class ForecastStep:
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """One of several parts of all pairs, each collected by its own process."""
+    """One of several parts of all pairs, each collected, or trained, by its own process."""
 
     number: int = 1  # from 1
     of: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Read ``2/8``: the second of eight parts of all pairs."""
+        match = re.fullmatch(r"([0-9]{1,4})/([0-9]{1,4})", text)
+        if match is None or not 1 <= int(match[1]) <= int(match[2]):
+            raise InvalidValue("shard", text, "a part of all pairs such as 2/8")
+        return cls(int(match[1]), int(match[2]))
 
     def __contains__(self, pair: Pair) -> bool:
         digest = hashlib.sha256(str(pair).encode()).digest()
