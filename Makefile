@@ -8,8 +8,8 @@ PYTHON ?= python3
 # Sources of history in order of preference; the last one needs no network.
 WITHOUT_SOURCE := exchanges,simulated
 TESTS ?= tests
-# Builds of images and runs of workflows take minutes: they are part of ENGINE=1 and EVERYTHING=1, and of TESTS that name them.
-MARKED = $(if $(EVERYTHING)$(filter-out tests,$(TESTS)),,-m 'not $(if $(ENGINE),long,engine)')
+# Builds of images and runs of workflows are part of ENGINE=1 and EVERYTHING=1, what takes a minute or more of EVERYTHING=1, and all of TESTS that name them.
+MARKED = $(if $(EVERYTHING)$(filter-out tests,$(TESTS)),,-m 'not long$(if $(ENGINE),, and not engine)')
 # Number of parallel tests: two more than cores, since many wait for containers, streams or clocks.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(os.cpu_count() + 2)')
 

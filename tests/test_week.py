@@ -284,6 +284,7 @@ class Week:
 
 
 @pytest.mark.timeout(300 + 2 * LENGTH.total_seconds() / SPEED)
+@pytest.mark.long
 def test_a_system_is_fresh_after_a_week_of_outages_refusals_and_kills(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:

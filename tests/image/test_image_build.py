@@ -175,6 +175,7 @@ def titles_of(folder: Path) -> dict[str, str]:
     return {name: " ".join(picture.itertext()) for name, picture in pictures.items()}
 
 
+@pytest.mark.long
 def test_every_stage_uses_the_base_that_is_pinned_by_digest(next_release: Release) -> None:
     """A tag may move between two stages or architectures."""
     (base,) = set(re.findall(r"\[\w+ +1/\d+\] FROM (\S+@sha256:\w{64})", next_release.report))
@@ -185,6 +186,7 @@ def test_every_stage_uses_the_base_that_is_pinned_by_digest(next_release: Releas
     assert len([step for step in replace(next_release, report=report).cached() if INSTALLING.search(step)]) == INSTALLED
 
 
+@pytest.mark.long
 def test_a_module_that_cannot_be_imported_fails_the_build(image: str, tmp_path: Path) -> None:
     """Without its byte code the image would start slowly for no visible reason."""
     context = copy_context(tmp_path)

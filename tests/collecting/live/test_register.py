@@ -142,6 +142,7 @@ class Market:
 
 
 @pytest.mark.timeout(400 + 2 * HOURS * 60)
+@pytest.mark.long
 def test_every_fault_is_one_outage_with_its_cause_and_nothing_else_is_one(
     tmp_path: Path, record_property: Callable[[str, object], None]
 ) -> None:
