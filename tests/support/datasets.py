@@ -1,9 +1,12 @@
 """The release `dataset` on the GitHub of the tests: published, restored and read as anybody reads it."""
 
+import copy
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +38,27 @@ def repository(folder: Path) -> Iterator[Job]:
         checkout = Repository.make(folder / "checkout", "feat: first")
         checkout.git("push", "--quiet", str(github.repository.git), "main")
         yield Job(folder, github)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a GitHub has in its releases: tests begin with it in place of publishing it again."""
+
+    releases: list[dict[str, Any]]
+    files: dict[str, bytes]
+
+    @classmethod
+    def of(cls, job: Job) -> "Snapshot":
+        """Return what there is now."""
+        return cls(copy.deepcopy(job.github.repository.releases), dict(job.github.repository.files))
+
+    def put(self, job: Job) -> None:
+        """Put it in place of what there is. New files get other numbers."""
+        repository = job.github.repository
+        repository.releases[:] = copy.deepcopy(self.releases)
+        repository.files.clear()
+        repository.files.update(self.files)
+        repository.numbers = count(1_000 + next(repository.numbers))
 
 
 def export(database: str, folder: Path) -> None:

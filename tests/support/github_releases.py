@@ -102,7 +102,9 @@ class Releases:
         return page_of(request, self._release(request)["assets"])
 
     async def upload(self, request: web.Request) -> web.Response:
-        """Add a file. Without all of its bytes it stays a `starter`."""
+        """Add a file, whose length must be announced. Without all of its bytes it stays a `starter`."""
+        if request.content_length is None:
+            raise Refused(411, "Length Required")
         assets = self._release(request)["assets"]
         asset = self._started(assets, request.query["name"])
         content = await request.content.read()

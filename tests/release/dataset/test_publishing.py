@@ -22,7 +22,18 @@ from crypto_predict.release.__main__ import DONE, FAILED
 from crypto_predict.store import open_writer
 from tests.support import datasets, exports
 from tests.support.collecting import collect_here
-from tests.support.datasets import PENDING, assets, export, months, names_of, publish, published, read, restore
+from tests.support.datasets import (
+    PENDING,
+    Snapshot,
+    assets,
+    export,
+    months,
+    names_of,
+    publish,
+    published,
+    read,
+    restore,
+)
 from tests.support.exports import COUNT, DAYS, MINUTES, START, at, candle
 from tests.support.github import REPOSITORY
 from tests.support.github_releases import Releases
@@ -61,6 +72,14 @@ def days(tmp_path_factory: pytest.TempPathFactory) -> Days:
     return made
 
 
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory, days: Days) -> Snapshot:
+    """A release of the first export."""
+    with datasets.repository(tmp_path_factory.mktemp("first")) as job:
+        published(job, days.first)
+        return Snapshot.of(job)
+
+
 def test_a_folder_is_published_under_flat_names_and_comes_back_as_it_was(job: Job, days: Days) -> None:
     """The manifest that is published is that of the export. The release is not the latest one, which is a program's."""
     assert "**Published** 4 of 4 files" in published(job, days.first).page
@@ -75,9 +94,11 @@ def test_a_folder_is_published_under_flat_names_and_comes_back_as_it_was(job: Jo
     assert json.loads((folder / "outages.json").read_text())["outages"][0]["minutes"] == len(exports.SILENT)
 
 
-def test_the_commands_of_the_page_and_of_the_guide_make_an_exported_folder_of_the_release(job: Job, days: Days) -> None:
+def test_the_commands_of_the_page_and_of_the_guide_make_an_exported_folder_of_the_release(
+    job: Job, days: Days, first: Snapshot
+) -> None:
     """They need `gh`, bash and DuckDB. What a run has pending stays out of the table."""
-    published(job, days.first)
+    first.put(job)
     (release,) = job.github.repository.releases
     release["assets"].append({**release["assets"][0], "name": f"binance_BTC-USDT_1m_2026-12.parquet{PENDING}"})
     guide = (ROOT / "docs" / "dataset.md").read_text(encoding="utf-8").replace("YOU/crypto-predict", REPOSITORY)
@@ -91,9 +112,9 @@ def test_the_commands_of_the_page_and_of_the_guide_make_an_exported_folder_of_th
         assert collect_here(str(job.folder / "none.db"), "--verify", str(place / "market")).code == DONE
 
 
-def test_a_second_day_replaces_what_changed_and_nothing_else(job: Job, days: Days) -> None:
+def test_a_second_day_replaces_what_changed_and_nothing_else(job: Job, days: Days, first: Snapshot) -> None:
     """The same folder again sends nothing."""
-    published(job, days.first)
+    first.put(job)
     before = assets(job)
     published(job, days.second)
     assert read(job) == months(days.second)
@@ -142,21 +163,17 @@ def moments(requests: int, count: int) -> list[tuple[int, bool]]:
 
 
 @pytest.mark.repeats
-@pytest.mark.parametrize("count", [4, pytest.param(30, marks=[pytest.mark.long, needs_act])])
+@pytest.mark.parametrize("count", [3, pytest.param(30, marks=[pytest.mark.long, needs_act])])
 def test_a_run_that_is_killed_loses_and_doubles_nothing_and_the_next_one_completes_it(
-    job: Job, days: Days, count: int
+    job: Job, days: Days, first: Snapshot, count: int
 ) -> None:
     """After the kill a reader finds the one day or the other, whole. Killed are the program and `gh`, by SIGKILL."""
-    published(job, days.first)
-    repository = job.github.repository
-    release, files = copy.deepcopy(repository.releases[0]), dict(repository.files)
+    first.put(job)
     asked = len(job.github.requests)
     published(job, days.second)
     found = set()
     for number, before in moments(len(job.github.requests) - asked, count):
-        repository.releases[0] = copy.deepcopy(release)
-        repository.files.clear()
-        repository.files.update(files)
+        first.put(job)
         kill = killed(job, days.second, number, before=before)
         is_new = read(job) == months(days.second)
         assert is_new or read(job) == months(days.first), kill
@@ -177,9 +194,11 @@ def test_a_first_run_that_is_killed_is_completed_without_sending_its_files_again
     assert sent <= {asset["id"] for asset in assets(job).values()}
 
 
-def test_while_a_killed_run_is_unfinished_its_dataset_is_what_is_restored(job: Job, days: Days) -> None:
+def test_while_a_killed_run_is_unfinished_its_dataset_is_what_is_restored(
+    job: Job, days: Days, first: Snapshot
+) -> None:
     """A job that restores may not write, so it does not finish the run."""
-    published(job, days.first)
+    first.put(job)
     job.github.repository.permissions["contents"] = "write"
     with job.github.failing(answer(500), lambda request: request.method == "DELETE"):
         assert publish(job, days.second).code == FAILED
@@ -203,8 +222,8 @@ def test_an_upload_that_breaks_off_is_sent_again(job: Job, days: Days) -> None:
     assert {asset["state"] for asset in assets(job).values()} == {"uploaded"}
 
 
-def test_an_answer_that_is_lost_after_github_has_done_it_is_no_failure(job: Job, days: Days) -> None:
-    published(job, days.first)
+def test_an_answer_that_is_lost_after_github_has_done_it_is_no_failure(job: Job, days: Days, first: Snapshot) -> None:
+    first.put(job)
 
     async def lose(request: web.Request, handler: Handler) -> Answer:
         await handler(request)
@@ -235,10 +254,10 @@ def less(folder: Path) -> None:
     ],
 )
 def test_a_folder_that_is_damaged_or_has_less_than_the_release_changes_nothing(
-    job: Job, days: Days, change: Any, says: str
+    job: Job, days: Days, first: Snapshot, change: Any, says: str
 ) -> None:
     """A release is never made smaller by a run that has gone wrong."""
-    published(job, days.first)
+    first.put(job)
     before = copy.deepcopy(job.github.repository.releases)
     (older := job.folder / "older.db").unlink(missing_ok=True)
     with open_writer(str(older)) as database:
@@ -252,9 +271,9 @@ def test_a_folder_that_is_damaged_or_has_less_than_the_release_changes_nothing(
     assert job.github.repository.releases == before
 
 
-def test_a_release_has_room_for_a_thousand_files_and_says_when_that_ends(job: Job, days: Days) -> None:
+def test_a_release_has_room_for_a_thousand_files_and_says_when_that_ends(job: Job, days: Days, first: Snapshot) -> None:
     """Nothing is uploaded that would not fit. GitHub lists a hundred files a page."""
-    published(job, days.first)
+    first.put(job)
     (release,) = job.github.repository.releases
     release["assets"] += [others(number) for number in range(980)]
     warned = published(job, days.second).log

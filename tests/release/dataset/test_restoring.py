@@ -11,7 +11,7 @@ from crypto_predict.release.__main__ import BAD_ARGUMENTS, DONE, FAILED
 from crypto_predict.store import open_reader, open_writer
 from tests.support import datasets, exports
 from tests.support.collecting import collect_here
-from tests.support.datasets import assets, export, months, published, read, restore
+from tests.support.datasets import Snapshot, assets, export, months, published, read, restore
 from tests.support.exports import DAYS
 from tests.support.jobs import Job
 
@@ -72,9 +72,9 @@ def test_the_months_that_may_change_are_restored_with_what_their_source_was_aske
     assert (covered.start, f"{covered.end:%Y-%m-%d}") == (BEGAN - 5 * DAY, asked_until)
 
 
-def test_what_a_restored_folder_adds_leaves_the_older_months_as_they_were(job: Job, history: Path) -> None:
+def test_what_a_restored_folder_adds_leaves_the_older_months_as_they_were(job: Job, stored: Job, history: Path) -> None:
     """Their files and what the manifest says of them; and no coverage is told twice."""
-    published(job, history)
+    Snapshot.of(stored).put(job)
     before = assets(job)
     folder, database = restore(job, "restored", "--since", "2026-07-20"), str(job.folder / "restored.db")
     assert collect_here(database, "--import", str(folder)).code == DONE
@@ -91,9 +91,9 @@ def test_what_a_restored_folder_adds_leaves_the_older_months_as_they_were(job: J
     assert sorted(kept) == [f"alpaca_ETH-USD_1d_2026-{month:02}.parquet" for month in (7, 8, 9, 10)]
 
 
-def test_a_run_whose_exchange_does_not_answer_forgets_nothing(job: Job, history: Path) -> None:
+def test_a_run_whose_exchange_does_not_answer_forgets_nothing(job: Job, stored: Job, history: Path) -> None:
     """What was restored says that the newest days were not asked for, which they were."""
-    published(job, history)
+    Snapshot.of(stored).put(job)
     folder, database = restore(job, "restored", "--since", "2026-07-20"), str(job.folder / "restored.db")
     assert collect_here(database, "--import", str(folder)).code == DONE
     export(database, folder)
@@ -101,9 +101,9 @@ def test_a_run_whose_exchange_does_not_answer_forgets_nothing(job: Job, history:
     assert exports.manifest(restore(job, "all", "--all")) == exports.manifest(history)
 
 
-def test_a_file_that_somebody_has_deleted_is_made_again(job: Job, history: Path) -> None:
+def test_a_file_that_somebody_has_deleted_is_made_again(job: Job, stored: Job, history: Path) -> None:
     """All months from it on are restored, without the coverage of its own: a backfill then fetches it."""
-    published(job, history)
+    Snapshot.of(stored).put(job)
     (release,) = job.github.repository.releases
     release["assets"] = [asset for asset in release["assets"] if "2026-09" not in asset["name"]]
     done = job.release("restore-dataset", "--folder", str(job.folder / "restored"), "--since", "2026-07-20")
@@ -118,9 +118,9 @@ def test_a_file_that_somebody_has_deleted_is_made_again(job: Job, history: Path)
     assert read(job) == months(history)
 
 
-def test_a_file_with_other_bytes_is_not_restored(job: Job, history: Path) -> None:
+def test_a_file_with_other_bytes_is_not_restored(job: Job, stored: Job) -> None:
     """GitHub's digest is not believed alone."""
-    published(job, history)
+    Snapshot.of(stored).put(job)
     asset = assets(job)["alpaca_ETH-USD_1d_2026-11.parquet"]
     job.github.repository.files[str(asset["id"])] = bytes(asset["size"])
     done = job.release("restore-dataset", "--folder", str(job.folder / "restored"))
