@@ -67,6 +67,13 @@ $(VENV)/dev.stamp: requirements-dev.txt | $(BIN)/python
 	@$(INSTALL) requirements-dev.txt
 	@touch $@
 
+# It needs old versions of packages that the tests have, too: an environment of its own.
+$(VENV)/checkov.stamp: requirements-checkov.txt | $(BIN)/python
+	@echo "Installing checkov"
+	@$(BIN)/python -m venv $(VENV)/checkov
+	@$(VENV)/checkov/bin/python crypto_predict/launch/install.py requirements-checkov.txt
+	@touch $@
+
 $(VENV)/page.stamp: requirements-page.txt | $(BIN)/python
 	@echo "Installing Node.js for the scripts of the page"
 	@$(INSTALL) requirements-page.txt
@@ -127,7 +134,7 @@ test: $(VENV)/dev.stamp checks ## Run the tests on all cores; ENGINE=1: also tho
 	@$(if $(EVERYTHING),$(BIN)/coverage report $(if $(filter tests,$(TESTS)),,--fail-under=0))
 
 .PHONY: lint
-lint: $(VENV)/dev.stamp page/node_modules/dev.stamp $(BUILT) ## Check format, style, types, workflows, Dockerfile and the page's scripts
+lint: $(VENV)/dev.stamp $(VENV)/checkov.stamp page/node_modules/dev.stamp $(BUILT) ## Check format, style, types, workflows, Dockerfile, manifests and the page's scripts
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -141,6 +148,9 @@ lint: $(VENV)/dev.stamp page/node_modules/dev.stamp $(BUILT) ## Check format, st
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/question.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml compose.live.yaml
+	@$(BIN)/kubectl kustomize deploy/kubernetes/base --output $(VENV)/base.yaml
+	@$(BIN)/kubectl kustomize deploy/kubernetes/live --output $(VENV)/live.yaml
+	@$(VENV)/checkov/bin/checkov --framework kubernetes --quiet --compact --skip-download --file $(VENV)/base.yaml --file $(VENV)/live.yaml
 	@$(NPM) run --silent lint
 
 .PHONY: format
@@ -169,6 +179,7 @@ lock: $(VENV)/dev.stamp ## Renew the locked requirements from pyproject.toml
 	@$(UV_COMPILE) --extra lstm --constraint requirements-dev.txt --output-file requirements-lstm.txt
 	@$(UV_COMPILE) --extra page --constraint requirements-dev.txt --output-file requirements-page.txt
 	@$(UV_COMPILE) --extra uv --constraint requirements-dev.txt --output-file requirements-uv.txt
+	@$(UV_COMPILE) --extra checkov --output-file requirements-checkov.txt
 	@$(UV_COMPILE) --extra audit --constraint requirements-dev.txt --output-file requirements-audit.txt
 
 .PHONY: clean

@@ -33,7 +33,7 @@ INHERITED = "COVERAGE_PROCESS_CONFIG"  # tells processes to measure their covera
 SLOWEST = (
     *("tests/workflows/", "tests/sources/test_source_bounds"),
     *("tests/forecasting/evaluation/test_backtest", "tests/test_readme", "tests/training/", "tests/collecting/"),
-    *("tests/page/test_live", "tests/page/test_reading", "tests/web/documentation/test_browser"),
+    *("tests/page/test_live", "tests/page/test_reading", "tests/kubernetes/", "tests/web/documentation/test_browser"),
     *("tests/test_end_to_end", "tests/release/test_deploy", "tests/http_server/test_slow_clients"),
     *("tests/web/collected/", "tests/test_notebook", "tests/release/test_alert"),
     *("tests/baked/test_store", "tests/forecasting/gate/"),
