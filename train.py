@@ -20,6 +20,7 @@ if __name__ == "__main__":
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
 
 with needed(*PREREQUISITES), quick_imports():
+    from crypto_predict.baked.index import INDEX
     from crypto_predict.command_line import DONE, failed, print_report, with_secrets
     from crypto_predict.errors import CryptoPredictError
     from crypto_predict.market import Interval
@@ -48,6 +49,10 @@ def main(arguments: Sequence[str], environ: Mapping[str, str], clock: Clock | No
         repeat.end_with_trainer()
     if settings.interval is not Interval.DAY_1:
         return run(partial(score_past, settings, as_json, now), settings.backtest, "the file of forecasts")
+    if settings.merged:
+        return run(partial(merge, settings, as_json), settings.output / INDEX, "the index")
+    if settings.is_folder:
+        return run(partial(train_folder, settings, as_json, now), settings.output / INDEX, "the index")
     return run(partial(train, settings, as_json, now), settings.output, "the model")
 
 
@@ -61,6 +66,23 @@ def train(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, i
     code = DONE if is_complete or settings.repeat is None else repeat.INCOMPLETE
     as_report = report.as_json if as_json else report.as_text if settings.verbose else report.as_summary
     return as_report(model.card, settings.output, seconds), code
+
+
+def train_folder(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:
+    """Train a model for each pair on what has closed by `now` (UTC), write their folder, and return report and code."""
+    with quick_imports():
+        from crypto_predict.training.fleet import report, run  # noqa: PLC0415 see `train`
+
+    fleet = run.train(settings, now, partial(open_database, settings.database))
+    return (report.as_json if as_json else report.as_text)(fleet.release, settings.output, fleet.trained), DONE
+
+
+def merge(settings: TrainSettings, as_json: bool) -> tuple[str, int]:
+    """Make one folder of those of all shards, and return report and code."""
+    from crypto_predict.training.fleet import merge, report  # noqa: PLC0415 see `train`
+
+    release = merge.merge(settings.merged, settings.output, settings.most_refused)
+    return (report.as_json if as_json else report.as_text)(release, settings.output), DONE
 
 
 def score_past(settings: TrainSettings, as_json: bool, now: datetime) -> tuple[str, int]:

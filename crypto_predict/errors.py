@@ -18,10 +18,21 @@ not depend on HTTP or exit codes: the commands and the web application each have
 from collections.abc import Sequence
 from datetime import date, datetime
 from pathlib import Path
+from typing import Any
 
 
 class CryptoPredictError(Exception):
-    """Base class of all errors of this project."""
+    """Base class of all errors of this project. One can be pickled, whatever arguments it is made of."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return how it is made again in another process: with its message and fields, not from its arguments."""
+        return _restored, (type(self), self.args, self.__dict__)
+
+
+def _restored(kind: type[CryptoPredictError], texts: tuple[Any, ...], fields: dict[str, Any]) -> CryptoPredictError:
+    error = kind.__new__(kind, *texts)
+    error.__dict__.update(fields)
+    return error
 
 
 class InvalidValue(CryptoPredictError):

@@ -3,6 +3,8 @@
 * ``options``: the command line and the environment, as one frozen value
 * ``pipeline``: the whole run
 * ``collected``: the pairs of ``--pair collected``, and what becomes of one that fails
+* ``lists``: the pairs of ``--pair all`` and ``@FILE``
+* ``fleet``: many pairs, each with a file of its own in one folder
 * ``pair``: the prices of one pair, its backtest, its forecast and its card
 * ``rivals``: the test of all models of one pair
 * ``repeat``: a training at each multiple of an interval, in a process of its own

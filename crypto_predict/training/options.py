@@ -1,5 +1,6 @@
 """The command line of ``train.py`` and its environment, as one frozen value."""
 
+import os
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,11 +15,13 @@ from crypto_predict.command_line import CommandLine, Option
 from crypto_predict.errors import InvalidValue, shown
 from crypto_predict.forecasting.gate.thresholds import GateThresholds
 from crypto_predict.market import Interval, Pair
+from crypto_predict.market.collected import Shard
 from crypto_predict.market.forecast import HOURS_AHEAD, MINUTES_AHEAD
 from crypto_predict.settings import DEFAULT_DATABASE, boolean, day, file_path, instant_of_epoch, label, whole_number
 from crypto_predict.sources.catalog import EVERY_EXCHANGE, EXCHANGES, FILE, pair_in_name, source_names
 from crypto_predict.sources.exchange import Bounds
 from crypto_predict.sources.stored import COLLECTED, pair_or_collected
+from crypto_predict.training.lists import ALL, LIST, LISTED_BY, EveryPair, read_list
 from crypto_predict.wording import listed, read_duration
 
 DEFAULT_PAIR = Pair("BTC", "USD")
@@ -47,8 +50,14 @@ _SERVE = f"the model that answers by default, {COMBINED} or one of the rivals, u
 _REPEAT = "train at once and then at each multiple of this time, such as 6h, until SIGTERM; continues model and ledger"
 _PAIR = (
     f"pair to forecast; may be repeated (default: {DEFAULT_PAIR}; a file needs it); {COLLECTED}: all those too that "
-    "collect.py collects"
+    f"collect.py collects; {LIST}FILE: those of a list, one a line; {ALL}, {ALL}:200: all or the first ones of the "
+    f"source's list ({', '.join(LISTED_BY)}), each with a file of its own in a folder"
 )
+_OUTPUT = "the model file to write, or a folder (models/), which gets a file a pair and their index"
+_WORKERS = "processes of this machine that train the pairs of a folder"
+_SHARD = "train this part of the pairs of a folder, such as 3/16; by default that of JOB_COMPLETION_INDEX and SHARDS"
+_MERGE = "train nothing: make one folder, --output, of those of all shards; may be repeated"
+_MOST_REFUSED = "percent of the pairs of a folder that may be refused; more refuse the release"
 _DATABASE = "what --source store reads: the database of collect.py"
 _INTERVAL = "1d: train a model; 1m and 1h: only score the forecasts of minutes or hours, and write no model"
 LEAST_HOURS = timedelta(days=61)  # from which they can be learned
@@ -67,6 +76,7 @@ examples:
   python train.py --interval 1m --backtest minutes.csv   forecasts of minutes out of sample; no model is written
   python train.py --interval 1h --backtest hours.csv     the same of hours
   python train.py --ledger model.ledger.jsonl            continue the record of released forecasts
+  python train.py --pair all:200 --source simulated --output models/ --workers 2    a folder with a file a pair
   python train.py --repeat 6h                            train now and every six hours, each time from the model before
 
 exit codes: 0 done, 1 the result could not be written, 2 bad arguments, 3 no usable history, 4 refused by the gate,
@@ -88,7 +98,28 @@ EXAMPLES += (
 )
 
 
-def _rival(text: str) -> str:
+def _pair(text: str) -> Pair | EveryPair | tuple[Pair, ...] | None:
+    if text.startswith(LIST):
+        return read_list(text)
+    return EveryPair.parse(text) or pair_or_collected(text)
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """The path of ``--output``."""
+
+    path: Path
+    is_folder: bool
+
+    @classmethod
+    def parse(cls, text: str) -> "_Output":
+        path = file_path(text)
+        return cls(path, text.endswith("/") or os.path.isdir(path))  # noqa: PTH112 false, not an error, if the name is too long
+
+
+def _rival(text: str) -> str | tuple[str, ...]:
+    if not text:
+        return ()
     if text not in RIVALS and not text.endswith((".py", ".csv")):
         raise InvalidValue("rival", text, f"{', '.join(RIVALS)}, a .py file with a model, or a .csv with forecasts")
     return text
@@ -132,7 +163,7 @@ COMMAND = CommandLine(
     "train.py",
     "Train a forecast and bake it into one file: history in, model.pkl out.",
     [
-        Option("--pair", pair_or_collected, _PAIR, "BASE/QUOTE", multiple=True),
+        Option("--pair", _pair, _PAIR, "BASE/QUOTE", multiple=True),
         Option("--source", source_names, _SOURCES, "NAME,NAME", default=(EVERY_EXCHANGE,), multiple=True),
         Option("--days", whole_number("days", 30, 36_500), _DAYS, "N", default="1825"),
         Option("--hours", _hours, _HOURS, "TIME", default="365d"),
@@ -140,7 +171,11 @@ COMMAND = CommandLine(
         Option("--interval", _interval, _INTERVAL, "TIME", variable="TRAIN_INTERVAL", default=Interval.DAY_1.label),
         Option("--until", day, "ignore every candle after this UTC day", "DATE"),
         Option("--seed", whole_number("seed", 0, 2**31 - 1), "seed of fit and simulated market", "N", default="0"),
-        Option("--output", file_path, "the model file to write", "FILE", default="model.pkl"),
+        Option("--output", _Output.parse, _OUTPUT, "FILE", default="model.pkl"),
+        Option("--workers", whole_number("workers", 1, 256), _WORKERS, "N", default="1"),
+        Option("--shard", Shard.parse, _SHARD, "N/OF"),
+        Option("--merge", file_path, _MERGE, "FOLDER", multiple=True),
+        Option("--most-refused", whole_number("most-refused", 0, 100), _MOST_REFUSED, "N", default="10"),
         Option("--prophet-json", file_path, f"also write Prophet's own JSON; {ONE_A_PAIR}", "FILE"),
         Option("--picture", file_path, f"also draw the forecast as .svg, .png or .pdf; {ONE_A_PAIR}", "FILE"),
         Option("--backtest", file_path, "also write every forecast of the backtest, as CSV", "FILE"),
@@ -176,6 +211,7 @@ class TrainSettings:
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)  # settings of the sources, with their keys
     hours: int = 0  # days of hourly candles, of which the next 24 hours are learned; 0: there are none
     database: str = field(default="", repr=False)  # what the source store reads; may contain a password
+    every_pair: EveryPair | None = None  # those that the first source lists, too
     collected: bool = False  # whether every collected pair is forecast, too; one that fails does not stop the others
     interval: Interval = Interval.DAY_1  # others train nothing: their forecasts are scored
     seed: int = 0  # of the fit and the simulated market
@@ -194,7 +230,8 @@ class TrainSettings:
     ledger: Path | None = None  # continued beside the model
     champion: Path | None = None  # the model that this one would replace
     # The files to write; None if a file is not wanted. `Pair.fill` inserts the pair where there is one file a pair.
-    output: Path  # the model
+    output: Path  # the model, or the folder of models
+    is_folder: bool = False  # whether it is a folder
     backtest: Path | None = None  # every forecast of the backtest, as CSV
     prophet_json: Path | None = None  # for each pair
     picture: Path | None = None  # for each pair
@@ -205,6 +242,10 @@ class TrainSettings:
     trained_every: timedelta | None = None  # TRAINED_EVERY; None: no training is planned after this one
     # How it is run.
     repeat: timedelta | None = None  # from one training to the next; None: it is trained once
+    workers: int = 1  # processes for the pairs of a folder
+    shard: Shard | None = None  # the part of these pairs; None: all
+    merged: tuple[Path, ...] = ()  # the folders of all shards, of which one is made; nothing is trained then
+    most_refused: int = 10  # percent of the pairs of a folder
     verbose: bool = False  # whether the report has all tables
 
 
@@ -229,10 +270,17 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
         trained_every = environ.get("TRAINED_EVERY", "").strip()
         rival_user = environ.get("RIVAL_USER", "").strip()
         given = vars(options)
-        as_json, pairs = given.pop("json"), given.pop("pair")
+        as_json, pairs, output, merged = (given.pop(name) for name in ("json", "pair", "output", "merge"))
+        every_pair = next((pair for pair in pairs if isinstance(pair, EveryPair)), None)
+        named = tuple(pair for pair in pairs if isinstance(pair, Pair))
+        given["shard"] = given["shard"] or _shard_of_job(environ)
         settings = TrainSettings(
-            pairs=tuple(pair for pair in pairs if pair is not None) or (DEFAULT_PAIR,),
+            pairs=named or (() if every_pair else (DEFAULT_PAIR,)),
+            every_pair=every_pair,
             collected=None in pairs,
+            output=output.path,
+            is_folder=output.is_folder,
+            merged=merged,
             sources=given.pop("source"),
             environ=environ,
             horizons=tuple(sorted(given.pop("horizons"))),
@@ -246,6 +294,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
             rival_user=whole_number("RIVAL_USER", 1, 2**31 - 1)(rival_user) if rival_user else None,
             **given,
         )
+        _check_folder(settings)
     except InvalidValue as error:
         COMMAND.fail(str(error))
     return settings, as_json
@@ -261,6 +310,40 @@ def _check_repeated(options: SimpleNamespace, trained_at: datetime | None) -> No
         raise InvalidValue("--until", options.until, "used with --repeat, which always trains up to now")
     if trained_at is not None:
         raise InvalidValue("SOURCE_DATE_EPOCH", trained_at, "used with --repeat, where each training has its own time")
+
+
+def _shard_of_job(environ: Mapping[str, str]) -> Shard | None:
+    """Return the shard of a Kubernetes Indexed Job: ``JOB_COMPLETION_INDEX``, from 0, of ``SHARDS``; None without."""
+    if not (number := environ.get("JOB_COMPLETION_INDEX", "").strip()) or not (of := environ.get("SHARDS", "").strip()):
+        return None
+    most = whole_number("SHARDS", 1, 9_999)(of)
+    return Shard(whole_number("JOB_COMPLETION_INDEX", 0, most - 1)(number) + 1, most)
+
+
+def _check_folder(settings: TrainSettings) -> None:
+    """Raise `InvalidValue` if a setting is of a folder and the output is a file, or the other way round."""
+    if not settings.is_folder:
+        for option, unused in (
+            ("--pair", None if settings.every_pair is None else ALL),
+            ("--workers", settings.workers if settings.workers > 1 else None),
+            ("--shard", settings.shard),
+            ("--merge", settings.merged[0] if settings.merged else None),
+        ):
+            if unused is not None:
+                raise InvalidValue(option, str(unused), "used with a model file; name a folder: --output models/")
+        return
+    if settings.interval in INTRADAY:
+        raise InvalidValue("--interval", settings.interval.label, "1d, which the models of a folder have")
+    for option, value in (
+        ("--pair", COLLECTED if settings.collected else None),
+        ("--backtest", settings.backtest),
+        ("--prophet-json", settings.prophet_json),
+        ("--picture", settings.picture),
+        ("--ledger", settings.ledger),
+        ("--repeat", settings.repeat),
+    ):
+        if value is not None:
+            raise InvalidValue(option, str(value), "used with a folder of models; name a model file with --output")
 
 
 def _count_within_days(options: SimpleNamespace, given: Collection[str]) -> None:

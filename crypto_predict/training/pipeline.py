@@ -50,12 +50,16 @@ CLOCKS_APART = timedelta(minutes=1)
 
 
 def train(
-    settings: TrainSettings, now: datetime, open_database: Callable[[], CollectedMarket] | None = None
+    settings: TrainSettings,
+    now: datetime,
+    open_database: Callable[[], CollectedMarket] | None = None,
+    check: Callable[[PairHistory], None] | None = None,
 ) -> tuple[Model, dict[Pair, float], bool]:
     """Train every pair and write the outputs, the model file last: it changes only if everything else succeeded.
 
     Candles that are not closed at `now` (UTC) are not used. `open_database` is called for the source ``store`` and the
     collected pairs, of which one that cannot be trained is left out, or keeps the champion's forecast for a while.
+    `check` is called with each history, and may end the training by an error; no progress is shown then.
 
     Returns:
         The model as written, the seconds that each pair took, and whether the collected pairs, if wanted, are known.
@@ -81,9 +85,12 @@ def train(
         with (
             threadpool_limits(1),
             logging_redirect_tqdm(),
-            tqdm(total=len(settings.pairs), bar_format=BAR, disable=None) as progress,
+            tqdm(total=len(settings.pairs), bar_format=BAR, disable=None if check is None else True) as progress,
         ):
             histories, left_out = _read_histories(sources, settings, now, progress)
+            if check is not None:
+                for history in histories.values():
+                    check(history)
             outputs.check_room({pair: len(past.candles) for pair, (past, *_) in histories.items()}, settings)
             progress.total = sum(1 + count_cutoffs(past, settings) for past, *_ in histories.values())
             trained = _train_pairs(histories, settings, champion, left_out, progress)
@@ -167,10 +174,11 @@ def _read_histories(
     if failed and not (settings.collected and histories):
         refusals = [reason for error in failed.values() if isinstance(error, Refused) for reason in error.reasons]
         raise Refused(refusals) if refusals else next(iter(failed.values()))
-    return histories, {pair: _reasons(error) for pair, error in failed.items()}
+    return histories, {pair: reasons_of(error) for pair, error in failed.items()}
 
 
-def _reasons(error: Refused | UnusableHistory | SourceError) -> Sequence[str]:
+def reasons_of(error: Refused | UnusableHistory | SourceError) -> Sequence[str]:
+    """Return why a pair cannot be trained, a reason a line."""
     if isinstance(error, UnusableHistory):
         return error.faults
     return error.reasons if isinstance(error, Refused) else (str(error),)
@@ -225,7 +233,7 @@ def _card(pairs: dict[Pair, PairCard], gate: Gate, settings: TrainSettings, trai
         git_revision=settings.git_revision or _git_revision(),
         trained_at=trained_at,
         python=platform.python_version(),
-        packages={name: importlib.metadata.version(name) for name in _PACKAGES},
+        packages=packages(),
         days=settings.days,
         seed=settings.seed,
         coverage=COVERAGE,
@@ -233,6 +241,11 @@ def _card(pairs: dict[Pair, PairCard], gate: Gate, settings: TrainSettings, trai
         pairs=pairs,
         gate=gate,
     )
+
+
+def packages() -> dict[str, str]:
+    """Return the versions of the packages that decide the numbers, by their names."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
 def _git_revision() -> str | None:

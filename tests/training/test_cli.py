@@ -344,6 +344,10 @@ def test_more_than_a_model_can_hold_is_refused_before_the_fit(
         check_room({Pair(f"A{number}", "USD"): 36_500 for number in range(7)}, settings)
 
 
+def test_an_empty_text_means_no_other_models() -> None:
+    assert read_settings(["--rivals", ""], {})[0].rivals == ()
+
+
 def test_all_pairs_that_a_server_holds_fit_into_one_model_with_the_models_of_the_default() -> None:
     most = {Pair(f"A{number}", "USD"): 2_190 for number in range(MOST_PAIRS)}
     settings, _ = read_settings([], {})

@@ -49,13 +49,7 @@ _WEEK = (  # Monday first: drift of the log price, and factors of volatility and
     (-0.0010, 0.75, 0.70),
     (-0.0010, 0.75, 0.70),
 )
-_DOLLARS = {  # long-run levels
-    "USD": 1.0,
-    "USDT": 1.0,
-    "USDC": 1.0,
-    "EUR": 1.1,
-    "GBP": 1.25,
-    "JPY": 0.007,
+CURRENCIES = {  # long-run levels in dollars
     "BTC": 30_000.0,
     "ETH": 2_000.0,
     "BNB": 300.0,
@@ -71,6 +65,14 @@ _DOLLARS = {  # long-run levels
     "DOGE": 0.1,
     "TRX": 0.1,
     "SHIB": 1e-5,
+}
+_DOLLARS = CURRENCIES | {  # and those of money
+    "USD": 1.0,
+    "USDT": 1.0,
+    "USDC": 1.0,
+    "EUR": 1.1,
+    "GBP": 1.25,
+    "JPY": 0.007,
 }
 
 
