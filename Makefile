@@ -150,7 +150,8 @@ lint: $(VENV)/dev.stamp $(VENV)/checkov.stamp page/node_modules/dev.stamp $(BUIL
 	@$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml compose.live.yaml
 	@$(BIN)/kubectl kustomize deploy/kubernetes/base --output $(VENV)/base.yaml
 	@$(BIN)/kubectl kustomize deploy/kubernetes/live --output $(VENV)/live.yaml
-	@$(VENV)/checkov/bin/checkov --framework kubernetes --quiet --compact --skip-download --file $(VENV)/base.yaml --file $(VENV)/live.yaml
+	@$(BIN)/kubectl kustomize deploy/kubernetes/training --output $(VENV)/training.yaml
+	@$(VENV)/checkov/bin/checkov --framework kubernetes --quiet --compact --skip-download --file $(VENV)/base.yaml --file $(VENV)/live.yaml --file $(VENV)/training.yaml
 	@$(NPM) run --silent lint
 
 .PHONY: format

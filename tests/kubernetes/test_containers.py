@@ -9,7 +9,7 @@ from pathlib import Path
 
 import requests
 
-from crypto_predict.baked import store
+from crypto_predict.baked import index, store
 from crypto_predict.market import Interval, Pair
 from crypto_predict.market.clock import Clock
 from crypto_predict.market.collected import Shard
@@ -69,6 +69,23 @@ def test_collectors_and_server_share_a_database_whose_address_is_a_secret(tmp_pa
         for process in (*processes, serving):
             process.send_signal(signal.SIGTERM)
         assert [process.wait(100) for process in (*processes, serving)] == [0] * (len(pods) + 1)
+
+
+def test_the_shards_of_a_training_become_one_folder(tmp_path: Path) -> None:
+    """Each index trains its part of the list into a folder of its own, and another job merges the folders."""
+    training, lists = find("training", "CronJob", "training"), tmp_path / "lists"
+    lists.mkdir()
+    for name, text in find("training", "ConfigMap", "pairs")["data"].items():
+        (lists / name).write_text(text)
+    quick = {"SOURCE": "simulated", "DAYS": "120", "EVERY": "60", "HOURS": "0", "NO_GATE": "1", "UNTIL": "2024-05-01"}
+    shards = training["spec"]["jobTemplate"]["spec"]["completions"]
+    pods = [Pod("training", training, number, lists=lists, models=tmp_path) for number in range(shards)]
+    merging = Pod("training", find("training", "CronJob", "merging"), models=tmp_path)
+    for pod in (*pods, merging):
+        with pod.running(**quick, RIVALS="garch", SERVE="combined") as process:
+            assert process.wait(200) == 0, process.communicate()
+    release = index.read(tmp_path / "current")
+    assert [str(pair) for pair in release.models] == ["BNB/USD", "BTC/USD", "ETH/USD", "LTC/USD", "SOL/USD"]
 
 
 def is_served(pod: Pod) -> bool:

@@ -8,14 +8,16 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from crypto_predict.collecting.options import DEFAULT_PAIRS, OPTIONS
+from crypto_predict.collecting.options import DEFAULT_PAIRS
+from crypto_predict.command_line import REFUSED
 from crypto_predict.market.collected import Shard
-from tests.support.kubernetes import OVERLAYS, Pod, find, ordinals, rendered, resources, tool, workloads
+from tests.support.kubernetes import OVERLAYS, Pod, find, ordinals, rendered, resources, template, tool, workloads
 from tests.support.serving import ROOT
 from tests.support.yaml_files import read_yaml
 
 DEPLOY = ROOT / "deploy"
 GUIDE = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
+OPTIONS = (ROOT / "docs" / "options.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 OLDEST = "1.32"  # where labels of a pod have the ordinal of a StatefulSet for sure
 UNKNOWN = ["ServiceMonitor"]  # kinds of the Prometheus operator
@@ -42,7 +44,7 @@ def test_every_manifest_is_valid_by_the_strict_schema_of_kubernetes(overlay: str
 @on_each_workload
 def test_a_container_has_no_rights_and_is_that_of_the_image(overlay: str, workload: Any) -> None:
     """The user and the program are those that the image was tested with."""
-    pod = workload["spec"]["template"]["spec"]
+    pod = template(workload)["spec"]
     (container,) = pod["containers"]
     user = re.search(r"^USER (\d+):(\d+)$", DOCKERFILE, re.MULTILINE)
     assert user is not None
@@ -62,13 +64,14 @@ def test_a_container_has_no_rights_and_is_that_of_the_image(overlay: str, worklo
     assert pod["enableServiceLinks"] is False, f"{overlay}: variables such as API_PORT would be added"
     assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
     assert container["resources"].keys() == {"requests", "limits"}
-    assert {program.strip('"') for program in container["command"][1:]} <= {"api.py", "collect.py"}
+    programs = re.findall(r"\bpython ([\w.]+)", " ".join(container["command"]))
+    assert [(ROOT / program).is_file() for program in programs] == [True]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_what_selects_pods_selects_those_of_one_workload(overlay: str) -> None:
     """A selector without pods is no error for Kubernetes: nothing would be balanced, protected or kept."""
-    labels = {each["metadata"]["name"]: each["spec"]["template"]["metadata"]["labels"] for each in workloads(overlay)}
+    labels = {each["metadata"]["name"]: template(each)["metadata"]["labels"] for each in workloads(overlay)}
     for resource in resources(overlay):
         name, spec = resource["metadata"]["name"], resource.get("spec", {})
         if resource["kind"] == "Service":
@@ -84,11 +87,16 @@ def test_what_selects_pods_selects_those_of_one_workload(overlay: str) -> None:
 
 @on_each_workload
 def test_each_port_that_is_named_exists(overlay: str, workload: Any) -> None:
-    name, (container,) = workload["metadata"]["name"], workload["spec"]["template"]["spec"]["containers"]
-    named = {port["name"] for port in container["ports"]}
-    assert {port["targetPort"] for port in find(overlay, "Service", name)["spec"]["ports"]} == named
-    (rule,) = find(overlay, "NetworkPolicy", name)["spec"]["ingress"]
-    assert {port["port"] for port in rule["ports"]} == named
+    name, (container,) = workload["metadata"]["name"], template(workload)["spec"]["containers"]
+    named = {port["name"] for port in container.get("ports", [])}
+    services = [
+        resource
+        for resource in resources(overlay)
+        if (resource["kind"], resource["metadata"]["name"]) == ("Service", name)
+    ]
+    assert {port["targetPort"] for service in services for port in service["spec"]["ports"]} == named
+    rules = find(overlay, "NetworkPolicy", name)["spec"]["ingress"]
+    assert {port["port"] for rule in rules for port in rule["ports"]} == named
 
 
 def test_each_collector_has_its_own_shard_and_no_shard_is_missing() -> None:
@@ -100,10 +108,26 @@ def test_each_collector_has_its_own_shard_and_no_shard_is_missing() -> None:
     assert all(any(pair in Shard(number, count) for pair in DEFAULT_PAIRS) for number in range(1, count + 1))
 
 
-def test_the_settings_of_the_collector_are_its_options() -> None:
-    settings = find("live", "ConfigMap", "collector")["data"]
-    assert settings.keys() <= {option.envvar for option in OPTIONS}
+@pytest.mark.parametrize(
+    ("overlay", "name", "chapter"), [("live", "collector", "Collecting"), ("training", "training", "Training")]
+)
+def test_the_settings_of_a_program_are_its_options(overlay: str, name: str, chapter: str) -> None:
+    """The guide lists exactly the options (`test_docs.py`)."""
+    settings = find(overlay, "ConfigMap", name)["data"]
+    options = set(
+        re.findall(r"^\| `--([\w-]+)", OPTIONS.partition(f"\n## {chapter}: ")[2].partition("\n## ")[0], re.MULTILINE)
+    )
+    assert {setting.lower().replace("_", "-") for setting in settings} <= options
     assert set(settings.values()) == {""}, "the manifests begin with the defaults"
+
+
+def test_a_training_ignores_disruptions_and_does_not_repeat_what_cannot_succeed() -> None:
+    """Otherwise a node that is drained costs a shard an attempt, and a refusal by the gate is trained again."""
+    job = find("training", "CronJob", "training")["spec"]["jobTemplate"]["spec"]
+    ignored, failed = job["podFailurePolicy"]["rules"]
+    assert ignored == {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]}
+    assert failed["onExitCodes"]["values"] == [REFUSED]
+    assert job["backoffLimitPerIndex"] == 3
 
 
 def test_rules_and_dashboard_are_the_files_that_the_tests_of_the_metrics_check() -> None:

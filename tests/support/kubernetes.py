@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -20,7 +22,12 @@ from tests.support.serving import ROOT, running
 MANIFESTS = ROOT / "deploy" / "kubernetes"
 OVERLAYS = sorted(path.parent.name for path in MANIFESTS.glob("*/kustomization.yaml"))
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
-REFERENCE = re.compile(r"\$\((\w+)\)")  # of one variable in the value of a later one
+REFERENCE = re.compile(r"\$\((\w+)\)")  # to a variable, in a command or in the value of a later one
+
+
+def expanded(text: str, variables: Mapping[str, str]) -> str:
+    """Replace the references to variables; as in Kubernetes, what names none stays."""
+    return REFERENCE.sub(lambda match: variables.get(match[1], match[0]), text)
 
 
 def tool(name: str) -> str:
@@ -51,9 +58,15 @@ def find(overlay: str, kind: str, name: str) -> Any:
     return resource
 
 
+def template(workload: Any) -> Any:
+    """Return the template of the pods of a Deployment, a StatefulSet or a CronJob; None of anything else."""
+    spec = workload.get("spec", {})
+    return spec.get("jobTemplate", {"spec": spec})["spec"].get("template")
+
+
 def workloads(overlay: str) -> list[Any]:
     """Return what has pods."""
-    return [resource for resource in resources(overlay) if "template" in resource.get("spec", {})]
+    return [resource for resource in resources(overlay) if template(resource)]
 
 
 def ordinals(workload: Any) -> range:
@@ -63,13 +76,21 @@ def ordinals(workload: Any) -> range:
 
 
 class Pod:
-    """A pod of a workload. Its container runs as a process, and each of its ports is a free one of this machine."""
+    """A pod of a workload. Its container runs as a process, and each of its ports is a free one of this machine.
 
-    def __init__(self, overlay: str, workload: Any, ordinal: int = 0, **volumes: Path) -> None:
-        self._overlay, self._volumes = overlay, volumes  # folders by the name of the volume
-        (self.container,) = workload["spec"]["template"]["spec"]["containers"]
-        self._labels = {"apps.kubernetes.io/pod-index": str(ordinal)}
-        self._ports = {port["name"]: (port["containerPort"], free_port()) for port in self.container["ports"]}
+    `number` is that of the pod in its StatefulSet or Indexed Job, `volumes` are folders by the name of the volume.
+    """
+
+    def __init__(self, overlay: str, workload: Any, number: int = 0, **volumes: Path) -> None:
+        self._overlay, self._volumes = overlay, volumes
+        (self.container,) = template(workload)["spec"]["containers"]
+        self._fields = {
+            "metadata.labels['apps.kubernetes.io/pod-index']": str(number),
+            "metadata.annotations['batch.kubernetes.io/job-completion-index']": str(number),
+        }
+        is_indexed = workload["spec"].get("jobTemplate", {"spec": {}})["spec"].get("completionMode") == "Indexed"
+        self._added = {"JOB_COMPLETION_INDEX": str(number)} if is_indexed else {}
+        self._ports = {port["name"]: (port["containerPort"], free_port()) for port in self.container.get("ports", [])}
 
     def environment(self) -> dict[str, str]:
         """Return the variables of the container. Mounted folders and ports are those of this machine."""
@@ -77,27 +98,28 @@ class Pod:
         for source in self.container.get("envFrom", []):
             variables |= find(self._overlay, "ConfigMap", source["configMapRef"]["name"])["data"]
         for variable in self.container.get("env", []):
-            text = variable["value"] if "value" in variable else self._field(variable["valueFrom"])
-            variables[variable["name"]] = REFERENCE.sub(lambda match: variables[match[1]], text)
-        return {name: self._here(text) for name, text in variables.items()}
-
-    def _field(self, source: Any) -> str:
-        match = re.fullmatch(r"metadata\.labels\['(.+)'\]", source["fieldRef"]["fieldPath"])
-        assert match is not None, source
-        return self._labels[match[1]]
+            if "valueFrom" in variable:
+                text = self._fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+            else:
+                text = variable["value"]
+            variables[variable["name"]] = expanded(text, variables)
+        return {name: self._here(text) for name, text in variables.items()} | self._added
 
     def _here(self, text: str) -> str:
         for mount in self.container.get("volumeMounts", []):
-            if text.startswith(f"{mount['mountPath']}/"):
-                return str(self._volumes[mount["name"]]) + text.removeprefix(mount["mountPath"])
+            if mount["name"] in self._volumes:
+                text = re.sub(rf"(?<![\w/]){mount['mountPath']}(?=/)", str(self._volumes[mount["name"]]), text)
         return next((str(free) for port, free in self._ports.values() if text == str(port)), text)
 
     @contextmanager
     def running(self, **environ: str) -> Iterator[subprocess.Popen[str]]:
         """Run the container's command with its environment, and with what the image or a user adds."""
-        python, *arguments = self.container["command"]
-        assert python == "python"
-        with running(*arguments, environ={**self.environment(), **environ}) as process:
+        variables = self.environment()
+        program, *arguments = (self._here(expanded(word, variables)) for word in self.container["command"])
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        found = shutil.which(program, path=path)
+        assert found is not None, program
+        with running(*arguments, environ={**variables, "PATH": path, **environ}, python=found) as process:
             yield process
 
     def address(self, port: str) -> str:
