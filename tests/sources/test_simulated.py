@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from crypto_predict.history import read_history
 from crypto_predict.market import DAY, Candle, Interval, Pair, Span, aggregate
-from crypto_predict.sources.simulated import GENESIS, Simulated
+from crypto_predict.sources.simulated import GENESIS, Simulated, simulated_pairs
 
 BTC, ETH = Pair("BTC", "USD"), Pair("ETH", "USD")
 PAIRS = [BTC, ETH, Pair("LTC", "USDT"), Pair("ETH", "BTC"), Pair("SHIB", "BTC"), Pair("JPY", "BTC"), Pair("XYZ", "EUR")]
@@ -88,6 +88,14 @@ def test_every_longer_interval_adds_up_the_minutes(interval: Interval) -> None:
     joined = candles(BTC, interval, TODAY - 2 * DAY, TODAY)
     assert len(joined) == 2 * DAY // interval.length
     assert list(aggregate(iter(minutes), interval)) == joined
+
+
+def test_its_list_has_as_many_pairs_as_are_asked_for() -> None:
+    """The first ones stay the first ones."""
+    pairs = simulated_pairs(1_000)
+    assert len(set(pairs)) == 1_000
+    assert simulated_pairs(3) == pairs[:3] == (Pair("BTC", "USD"), Pair("ETH", "USD"), Pair("BNB", "USD"))
+    assert simulated_pairs() == pairs[:200]
 
 
 def test_every_seed_and_every_pair_is_a_different_market() -> None:

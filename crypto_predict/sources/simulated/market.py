@@ -19,7 +19,7 @@ promises to keep. Prices are rounded, which hides the last bits of ``math``.
 
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from itertools import accumulate, chain, pairwise
 from random import Random
@@ -103,8 +103,9 @@ class Simulated:
         if interval is Interval.DAY_1:
             yield from (day for day, _ in days if day.open_time in span)
             return
-        minutes = chain.from_iterable(self._minutes(pair, days, Interval.DAY_1.floor(span.start)))
-        yield from (candle for candle in aggregate(minutes, interval) if candle.open_time in span)
+        draw = _hours if interval.seconds % Interval.HOUR_1.seconds == 0 else _minutes
+        parts = chain.from_iterable(self._parts(draw, pair, days, Interval.DAY_1.floor(span.start)))
+        yield from (candle for candle in aggregate(parts, interval) if candle.open_time in span)
 
     def days_of_minutes(self, pair: Pair, first: datetime) -> Iterator[Sequence[Candle]]:
         """Yield the minutes of each day, from the one that opens at `first` (UTC) or from 2017 on, without end.
@@ -112,12 +113,15 @@ class Simulated:
         The first day takes as long as `candles`, each of the others a tenth of that.
         """
         days = _days(pair, self._random(pair, "days"), datetime.max.replace(tzinfo=UTC))
-        return self._minutes(pair, days, first)
+        return self._parts(_minutes, pair, days, first)
 
-    def _minutes(self, pair: Pair, days: Iterator[Day], first: datetime) -> Iterator[Sequence[Candle]]:
+    def _parts(
+        self, draw: Callable[[Pair, Day, Random], Iterator[Candle]], pair: Pair, days: Iterator[Day], first: datetime
+    ) -> Iterator[Sequence[Candle]]:
+        """Yield the minutes or the hours of each day from the one that opens at `first` on."""
         for day in days:
             if day[0].open_time >= first:
-                yield list(_minutes(pair, day, self._random(pair, f"{day[0].open_time:%Y-%m-%d}")))
+                yield list(draw(pair, day, self._random(pair, f"{day[0].open_time:%Y-%m-%d}")))
 
     def _random(self, pair: Pair, purpose: str) -> Random:
         digest = hashlib.sha256(f"{self._seed} {pair} {purpose}".encode()).digest()
@@ -167,7 +171,7 @@ def _minutes(pair: Pair, day: Day, random: Random) -> Iterator[Candle]:
     """Yield the minutes of a day. Together they are exactly the candle of the day."""
     (whole, volatility), (_, decimals, step) = day, _scale(pair)
     prices = _path(day, decimals, random)
-    volumes = _shares(round(whole.volume / step), [_exponential(random) for _ in range(MINUTES)])
+    edges = _edges(round(whole.volume / step), [_exponential(random) for _ in range(MINUTES)])
     wick = volatility / math.sqrt(MINUTES) / 2
     for minute, (open_, close) in enumerate(pairwise(prices)):
         high = max(open_, close) * math.exp(wick * _exponential(random))
@@ -178,7 +182,31 @@ def _minutes(pair: Pair, day: Day, random: Random) -> Iterator[Candle]:
             high=min(round(high, decimals), whole.high),
             low=max(round(low, decimals), whole.low),
             close=close,
-            volume=volumes[minute] * step,
+            volume=(edges[minute + 1] - edges[minute]) * step,
+        )
+
+
+def _hours(pair: Pair, day: Day, random: Random) -> Iterator[Candle]:
+    """Yield the hours of a day, which are its minutes joined, in half the time: a year of them is trained on.
+
+    Each minute draws the same numbers. Rounding keeps an order, so the extremes of an hour are rounded once.
+    """
+    (whole, volatility), (_, decimals, step) = day, _scale(pair)
+    prices = _path(day, decimals, random)
+    edges = _edges(round(whole.volume / step), [_exponential(random) for _ in range(MINUTES)])
+    wick, exp = volatility / math.sqrt(MINUTES) / 2, math.exp
+    for first in range(0, MINUTES, 60):
+        high, low = 0.0, math.inf
+        for open_, close in pairwise(prices[first : first + 61]):
+            high = max(high, max(open_, close) * exp(wick * _exponential(random)))
+            low = min(low, min(open_, close) * exp(-wick * _exponential(random)))
+        yield Candle(
+            open_time=whole.open_time + first * Interval.MINUTE_1.length,
+            open=prices[first],
+            high=min(round(high, decimals), whole.high),
+            low=max(round(low, decimals), whole.low),
+            close=prices[first + 60],
+            volume=(edges[first + 60] - edges[first]) * step,
         )
 
 
@@ -212,12 +240,12 @@ def _folded(price: float, low: float, high: float) -> float:
     return min(high, low + (low - price)) if price < low else price
 
 
-def _shares(total: int, weights: Sequence[float]) -> list[int]:
-    """Divide a whole number by weight into whole numbers with the same sum."""
+def _edges(total: int, weights: Sequence[float]) -> list[int]:
+    """Divide a whole number by weight into whole numbers with the same sum; return what comes before and after each."""
     scale = total / math.fsum(weights)  # a plain sum rounds differently from one Python to the next
     edges = [0, *(min(total, round(scale * weight)) for weight in accumulate(weights))]
     edges[-1] = total
-    return [after - before for before, after in pairwise(edges)]
+    return edges
 
 
 def _normal(random: Random) -> float:
