@@ -18,7 +18,7 @@ from crypto_predict.forecasting.evaluation.replay import HORIZONS
 from crypto_predict.forecasting.models.rival import Rival
 
 MOST = 2.5  # fits of Prophet that a training takes, five years of tests included: 4 s on a quiet machine
-MOST_KB = 120  # of a model file of one pair, with the models of the default
+MOST_KB = 60  # of a model file of one pair, with the models of the default
 ROUNDS = 2
 OVERHEAD = 0.5  # milliseconds, at most
 EXAMPLE = Path("rivals/example.py")

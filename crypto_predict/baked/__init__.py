@@ -3,6 +3,7 @@
 * ``models``: the models that were tested beside ours, and their scores
 * ``schema``: the content of the model file, as frozen dataclasses of plain values
 * ``plain``: those dataclasses as dicts and lists, and back
+* ``tables``: their tables of numbers in fewer bytes
 * ``store``: writing and safe loading of ``model.pkl``
 * ``index``: a folder of models and its ``index.json``
 * ``evaluation``: the forecast for any day or instant, in plain Python

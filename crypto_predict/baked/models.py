@@ -3,19 +3,19 @@
 All figures are out of sample: of the backtest, or of the forecasts that were released. Errors are of log price.
 """
 
-import base64
-import binascii
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import accumulate, chain, islice
+from operator import add, sub
 
 from crypto_predict.market.forecast import LEVELS
 
 NAME = re.compile("[a-z][a-z0-9-]{0,29}")
 MOST_MODELS = 12  # of a pair
 HINDCAST_HORIZONS = (1, 7, 30)  # days ahead
-_MOVE_BYTES = 3 * 2  # of one forecast in `Hindcast.moves`
+_NUMBERS = re.compile("(?:-?[0-9]{1,6} )*+-?[0-9]{1,6}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,16 +86,31 @@ class ModelReport:
                 yield f"model {self.name}: {text!r:.80} is not printable"
 
 
+Move = tuple[int, int, int]  # low (10 %), point, high (90 %): 10,000 times log price minus that of the cutoff's close
+
+
 @dataclass(frozen=True, slots=True)
 class Hindcast:
     """What a model has forecast in the past, out of sample: from each cutoff the point and its 80 % interval.
 
-    A move is 10,000 times the log price minus that of the cutoff's close, clipped to 16 bits.
+    The numbers of `move_text` are read only when they are asked for.
     """
 
     cutoffs: tuple[int, ...]  # (m,) days since `PairForecast.first`, ascending; each has a candle
     horizons: tuple[int, ...]  # (h,) days ahead, those of `HINDCAST_HORIZONS` that the model has
-    moves: str  # base64 of (m, h, 3) little-endian int16: low (10 %), point, high (90 %)
+    text: str  # of the moves (m, h), as `move_text` writes them
+
+    def moves(self) -> list[list[Move]]:
+        """Return the forecasts (m, h)."""
+        count, numbers = len(self.cutoffs), map(int, self.text.split(" "))
+        points, widths = [0] * count, [0] * count
+        by_horizon = []
+        for _ in self.horizons:
+            farther, wider, skews = (accumulate(islice(numbers, count)) for _ in range(3))
+            points, widths = list(map(add, points, farther)), list(map(add, widths, wider))
+            rows = zip(points, widths, skews, strict=True)
+            by_horizon.append([(point - width, point, point + width + skew) for point, width, skew in rows])
+        return list(map(list, zip(*by_horizon, strict=True)))
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
@@ -103,14 +118,29 @@ class Hindcast:
             yield "cutoffs are not days that ascend"
         if not self.horizons or list(self.horizons) != sorted({*self.horizons} & {*HINDCAST_HORIZONS}):
             yield f"horizons {self.horizons!s:.80} are not some of {HINDCAST_HORIZONS}, ascending"
-        expected = len(self.cutoffs) * len(self.horizons) * _MOVE_BYTES
-        try:
-            size = len(base64.b64decode(self.moves, validate=True))
-        except (binascii.Error, ValueError):
-            yield "moves are not base64"
-        else:
-            if size != expected:
-                yield f"moves have {size} bytes, not {expected}"
+        expected = len(self.cutoffs) * len(self.horizons) * 3
+        if not _NUMBERS.fullmatch(self.text):
+            yield "moves are not whole numbers of at most 6 digits, with a space between them"
+        elif (count := self.text.count(" ") + 1) != expected:
+            yield f"moves have {count} numbers, not {expected}"
+
+
+def move_text(moves: Sequence[Sequence[Move]]) -> str:
+    """Return forecasts (m, h) as the text of a `Hindcast`: numbers that are small where moves are alike.
+
+    For each horizon, one after the other, it has how much farther the points move than at the horizon before, how much
+    wider the interval is below them, and how much wider it is above them than below; each of these (m,) as differences
+    from the cutoff before. A file has them in half the bytes of the moves themselves.
+    """
+    columns = list[list[int]]()
+    points, widths = [0] * len(moves), [0] * len(moves)
+    for at_horizon in zip(*moves, strict=True):
+        nearer, narrower = points, widths
+        points, widths = [point for _, point, _ in at_horizon], [point - low for low, point, _ in at_horizon]
+        skews = [high - 2 * point + low for low, point, high in at_horizon]
+        columns += [list(map(sub, points, nearer)), list(map(sub, widths, narrower)), skews]
+    differences = (map(sub, column, [0, *column]) for column in columns)
+    return " ".join(map(str, chain.from_iterable(differences)))
 
 
 Quantiles = tuple[tuple[float, ...], ...]

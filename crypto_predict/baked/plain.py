@@ -23,8 +23,13 @@ T = TypeVar("T")
 _PLAIN = frozenset({str, int, float, bool, types.NoneType})  # are plain data; most values are one of them
 
 # Most of a model are tuples of these types, whose items need not be decoded one by one.
-_SIMPLE: dict[Any, frozenset[type]] = {float: frozenset({float}), float | None: frozenset({float, types.NoneType})}
+_SIMPLE: dict[Any, frozenset[type]] = {
+    int: frozenset({int}),
+    float: frozenset({float}),
+    float | None: frozenset({float, types.NoneType}),
+}
 
+MOST_WHOLE = 2**63  # whole numbers are less, which hold 64 bits
 MOST_FAULTS = 100  # kept; a hostile file may have a million
 
 
@@ -136,13 +141,22 @@ def _dataclass_decoder(cls: Any) -> _Decoder:
 
 def _tuple_decoder(kind: Any) -> _Decoder:
     read, simple = _decoder(kind), _SIMPLE.get(kind, frozenset())
+    within = _whole_within if kind is int else _all_finite
 
     def decode_tuple(data: list[Any], path: str, faults: list[str]) -> Any:
-        if simple.issuperset(map(type, data)) and all(map(math.isfinite, filter(None, data))):
+        if simple.issuperset(map(type, data)) and within(data):
             return tuple(data)  # most of a model
         return tuple([read(item, f"{path}[{index}]", faults) for index, item in enumerate(data)])
 
     return decode_tuple
+
+
+def _all_finite(data: list[float | None]) -> bool:
+    return all(map(math.isfinite, filter(None, data)))
+
+
+def _whole_within(data: list[int]) -> bool:
+    return not data or (min(data) > -MOST_WHOLE and max(data) < MOST_WHOLE)
 
 
 def _dict_decoder(key_kind: Any, kind: Any) -> _Decoder:
@@ -169,6 +183,12 @@ def _exactly(kind: type) -> Callable[[Any], Any]:
     return read
 
 
+def _whole(data: Any) -> int:
+    if type(data) is not int or not -MOST_WHOLE < data < MOST_WHOLE:
+        raise ValueError
+    return data
+
+
 def _finite(data: Any) -> float:
     if type(data) not in (float, int) or not math.isfinite(data):
         raise ValueError
@@ -185,7 +205,7 @@ def _instant(data: Any) -> datetime:
 _LATEST = datetime(9999, 6, 1, tzinfo=UTC)  # arithmetic with later instants may leave the calendar
 _SCALARS: dict[Any, tuple[str, Callable[[Any], Any]]] = {
     str: ("text", _exactly(str)),
-    int: ("a whole number", _exactly(int)),
+    int: ("a whole number", _whole),
     bool: ("true or false", _exactly(bool)),
     types.NoneType: ("nothing", _exactly(types.NoneType)),
     float: ("a finite number", _finite),

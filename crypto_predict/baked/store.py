@@ -1,10 +1,10 @@
 """Writing and reading the model file, which is a pickle only because its name must be ``model.pkl``.
 
 The pickle is always the same one: of ``{"schema": 9, "sha256": "...", "payload": b"..."}``. The payload is the model as
-JSON, compressed by zlib; the digest is that of the JSON. Equal models give equal bytes with one version of
-zlib. The file is not unpickled: its bytes are compared with those of this pickle, so nothing in it is executed. Loading
-also checks that the forecasts can be evaluated, so callers need no further checks. It takes at most 2 s and 200 MB,
-whatever the file holds.
+JSON with packed `tables`, compressed by zlib; the digest is that of the JSON. Equal models give equal bytes with one
+version of zlib. The file is not unpickled: its bytes are compared with those of this pickle, so nothing in it is
+executed. Loading also checks that the forecasts can be evaluated, so callers need no further checks. It takes at most
+2 s and 200 MB, whatever the file holds.
 """
 
 import hashlib
@@ -17,15 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from crypto_predict.baked import evaluation, files, plain, schema
+from crypto_predict.baked import evaluation, files, plain, schema, tables
 from crypto_predict.errors import OtherSchema, UnusableModel
 
-MOST_BYTES = 8 * 2**20  # of a file; a pair takes some 100 kB: five years of closes, its backtest, other models
-MOST_TEXT = 14 * 2**20  # characters of its JSON; a pair takes some 250,000
-MOST_VALUES = 2_000_000  # in its JSON; a pair has some 25,000
-MOST_KEYS = 700_000  # of the mappings in its JSON; a pair has some 10,000, most of them those of losses
-MOST_GROUPS = 400_000  # lists and mappings in its JSON; a pair has some 4,500
-_MOST_DIGITS = 20  # of a whole number
+MOST_BYTES = 8 * 2**20  # of a file; a pair takes some 60 kB: five years of closes, its backtest, other models
+MOST_TEXT = 14 * 2**20  # characters of its JSON; a pair takes some 180,000
+MOST_VALUES = 2_000_000  # in its JSON; a pair has some 20,000
+MOST_KEYS = 700_000  # of the mappings in its JSON, and rows and members of its tables; a pair has some 10,000
+MOST_GROUPS = 400_000  # lists and mappings in its JSON; a pair has some 1,000
 PROTOCOL = 3  # without frames, in which a later protocol would divide the file
 
 # Every protocol that has been in use, to name the schema of an older or newer file.
@@ -44,8 +43,8 @@ def save(model: schema.Model, path: Path) -> None:
 
 def dumps(model: schema.Model) -> bytes:
     """Return the bytes of a model file; equal models give equal bytes."""
-    text = json.dumps(plain.encode(model), separators=(",", ":"), allow_nan=False).encode()
-    digest, payload = hashlib.sha256(text).hexdigest(), zlib.compress(text, 9)
+    text = json.dumps(tables.packed(plain.encode(model)), separators=(",", ":"), allow_nan=False).encode()
+    digest, payload = hashlib.sha256(text).hexdigest(), _compressed(text)
     buffer = io.BytesIO()
     pickler = pickle.Pickler(buffer, protocol=PROTOCOL)
     pickler.fast = True  # no memo, which nothing here would use
@@ -105,15 +104,22 @@ def _payload(data: bytes, path: Path) -> Any:
         raise UnusableModel(path, f"the digest of its payload is {digest[:12]}..., not as written: damaged or altered")
     for kind, count, most in (
         ("values", text.count(b",") + 1, MOST_VALUES),
-        ("keys", text.count(b'":'), MOST_KEYS),
+        ("keys", keys := text.count(b'":'), MOST_KEYS),
         ("lists and mappings", text.count(b"[") + text.count(b"{"), MOST_GROUPS),
     ):
         if count > most:
             raise UnusableModel(path, f"it has {count:,} {kind}, more than a model can have ({most:,})")
     try:
-        return json.loads(text, parse_int=_integer, parse_constant=_integer)
+        data = json.loads(text, parse_constant=_no_number)
     except ValueError as error:
         raise UnusableModel(path, f"its payload is not plain data: {error}") from error
+    return tables.unpacked(data, MOST_KEYS - keys)
+
+
+def _compressed(text: bytes) -> bytes:
+    """Return the payload: repetitions of less than six characters are no gain among digits, so they are not used."""
+    writer = zlib.compressobj(zlib.Z_BEST_COMPRESSION, strategy=zlib.Z_FILTERED)
+    return writer.compress(text) + writer.flush()
 
 
 def _decompressed(payload: bytes, path: Path) -> bytes:
@@ -129,8 +135,6 @@ def _decompressed(payload: bytes, path: Path) -> bytes:
     return text
 
 
-def _integer(digits: str) -> int:
-    """Return a whole number; of NaN and the infinities raise `ValueError`, as of one that is too long."""
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"a number of {len(digits):,} digits")
-    return int(digits)
+def _no_number(name: str) -> Any:
+    """Refuse NaN and the infinities. Python refuses a whole number of more than 4,300 digits."""
+    raise ValueError(f"{name} is no number")

@@ -136,7 +136,7 @@ def check_room(candles: Mapping[Pair, int], settings: TrainSettings) -> None:
         + _LOSS * losses
         + pairs * horizons * (_SCORE * (models + 1) + _COMPARISON * comb(models + 1, 2))
     )
-    if characters > store.MOST_TEXT or losses * len(fields(schema.Loss)) > store.MOST_KEYS:
+    if characters > store.MOST_TEXT or losses * (1 + len(fields(schema.Loss))) > store.MOST_KEYS:
         expected = (
             "few enough for one model; choose fewer horizons, pairs (--pair) or other models (--rivals), or a shorter "
             "history (--days)"

@@ -1,4 +1,5 @@
 import copyreg
+import json
 import math
 import os
 import pickle
@@ -15,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto_predict.baked import plain, schema, store
+from crypto_predict.baked import plain, schema, store, tables
 from crypto_predict.baked.evaluation import COMBINED, Evaluator
 from crypto_predict.errors import UnusableModel
 from tests.baked.test_store import DATA, NAMED, ROOT, enclosed, payload, pickled, sealed
@@ -99,6 +100,17 @@ def many_keys() -> bytes:
     return enclosed(f"{{{keys}}}".encode())
 
 
+def table(form: str, numbers: list[int], kind: str = "decimal", lags: tuple[int, ...] = ()) -> list[Any]:
+    """A packed table of one column."""
+    column = {"kind": kind, "decimals": 0, "lags": lags, "numbers": numbers, "missing": []}
+    return ["table", {"form": form, "names": ["m"] if form == "mappings" else [], "columns": [column]}]
+
+
+def of_tables(packed: list[Any], count: int = 1) -> bytes:
+    """A file of equal tables."""
+    return enclosed(json.dumps([packed] * count, separators=(",", ":")).encode())
+
+
 BEGUN = b"[" + b"".join(b"%d," % number**5 for number in range(1, 400))  # that cannot be compressed to nothing
 MISSING = "the model: missing ['card', 'forecasts', 'scorecard'], unknown "
 BOMBS: dict[str, tuple[bytes, str]] = {
@@ -123,7 +135,7 @@ BOMBS: dict[str, tuple[bytes, str]] = {
         repeated(b'"', "\U0001f4a3".encode(), b'"'),
         f"{CONTENT}the model: expected a mapping, found '",
     ),
-    "one number": (repeated(b"", b"1", b""), "its payload is not plain data: a number of 14,"),
+    "one number": (repeated(b"", b"1", b""), "its payload is not plain data: Exceeds the limit (4300 digits)"),
     "one number with a point": (repeated(b"1.", b"1", b""), f"{CONTENT}the model: expected a mapping, found 1.1111"),
     "a deep list": (enclosed(b"[" * 190_000 + b"]" * 190_000), "its data is nested too deeply"),
     "a deep mapping": (enclosed(b'{"x":' * 390_000 + b"0" + b"}" * 390_000), "its data is nested too deeply"),
@@ -131,6 +143,34 @@ BOMBS: dict[str, tuple[bytes, str]] = {
     "no end": (enclosed(BEGUN + b"0"), "its payload is not plain data: "),
     "no text": (enclosed(BEGUN + b'"\xff"]'), "its payload is not plain data: "),
     "nothing": (enclosed(b""), "it is truncated or damaged"),
+    "as many numbers as fit in tables": (
+        of_tables(table("values", [1] * 300_000, lags=(1, 7, 7)), count=6),
+        f"{CONTENT}the model: expected a mapping, found list",
+    ),
+    "as large numbers as fit in tables": (
+        of_tables(table("values", [2**62] * 300_000, lags=(1, 7, 7)), count=2),
+        f"{CONTENT}the model: expected a mapping, found list",
+    ),
+    "as many rows as fit": (
+        of_tables(table("rows", [1] * 300_000, lags=(1,)), count=2),
+        f"{CONTENT}the model: expected a mapping, found list",
+    ),
+    "as many rows with a member as fit": (
+        of_tables(table("mappings", [1] * 174_000, lags=(1,)), count=2),
+        f"{CONTENT}the model: expected a mapping, found list",
+    ),
+    "as many tables as fit": (
+        of_tables(table("values", [1]), count=49_000),
+        f"{CONTENT}the model: expected a mapping, found list",
+    ),
+    "more rows": (
+        of_tables(table("rows", [1] * 300_000), count=3),
+        f"{CONTENT}its tables have more rows and members than a model can have",
+    ),
+    "days after the calendar": (
+        of_tables(table("values", [2**62] * 100_000, "date")),
+        f"{CONTENT}a table has days outside of the calendar",
+    ),
     "not compressed": (
         pickled({"schema": schema.VERSION, "sha256": "0" * 64, "payload": b"x" * 300}),
         "its payload is truncated or damaged: Error -3 while decompressing",
@@ -145,14 +185,14 @@ def changed(**fields: Any) -> bytes:
     return sealed(data)
 
 
-def with_losses(count: int) -> bytes:
+def with_losses(count: int, written: Callable[[Any], Any] = lambda data: data) -> bytes:
     """A model with backtest losses, the smallest rows in a model."""
     data = payload()
     losses = [{"cutoff": "2024-01-01", "horizon_days": 1, "error": 0.5, "winkler": 0.5} for _ in range(count)]
     nothing: dict[str, Any] = {"scores": [], "years": [], "prophet": {"scores": [], "words": ""}}
     backtest = {"first_cutoff": "2024-01-01", "last_cutoff": "2024-01-01", "cutoffs": 1, **nothing}
     data["card"]["pairs"]["BTC/USD"]["backtest"] = backtest | {"losses": losses}
-    return sealed(data)
+    return sealed(written(data))
 
 
 def with_packages(packages: dict[str, Any]) -> bytes:
@@ -190,6 +230,7 @@ def labelled(text: str) -> dict[str, Any]:
 # Well-formed files with the right digest. They are refused quickly, or loaded if they are valid.
 SEALED: dict[str, tuple[Callable[[], bytes], str]] = {
     "as many losses as fit": (lambda: with_losses(60_000), "loaded"),
+    "as many losses as fit in a table": (lambda: with_losses(75_000, tables.packed), "loaded"),
     "as many pairs as fit": (lambda: of_pairs(36), "loaded"),
     "too many pairs": (lambda: of_pairs(37), f"{CONTENT}the model: 37 pairs are more than"),
     "9,997 years": (lambda: changed(**ERA), f"{CONTENT}forecasts['BTC/USD']: 503 closes, not 3651694"),

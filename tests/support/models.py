@@ -1,9 +1,7 @@
 """Models made by hand, for tests that need one without training."""
 
-import base64
 import dataclasses
 import math
-import struct
 import types
 import typing
 from collections.abc import Collection
@@ -20,6 +18,7 @@ from crypto_predict.baked.models import (
     ModelScore,
     PairwiseScore,
     Quantiles,
+    move_text,
 )
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
@@ -222,15 +221,10 @@ def make_hindcast(forecast: PairForecast, place: int, every: int) -> Hindcast:
     cutoffs = [
         n for n in range(len(forecast.closes)) if forecast.closes[n] and (len(forecast.closes) - 1 - n) % every == 0
     ]
-    moves = [
-        10 * place * days + round(side * (250 + 100 * math.sin(cutoff / 40)) * days**0.5)
-        for cutoff in cutoffs
-        for days in HINDCAST_HORIZONS
-        for side in (-1, 0, 1)
-    ]
-    return Hindcast(
-        tuple(cutoffs), HINDCAST_HORIZONS, base64.b64encode(struct.pack(f"<{len(moves)}h", *moves)).decode()
-    )
+    widths = [250 + 100 * math.sin(cutoff / 40) for cutoff in cutoffs]
+    points = [(10 * place * days, days**0.5) for days in HINDCAST_HORIZONS]
+    moves = [[(p - round(grown * width), p, p + round(grown * width)) for p, grown in points] for width in widths]
+    return Hindcast(tuple(cutoffs), HINDCAST_HORIZONS, move_text(moves))
 
 
 def make_quantiles(price: float, place: int) -> Quantiles:

@@ -1,6 +1,5 @@
 """Hypothesis strategies for arbitrary values of the baked model."""
 
-import base64
 import dataclasses
 import math
 import random
@@ -9,13 +8,14 @@ import types
 import typing
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from hypothesis import assume
 from hypothesis import strategies as st
 
 from crypto_predict.baked.evaluation import COMBINED, faults
-from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport, Quantiles
+from crypto_predict.baked.models import HINDCAST_HORIZONS, NAME, Hindcast, ModelReport, Quantiles, move_text
 from crypto_predict.baked.schema import (
     HORIZON_DAYS,
     KNOTS,
@@ -136,8 +136,10 @@ def hindcasts(last: int) -> st.SearchStrategy[dict[str, Hindcast]]:
     horizons = st.lists(st.sampled_from(HINDCAST_HORIZONS), min_size=1, max_size=3, unique=True).map(sorted)
 
     def hindcast(days: list[int], ahead: list[int], seed: int) -> Hindcast:
-        moves = random.Random(seed).randbytes(6 * len(days) * len(ahead))
-        return Hindcast(tuple(days), tuple(ahead), base64.b64encode(moves).decode())
+        numbers = random.Random(seed)
+        end = partial(numbers.randint, -(2**15), 2**15)
+        moves = [[(end(), end(), end()) for _ in ahead] for _ in days]
+        return Hindcast(tuple(days), tuple(ahead), move_text(moves))
 
     built = st.builds(hindcast, cutoffs, horizons, st.integers(0, 100))
     return st.dictionaries(st.just(COMBINED), built)

@@ -1,10 +1,8 @@
 """What a model has forecast in the past, out of sample, in the form in which it is baked."""
 
-import base64
-
 import numpy as np
 
-from crypto_predict.baked.models import HINDCAST_HORIZONS, Hindcast
+from crypto_predict.baked.models import HINDCAST_HORIZONS, Hindcast, move_text
 from crypto_predict.baked.schema import HIGH, LOW
 from crypto_predict.forecasting.evaluation.harness import Issued
 from crypto_predict.forecasting.series import DailySeries
@@ -35,9 +33,9 @@ def hindcast(issued: Issued, series: DailySeries, first: int) -> Hindcast | None
         return None
     weeks = np.where(ages[complete] < DAILY, ages[complete], DAILY + ages[complete] // 7)
     rows = complete[np.unique(weeks, return_index=True)[1]][::-1]
-    scaled = np.clip(np.rint(moves[rows][:, often] / _UNIT), -_MOST, _MOST)
+    scaled = np.clip(np.rint(moves[rows][:, often] / _UNIT), -_MOST, _MOST).astype(int)
     return Hindcast(
         cutoffs=tuple((series.days[issued.cutoffs[rows]] - first).tolist()),
         horizons=tuple(horizon for horizon, is_often in zip(horizons, often, strict=True) if is_often),
-        moves=base64.b64encode(scaled.astype("<i2").tobytes()).decode(),
+        text=move_text(scaled.tolist()),
     )

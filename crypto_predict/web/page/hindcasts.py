@@ -1,11 +1,9 @@
 """What a model has forecast in the past, out of sample, beside what followed: monthly fans, and any day again.
 
-A move is 10,000 times a log price minus that of the close at the cutoff, as in `Hindcast`.
+A move is 10,000 times a log price minus that of the close at the cutoff, as in a `Hindcast`.
 """
 
-import base64
 import math
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -61,9 +59,7 @@ class Fan:
 
 def moves_of(hindcast: Hindcast) -> list[list[Moves]]:
     """Return the forecasts (cutoffs, horizons)."""
-    forecasts = list(map(Moves._make, struct.iter_unpack("<3h", base64.b64decode(hindcast.moves))))
-    count = len(hindcast.horizons)
-    return [forecasts[at : at + count] for at in range(0, len(forecasts), count)]
+    return [list(map(Moves._make, row)) for row in hindcast.moves()]
 
 
 def fans(forecast: PairForecast, hindcast: Hindcast) -> list[Fan]:

@@ -1,9 +1,7 @@
 """The documents of the page: the formats of types.d.ts, and the numbers of the API."""
 
-import base64
 import json
 import re
-import struct
 from collections.abc import Iterator
 from dataclasses import is_dataclass, replace
 from datetime import date, datetime
@@ -142,13 +140,12 @@ def test_the_past_of_a_model_has_its_bands_through_time_and_a_dozen_fans() -> No
     model = with_hindcasts(make_model(), "mine", every=7)
     document = json.loads(documents.rendered(documents.hindcast(Answers(model), BTC, "mine")))
     past = model.forecasts[BTC].hindcasts["mine"]
-    moves = list(struct.iter_unpack("<3h", base64.b64decode(past.moves)))
     assert list(accumulate(document["cutoffs"])) == list(past.cutoffs)
     assert document["horizons"] == [1, 7, 30]
     for place, end in enumerate(("low", "prediction", "high")):
         for days_ahead, steps in zip(document["horizons"], document[end], strict=True):
-            column = moves[past.horizons.index(days_ahead) :: len(past.horizons)]
-            assert list(accumulate(steps)) == [row[place] for row in column]
+            column = [row[past.horizons.index(days_ahead)] for row in past.moves()]
+            assert list(accumulate(steps)) == [move[place] for move in column]
     assert [len(fan["high"]) for fan in document["fans"]] == [30] * 12
     assert document["words"].split(" inside")[0].endswith("of 12")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked.models import Hindcast
+from crypto_predict.baked.models import Hindcast, move_text
 from crypto_predict.web.page import hindcasts
 from crypto_predict.web.page.hindcasts import FAN_DAYS, FANS
 from tests.support.models import make_forecast, make_hindcast
@@ -48,7 +48,7 @@ def test_a_fan_is_what_was_forecast_at_its_horizons_and_widens_in_between(place:
 
 def test_a_model_of_a_week_has_fans_of_a_week() -> None:
     hindcast = make_hindcast(FORECAST, 0, 1)
-    week = Hindcast(hindcast.cutoffs, hindcast.horizons[:2], hindcast.moves[: len(hindcast.cutoffs) * 2 * 8])
+    week = Hindcast(hindcast.cutoffs, hindcast.horizons[:2], move_text([row[:2] for row in hindcast.moves()]))
     fans = hindcasts.fans(FORECAST, week)
     assert {len(fan.moves) for fan in fans} == {7}
     assert len(fans) == FANS
