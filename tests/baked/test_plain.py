@@ -117,6 +117,7 @@ INSTANT = "an ISO instant in UTC before June 9999"
         ("count", True, "a whole number, found True"),
         ("count", 1.0, "a whole number, found 1.0"),
         ("count", "1", "a whole number, found '1'"),
+        ("count", 2**63, "a whole number, found 9223372036854775808"),
         ("number", True, "a finite number, found True"),
         ("number", math.nan, "a finite number, found nan"),
         ("number", math.inf, "a finite number, found inf"),

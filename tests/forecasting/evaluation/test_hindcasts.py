@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto_predict.baked.models import HINDCAST_HORIZONS, Hindcast, hindcast_faults, move_text
+from crypto_predict.baked.models import HINDCAST_HORIZONS, Hindcast, Move, hindcast_faults, move_text
 from crypto_predict.forecasting.evaluation.harness import Issued
 from crypto_predict.forecasting.evaluation.hindcasts import DAILY, LONGEST, hindcast
 from crypto_predict.forecasting.series import DailySeries
@@ -14,6 +14,7 @@ from crypto_predict.history.columns import FloatArray
 from tests.support.histories import make_history
 
 SERIES = DailySeries.of(make_history(2_600, missing=frozenset({2_400, 2_500})))
+MOVES = st.tuples(*[st.integers(-(2**15 - 1), 2**15 - 1)] * 3)
 FIRST = int(SERIES.days[300])
 HORIZONS = (1, 2, 3, 5, 7, 14, 30, 60, 90)
 
@@ -86,6 +87,16 @@ def test_whatever_is_baked_is_sound(cutoffs: list[int], horizons: tuple[int, ...
     if baked is not None:
         assert not [*baked.faults(), *hindcast_faults({"mine": baked}, 2_300)]
         assert np.isfinite(moves_of(baked)).all()
+
+
+@given(st.integers(1, 4).flatmap(lambda count: st.lists(st.tuples(*[MOVES] * count), min_size=1, max_size=20)))
+def test_moves_are_read_as_they_were_written(moves: list[tuple[Move, ...]]) -> None:
+    """Whatever a model has forecast: also a point outside of its interval, and ends that are clipped."""
+    text = move_text(moves)
+    assert Hindcast(tuple(range(len(moves))), HINDCAST_HORIZONS[:1] * len(moves[0]), text).moves() == [
+        *map(list, moves)
+    ]
+    assert all(len(number.removeprefix("-")) <= 6 for number in text.split(" "))
 
 
 def test_damaged_hindcasts_are_found() -> None:
