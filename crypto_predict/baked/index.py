@@ -12,13 +12,13 @@ name follows from pair and digest.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date, datetime
 from functools import partial
 from hashlib import sha256
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from crypto_predict.baked import files, plain, store
 from crypto_predict.baked.schema import SHA256, Model
@@ -56,6 +56,19 @@ class IndexedScore:
 
 
 @dataclass(frozen=True, slots=True)
+class IndexedRecord:
+    """What has become of the published forecasts of a pair. See `schema.LiveRecord`."""
+
+    since: datetime  # UTC
+    releases: int
+    due: int  # forecasts whose outcome is known
+    days: int  # different targets among them
+    pending: int
+    relative_mae: float | None  # to persistence, below 1 is better; None if no forecast has come due, as below
+    coverage: float | None  # the share of outcomes inside the 80 % interval
+
+
+@dataclass(frozen=True, slots=True)
 class IndexedModel:
     """The model file of one pair, and what it says of itself."""
 
@@ -64,8 +77,10 @@ class IndexedModel:
     sha256: str
     version: str
     build: str
+    git_revision: str | None
     trained_at: datetime  # UTC
     source: str
+    traded: Pair  # whose prices these are
     simulated: bool
     first_day: date  # of the range of its answers
     last_candle: date
@@ -77,6 +92,7 @@ class IndexedModel:
     gate_reasons: tuple[str, ...]  # why it would not have, if the gate was not enforced
     served: str  # the model that answers by default
     scores: tuple[IndexedScore, ...]  # of that, by horizon, ascending; none without a backtest
+    record: IndexedRecord | None  # None before the first release
 
     def faults(self) -> Iterator[str]:
         """Yield the violated rules."""
@@ -87,7 +103,7 @@ class IndexedModel:
             yield f"{self.bytes} bytes are not those of a model, at most {store.MOST_BYTES:,}"
         if not self.first_day <= self.last_candle <= self.last_day:
             yield f"{self.first_day}, {self.last_candle} and {self.last_day} do not ascend"
-        texts = [self.version, self.build, self.source, self.served, *self.gate_reasons]
+        texts = [self.version, self.build, self.git_revision or "", self.source, self.served, *self.gate_reasons]
         yield from (f"{text!r:.80} is not printable" for text in texts if not text.isprintable())
 
 
@@ -138,6 +154,9 @@ class Index:
                 yield f"the file of {pair} is {shown(model.file)}, not {name}"
 
 
+Excerpt = TypeVar("Excerpt", IndexedScore, IndexedRecord)
+
+
 def file_name(pair: Pair, digest: str) -> str:
     """Return the name of the model file of a pair with this SHA-256."""
     return f"{pair.slug}.{digest[:NAMED_DIGITS]}.pkl"
@@ -151,14 +170,17 @@ def ledger_name(pair: Pair) -> str:
 def describe(pair: Pair, model: Model, data: bytes, recipe: str) -> IndexedModel:
     """Return the entry of a model file with these bytes, of this pair alone."""
     card, forecast, digest = model.card.pairs[pair], model.forecasts[pair], sha256(data).hexdigest()
+    record = model.live_record(pair)
     return IndexedModel(
         file=file_name(pair, digest),
         bytes=len(data),
         sha256=digest,
         version=model.card.version,
         build=model.card.build,
+        git_revision=model.card.git_revision,
         trained_at=model.card.trained_at,
         source=card.source,
+        traded=card.traded,
         simulated=card.simulated,
         first_day=forecast.first,
         last_candle=forecast.last,
@@ -169,11 +191,14 @@ def describe(pair: Pair, model: Model, data: bytes, recipe: str) -> IndexedModel
         gate_passed=model.card.gate.passed,
         gate_reasons=model.card.gate.reasons,
         served=card.served,
-        scores=tuple(
-            IndexedScore(*(getattr(score, field.name) for field in fields(IndexedScore)))
-            for score in (card.backtest.scores if card.backtest else ())
-        ),
+        scores=tuple(_members(IndexedScore, score) for score in (card.backtest.scores if card.backtest else ())),
+        record=None if record is None else _members(IndexedRecord, record),
     )
+
+
+def _members(kind: type[Excerpt], whole: object) -> Excerpt:
+    """Return the members of a larger value that an entry has of it."""
+    return kind(**{name: getattr(whole, name) for name in kind.__slots__})
 
 
 def content(index: Index) -> bytes:

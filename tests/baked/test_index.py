@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from crypto_predict.baked import index, store
-from crypto_predict.baked.index import INDEX, Index, IndexedModel, IndexedScore, Refusal
-from crypto_predict.baked.schema import Backtest, Score
+from crypto_predict.baked.index import INDEX, Index, IndexedModel, IndexedRecord, IndexedScore, Refusal
+from crypto_predict.baked.schema import Backtest, LiveRecord, Score
 from crypto_predict.errors import OtherSchema, UnusableModel
 from crypto_predict.market import Pair
 from tests.support.models import BTC, blank, make_model
@@ -46,6 +46,16 @@ def test_an_entry_has_what_lists_answer(tmp_path: Path) -> None:
     forecast = model.forecasts[BTC]
     assert (entry.first_day, entry.last_candle, entry.last_day) == (forecast.first, forecast.last, forecast.end)
     assert (entry.version, entry.build, entry.anchor_at) == (model.card.version, model.card.build, forecast.anchor.at)
+    assert (entry.git_revision, entry.traded, entry.record) == (model.card.git_revision, BTC, None)
+
+
+def test_an_entry_has_the_live_record_of_its_kind_of_prices() -> None:
+    """Of simulated prices where those of the model are, as the scorecard of a file keeps them apart."""
+    record = blank(LiveRecord, since=AT, releases=3, due=30, days=12, pending=60, relative_mae=0.98, coverage=0.8)
+    model = make_model(BTC, simulated=True)
+    scorecard = replace(model.scorecard, simulated={BTC: record})
+    entry = index.describe(BTC, replace(model, scorecard=scorecard), b"model", "5" * 64)
+    assert entry.record == IndexedRecord(AT, 3, 30, 12, 60, relative_mae=0.98, coverage=0.8)
 
 
 def test_an_entry_has_the_scores_against_persistence() -> None:
