@@ -15,7 +15,7 @@ from crypto_predict.prerequisites import needed, quick_imports
 
 with needed("api.py", "requirements-api.txt"), quick_imports():
     from crypto_predict import logs
-    from crypto_predict.baked import store
+    from crypto_predict.baked import index, store
     from crypto_predict.command_line import DONE, CommandLine, Option, exit_code, with_secrets
     from crypto_predict.errors import CryptoPredictError, DatabaseError, InvalidValue
     from crypto_predict.http_server.connections import Site
@@ -67,7 +67,20 @@ COMMAND = CommandLine(
     "api.py",
     __doc__ or "",
     [
-        Option("--model", file_path, "the model file that train.py wrote", "FILE", default="model.pkl"),
+        Option(
+            "--model",
+            file_path,
+            "the model file that train.py wrote, or its folder",
+            "FILE",
+            default="model.pkl",
+        ),
+        Option(
+            "--memory",
+            whole_number("memory", 1, 1_000_000),
+            "megabytes for pairs of a folder that were asked for; the others are read again",
+            "MB",
+            default="64",
+        ),
         Option(
             "--database",
             str,
@@ -143,7 +156,7 @@ def read_settings(arguments: Sequence[str], environ: Mapping[str, str]) -> tuple
 
 
 def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines, clock: Clock | None = None) -> None:
-    """Load the model and serve it until a signal stops the server; then close `lines`.
+    """Load the model, or the index of a folder, and serve it until a signal stops the server; then close `lines`.
 
     Raises:
         CannotListen: The address does not exist or is taken.
@@ -151,14 +164,14 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         UnusableModel: The model file is missing or not valid.
         CryptoPredictError: What ended the collector.
     """
-    model = store.load(settings.model)
+    content = index.read(settings.model) if settings.model.is_dir() else store.load(settings.model)
     if settings.collect:
         check_packages()
     access = database_access(settings.database, environ, clock) if settings.database else None
     draining = threading.Event()
     log = lines.write if settings.log_level in {"debug", "info"} else None
     present = now if clock is None else clock.now
-    service = Service(model, settings, present, draining, access)
+    service = Service(content, settings, present, draining, access)
     site = Site(create_app(service, log), is_slow if access is not None else None, BODIES)
     server = Server(site, listen(settings.host, settings.port), settings.threads, draining)
     service.metrics.add_total(
@@ -175,7 +188,8 @@ def serve(settings: ServeSettings, environ: Mapping[str, str], lines: logs.Lines
         if service.database is not None:
             with suppress(DatabaseError), service.database.reading():
                 pass  # a malformed address ends the program, a failure is logged and tried again at the next request
-        announce(model, server.addresses, present(), settings.stale_after)
+        editions = service.editions
+        announce(editions.facts, editions.example, server.addresses, present(), settings.stale_after)
         if settings.greet or (sys.stdout and sys.stdout.isatty()):
             lines.write(f"Open {base_url(*server.addresses[0])}")  # for a person at a terminal
         threading.Thread(target=service.editions.watch, args=(draining,), name="editions", daemon=True).start()

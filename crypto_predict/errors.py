@@ -137,7 +137,9 @@ class UnknownPair(CryptoPredictError):
     """The model does not have `pair`, but those in `pairs`."""
 
     def __init__(self, pair: str, pairs: Sequence[str]) -> None:
-        super().__init__(f"{shown(pair)} is not in this model, which holds {', '.join(pairs)}")
+        most = 36  # of a model file; a folder may have thousands
+        more = f" and {len(pairs) - most:,} more, see /pairs" if len(pairs) > most else ""
+        super().__init__(f"{shown(pair)} is not in this model, which holds {', '.join(pairs[:most])}{more}")
 
 
 class OutOfRange(CryptoPredictError):

@@ -23,7 +23,7 @@ _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"", "0", "fals
 class ServeSettings:
     """How one server is run."""
 
-    model: Path
+    model: Path  # a model file, or a folder of them
     host: str
     port: int
     threads: int
@@ -35,6 +35,7 @@ class ServeSettings:
     collect: bool = False  # whether the same process collects into that database
     admin_token: str | None = field(default=None, repr=False)  # who knows it may change which pairs are collected
     greet: bool = False  # whether the address is also printed for a person
+    memory: int = 64  # megabytes for the pairs of a folder of models that were asked for
     site_url: str | None = None  # address of the site itself, which ends with a slash, for the links of the feed
 
 

@@ -14,6 +14,7 @@ from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import MapAdapter
 from werkzeug.wrappers import Response as AnyResponse
 
+from crypto_predict.baked.index import Index
 from crypto_predict.baked.schema import Model
 from crypto_predict.errors import DatabaseError
 from crypto_predict.market import Interval, SeriesKey
@@ -25,7 +26,9 @@ from crypto_predict.web.collected.endpoint import Sample
 from crypto_predict.web.collected.series import example
 from crypto_predict.web.documentation import openapi, swagger
 from crypto_predict.web.editions import Editions
-from crypto_predict.web.hot import BITCOIN, hot
+from crypto_predict.web.folder.editions import AnyEditions, FolderEditions
+from crypto_predict.web.folder.endpoint import Folder
+from crypto_predict.web.hot import hot
 from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.operation import template
 from crypto_predict.web.http.problems import Problem
@@ -62,7 +65,9 @@ Access = tuple[Callable[[], Connection], Connect | None]
 
 
 class Service:
-    """What the endpoints need, beginning with `model`; ``/readyz`` answers 503 once the server sets `draining`.
+    """What the endpoints need, beginning with a model, or with the index of the folder in `settings`.
+
+    ``/readyz`` answers 503 once the server sets `draining`.
 
     `access` opens the database, if there is one. Half of the threads may read it at once. The collected pairs can be
     changed if it has a registry and `settings` have a token.
@@ -70,7 +75,7 @@ class Service:
 
     def __init__(
         self,
-        model: Model,
+        content: Model | Index,
         settings: ServeSettings,
         clock: Callable[[], datetime],
         draining: threading.Event,
@@ -84,8 +89,15 @@ class Service:
             repository_url=settings.repository_url,
         )
         self.settings, self.clock, self.draining, self.site = settings, clock, draining, site  # the clock is in UTC
-        self.editions = Editions(model, settings, site, clock)
+        self.editions: AnyEditions = (
+            FolderEditions(content, settings, site, clock)
+            if isinstance(content, Index)
+            else Editions(content, settings, site, clock)
+        )
         self.metrics = Metrics(self.editions.state)
+        if isinstance(self.editions, FolderEditions):
+            for name, meaning, value in self.editions.totals():
+                self.metrics.add_total(name, meaning, value)
         self.database: Database | None = None
         self.live: LiveForecasts | None = None
         self.administration: Administration | None = None
@@ -102,7 +114,7 @@ class Service:
         """Return the present request as endpoints of the database take it; without a database, raise a `Problem`."""
         if self.database is None:
             raise Problem(404, "this service has no database, so it has no candles; api.py --database URL serves them")
-        return Call(request, self.clock(), self.database, self.editions.current.snapshot, self.administration)
+        return Call(request, self.clock(), self.database, self.editions, self.administration)
 
 
 def create_app(service: Service, log: Log | None) -> WSGIApplication:
@@ -122,7 +134,7 @@ def create_flask_app(service: Service) -> Flask:
     app.url_map.merge_slashes = False  # do not redirect //a to /a
     _add_operations(app, service)
     _add_documentation(app, service)
-    page_routes.add_routes(app, lambda: service.editions.current)
+    page_routes.add_routes(app, service.editions, service.site)
     outage_routes.add_routes(app, service.call, service.site)
     for kind in problems.ANSWERED:
         app.register_error_handler(kind, lambda error: sending.problem_response(problems.of_error(error)))
@@ -144,15 +156,18 @@ class _HostlessFlask(Flask):
 def _add_operations(app: Flask, service: Service) -> None:
     def of_model(answer: Callable[..., Rendered], *, is_live: bool) -> Callable[..., Response]:
         def view(**path: str) -> Response:
-            editions, query = service.editions, str(request.environ.get("QUERY_STRING", ""))
-            snapshot = editions.answering() if is_live else editions.current.snapshot
-            return _sent(answer(snapshot, service.clock(), query, **path), *COMMON)
+            editions, pair = service.editions, path.get("pair")
+            snapshot = editions.answering(pair) if is_live else editions.snapshot(pair)
+            return _sent(answer(snapshot, service.clock(), _query(), **path), *COMMON)
 
         return view
 
+    def of_folder(answer: Callable[..., Rendered], folder: Folder) -> Callable[..., Response]:
+        return lambda: _sent(answer(folder, service.clock(), _query()), *COMMON)
+
     def of_server(answer: Callable[..., Rendered]) -> Callable[..., Response]:
-        facts = service.settings.stale_after, service.draining, service.metrics
-        return lambda: _sent(answer(Health(service.editions.current.snapshot, service.clock(), *facts)))
+        editions, more = service.editions, (service.settings.stale_after, service.draining, service.metrics)
+        return lambda: _sent(answer(Health(editions.facts, editions.schedule, service.clock(), *more)))
 
     def of_database(answer: Callable[..., Rendered], ending: str = "") -> Callable[..., Response]:
         return lambda **path: _sent(answer(service.call(), **{name: part + ending for name, part in path.items()}))
@@ -164,13 +179,15 @@ def _add_operations(app: Flask, service: Service) -> None:
         else:
             view = of_model(operation.answer, is_live=isinstance(operation, ModelOperation) and operation.live)
         views[operation.rule, operation.method] = view
+    if isinstance(service.editions, FolderEditions):
+        for listing in openapi.of_folder():
+            views[listing.rule, listing.method] = of_folder(listing.answer, service.editions)
     for extension in openapi.of_database():
         rule, method = extension.rule, extension.method
         if service.database is not None or (method == "GET" and (rule, method) not in views):
             views[rule, method] = of_database(extension.answer)
             if extension.is_file:
                 views[f"{rule}.csv", method] = of_database(extension.answer, ".csv")
-    del views[BITCOIN, "GET"]
     for (rule, method), view in views.items():
         app.add_url_rule(rule, f"{method} {rule}", view, methods=[method])
 
@@ -180,21 +197,22 @@ def _add_documentation(app: Flask, service: Service) -> None:
         key = None if sample is None else (sample.series, sample.day)
         rendered = snapshot.documents.get(key)
         if rendered is None:
-            described = openapi.document(snapshot, service.settings.repository_url, sample)
+            folder = service.editions if isinstance(service.editions, FolderEditions) else None
+            described = openapi.document(snapshot, service.settings.repository_url, sample, folder)
             rendered = render(described, simulated=snapshot.answers.model.card.simulated)
             snapshot.documents.clear()  # keep the last one
             snapshot.documents[key] = rendered
         return rendered
 
     def document_view() -> Response:
-        snapshot = service.editions.current.snapshot
+        snapshot = service.editions.snapshot()
         if service.database is None:
             return _sent(document(snapshot), *snapshot.validity.revalidated(service.clock()), *COMMON)
         call = service.call()
-        return _sent(call.live(document(snapshot, _sample(call))))
+        return _sent(call.live(document(snapshot, _sample(call, snapshot))))
 
     def page() -> Response:
-        card = service.editions.current.snapshot.answers.model.card
+        card = service.editions.snapshot().answers.model.card
         policy = [("Content-Security-Policy", swagger.CONTENT_SECURITY_POLICY), ("Cache-Control", "no-cache")]
         headers = [*policy, *simulated_header(card.simulated)]
         return Response(swagger.page(card), content_type=swagger.PAGE_TYPE, headers=headers)
@@ -210,15 +228,19 @@ def _add_documentation(app: Flask, service: Service) -> None:
     app.add_url_rule("/docs/<file>", "docs_file", page_file)
 
 
-def _sample(call: Call) -> Sample:
+def _sample(call: Call, snapshot: Snapshot) -> Sample:
     """Return a series that the documentation can ask for; if the database has none or cannot be read, of the model."""
-    pair, facts = next(iter(call.snapshot.answers.model.card.pairs.items()))
+    pair, facts = next(iter(snapshot.answers.model.card.pairs.items()))
     series, first = SeriesKey(facts.source, pair, Interval.DAY_1), facts.last
     with suppress(DatabaseError, Overloaded), call.reading() as reader:
         shown = example(reader)
         if shown is not None:
             series, first = shown.series, shown.first_open or first
-    return Sample(call.snapshot, series, Interval.DAY_1.floor(first))
+    return Sample(snapshot, series, Interval.DAY_1.floor(first))
+
+
+def _query() -> str:
+    return str(request.environ.get("QUERY_STRING", ""))
 
 
 def _sent(answer: Rendered, *more: tuple[str, str]) -> Response:

@@ -9,17 +9,20 @@ import gc
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from crypto_predict import logs
 from crypto_predict.baked import store
-from crypto_predict.baked.live import Live
-from crypto_predict.baked.schedule import schedule_beside
+from crypto_predict.baked.schedule import Schedule, schedule_beside
 from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
 from crypto_predict.settings import ServeSettings, ledger_beside
+from crypto_predict.web.http.response import Rendered
+from crypto_predict.web.model import scorecard
+from crypto_predict.web.model.freshness import Facts, facts_of
+from crypto_predict.web.model.pairs import PairRange, ranges
 from crypto_predict.web.model.snapshots import Limits, Snapshot, entity_tag, planned_beside
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.metrics import ModelState
@@ -44,32 +47,60 @@ class Editions:
         self._settings, self._site, self._clock = settings, site, clock
         self._limits = Limits(settings.cache_for, settings.stale_after)
         self._files = (settings.model, ledger_beside(settings.model), schedule_beside(settings.model))
-        self._seen = self._used = tuple(map(_stamp, self._files))
+        self._seen = self._used = tuple(map(stamp, self._files))
         # The file may have been replaced since it was loaded: the first look compares its digest.
         self._used = ((), *self._used[1:])
         self.taken = self.refused = 0  # model files, since the start
         self.loaded_at = time.time()  # seconds since 1970, when the current model was loaded
         self.current = self._edition(Snapshot.of(model, planned_beside(settings.model), self._limits))
-        self._moved: tuple[Snapshot, Snapshot, datetime] | None = None  # one that was moved on, how, and until when
+
+    @property
+    def facts(self) -> Facts:
+        """What operators are told of the model."""
+        return facts_of(self.current.snapshot.answers.model)
+
+    @property
+    def schedule(self) -> Schedule | None:
+        """The plan of the trainings to come, if there is one."""
+        return self.current.snapshot.schedule
+
+    @property
+    def example(self) -> str:
+        """The path of a question that the model can answer."""
+        return startup.example_path(self.current.snapshot.answers.model)
+
+    @property
+    def pairs(self) -> Mapping[str, Pair]:
+        """The pairs by the names that they have in addresses."""
+        return self.current.pairs
 
     def state(self) -> ModelState:
         """Return what the metrics show of the model."""
-        return self.current.snapshot.answers.model, self.loaded_at, self.taken, self.refused
+        return self.facts, self.loaded_at, self.taken, self.refused
 
-    def answering(self) -> Snapshot:
-        """Return the snapshot that answers for prices: moved on by live forecasts while they are fresh."""
-        current, moved = self.current.snapshot, self._moved
-        if moved is None or moved[0] is not current or self._clock() > moved[2]:
-            return current
-        return moved[1]
+    def pages(self, slug: str | None = None) -> Pages:  # noqa: ARG002 all pairs are those of one model
+        """Return the pages that have a pair, or what all pairs share."""
+        return self.current
 
-    def move_on(self, snapshot: Snapshot, lives: Mapping[Pair, Live]) -> None:
-        """Answer for prices with the live forecasts of some pairs, for as long as the snapshot is the current one."""
-        if not lives:
-            self._moved = None
-        elif self._moved is None or self._moved[0] is not snapshot or self._moved[1].validity.lives != lives:
-            until = min(live.holds_until for live in lives.values())
-            self._moved = snapshot, snapshot.moved_on(lives), until
+    def snapshot(self, pair: str | None = None) -> Snapshot:  # noqa: ARG002 as above
+        """Return the snapshot that has the pair of a path, or what all pairs share."""
+        return self.current.snapshot
+
+    def loaded(self) -> Sequence[Pages]:
+        """Return the pages in memory."""
+        return [self.current]
+
+    def ranges(self) -> Sequence[PairRange]:
+        """Return the range of each pair."""
+        return ranges(self.current.snapshot.answers)
+
+    def scorecard(self) -> Rendered:
+        """Return the live record, the same object until it changes."""
+        return self.current.snapshot.once(scorecard.rendered)
+
+    def answering(self, pair: str | None = None) -> Snapshot:  # noqa: ARG002 as above
+        """Return the snapshot that answers for the prices of the pair of a path."""
+        return self.current.answering()
 
     def watch(self, stop: threading.Event) -> None:
         """Prepare the current edition, then replace it whenever its files change, until `stop` is set."""
@@ -80,7 +111,7 @@ class Editions:
 
     def look(self) -> None:
         """Replace the current edition if its files have changed, and have rested since the last look."""
-        stamps = tuple(map(_stamp, self._files))
+        stamps = tuple(map(stamp, self._files))
         rested, self._seen = stamps == self._seen, stamps
         if not rested or stamps == self._used:
             return
@@ -107,8 +138,8 @@ class Editions:
         if snapshot is not None:
             self.taken += 1
             self.loaded_at = time.time()
-            model = snapshot.answers.model
-            startup.announce_model("new model taken up", model, self._clock(), self._settings.stale_after)
+            facts = facts_of(snapshot.answers.model)
+            startup.announce_model("new model taken up", facts, self._clock(), self._settings.stale_after)
         return edition
 
     def _edition(self, snapshot: Snapshot) -> Pages:
@@ -116,7 +147,7 @@ class Editions:
         return Pages(snapshot, self._site, releases, self._clock)
 
 
-def _stamp(path: Path) -> tuple[int, ...] | None:
+def stamp(path: Path) -> tuple[int, ...] | None:
     """Return what changes whenever the file does, or the link to it; None if it is absent."""
     try:
         status = path.stat()

@@ -8,6 +8,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from werkzeug.wrappers import Request, Response
 
 from crypto_predict.web.editions import Editions
+from crypto_predict.web.folder.editions import AnyEditions
 from crypto_predict.web.http import problems, sending
 from crypto_predict.web.http.response import COMMON, Rendered
 from crypto_predict.web.model import bitcoin
@@ -20,13 +21,14 @@ BITCOIN = bitcoin.OPERATION.rule
 METHODS = ("GET", "HEAD", "OPTIONS")
 
 
-def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], datetime]) -> "WSGIApplication":
+def hot(application: "WSGIApplication", editions: AnyEditions, clock: Callable[[], datetime]) -> "WSGIApplication":
     """Return an application that answers all requests for these addresses, and passes on those for others."""
 
     def respond(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        path, method, pages = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"], editions.current
-        resource = pages.resources.get(path)
-        if path != BITCOIN and resource is None:
+        path, method = environ["PATH_INFO"] or "/", environ["REQUEST_METHOD"]
+        pages = editions.current if isinstance(editions, Editions) else editions.pages_at(path)
+        resource = None if pages is None else pages.resources.get(path)
+        if pages is None or (path != BITCOIN and resource is None):
             # An error inside Flask keeps this frame, and so would keep the model, until garbage is collected.
             del pages
             return application(environ, start_response)
@@ -40,7 +42,7 @@ def hot(application: "WSGIApplication", editions: Editions, clock: Callable[[], 
                 response.allow.update(METHODS)
             else:
                 if resource is None:
-                    price = bitcoin.answer(editions.answering(), clock(), environ["QUERY_STRING"])
+                    price = bitcoin.answer(pages.answering(), clock(), environ["QUERY_STRING"])
                     answer = Rendered(price.body, [*price.headers, *COMMON])
                 else:
                     answer = pages.answer(path, environ.get("HTTP_ACCEPT_ENCODING"))

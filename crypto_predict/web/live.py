@@ -11,7 +11,7 @@ from crypto_predict.errors import DatabaseError, InvalidValue
 from crypto_predict.market import EPOCH, Interval, Pair, SeriesKey, Span
 from crypto_predict.market.forecast import HourForecast, MinuteForecast
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
-from crypto_predict.web.editions import Editions
+from crypto_predict.web.folder.editions import AnyEditions
 
 LOOK_SECONDS = 2.0  # between two looks at the database
 
@@ -21,14 +21,14 @@ _log = logging.getLogger("crypto_predict.server")
 
 
 class LiveForecasts:
-    """Moves the answers of the current model on, as far as the database has newer forecasts of its pairs.
+    """Moves the answers of the models in memory on, as far as the database has newer forecasts of its pairs.
 
     They must be of the very series that the model was trained from: of the same source and what it trades, and real
     where that is real. A database that is away, or a collector that does not run, leaves what was read until it is too
     old; then the model answers alone.
     """
 
-    def __init__(self, editions: Editions, database: Database, clock: Callable[[], datetime]) -> None:
+    def __init__(self, editions: AnyEditions, database: Database, clock: Callable[[], datetime]) -> None:
         self._editions, self._database, self._clock = editions, database, clock
         self._newest: Mapping[Pair, Newest] = {}  # as they were read the last time
 
@@ -42,19 +42,22 @@ class LiveForecasts:
 
     def look(self) -> None:
         """Read the newest forecasts, and move the answers on with those that are fresh."""
-        now, snapshot = self._clock(), self._editions.current.snapshot
-        model = snapshot.answers.model
+        now, loaded = self._clock(), self._editions.loaded()
+        models = [pages.snapshot.answers.model for pages in loaded]
         try:
             with self._database.reading() as reader:
-                self._newest = {pair: _read(reader, facts, now) for pair, facts in model.card.pairs.items()}
+                self._newest = {
+                    pair: _read(reader, facts, now) for model in models for pair, facts in model.card.pairs.items()
+                }
         except (DatabaseError, InvalidValue, Overloaded):  # `Database` logs it
             pass
-        lives = {
-            pair: live
-            for pair, forecast in model.forecasts.items()
-            if (live := newest(forecast, *self._newest.get(pair, (None, None)), now)) is not None
-        }
-        self._editions.move_on(snapshot, lives)
+        for pages, model in zip(loaded, models, strict=True):
+            lives = {
+                pair: live
+                for pair, forecast in model.forecasts.items()
+                if (live := newest(forecast, *self._newest.get(pair, (None, None)), now)) is not None
+            }
+            pages.move_on(lives)
 
 
 def _read(reader: Connection, facts: PairCard, now: datetime) -> Newest:

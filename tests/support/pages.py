@@ -134,7 +134,7 @@ def main(file: Path, arguments: list[str]) -> None:
         return application(environ, start)
 
     server = Server(Site(dated, bodies=BODIES), listen(settings.host, settings.port), settings.threads, draining)
-    announce(model, server.addresses, service.clock(), settings.stale_after)
+    announce(service.editions.facts, service.editions.example, server.addresses, service.clock(), settings.stale_after)
     server.run()
     lines.close(1)
 

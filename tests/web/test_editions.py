@@ -73,6 +73,7 @@ def opened(path: Path, stale_after: timedelta = SETTINGS.stale_after) -> tuple[E
     """The editions of an application that begins with a model file, and a client of it."""
     settings = replace(SETTINGS, model=path, stale_after=stale_after)
     service = Service(store.load(path), settings, lambda: LATER, threading.Event())
+    assert isinstance(service.editions, Editions)
     return service.editions, Client(create_app(service, None))
 
 
@@ -170,6 +171,7 @@ def test_a_model_that_was_replaced_while_the_server_started_is_found(tmp_path: P
     store.save(SECOND, path)
     settings = replace(SETTINGS, model=path)
     editions = Service(FIRST, settings, lambda: LATER, threading.Event()).editions
+    assert isinstance(editions, Editions)
     editions.look()
     assert editions.current.snapshot.answers.model == SECOND
 

@@ -97,7 +97,7 @@ def test_a_parameter_is_refused_where_none_is_taken(path: str) -> None:
     """A request for one pair must not silently get all of them."""
     body = problem(CLIENT.get(f"{path}?pair=BTC-USD"), 400)
     assert body["parameter"] == "pair"
-    assert body["detail"] == "'pair' is not a parameter of this address, which takes no parameters"
+    assert str(body["detail"]).startswith("'pair' is not a parameter of this address, which takes ")
 
 
 @pytest.mark.parametrize(

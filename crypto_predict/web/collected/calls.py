@@ -1,10 +1,11 @@
 """One request to an endpoint of the database: what it may read, and how its answer is sent."""
 
 import hashlib
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from flask import Request
 
@@ -15,9 +16,20 @@ from crypto_predict.web.collected.administration import Administration
 from crypto_predict.web.collected.database import Connection, Database, Overloaded
 from crypto_predict.web.http import representations
 from crypto_predict.web.http.response import COMMON, Headers, Rendered
-from crypto_predict.web.model.snapshots import STORED_AFTER, Snapshot
+from crypto_predict.web.model.pairs import PairRange
+from crypto_predict.web.model.snapshots import STORED_AFTER
 
 LONGEST = 60  # seconds that candles may be cached: any may be revised, and older ones may be collected late
+
+
+class Lists(Protocol):
+    """What is said about all pairs of the model."""
+
+    def ranges(self) -> Sequence[PairRange]:
+        """Return the range of each pair."""
+
+    def scorecard(self) -> Rendered:
+        """Return the live record, the same object until it changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +39,7 @@ class Call:
     request: Request
     now: datetime  # UTC
     database: Database
-    snapshot: Snapshot  # the answers of the model
+    lists: Lists  # of the model
     administration: Administration | None = None  # None: which pairs are collected cannot be changed
 
     @property

@@ -1,9 +1,10 @@
 """The pairs of the model, the days it answers for, and what is collected.
 
 The pairs of the model come first. Of those that are only collected, nothing is forecast: the other members are null.
-`collected` is null while the database cannot be read.
+`collected` is null while the database cannot be read. With `q` those are left out whose names do not have this text.
 """
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import fields
 
@@ -15,26 +16,28 @@ from crypto_predict.web.collected.database import Overloaded
 from crypto_predict.web.collected.endpoint import DatabaseOperation
 from crypto_predict.web.collected.series import SeriesState, series
 from crypto_predict.web.collected.states import SCHEMA as STATES
-from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered
 from crypto_predict.web.http.response import render as as_json
 from crypto_predict.web.http.schemas import Schema, listed, or_null, record, schema_of
 from crypto_predict.web.model.endpoint import live_headers
-from crypto_predict.web.model.pairs import PairRange, ranges
+from crypto_predict.web.model.pairs import PairRange, matches, matching, ranges, search_parameter, searched
 
 _OF_EVERY_PAIR = {"pair", "simulated"}  # members of a pair that is only collected, too
 
 
 def answer(call: Call) -> Rendered:
     """Return the pairs of the model and of the database; the model's part does not depend on the database."""
-    parameters(call.query)
-    states = None
+    text, states = searched(call.query), None
     with suppress(DatabaseError, Overloaded), call.reading() as reader:
         states = series(reader, call.now)
-    return call.live(render(ranges(call.snapshot.answers), states))
+    of_model = call.lists.ranges()
+    if text is None:
+        return call.live(render(of_model, states))
+    found = None if states is None else [state for state in states if matches(state.pair, text)]
+    return call.live(render(matching(of_model, text), found))
 
 
-def render(of_model: list[PairRange], states: list[SeriesState] | None) -> Rendered:
+def render(of_model: Sequence[PairRange], states: list[SeriesState] | None) -> Rendered:
     """Render the pairs of the model, then those that are only collected, with their series if these can be read."""
     collected: dict[Pair, list[SeriesState]] = {pair_range.pair: [] for pair_range in of_model}
     for state in states or ():
@@ -60,6 +63,7 @@ OPERATION = DatabaseOperation(
     text=__doc__,
     tag="forecast",
     place=4,
+    parameters=search_parameter,
     schemas={"PairRange": listed(record(_MEMBERS | {"collected": or_null(STATES)}))},
     examples=lambda sample: [render(ranges(sample.snapshot.answers), sample.states)],
     headers=live_headers,

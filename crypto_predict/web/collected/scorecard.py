@@ -56,7 +56,7 @@ class MinutesRecord:
 def answer(call: Call) -> Rendered:
     """Return the scorecard of the model with the record; if the database cannot be read, with null in its place."""
     parameters(call.query)
-    baked = call.snapshot.once(scorecard.rendered)
+    baked = call.lists.scorecard()
     try:
         return call.until_close(lambda reader: merged(baked, records(reader)), baked)
     except (DatabaseError, Overloaded):

@@ -7,7 +7,9 @@ from typing import Any
 from crypto_predict.baked.schema import Card
 from crypto_predict.version import __version__
 from crypto_predict.web import collected, model, operations
+from crypto_predict.web import folder as folder_endpoints
 from crypto_predict.web.collected.endpoint import Sample
+from crypto_predict.web.folder.endpoint import Folder
 from crypto_predict.web.http.operation import NOT_MODIFIED, Operation, operations_of
 from crypto_predict.web.http.response import PAIR as PAIR_HEADER
 from crypto_predict.web.http.response import SIMULATED, STALE
@@ -50,11 +52,22 @@ _PROBLEM["properties"] |= {
 _TOKEN = {"type": "http", "scheme": "bearer", "description": "The token in ADMIN_TOKEN of the server."}
 
 
-def document(snapshot: Snapshot, repository_url: str | None = None, sample: Sample | None = None) -> dict[str, Any]:
-    """Return the document, with a link to the project if it is known, and a database's endpoints with a `sample`."""
+def document(
+    snapshot: Snapshot,
+    repository_url: str | None = None,
+    sample: Sample | None = None,
+    folder: Folder | None = None,
+) -> dict[str, Any]:
+    """Return the document, with a link to the project if it is known, and a database's endpoints with a `sample`.
+
+    A `folder` has the snapshot among others, and its own endpoints.
+    """
     samples: list[tuple[Operation[Any], Any]] = [(operation, snapshot) for operation in of_model()]
+    if folder is not None:
+        samples += [(operation, folder) for operation in of_folder()]
     if sample is not None:
         samples += [(operation, sample) for operation in of_database()]
+    card = snapshot.answers.model.card
     described = {(operation.path, operation.method): (operation, shown) for operation, shown in samples}
     tags = [tag for tag in _TAGS if sample is not None or tag != "collected"]
     paths: dict[str, Any] = {}
@@ -72,7 +85,7 @@ def document(snapshot: Snapshot, repository_url: str | None = None, sample: Samp
         "info": {
             "title": "Crypto Predict",
             "version": __version__,
-            "description": _description(snapshot.answers.model.card),
+            "description": _description(card, len(card.pairs) if folder is None else len(folder.current.pairs)),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "tags": [{"name": tag, "description": _TAGS[tag]} for tag in tags],
@@ -89,20 +102,26 @@ def of_model() -> list[Operation[Snapshot]]:
 
 
 @cache
+def of_folder() -> list[Operation[Folder]]:
+    """Return the operations of the index of a folder, which replace those of the model at the same address."""
+    return operations_of(folder_endpoints)
+
+
+@cache
 def of_database() -> list[Operation[Sample]]:
     """Return the operations of a database, which replace those of the model at the same address."""
     return operations_of(collected)
 
 
-def _description(card: Card) -> str:
-    """Describe the service, and the prices that this model was trained on."""
+def _description(card: Card, pairs: int) -> str:
+    """Describe the service, and the prices that this model was trained on, which is one of as many `pairs`."""
     lines = [
         f"- {pair} from `{facts.source}`: {counted(facts.candles, 'candle')}, "
         f"{facts.first:%Y-%m-%d} to {facts.last:%Y-%m-%d}"
         for pair, facts in list(card.pairs.items())[:_LISTED]
     ]
-    if len(card.pairs) > _LISTED:
-        lines.append(f"- and {counted(len(card.pairs) - _LISTED, 'more pair')}, see [/pairs](/pairs)")
+    if (more := pairs - len(lines)) > 0:
+        lines.append(f"- and {counted(more, 'more pair')}, see [/pairs](/pairs)")
     trained = f"**This model**: release {card.build}, trained {card.trained_at:%Y-%m-%d %H:%M} UTC on daily candles."
     invented = listed([str(pair) for pair, facts in card.pairs.items() if facts.simulated])
     warning = WARNING.format(pairs=invented) if card.simulated else ""

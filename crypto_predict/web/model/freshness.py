@@ -3,12 +3,37 @@
 A model is stale if either is too old: training today on last year's prices does not make it fresh.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from crypto_predict.baked.schedule import Schedule
 from crypto_predict.baked.schema import Model
+from crypto_predict.market import Pair
 from crypto_predict.wording import duration
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What operators are told of what is served: of one model file, or of all files of a folder."""
+
+    version: str
+    build: str  # of several models the newest one
+    git_revision: str | None  # of the same
+    simulated: bool  # whether any price is invented
+    trained_at: datetime  # UTC; of several models the oldest one
+    newest_prices: Mapping[Pair, datetime]  # UTC, of the hourly or daily close that forecasts start from
+
+    @property
+    def newest_price(self) -> datetime:
+        """The newest price; of several pairs the oldest."""
+        return min(self.newest_prices.values())
+
+
+def facts_of(model: Model) -> Facts:
+    """Return the facts of a model file."""
+    card, prices = model.card, {pair: forecast.anchor.at for pair, forecast in model.forecasts.items()}
+    return Facts(card.version, card.build, card.git_revision, card.simulated, card.trained_at, prices)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,18 +71,13 @@ class Freshness:
         return f"{verdict}: the model was trained {model} ago, the newest price is {price} old; the limit is {limit}"
 
 
-def newest_price(model: Model) -> datetime:
-    """Return the instant of the newest hourly or daily close that forecasts start from; of several pairs the oldest."""
-    return min(forecast.anchor.at for forecast in model.forecasts.values())
-
-
-def freshness(model: Model, now: datetime, stale_after: timedelta, schedule: Schedule | None = None) -> Freshness:
-    """Return the ages of `model` at the instant `now`, and what is planned."""
-    spans = (now - model.card.trained_at, now - newest_price(model), stale_after)
+def freshness(facts: Facts, now: datetime, stale_after: timedelta, schedule: Schedule | None = None) -> Freshness:
+    """Return the ages of what is served at the instant `now`, and what is planned."""
+    spans = (now - facts.trained_at, now - facts.newest_price, stale_after)
     age, price_age, limit = (int(span.total_seconds()) for span in spans)
     training = None
     if schedule is not None:
         failure, every = schedule.failure, int(schedule.every.total_seconds())
         failed = (failure.at, failure.reason) if failure else (None, None)
         training = Training(schedule.next_at, every, *failed)
-    return Freshness(age, price_age, limit, model.card.simulated, training)
+    return Freshness(age, price_age, limit, facts.simulated, training)

@@ -27,7 +27,7 @@ from crypto_predict.market import DAY, Pair
 from crypto_predict.version import __version__
 from crypto_predict.web.http.response import STALE, Headers, Rendered
 from crypto_predict.web.model.answers import Answers, Series
-from crypto_predict.web.model.freshness import newest_price
+from crypto_predict.web.model.freshness import Facts, facts_of
 
 SHORTEST = 60  # seconds that an answer may be cached if the next change is due or overdue
 LONGEST = 31_536_000  # seconds: no cache keeps an answer for more than a year
@@ -54,12 +54,12 @@ class Validity:
     newest price of that pair, one about all of them (None) with the oldest of these prices.
     """
 
-    def __init__(self, etag: str, model: Model, schedule: Schedule | None, limits: Limits) -> None:
-        self.etag, self._changed_at = etag, model.card.trained_at
+    def __init__(self, etag: str, facts: Facts, schedule: Schedule | None, limits: Limits) -> None:
+        self.etag, self._changed_at = etag, facts.trained_at
         lasts = limits.cache_for if schedule is None else schedule.next_at - self._changed_at
         limit = limits.stale_after.total_seconds() + 1  # ages are whole seconds
-        newest: dict[Pair | None, datetime] = {pair: forecast.anchor.at for pair, forecast in model.forecasts.items()}
-        newest[None] = newest_price(model)
+        newest: dict[Pair | None, datetime] = {None: facts.newest_price}
+        newest.update(facts.newest_prices.items())
         ages = {pair: max(self._changed_at - at, timedelta()) for pair, at in newest.items()}  # at the training
         self._lasts = lasts.total_seconds()
         self._stale_at = {pair: limit - age.total_seconds() for pair, age in ages.items()}
@@ -152,7 +152,7 @@ class Snapshot:
         answers, etag = Answers(model), entity_tag(data or store.dumps(model))
         defaults = [answers.of(pair) for pair in answers.pairs]
         rows = {series: [b""] * ((series.last_day - series.first_day).days + 1) for series in defaults}
-        return cls(answers, Validity(etag, model, schedule, limits), schedule, rows)
+        return cls(answers, Validity(etag, facts_of(model), schedule, limits), schedule, rows)
 
     def once(self, render: Callable[["Snapshot"], Rendered]) -> Rendered:
         """Return an answer that depends on the model alone, and so is rendered once."""
@@ -177,7 +177,7 @@ class Snapshot:
 
     def planned(self, schedule: Schedule | None, limits: Limits) -> "Snapshot":
         """Return the same answers with another schedule."""
-        validity = Validity(self.validity.etag, self.answers.model, schedule, limits)
+        validity = Validity(self.validity.etag, facts_of(self.answers.model), schedule, limits)
         return replace(self, validity=validity, schedule=schedule, documents={})
 
 

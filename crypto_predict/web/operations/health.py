@@ -7,11 +7,12 @@ from functools import partial
 from typing import NamedTuple
 
 from crypto_predict.baked import plain
+from crypto_predict.baked.schedule import Schedule
 from crypto_predict.web.http.operation import Failure, Operation
 from crypto_predict.web.http.problems import Problem
 from crypto_predict.web.http.response import SIMULATED, Rendered, json_body, simulated_header
 from crypto_predict.web.http.schemas import BOOLEAN, TEXT, record, refs, schema_of
-from crypto_predict.web.model.freshness import Freshness, Training, freshness
+from crypto_predict.web.model.freshness import Facts, Freshness, Training, freshness
 from crypto_predict.web.model.snapshots import Snapshot
 from crypto_predict.web.operations import metrics
 from crypto_predict.web.operations.metrics import Metrics
@@ -30,7 +31,8 @@ _TOO_OLD = "The model or its newest price is too old; `detail` names which, and 
 class Health(NamedTuple):
     """What the health of a server follows from, at one instant."""
 
-    snapshot: Snapshot
+    facts: Facts
+    schedule: Schedule | None  # of the trainings to come
     now: datetime  # UTC
     stale_after: timedelta
     draining: threading.Event  # set when the server stops
@@ -41,13 +43,12 @@ def ready(health: Health) -> Rendered:
     """Return that requests may be sent; raise a `Problem` if the server stops."""
     if health.draining.is_set():
         raise Problem(503, f"this {_STOPPING}")
-    return _state(status="ready", simulated=health.snapshot.answers.model.card.simulated)
+    return _state(status="ready", simulated=health.facts.simulated)
 
 
 def fresh(health: Health) -> Rendered:
     """Return the ages of the model and its newest price; raise a `Problem` if one of them is too old."""
-    snapshot = health.snapshot
-    ages = freshness(snapshot.answers.model, health.now, health.stale_after, snapshot.schedule)
+    ages = freshness(health.facts, health.now, health.stale_after, health.schedule)
     if ages.stale:
         raise _stale(ages)
     return _state(status="fresh", **plain.encode(ages))

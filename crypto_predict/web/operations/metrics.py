@@ -8,16 +8,15 @@ from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from crypto_predict.baked.schema import Model
-from crypto_predict.web.model.freshness import newest_price
+from crypto_predict.web.model.freshness import Facts
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 BUCKETS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 1.0, 5.0)  # seconds
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 
 
-# The model that answers, when it was loaded in seconds since 1970, and since the start the files taken and refused.
-ModelState = tuple[Model, float, int, int]
+# What answers, when it was loaded in seconds since 1970, and since the start the files taken and refused.
+ModelState = tuple[Facts, float, int, int]
 
 
 class Metrics:
@@ -67,14 +66,14 @@ class _Figures:
 
 
 def _of_model(state: ModelState) -> Iterator[Metric]:
-    model, loaded_at, taken, refused = state
-    card, of = model.card, "crypto_predict_model"
-    facts = {"version": card.version, "build": card.build, "simulated": str(card.simulated).lower()}
+    served, loaded_at, taken, refused = state
+    of = "crypto_predict_model"
+    facts = {"version": served.version, "build": served.build, "simulated": str(served.simulated).lower()}
     yield InfoMetricFamily(of, "The model that answers.", value=facts)
     newest = "The newest price that the forecasts start from, of several the oldest, since the Unix epoch."
     for name, meaning, seconds in (
-        ("trained", "When the model was trained, since the Unix epoch.", card.trained_at.timestamp()),
-        ("newest_price", newest, newest_price(model).timestamp()),
+        ("trained", "When the model was trained, since the Unix epoch.", served.trained_at.timestamp()),
+        ("newest_price", newest, served.newest_price.timestamp()),
         ("loaded", "When the server took the model up, since the Unix epoch.", loaded_at),
     ):
         yield GaugeMetricFamily(f"{of}_{name}_timestamp_seconds", meaning, value=seconds)

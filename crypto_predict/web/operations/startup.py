@@ -5,40 +5,46 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from crypto_predict import logs
-from crypto_predict.baked.schema import Model
-from crypto_predict.web.model.freshness import freshness
+from crypto_predict.baked.schema import MOST_PAIRS, Model
+from crypto_predict.web.model.freshness import Facts, freshness
 from crypto_predict.wording import duration
 
 SIMULATED = "THE PRICES BEHIND THIS MODEL ARE SIMULATED: its answers say nothing about any real market"
 STALE = "THIS MODEL IS STALE: train a new one, with prices up to now"
+
+MOST_LOGGED = MOST_PAIRS  # pairs by their names
 
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 read, not bound: a server at any address listens there
 
 _log = logging.getLogger("crypto_predict.server")
 
 
-def announce(model: Model, addresses: Sequence[tuple[str, int]], now: datetime, stale_after: timedelta) -> None:
-    """Log that the server listens at `addresses`, and warn if the model is simulated or stale."""
+def announce(
+    facts: Facts, example: str, addresses: Sequence[tuple[str, int]], now: datetime, stale_after: timedelta
+) -> None:
+    """Log that the server listens at `addresses`, with the path of an example, and warn as `announce_model` does."""
     url = base_url(*addresses[0])
-    facts = {"address": url, "example": f"curl '{url}{example_path(model)}'", "documentation": f"{url}/docs"}
-    announce_model("serving", model, now, stale_after, **facts)
+    where = {"address": url, "example": f"curl '{url}{example}'", "documentation": f"{url}/docs"}
+    announce_model("serving", facts, now, stale_after, **where)
 
 
-def announce_model(event: str, model: Model, now: datetime, stale_after: timedelta, **facts: str) -> None:
-    """Log that a model is served from now on, and warn if it is simulated or stale."""
-    card = model.card
+def announce_model(event: str, facts: Facts, now: datetime, stale_after: timedelta, **where: str) -> None:
+    """Log what is served from now on, and warn if it is simulated or stale."""
+    pairs = list(map(str, facts.newest_prices))
+    more = {"more_pairs": len(pairs) - MOST_LOGGED} if len(pairs) > MOST_LOGGED else {}
     logs.event(
         _log,
         logging.INFO,
         event,
-        **facts,
-        build=card.build,
-        trained_at=card.trained_at.isoformat(),
-        pairs=[str(pair) for pair in model.forecasts],
+        **where,
+        build=facts.build,
+        trained_at=facts.trained_at.isoformat(),
+        pairs=pairs[:MOST_LOGGED],
+        **more,
     )
-    if card.simulated:
+    if facts.simulated:
         logs.event(_log, logging.WARNING, SIMULATED)
-    state = freshness(model, now, stale_after)
+    state = freshness(facts, now, stale_after)
     if state.stale:
         age, newest_price_age = (
             duration(timedelta(seconds=seconds)) for seconds in (state.age_seconds, state.candle_age_seconds)

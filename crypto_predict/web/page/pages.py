@@ -6,7 +6,7 @@ there are is only known once the ledger has been read, so their documents and th
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import NamedTuple
 from werkzeug.exceptions import NotFound
 
 from crypto_predict import logs
+from crypto_predict.baked.live import Live
 from crypto_predict.errors import UnknownPair
 from crypto_predict.market import Pair
 from crypto_predict.web.http.representations import Representations, preferred, represent
@@ -40,6 +41,8 @@ SECURITY: Headers = [
     ("Referrer-Policy", "no-referrer"),
 ]
 
+Clock = Callable[[], datetime]  # UTC
+
 _log = logging.getLogger("crypto_predict.server")
 
 
@@ -59,11 +62,12 @@ class Pages:
     files. Answers about past releases have the errors of `Releases.release`, and `UnknownPair`.
     """
 
-    def __init__(self, snapshot: Snapshot, site: Site, releases: Releases, clock: Callable[[], datetime]) -> None:
+    def __init__(self, snapshot: Snapshot, site: Site, releases: Releases, clock: Clock) -> None:
         self.site, self.pairs = site, {pair.slug: pair for pair in snapshot.answers.pairs}
         self.snapshot, self._releases, self._clock = snapshot, releases, clock
         self.resources = dict(_resources(snapshot.answers, site))  # by path, with a slash at its beginning
         self._rendered: dict[tuple[str, State], Representations] = {}  # the oldest first
+        self._moved: tuple[Snapshot, datetime] | None = None  # as live forecasts move the snapshot on, and until when
         self._lock = threading.Lock()
         model = snapshot.answers.model  # not `self`: a circle would outlive its model
 
@@ -80,6 +84,23 @@ class Pages:
 
         self._documents = lru_cache(maxsize=MOST_RELEASES)(document)
         self._feeds = lru_cache(maxsize=MOST_FEEDS)(feed_of)
+
+    @property
+    def rendered_bytes(self) -> int:
+        """The bytes of pages, documents and files that are kept."""
+        return sum(len(answer.body) for kept in list(self._rendered.values()) for _, answer in kept)
+
+    def answering(self) -> Snapshot:
+        """Return the snapshot that answers for prices: moved on by live forecasts while they are fresh."""
+        moved = self._moved
+        return self.snapshot if moved is None or self._clock() > moved[1] else moved[0]
+
+    def move_on(self, lives: Mapping[Pair, Live]) -> None:
+        """Answer for prices with the live forecasts of some pairs."""
+        if not lives:
+            self._moved = None
+        elif self._moved is None or self._moved[0].validity.lives != lives:
+            self._moved = self.snapshot.moved_on(lives), min(live.holds_until for live in lives.values())
 
     def answer(self, path: str, accepted: str | None) -> Rendered:
         """Return what is sent at the path of a resource; if another build has removed its file, raise `NotFound`."""

@@ -11,10 +11,12 @@ from crypto_predict.errors import (
     OutOfRange,
     UnknownPair,
 )
+from crypto_predict.market import Pair
 from crypto_predict.market.register import OutageKey
 from crypto_predict.web.collected.database import Overloaded
 from crypto_predict.web.collected.outages import NoSuchOutage
 from crypto_predict.web.collected.series import NotCollected
+from crypto_predict.web.folder.catalogue import UnusableFile
 from crypto_predict.web.http import problems
 from crypto_predict.web.http.problems import BadParameter, Problem
 from crypto_predict.web.page.releases import ReleasesUnavailable
@@ -31,6 +33,7 @@ EVERY_ERROR: list[tuple[CryptoPredictError, int, dict[str, object]]] = [
     (NotCollected("source", "kraken", []), 404, {"parameter": "source"}),
     (NoSuchOutage(OutageKey("binance", False, datetime(2026, 11, 1, tzinfo=UTC))), 404, {"parameter": "id"}),
     (Overloaded(), 503, {}),
+    (UnusableFile(Pair("BTC", "USD"), "it is empty"), 503, {"parameter": "pair"}),
     (ReleasesUnavailable("the ledger is being read", 10), 503, {}),
     (DatabaseError("", "it is locked"), 503, {"detail": "the database cannot be read: it is locked"}),
 ]

@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 import pytest
 
 from crypto_predict.baked.schema import Anchor, Model
-from crypto_predict.web.model.freshness import freshness, newest_price
+from crypto_predict.web.model.freshness import facts_of, freshness
 from tests.support.applications import client
 from tests.support.models import BTC, ETH, TRAINED_AT, make_forecast, make_model
 
@@ -55,8 +55,8 @@ def test_the_oldest_newest_price_of_several_pairs_counts() -> None:
     model = make_model(BTC, ETH)
     old = Anchor(at=model.forecasts[ETH].last_close_time, price=3_000.0)
     model.forecasts[ETH] = make_forecast(anchor=old)
-    assert newest_price(model) == old.at
-    assert freshness(model, old.at + timedelta(days=2), LIMIT).candle_age_seconds == 2 * 86_400
+    assert facts_of(model).newest_price == old.at
+    assert freshness(facts_of(model), old.at + timedelta(days=2), LIMIT).candle_age_seconds == 2 * 86_400
 
 
 def test_a_retrain_each_six_hours_never_lets_a_model_become_stale() -> None:

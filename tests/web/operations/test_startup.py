@@ -5,6 +5,7 @@ import pytest
 
 from crypto_predict.baked.schema import Model
 from crypto_predict.web.app import now
+from crypto_predict.web.model.freshness import facts_of
 from crypto_predict.web.operations import startup
 from crypto_predict.web.operations.startup import announce, base_url, example_path
 from tests.support.models import BTC, ETH, TRAINED_AT, make_model
@@ -41,7 +42,9 @@ def test_simulated_prices_and_stale_models_are_warnings(
 ) -> None:
     """At every start: for invented prices, an old model and an old newest price."""
     with caplog.at_level(logging.INFO):
-        announce(make_model(simulated=simulated), [("127.0.0.1", 8000)], TRAINED_AT + age, HOURS_24)
+        announce(
+            facts_of(make_model(simulated=simulated)), "/bitcoin", [("127.0.0.1", 8000)], TRAINED_AT + age, HOURS_24
+        )
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == warnings
 
 

@@ -20,6 +20,7 @@ from crypto_predict.baked.schema import Model
 from crypto_predict.market import Pair
 from crypto_predict.settings import ledger_beside
 from crypto_predict.web.app import create_app
+from crypto_predict.web.editions import Editions
 from crypto_predict.web.page import assets
 from crypto_predict.web.page.pages import MOST_KEPT, Pages
 from crypto_predict.web.page.releases import Releases
@@ -51,6 +52,7 @@ def built(tmp_path: Path) -> Path:
 def serving_files(folder: Path, model: Model = MODEL) -> Client:
     """A client of an application that serves the built files of a folder."""
     service = service_of(model)
+    assert isinstance(service.editions, Editions)
     pages = service.editions.current
     site = replace(pages.site, assets=assets.find(folder))
     service.editions.current = Pages(
@@ -233,7 +235,7 @@ def bodies(pages: Pages, paths: list[str]) -> Iterator[bytes]:
 def test_the_memory_of_rendered_answers_is_bounded() -> None:
     """A model of many pairs has more pages than are kept; the oldest is rendered again."""
     pairs = [Pair(f"C{number}", "USD") for number in range(30)]
-    site = service_of(MODEL).editions.current.site
+    site = service_of(MODEL).editions.pages().site
     model = make_model(*pairs)
     pages = Pages(snapshot_of(model), site, Releases(model, ledger_beside(SETTINGS.model)), lambda: TRAINED_AT)
     paths = [f"/page/{pair.slug}{ending}" for ending in ("/", "/record.json", ".json") for pair in pairs]
@@ -249,7 +251,7 @@ def test_the_memory_of_rendered_answers_is_bounded() -> None:
 
 def test_many_threads_get_the_same_answers() -> None:
     """Each is rendered once, by the first thread that asks for it, and then only looked up: it is the same object."""
-    pages, begun = service_of(MODEL).editions.current, threading.Barrier(8)
+    pages, begun = service_of(MODEL).editions.pages(), threading.Barrier(8)
 
     def ask(_: int) -> list[bytes]:
         begun.wait()
