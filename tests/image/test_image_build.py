@@ -147,6 +147,7 @@ def test_a_registry_receives_little_more_than_the_model(next_release: Release, i
     assert sum(after[digest] for digest in new) <= MOST_NEW_LAYERS
 
 
+@pytest.mark.long
 def test_the_picture_of_a_release_is_taken_from_the_cache(next_release: Release, tmp_path: Path) -> None:
     """The run's page shows it. A second training would take minutes, and might not give the published model."""
     options = ("--target", "picture", "--output", f"type=local,dest={tmp_path}")
@@ -196,6 +197,7 @@ def test_a_module_that_cannot_be_imported_fails_the_build(image: str, tmp_path: 
     assert "No module named 'crypto_predict.web.page.feed'" in done.stderr
 
 
+@pytest.mark.long
 def test_the_same_arguments_give_the_same_image(next_release: Release) -> None:
     """The second build trains again, on the same prices from another address."""
     tag = f"{next_release.tag}-again"

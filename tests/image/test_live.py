@@ -24,7 +24,13 @@ from tests.support.engine import can_use, docker
 from tests.support.layers import BUNDLE, Layer, bundle_of, inspect, layers_above_base
 from tests.support.serving import ROOT
 
-pytestmark = [pytest.mark.engine, pytest.mark.repeats, compose.needs_compose, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.engine,
+    pytest.mark.long,
+    pytest.mark.repeats,
+    compose.needs_compose,
+    pytest.mark.timeout(600),
+]
 
 SERVICES = ("api", "trainer", "collector", "database")
 GUIDE = (ROOT / "docs" / "self-hosting.md").read_text(encoding="utf-8")
