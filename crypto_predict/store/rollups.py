@@ -88,22 +88,24 @@ def _add(connection: Connection, changes: Sequence[Change]) -> None:
     for change in changes:
         together[change.base, change.openings[0]].append(change.symbol.id)
     for (base, opening), series in together.items():
-        for level in levels(base):
-            connection.execute(_adding(connection.dialect.name, level), {"series": series, "opening": opening})
+        if levels(base):
+            connection.execute(_adding(connection.dialect.name, base), {"series": series, "opening": opening})
 
 
 @cache
-def _adding(dialect: str, level: Interval) -> TextClause:
-    """Return the statement that adds a candle to a rollup, or begins it; what one of them lacks is null in the sum."""
+def _adding(dialect: str, base: Interval) -> TextClause:
+    """Return what adds a candle to its rollups, or begins them. A value that is missing makes a sum null."""
     is_sqlite = dialect == "sqlite"
     greatest, least = ("max", "min") if is_sqlite else ("greatest", "least")
     own = "IN :series" if is_sqlite else "= ANY(:series)"
     sums = [f"{name} = rollups.{name} + excluded.{name}" for name in _SUMS]
     others = f"high = {greatest}(rollups.high, excluded.high), low = {least}(rollups.low, excluded.low)"
     values = ", ".join(column.name for column in list(rollups.columns)[3:])
+    lengths = " UNION ALL ".join(f"SELECT {level.seconds} AS seconds" for level in levels(base))
     statement = (
-        f"INSERT INTO rollups SELECT series, {level.seconds}, open_time - open_time % {level.seconds}, {values}"  # noqa: S608 - names of tables.py
-        f" FROM price_history WHERE series {own} AND open_time = :opening ON CONFLICT (series, interval, open_time)"
+        f"INSERT INTO rollups SELECT series, seconds, open_time - open_time % seconds, {values}"  # noqa: S608 - names of tables.py
+        f" FROM price_history CROSS JOIN ({lengths}) AS lengths WHERE series {own} AND open_time = :opening"
+        " ON CONFLICT (series, interval, open_time)"
         f" DO UPDATE SET {others}, close = excluded.close, vwap = excluded.vwap, {', '.join(sums)}"
     )
     return text(statement).bindparams(bindparam("series", expanding=is_sqlite))
