@@ -55,7 +55,7 @@ def _pages(name: str, api: Server, file: str) -> Iterator[Figure]:
     chance = random.Random(0)
     peer = f"SQLite's bare driver, {PARTS:,} rows"
     for interval in Interval:
-        what = f"{name}: {CANDLES} candles of {interval.label} out of 5 million minutes"
+        what = f"{name}: {CANDLES} candles of {interval.label}, of 5 million minutes"
         bare = statistics.median(_bare(file, chance) for _ in range(REQUESTS))
         yield Figure(what, _milliseconds(api, interval, chance), bare, peer, "ms", LIMIT)
 
