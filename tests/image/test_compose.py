@@ -48,6 +48,7 @@ def test_one_command_starts_the_service(served: tuple[Project, int]) -> None:
 
 
 @pytest.mark.engine
+@pytest.mark.long
 @needs_compose
 @pytest.mark.timeout(600)
 def test_keys_of_the_environment_reach_the_exchange_but_not_the_image(served: tuple[Project, int]) -> None:

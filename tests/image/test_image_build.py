@@ -210,6 +210,7 @@ def test_the_same_arguments_give_the_same_image(next_release: Release) -> None:
     assert layers[0] == layers[1]
 
 
+@pytest.mark.long
 def test_the_keys_reach_the_exchange_and_are_not_stored(next_release: Release, tmp_path: Path) -> None:
     """They are neither in a layer nor in the history, of the stage that trains and of the published image."""
     sent = [value for request in next_release.exchange.requests for value in request.headers.values()]
@@ -228,6 +229,7 @@ def test_the_keys_reach_the_exchange_and_are_not_stored(next_release: Release, t
     assert [key for key in KEYS.values() if key.encode() in contents] == []
 
 
+@pytest.mark.long
 def test_without_arguments_the_model_is_trained_up_to_now(image: str) -> None:
     """`docker build .` is enough to try the project."""
     tag, before = f"{image}-plain", datetime.now(UTC).replace(microsecond=0)

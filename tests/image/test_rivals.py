@@ -15,7 +15,7 @@ from tests.support.layers import MODEL_FILES, layers_above_base
 from tests.support.wheels import make_wheel
 
 image = engine.image  # a fixture
-pytestmark = [pytest.mark.engine, pytest.mark.repeats, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.repeats, pytest.mark.timeout(600)]
 
 MOST_BYTES = 13_500_000  # in the layers above the base, with the models below
 MARK = "SOURCE-4d0e7a91c3"
@@ -118,7 +118,6 @@ def test_the_chosen_model_answers_by_default_and_the_page_names_it(built: Built)
     assert "The default is the model mine" in page.text
 
 
-@pytest.mark.long
 def test_packages_that_cannot_be_installed_leave_the_models_out_that_need_them(image: str, tmp_path: Path) -> None:
     """A release goes on, with the reason; the next build tries again, since a registry may have failed."""
     context = copy_context(tmp_path)
