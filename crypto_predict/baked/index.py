@@ -12,7 +12,7 @@ name follows from pair and digest.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date, datetime
 from functools import partial
 from hashlib import sha256
@@ -154,7 +154,7 @@ class Index:
                 yield f"the file of {pair} is {shown(model.file)}, not {name}"
 
 
-Excerpt = TypeVar("Excerpt", IndexedScore, IndexedRecord)
+Excerpt = TypeVar("Excerpt")
 
 
 def file_name(pair: Pair, digest: str) -> str:
@@ -191,14 +191,15 @@ def describe(pair: Pair, model: Model, data: bytes, recipe: str) -> IndexedModel
         gate_passed=model.card.gate.passed,
         gate_reasons=model.card.gate.reasons,
         served=card.served,
-        scores=tuple(_members(IndexedScore, score) for score in (card.backtest.scores if card.backtest else ())),
-        record=None if record is None else _members(IndexedRecord, record),
+        scores=tuple(excerpt(IndexedScore, score) for score in (card.backtest.scores if card.backtest else ())),
+        record=None if record is None else excerpt(IndexedRecord, record),
     )
 
 
-def _members(kind: type[Excerpt], whole: object) -> Excerpt:
-    """Return the members of a larger value that an entry has of it."""
-    return kind(**{name: getattr(whole, name) for name in kind.__slots__})
+def excerpt(kind: type[Excerpt], whole: object) -> Excerpt:
+    """Return a dataclass of those members of a larger one that have the same names."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type] # a type variable cannot ask for a dataclass
+    return kind(**{name: getattr(whole, name) for name in names})
 
 
 def content(index: Index) -> bytes:

@@ -7,10 +7,10 @@ and why the last one has no model of a pair; an earlier one of that pair still a
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from crypto_predict.baked.index import Refusal
+from crypto_predict.baked.index import Refusal, excerpt
 from crypto_predict.market import Pair
 from crypto_predict.web.folder.catalogue import Catalogue
-from crypto_predict.web.folder.endpoint import FolderOperation, excerpt, failures, listing, pair_parameter
+from crypto_predict.web.folder.endpoint import FolderOperation, failures, listing, pair_parameter
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
 from crypto_predict.web.model import card

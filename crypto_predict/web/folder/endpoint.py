@@ -1,9 +1,9 @@
 """What the endpoints of a folder share: a list of all pairs from the index, or the answer of the file of one pair."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 from crypto_predict.web.folder.catalogue import Catalogue
 from crypto_predict.web.http import schemas
@@ -16,8 +16,6 @@ from crypto_predict.web.model.endpoint import VALIDATED
 from crypto_predict.web.model.snapshots import Snapshot
 
 PAIR = "pair"  # the parameter
-
-Excerpt = TypeVar("Excerpt")
 
 
 class Folder(Protocol):
@@ -58,11 +56,6 @@ def listing(
 def until_change(catalogue: Catalogue, rendered: Rendered, now: datetime) -> Rendered:
     """Return an answer of the index that caches may keep until the next change."""
     return Rendered(rendered.body, [*rendered.headers, *catalogue.validity.until_change(now)])
-
-
-def excerpt(kind: type[Excerpt], whole: object) -> Excerpt:
-    """Return a dataclass of those members of a larger one that have the same names."""
-    return kind(**{field.name: getattr(whole, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def pair_parameter(folder: Folder) -> Sequence[Parameter]:

@@ -6,10 +6,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from crypto_predict.baked.index import IndexedScore
+from crypto_predict.baked.index import IndexedScore, excerpt
 from crypto_predict.market import Pair
 from crypto_predict.web.folder.catalogue import Catalogue
-from crypto_predict.web.folder.endpoint import FolderOperation, excerpt, failures, listing, pair_parameter
+from crypto_predict.web.folder.endpoint import FolderOperation, failures, listing, pair_parameter
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.http.schemas import cut
 from crypto_predict.web.model import models

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 
+from crypto_predict.baked.index import excerpt
 from crypto_predict.web.folder.catalogue import Catalogue
-from crypto_predict.web.folder.endpoint import Folder, FolderOperation, excerpt
+from crypto_predict.web.folder.endpoint import Folder, FolderOperation
 from crypto_predict.web.http.queries import parameters
 from crypto_predict.web.http.response import Rendered, render
 from crypto_predict.web.model.version import Version
