@@ -46,14 +46,10 @@ def measure(folder: Path) -> list[Figure]:
     """Return the figures; the databases are made in `folder`."""
     part, whole = _written(folder / "part.db"), _filled(folder / "whole.db", ROWS)
     start = min(_run("--help")[0] for _ in range(3))
-    seconds = min(_run("--export", folder / f"market-{turn}", part)[0] for turn in range(3))
     took, peak, _ = _run("--export", folder / "whole", whole)
     bare = max(_read(part) for _ in range(3))
     rate, peer = f"export to Parquet, of {ROWS:,} rows", "SQLite's bare driver, read"
     figures = [
-        Figure(
-            f"export to Parquet, of {PART:,} rows", PART / (seconds - start), bare, peer, "/s", SHARE, at_least=True
-        ),
         Figure(rate, ROWS / (took - start), bare, peer, "/s", SHARE, at_least=True),
         Figure(f"{rate}: memory", peak / 1e6, 250, "limit", "MB", 1),
     ]
